@@ -1,0 +1,14 @@
+//! Crystal structures: elements, lattices, compositions, file formats, periodic neighbours, cell reduction and symmetry.
+//!
+//! Conventions used by every druse crate: lattice vectors are the **rows** of a 3×3 matrix in Å,
+//! `cartesian = fractional · L`; fractional coordinates lie in [0, 1); angles are in degrees.
+
+mod composition;
+mod element;
+mod lattice;
+mod structure;
+
+pub use composition::Composition;
+pub use element::{Element, ElementError};
+pub use lattice::{Lattice, LatticeError};
+pub use structure::{Structure, StructureError, wrap_unit};

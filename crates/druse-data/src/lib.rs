@@ -1,0 +1,1 @@
+//! Crystal data sets: reading, packed cache, splits, statistics, download.

@@ -1,0 +1,2 @@
+//! The druse command line.
+fn main() {}
