@@ -6,9 +6,12 @@
 mod composition;
 mod element;
 mod lattice;
+mod neighbors;
+mod reduction;
 mod structure;
 
 pub use composition::Composition;
 pub use element::{Element, ElementError};
 pub use lattice::{Lattice, LatticeError};
+pub use neighbors::{Neighbor, NeighborList, k_nearest, within_cutoff};
 pub use structure::{Structure, StructureError, wrap_unit};
