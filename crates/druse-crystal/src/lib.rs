@@ -5,12 +5,13 @@
 
 mod composition;
 mod element;
+pub mod formats;
 mod lattice;
 mod neighbors;
 mod reduction;
 mod structure;
 
-pub use composition::Composition;
+pub use composition::{Composition, FormulaError};
 pub use element::{Element, ElementError};
 pub use lattice::{Lattice, LatticeError};
 pub use neighbors::{Neighbor, NeighborList, k_nearest, within_cutoff};

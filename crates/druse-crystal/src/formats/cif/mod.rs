@@ -1,0 +1,14 @@
+//! Crystallographic Information Files (CIF 1.1).
+//!
+//! Reading follows pymatgen where conventions differ: coordinates within 1e-4 (relative) of 1/3 or 2/3 are set to
+//! them, coordinates are wrapped into [0, 1), sites are grouped by element and ordered by electronegativity, and the
+//! cell has c along z and a in the xz plane.
+
+mod lexer;
+mod parse;
+mod symmetry;
+mod write;
+
+pub use parse::read;
+pub use symmetry::{SymmetryOperation, SymmetryOperationError};
+pub use write::write;

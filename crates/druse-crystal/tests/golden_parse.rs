@@ -1,0 +1,50 @@
+//! Parsing and formulas against pymatgen, on 250 structures of four public data sets.
+
+mod common;
+
+use common::{assert_close, field, golden};
+use druse_crystal::formats::{Format, read_str};
+use druse_crystal::{Composition, wrap_unit};
+use serde_json::Value;
+
+const TOLERANCE: f64 = 1e-8;
+
+fn rows(record: &Value, name: &str) -> Vec<f64> {
+    field::<Vec<[f64; 3]>>(record, name).into_flattened()
+}
+
+#[test]
+fn cif_structures_agree_with_pymatgen() {
+    let Some(lines) = golden("structures.jsonl.gz") else { return };
+    assert_eq!(lines.len(), 250);
+    for d in lines {
+        let id = d["id"].as_str().unwrap();
+        let parsed = read_str(d["cif"].as_str().unwrap(), Format::Cif).unwrap();
+        assert_eq!(parsed.len(), 1, "{id}");
+        assert!(parsed[0].notes.is_empty(), "{id}: {:?}", parsed[0].notes);
+        let s = &parsed[0].structure;
+        assert_close(id, &s.lattice.parameters(), &field::<[f64; 6]>(&d, "lattice_params"), TOLERANCE);
+        assert_close(id, s.lattice.rows().as_flattened(), &rows(&d, "lattice"), TOLERANCE);
+        assert_close(id, &[s.lattice.volume()], &[field(&d, "volume")], TOLERANCE);
+        assert_close(id, &[s.density()], &[field(&d, "density")], TOLERANCE);
+        let symbols: Vec<&str> = s.species.iter().map(|e| e.symbol()).collect();
+        assert_eq!(symbols, field::<Vec<String>>(&d, "species"), "{id}");
+        assert_eq!(s.labels, field::<Vec<String>>(&d, "cif_labels"), "{id}");
+        let expected = rows(&d, "frac_coords");
+        for (a, b) in s.frac_coords.as_flattened().iter().zip(&expected) {
+            let difference = wrap_unit(a - b + 0.5) - 0.5;
+            assert!(difference.abs() < TOLERANCE, "{id}: coordinate {a} against {b}");
+        }
+        assert_eq!(s.frac_coords.len() * 3, expected.len(), "{id}");
+
+        let c = Composition::from_species(&s.species);
+        assert_eq!(c.formula(), d["formula"].as_str().unwrap(), "{id}");
+        assert_eq!(c.reduced_formula(), d["reduced_formula"].as_str().unwrap(), "{id}");
+        assert_eq!(c.anonymous_formula(), d["anonymized_formula"].as_str().unwrap(), "{id}");
+        let mut elements: Vec<&str> = c.elements().map(|e| e.symbol()).collect();
+        elements.sort_unstable();
+        assert_eq!(elements, field::<Vec<String>>(&d, "elements"), "{id}");
+        assert_eq!(c, Composition::parse(d["formula"].as_str().unwrap()).unwrap(), "{id}");
+        assert_eq!(c.reduced().0, Composition::parse(&c.reduced_formula()).unwrap().reduced().0, "{id}");
+    }
+}
