@@ -2,8 +2,14 @@
 //!
 //! This is the only crate that names the engine's backends.
 
+pub mod blocks;
+pub mod device;
+pub mod graph;
 mod init;
+pub mod ops;
+pub mod optim;
 mod params;
+pub mod weights;
 
 pub use init::Init;
 pub use params::{ParamBuilder, ParamId, ParamSpec, Params};

@@ -104,8 +104,25 @@ impl Params {
     }
 
     /// The same parameters with other values of equal shapes.
-    pub(crate) fn with_values(&self, values: Vec<Tensor<2>>, device: &Device) -> Self {
-        Self { specs: self.specs.clone(), values, device: device.clone() }
+    pub(crate) fn with_values(&self, values: Vec<Tensor<2>>) -> Self {
+        Self { specs: self.specs.clone(), values, device: self.device.clone() }
+    }
+
+    /// Copies of the values that record operations for a backward pass. Every call starts a graph of its own, so
+    /// several threads can differentiate side by side.
+    pub fn tracked(&self) -> Self {
+        let values = self.values.iter().map(|v| Tensor::from_inner(v.clone()).require_grad()).collect();
+        Self { specs: self.specs.clone(), values, device: self.device.clone().autodiff() }
+    }
+
+    /// Differentiates a loss computed from [`Params::tracked`] values; parameters it does not depend on get zeros.
+    pub fn gradients(&self, loss: &Tensor<1>) -> Vec<Tensor<2>> {
+        let mut grads = loss.backward();
+        let device = self.device.clone().inner();
+        self.values
+            .iter()
+            .map(|v| v.grad_remove(&mut grads).unwrap_or_else(|| Tensor::zeros(v.dims(), &device)))
+            .collect()
     }
 
     /// Copies all values to the host, row-major, in the order of the specifications.

@@ -1,0 +1,272 @@
+//! The GemNet-dT family (spec 1.5 and 4.4): triplet interaction, interaction block, atom update and edge head.
+//!
+//! Widths: A atoms and edges (`hidden`), R radial functions, S angular degrees, C projected basis, T triplet width.
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+
+use super::linear::{Dense, ResidualDense, SplitDense, residual};
+use crate::graph::{Angles, Multigraph};
+use crate::ops::{self, Activation};
+use crate::{Init, ParamBuilder, ParamId, Params};
+
+/// Sizes of a network of this family.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GemNetSizes {
+    /// Width of atom and edge embeddings.
+    pub hidden: usize,
+    /// Width of the edge embedding inside the triplet interaction.
+    pub triplet: usize,
+    /// Width of the projected radial and angular bases.
+    pub basis: usize,
+    /// Output width of the bilinear layer.
+    pub bilinear: usize,
+    /// Number of radial functions.
+    pub num_radial: usize,
+    /// Number of angular degrees.
+    pub num_spherical: usize,
+}
+
+fn activated(builder: &mut ParamBuilder, name: &str, shape: [usize; 2]) -> Dense {
+    Dense::new(builder, name, shape, Activation::ScaledSilu)
+}
+
+fn linear(builder: &mut ParamBuilder, name: &str, shape: [usize; 2]) -> Dense {
+    Dense::new(builder, name, shape, Activation::Identity)
+}
+
+/// Projections of the radial basis that all blocks share.
+#[derive(Debug, Clone)]
+pub struct SharedBasis {
+    triplet: Dense,
+    atom: Dense,
+    output: Dense,
+    angular: ParamId,
+    sizes: GemNetSizes,
+}
+
+/// What [`SharedBasis`] computes once per graph.
+#[derive(Clone)]
+pub struct ProjectedBasis {
+    /// For the triplet interaction: (E, C).
+    pub triplet: Tensor<2>,
+    /// For sums over edges into atoms: (E, C).
+    pub atom: Tensor<2>,
+    /// For the output blocks: (E, C).
+    pub output: Tensor<2>,
+    /// Radial factor of the angular sum: (E, S · C), degree slow.
+    pub angular: Tensor<2>,
+}
+
+impl SharedBasis {
+    /// Registers `prefix.mlp_rbf3`, `mlp_cbf3`, `mlp_rbf_h`, `mlp_rbf_out`.
+    pub fn new(builder: &mut ParamBuilder, prefix: &str, sizes: GemNetSizes) -> Self {
+        let shape = [sizes.num_radial, sizes.basis];
+        Self {
+            triplet: linear(builder, &format!("{prefix}.mlp_rbf3"), shape),
+            angular: builder.add(
+                format!("{prefix}.mlp_cbf3.weight"),
+                &[sizes.num_spherical, sizes.num_radial, sizes.basis],
+                Init::HeOrthogonal,
+            ),
+            atom: linear(builder, &format!("{prefix}.mlp_rbf_h"), shape),
+            output: linear(builder, &format!("{prefix}.mlp_rbf_out"), shape),
+            sizes,
+        }
+    }
+
+    /// Projects the radial basis (E, R).
+    pub fn forward(&self, params: &Params, rbf: &Tensor<2>) -> ProjectedBasis {
+        let GemNetSizes { num_spherical: s, num_radial: r, basis: c, .. } = self.sizes;
+        let weight = params.get(self.angular).reshape([s, r, c]).permute([0, 2, 1]).reshape([s * c, r]);
+        ProjectedBasis {
+            triplet: self.triplet.forward(params, rbf.clone()),
+            atom: self.atom.forward(params, rbf.clone()),
+            output: self.output.forward(params, rbf.clone()),
+            angular: ops::dense(rbf.clone(), weight, Activation::Identity),
+        }
+    }
+}
+
+/// The geometry a network of this family looks at.
+#[derive(Clone)]
+pub struct Geometry {
+    /// Edges.
+    pub graph: Arc<Multigraph>,
+    /// Angular functions of pairs of edges.
+    pub angles: Arc<Angles>,
+}
+
+/// Messages between edges that share their source: bilinear in the radial and angular basis of the pair.
+#[derive(Debug, Clone)]
+pub struct TripletInteraction {
+    before: Dense,
+    radial: Dense,
+    down: Dense,
+    bilinear: ParamId,
+    up_forward: Dense,
+    up_reverse: Dense,
+    sizes: GemNetSizes,
+}
+
+impl TripletInteraction {
+    /// Registers the layers below `name`.
+    pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes) -> Self {
+        let GemNetSizes { hidden, triplet, basis, bilinear, .. } = sizes;
+        Self {
+            before: activated(builder, &format!("{name}.dense_ba"), [hidden, hidden]),
+            radial: linear(builder, &format!("{name}.mlp_rbf"), [basis, hidden]),
+            bilinear: builder.add(
+                format!("{name}.mlp_cbf.weight"),
+                &[triplet, basis, bilinear],
+                Init::HeOrthogonal,
+            ),
+            down: activated(builder, &format!("{name}.down_projection"), [hidden, triplet]),
+            up_forward: activated(builder, &format!("{name}.up_projection_ca"), [bilinear, hidden]),
+            up_reverse: activated(builder, &format!("{name}.up_projection_ac"), [bilinear, hidden]),
+            sizes,
+        }
+    }
+
+    /// (E, A) → (E, A).
+    ///
+    /// The sum over pairs goes through `S[q, l] = Σ_p Y_l(φ_pq) x[p]`, then meets the radial factor of q: the array
+    /// of triplets never exists.
+    pub fn forward(
+        &self,
+        params: &Params,
+        m: Tensor<2>,
+        basis: &ProjectedBasis,
+        geometry: &Geometry,
+    ) -> Tensor<2> {
+        let GemNetSizes { triplet, basis: c, bilinear, num_spherical, .. } = self.sizes;
+        let x = self.before.forward(params, m) * self.radial.forward(params, basis.triplet.clone());
+        let x = self.down.forward(params, x);
+        let sums = ops::angular_sum(x, &geometry.graph, &geometry.angles);
+        let pairs = ops::contract_degrees(sums, basis.angular.clone(), num_spherical);
+        let weight = params.get(self.bilinear).reshape([triplet * c, bilinear]).transpose();
+        let y = ops::dense(pairs, weight, Activation::Identity);
+        let there = self.up_forward.forward(params, y.clone());
+        let back = ops::gather(self.up_reverse.forward(params, y), &geometry.graph.reverse);
+        residual(there, back)
+    }
+}
+
+/// Sum of edge embeddings into atoms followed by a perceptron.
+#[derive(Debug, Clone)]
+pub struct AtomUpdate {
+    radial: Dense,
+    first: Dense,
+    residuals: Vec<ResidualDense>,
+}
+
+impl AtomUpdate {
+    /// Registers `name.dense_rbf` and `name.layers.*`.
+    pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes) -> Self {
+        Self {
+            radial: linear(builder, &format!("{name}.dense_rbf"), [sizes.basis, sizes.hidden]),
+            first: activated(builder, &format!("{name}.layers.0"), [sizes.hidden, sizes.hidden]),
+            residuals: (1..=3)
+                .map(|i| ResidualDense::new(builder, &format!("{name}.layers.{i}"), sizes.hidden))
+                .collect(),
+        }
+    }
+
+    /// m is (E, A), `radial` (E, C); sums at the destination of edges; returns (N, A).
+    pub fn forward(&self, params: &Params, m: Tensor<2>, radial: Tensor<2>, graph: &Multigraph) -> Tensor<2> {
+        let messages = m * self.radial.forward(params, radial);
+        let x = ops::scatter_sum(messages, &graph.destination, graph.num_atoms);
+        let x = self.first.forward(params, x);
+        self.residuals.iter().fold(x, |x, layer| layer.forward(params, x))
+    }
+}
+
+/// One round of messages: edges from triplets, atoms from edges, edges from atoms.
+#[derive(Debug, Clone)]
+pub struct InteractionBlock {
+    dense: Dense,
+    triplet: TripletInteraction,
+    before_skip: ResidualDense,
+    after_skip: [ResidualDense; 2],
+    atom_update: AtomUpdate,
+    concat: SplitDense,
+    residual_m: ResidualDense,
+}
+
+impl InteractionBlock {
+    /// Registers the layers below `name`.
+    pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes) -> Self {
+        let a = sizes.hidden;
+        let res = |builder: &mut ParamBuilder, part: &str| ResidualDense::new(builder, &format!("{name}.{part}"), a);
+        Self {
+            dense: activated(builder, &format!("{name}.dense_ca"), [a, a]),
+            triplet: TripletInteraction::new(builder, &format!("{name}.trip_interaction"), sizes),
+            before_skip: res(builder, "layers_before_skip.0"),
+            after_skip: [res(builder, "layers_after_skip.0"), res(builder, "layers_after_skip.1")],
+            atom_update: AtomUpdate::new(builder, &format!("{name}.atom_update"), sizes),
+            concat: SplitDense::new(builder, &format!("{name}.concat_layer.dense"), a, a, a),
+            residual_m: res(builder, "residual_m.0"),
+        }
+    }
+
+    /// The triplet interaction alone, for checks against reference values.
+    pub fn triplet_interaction(&self) -> &TripletInteraction {
+        &self.triplet
+    }
+
+    /// (h, m) → (h, m).
+    pub fn forward(
+        &self,
+        params: &Params,
+        h: Tensor<2>,
+        m: Tensor<2>,
+        basis: &ProjectedBasis,
+        geometry: &Geometry,
+    ) -> (Tensor<2>, Tensor<2>) {
+        let graph = &geometry.graph;
+        let x = residual(
+            self.dense.forward(params, m.clone()),
+            self.triplet.forward(params, m.clone(), basis, geometry),
+        );
+        let x = self.before_skip.forward(params, x);
+        let m = residual(m, x);
+        let m = self.after_skip.iter().fold(m, |m, layer| layer.forward(params, m));
+        let update = self.atom_update.forward(params, m.clone(), basis.atom.clone(), graph);
+        let h = residual(h, update);
+        let change = self.concat.forward(params, h.clone(), m.clone(), &graph.source, &graph.destination);
+        let change = self.residual_m.forward(params, change);
+        (h, residual(m, change))
+    }
+}
+
+/// One scalar per edge ("force branch").
+#[derive(Debug, Clone)]
+pub struct EdgeHead {
+    first: Dense,
+    residuals: Vec<ResidualDense>,
+    output: Dense,
+    radial: Dense,
+}
+
+impl EdgeHead {
+    /// Registers `name.seq_forces.*`, `name.out_forces`, `name.dense_rbf_F`.
+    pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes) -> Self {
+        let a = sizes.hidden;
+        Self {
+            first: activated(builder, &format!("{name}.seq_forces.0"), [a, a]),
+            residuals: (1..=3)
+                .map(|i| ResidualDense::new(builder, &format!("{name}.seq_forces.{i}"), a))
+                .collect(),
+            output: linear(builder, &format!("{name}.out_forces"), [a, 1]),
+            radial: linear(builder, &format!("{name}.dense_rbf_F"), [sizes.basis, a]),
+        }
+    }
+
+    /// m is (E, A), `radial` (E, C); returns (E, 1).
+    pub fn forward(&self, params: &Params, m: Tensor<2>, radial: Tensor<2>) -> Tensor<2> {
+        let x = self.first.forward(params, m);
+        let x = self.residuals.iter().fold(x, |x, layer| layer.forward(params, x));
+        self.output.forward(params, x * self.radial.forward(params, radial))
+    }
+}

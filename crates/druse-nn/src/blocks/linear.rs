@@ -1,0 +1,149 @@
+//! Linear layers and residual pairs.
+
+use std::f64::consts::FRAC_1_SQRT_2;
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+
+use crate::ops::{self, Activation};
+use crate::{Init, ParamBuilder, ParamId, Params};
+
+/// `W x + b` with the framework default initialisation (uniform in ±1/sqrt(in)).
+#[derive(Debug, Clone)]
+pub struct Linear {
+    weight: ParamId,
+    bias: Option<ParamId>,
+}
+
+impl Linear {
+    /// Registers `name.weight` (out, in) and, if wanted, `name.bias` (out).
+    pub fn new(builder: &mut ParamBuilder, name: &str, [input, output]: [usize; 2], bias: bool) -> Self {
+        let init = Init::FanIn(input);
+        let weight = builder.add(format!("{name}.weight"), &[output, input], init);
+        let bias = bias.then(|| builder.add(format!("{name}.bias"), &[output], init));
+        Self { weight, bias }
+    }
+
+    /// (rows, in) → (rows, out).
+    pub fn forward(&self, params: &Params, x: Tensor<2>) -> Tensor<2> {
+        let y = ops::dense(x, params.get(self.weight), Activation::Identity);
+        match self.bias {
+            Some(bias) => y + params.get(bias),
+            None => y,
+        }
+    }
+
+    /// Columns `start..start + len` of the weight: the part that acts on one piece of a concatenated input.
+    pub fn slice(&self, params: &Params, start: usize, len: usize) -> Tensor<2> {
+        params.get(self.weight).narrow(1, start, len)
+    }
+
+    /// The bias as one row.
+    ///
+    /// # Panics
+    /// When the layer was built without one.
+    pub fn bias(&self, params: &Params) -> Tensor<2> {
+        params.get(self.bias.expect("a layer with bias"))
+    }
+
+    /// The weight (out, in).
+    pub fn weight(&self, params: &Params) -> Tensor<2> {
+        params.get(self.weight)
+    }
+}
+
+/// Bias-free linear map of the GemNet family, initialised he-orthogonal, optionally followed by the scaled SiLU.
+#[derive(Debug, Clone)]
+pub struct Dense {
+    weight: ParamId,
+    activation: Activation,
+}
+
+impl Dense {
+    /// Registers `name.linear.weight` (out, in).
+    pub fn new(
+        builder: &mut ParamBuilder,
+        name: &str,
+        [input, output]: [usize; 2],
+        activation: Activation,
+    ) -> Self {
+        let weight = builder.add(format!("{name}.linear.weight"), &[output, input], Init::HeOrthogonal);
+        Self { weight, activation }
+    }
+
+    /// (rows, in) → (rows, out).
+    pub fn forward(&self, params: &Params, x: Tensor<2>) -> Tensor<2> {
+        ops::dense(x, params.get(self.weight), self.activation)
+    }
+}
+
+/// `(x + y) / √2`.
+pub fn residual(x: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
+    (x + y).mul_scalar(FRAC_1_SQRT_2)
+}
+
+/// `(u + Dense(Dense(u))) / √2`, two activated layers of equal width.
+#[derive(Debug, Clone)]
+pub struct ResidualDense {
+    layers: [Dense; 2],
+}
+
+impl ResidualDense {
+    /// Registers `name.dense_mlp.{0,1}.linear.weight`.
+    pub fn new(builder: &mut ParamBuilder, name: &str, width: usize) -> Self {
+        let layers = [0, 1].map(|i| {
+            Dense::new(builder, &format!("{name}.dense_mlp.{i}"), [width, width], Activation::ScaledSilu)
+        });
+        Self { layers }
+    }
+
+    /// (rows, width) → (rows, width).
+    pub fn forward(&self, params: &Params, x: Tensor<2>) -> Tensor<2> {
+        let y = self.layers.iter().fold(x.clone(), |y, layer| layer.forward(params, y));
+        residual(x, y)
+    }
+}
+
+/// An activated dense layer over `[h_source ‖ h_destination ‖ m]`, computed without building the concatenation:
+/// the atom parts are multiplied once per atom.
+#[derive(Debug, Clone)]
+pub struct SplitDense {
+    weight: ParamId,
+    atom: usize,
+    edge: usize,
+}
+
+impl SplitDense {
+    /// Registers `name.linear.weight` (out, 2 · atom + edge).
+    pub fn new(builder: &mut ParamBuilder, name: &str, atom: usize, edge: usize, output: usize) -> Self {
+        let weight =
+            builder.add(format!("{name}.linear.weight"), &[output, 2 * atom + edge], Init::HeOrthogonal);
+        Self { weight, atom, edge }
+    }
+
+    /// h is (atoms, atom), m is (edges, edge); returns (edges, out).
+    pub fn forward(
+        &self,
+        params: &Params,
+        h: Tensor<2>,
+        m: Tensor<2>,
+        source: &Arc<[u32]>,
+        destination: &Arc<[u32]>,
+    ) -> Tensor<2> {
+        let weight = params.get(self.weight);
+        let part = |x: Tensor<2>, start: usize, len: usize| {
+            ops::dense(x, weight.clone().narrow(1, start, len), Activation::Identity)
+        };
+        let from_source = part(h.clone(), 0, self.atom);
+        let from_destination = part(h, self.atom, self.atom);
+        let from_edge = part(m, 2 * self.atom, self.edge);
+        ops::merge_edges(
+            from_source,
+            from_destination,
+            from_edge,
+            source,
+            destination,
+            Activation::ScaledSilu,
+        )
+    }
+}

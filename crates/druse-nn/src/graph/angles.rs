@@ -1,0 +1,177 @@
+//! What pairs of edges with a common source contribute: angular functions and lattice vector fields.
+
+use std::f64::consts::PI;
+
+use super::Multigraph;
+
+/// `Y_l^0(cos φ_pq) = sqrt((2l+1)/4π) P_l(cos φ_pq)` for l < `degrees` and all pairs of edges that leave one atom.
+///
+/// For an atom with K edges the block starts at `ptr[atom]` and holds `(q · degrees + l) · K + p`; the diagonal
+/// p = q is zero, so sums over p run over *other* edges only.
+#[derive(Debug)]
+pub struct Angles {
+    /// Number of Legendre degrees.
+    pub degrees: usize,
+    /// Start of each atom's block.
+    pub ptr: Vec<usize>,
+    /// The values.
+    pub values: Vec<f32>,
+}
+
+/// `sqrt((2l+1)/4π) P_l(x)` for l = 0, 1, …, written to `out`.
+pub(crate) fn zonal_harmonics(x: f64, out: &mut [f64]) {
+    let (mut previous, mut current) = (0.0, 1.0);
+    for (l, y) in (0u32..).zip(out.iter_mut()) {
+        *y = (f64::from(2 * l + 1) / (4.0 * PI)).sqrt() * current;
+        let l = f64::from(l);
+        (previous, current) = (current, ((2.0 * l + 1.0) * x * current - l * previous) / (l + 1.0));
+    }
+}
+
+impl Angles {
+    /// Evaluates the angular functions of a graph.
+    pub fn new(graph: &Multigraph, degrees: usize) -> Self {
+        let mut ptr = vec![0];
+        for a in 0..graph.num_atoms {
+            let k = graph.edges_from(a).len();
+            ptr.push(ptr[a] + k * k * degrees);
+        }
+        let mut values = vec![0f32; ptr[graph.num_atoms]];
+        let mut y = vec![0.0; degrees];
+        let mut units = Vec::new();
+        for a in 0..graph.num_atoms {
+            units.clear();
+            units.extend(graph.edges_from(a).map(|e| graph.vectors[e].map(|x| x / graph.lengths[e])));
+            let k = units.len();
+            let block = &mut values[ptr[a]..ptr[a + 1]];
+            for q in 0..k {
+                for p in 0..q {
+                    zonal_harmonics(dot(units[p], units[q]).clamp(-1.0, 1.0), &mut y);
+                    for (l, &y) in y.iter().enumerate() {
+                        block[(q * degrees + l) * k + p] = y as f32;
+                        block[(p * degrees + l) * k + q] = y as f32;
+                    }
+                }
+            }
+        }
+        Self { degrees, ptr, values }
+    }
+}
+
+/// The first-order change of lengths and angles under a linear map g of space, at g = I: three symmetric matrices for
+/// each ordered pair of edges (u, w) with a common source, with respect to |g u|, |g w| and the angle between them.
+///
+/// Symmetric matrices are stored as (xx, yy, zz, xy, xz, yz). The two length fields belong to one edge each, the angle
+/// field to the pair: `(q · K + p)` in the block of the atom, zero on the diagonal.
+#[derive(Debug)]
+pub struct TripletFields {
+    /// `u uᵀ / |u|` of each edge.
+    pub length: Vec<[f32; 6]>,
+    /// Start of each atom's block of angle fields.
+    pub ptr: Vec<usize>,
+    /// Angle fields.
+    pub angle: Vec<[f32; 6]>,
+}
+
+impl TripletFields {
+    /// Evaluates the vector fields of a graph from its Cartesian edge vectors.
+    pub fn new(graph: &Multigraph) -> Self {
+        let length = graph.vectors.iter().map(|&u| length_field(u).map(|x| x as f32)).collect();
+        let mut ptr = vec![0];
+        for a in 0..graph.num_atoms {
+            let k = graph.edges_from(a).len();
+            ptr.push(ptr[a] + k * k);
+        }
+        let mut angle = vec![[0f32; 6]; ptr[graph.num_atoms]];
+        for a in 0..graph.num_atoms {
+            let edges = graph.edges_from(a);
+            let (first, k) = (edges.start, edges.len());
+            for q in 0..k {
+                for p in 0..q {
+                    let field = angle_field(graph.vectors[first + p], graph.vectors[first + q]).map(|x| x as f32);
+                    angle[ptr[a] + q * k + p] = field;
+                    angle[ptr[a] + p * k + q] = field;
+                }
+            }
+        }
+        Self { length, ptr, angle }
+    }
+}
+
+fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
+
+fn symmetric(m: impl Fn(usize, usize) -> f64) -> [f64; 6] {
+    [m(0, 0), m(1, 1), m(2, 2), 0.5 * (m(0, 1) + m(1, 0)), 0.5 * (m(0, 2) + m(2, 0)), 0.5 * (m(1, 2) + m(2, 1))]
+}
+
+/// Gradient of |g u| with respect to g at g = I.
+pub(crate) fn length_field(u: [f64; 3]) -> [f64; 6] {
+    let r = dot(u, u).sqrt();
+    symmetric(|i, j| u[i] * u[j] / r)
+}
+
+/// Gradient of the angle between g u and g w with respect to g at g = I; zero for collinear vectors, where the angle
+/// has no derivative.
+pub(crate) fn angle_field(u: [f64; 3], w: [f64; 3]) -> [f64; 6] {
+    let n = cross(u, w);
+    let (s, c) = (dot(n, n).sqrt(), dot(u, w));
+    let square = s * s + c * c;
+    if s <= 1e-7 * square.sqrt() {
+        return [0.0; 6];
+    }
+    let n = n.map(|x| x / s);
+    let (wn, nu) = (cross(w, n), cross(n, u));
+    let du: [f64; 3] = std::array::from_fn(|i| (c * wn[i] - s * w[i]) / square);
+    let dw: [f64; 3] = std::array::from_fn(|i| (c * nu[i] - s * u[i]) / square);
+    symmetric(|i, j| du[i] * u[j] + dw[i] * w[j])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(g: &[[f64; 3]; 3], u: [f64; 3]) -> [f64; 3] {
+        std::array::from_fn(|i| dot(g[i], u))
+    }
+
+    fn angle(u: [f64; 3], w: [f64; 3]) -> f64 {
+        let n = cross(u, w);
+        dot(n, n).sqrt().atan2(dot(u, w))
+    }
+
+    #[test]
+    fn fields_are_the_derivatives_of_length_and_angle() {
+        let (u, w) = ([0.3, -1.1, 0.7], [0.9, 0.2, -0.4]);
+        let h = 1e-6;
+        for (k, (i, j)) in [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)].into_iter().enumerate() {
+            let at = |step: f64, f: &dyn Fn([f64; 3], [f64; 3]) -> f64| {
+                let mut g = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+                g[i][j] += step / 2.0;
+                g[j][i] += step / 2.0;
+                f(moved(&g, u), moved(&g, w))
+            };
+            let slope = |f: &dyn Fn([f64; 3], [f64; 3]) -> f64| (at(h, f) - at(-h, f)) / (2.0 * h);
+            let length = slope(&|u, _| dot(u, u).sqrt());
+            assert!((length - length_field(u)[k]).abs() < 1e-8);
+            let turn = slope(&angle);
+            assert!((turn - angle_field(u, w)[k]).abs() < 1e-8, "{k}: {turn}");
+        }
+        assert_eq!(angle_field(u, u.map(|x| -x)), [0.0; 6]);
+    }
+
+    #[test]
+    fn harmonics_have_known_values() {
+        let mut y = [0.0; 4];
+        zonal_harmonics(0.5, &mut y);
+        let legendre = [1.0, 0.5, -0.125, -0.4375];
+        for (l, p) in legendre.into_iter().enumerate() {
+            assert!((y[l] - ((2 * l + 1) as f64 / (4.0 * PI)).sqrt() * p).abs() < 1e-15);
+        }
+    }
+}

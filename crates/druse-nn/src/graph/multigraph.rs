@@ -1,0 +1,143 @@
+//! The symmetrised k-nearest-neighbour multigraph of a batch of crystals.
+
+use std::sync::Arc;
+
+use druse_crystal::{Lattice, k_nearest};
+
+/// A directed multigraph over the atoms of a batch of crystals; parallel edges lead to different periodic images.
+///
+/// Edges are sorted by (source, destination, image), so the edges that leave one atom are a contiguous range, and
+/// every edge has its reverse in the graph. Crystals do not share edges.
+#[derive(Debug, Clone)]
+pub struct Multigraph {
+    /// Atoms of all crystals together (N).
+    pub num_atoms: usize,
+    /// First atom of each crystal, and N at the end.
+    pub atom_ptr: Vec<u32>,
+    /// Crystal of each atom.
+    pub crystal_of_atom: Arc<[u32]>,
+    /// Atom that each edge leaves (E).
+    pub source: Arc<[u32]>,
+    /// Atom that each edge reaches (E).
+    pub destination: Arc<[u32]>,
+    /// Cell offset of the destination (E).
+    pub image: Vec<[i32; 3]>,
+    /// Index of the opposite edge (E).
+    pub reverse: Arc<[u32]>,
+    /// First edge of each atom, and E at the end.
+    pub source_ptr: Vec<u32>,
+    /// Fractional vector from source to the destination's image (E).
+    pub frac_vectors: Vec<[f64; 3]>,
+    /// Cartesian vector from source to the destination's image (E), in the unit of the lattices.
+    pub vectors: Vec<[f64; 3]>,
+    /// Length of each vector (E).
+    pub lengths: Vec<f64>,
+}
+
+impl Multigraph {
+    /// Joins every atom with its `k` nearest neighbours, ties included (spec: `1e-3 < d <= d_k + 1e-6`), adds the
+    /// reverse of each edge and removes duplicates. Crystals are given as lattice and fractional coordinates.
+    pub fn nearest(crystals: &[(Lattice, &[[f64; 3]])], k: usize) -> Self {
+        let mut atom_ptr = vec![0u32];
+        let mut crystal_of_atom = Vec::new();
+        let (mut source, mut destination, mut image) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut frac_vectors, mut vectors) = (Vec::new(), Vec::new());
+        let mut reverse: Vec<u32> = Vec::new();
+        let mut keys: Vec<(u32, u32, [i32; 3])> = Vec::new();
+        for (crystal, (lattice, frac)) in (0u32..).zip(crystals) {
+            let first_atom = atom_ptr[atom_ptr.len() - 1];
+            let first_edge = source.len() as u32;
+            let list = k_nearest(lattice, frac, k);
+            keys.clear();
+            for i in 0..frac.len() {
+                for n in &list.neighbors[list.ptr[i]..list.ptr[i + 1]] {
+                    keys.push((i as u32, n.site, n.image));
+                    keys.push((n.site, i as u32, n.image.map(|t| -t)));
+                }
+            }
+            keys.sort_unstable();
+            keys.dedup();
+            for &(i, j, t) in &keys {
+                let opposite = keys
+                    .binary_search(&(j, i, t.map(|t| -t)))
+                    .expect("the edge list holds the reverse of every edge");
+                reverse.push(first_edge + opposite as u32);
+                let (from, to) = (frac[i as usize], frac[j as usize]);
+                let e: [f64; 3] = std::array::from_fn(|a| to[a] + f64::from(t[a]) - from[a]);
+                source.push(first_atom + i);
+                destination.push(first_atom + j);
+                image.push(t);
+                frac_vectors.push(e);
+                vectors.push(lattice.to_cartesian(e));
+            }
+            crystal_of_atom.extend(std::iter::repeat_n(crystal, frac.len()));
+            atom_ptr.push(first_atom + frac.len() as u32);
+        }
+        let num_atoms = crystal_of_atom.len();
+        let mut source_ptr = vec![0u32; num_atoms + 1];
+        for &s in &source {
+            source_ptr[s as usize + 1] += 1;
+        }
+        for a in 0..num_atoms {
+            source_ptr[a + 1] += source_ptr[a];
+        }
+        let lengths = vectors.iter().map(|v| v.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
+        Self {
+            num_atoms,
+            atom_ptr,
+            crystal_of_atom: crystal_of_atom.into(),
+            source: source.into(),
+            destination: destination.into(),
+            image,
+            reverse: reverse.into(),
+            source_ptr,
+            frac_vectors,
+            vectors,
+            lengths,
+        }
+    }
+
+    /// Number of edges E.
+    pub fn num_edges(&self) -> usize {
+        self.source.len()
+    }
+
+    /// Number of crystals B.
+    pub fn num_crystals(&self) -> usize {
+        self.atom_ptr.len() - 1
+    }
+
+    /// The range of edges that leave `atom`.
+    pub fn edges_from(&self, atom: usize) -> std::ops::Range<usize> {
+        self.source_ptr[atom] as usize..self.source_ptr[atom + 1] as usize
+    }
+
+    /// Number of atoms of each crystal.
+    pub fn atoms_per_crystal(&self) -> impl Iterator<Item = usize> + '_ {
+        self.atom_ptr.windows(2).map(|w| (w[1] - w[0]) as usize)
+    }
+
+    /// Ordered pairs of distinct edges that leave the same atom, for each crystal.
+    pub fn triplets_per_crystal(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.num_crystals()];
+        for a in 0..self.num_atoms {
+            let k = self.edges_from(a).len();
+            counts[self.crystal_of_atom[a] as usize] += k * k.saturating_sub(1);
+        }
+        counts
+    }
+
+    /// All ordered pairs (p, q) of distinct edges that leave the same atom; q is the slow index.
+    pub fn triplets(&self) -> (Vec<u32>, Vec<u32>) {
+        let (mut ps, mut qs) = (Vec::new(), Vec::new());
+        for a in 0..self.num_atoms {
+            for q in self.edges_from(a) {
+                for p in self.edges_from(a).filter(|&p| p != q) {
+                    ps.push(p as u32);
+                    qs.push(q as u32);
+                }
+            }
+        }
+        (ps, qs)
+    }
+}

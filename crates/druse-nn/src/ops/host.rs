@@ -1,0 +1,132 @@
+//! Hand-written operations for the CPU backend.
+//!
+//! An [`HostOp`] sees its inputs as plain slices, in the forward and in the backward pass; on every other backend its
+//! composition of ordinary tensor operations runs instead, and tests compare the two.
+//! Operations are single-threaded: the drivers run several small batches side by side, which keeps activations in the
+//! caches and makes results independent of the number of threads.
+
+use std::fmt::Debug;
+
+use burn::backend::{Autodiff, Flex};
+use burn::tensor::{DType, Shape, Tensor, TensorData};
+use burn_autodiff::checkpoint::base::Checkpointer;
+use burn_autodiff::checkpoint::strategy::NoCheckpointing;
+use burn_autodiff::grads::Gradients;
+use burn_autodiff::ops::{Backward, Ops, OpsKind};
+use burn_flex::FlexTensor;
+
+/// A row-major matrix borrowed from a tensor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mat<'a> {
+    pub data: &'a [f32],
+    pub rows: usize,
+    pub cols: usize,
+}
+
+/// A row-major matrix.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Matrix {
+    pub data: Vec<f32>,
+    pub rows: usize,
+    pub cols: usize,
+}
+
+impl Matrix {
+    pub fn zeros(rows: usize, cols: usize) -> Self {
+        Self { data: vec![0.0; rows * cols], rows, cols }
+    }
+
+    fn into_flex(self) -> FlexTensor {
+        FlexTensor::from_data(TensorData::new(self.data, [self.rows, self.cols]))
+    }
+}
+
+/// An operation on `N` matrices with a hand-written derivative.
+pub(crate) trait HostOp<const N: usize>: Clone + Debug + Send + Sync + 'static {
+    /// The result, and whatever the backward pass wants kept (nothing is kept when `keep` is false).
+    fn forward(&self, inputs: [Mat<'_>; N], keep: bool) -> (Matrix, Vec<Vec<f32>>);
+
+    /// Gradients with respect to the inputs for which `wanted` is set, given the gradient of the result.
+    fn backward(
+        &self,
+        inputs: [Mat<'_>; N],
+        kept: &[Vec<f32>],
+        grad: Mat<'_>,
+        wanted: [bool; N],
+    ) -> [Option<Matrix>; N];
+
+    /// The same result from ordinary tensor operations: runs on GPUs and is the oracle of the tests.
+    fn compose(&self, inputs: [Tensor<2>; N]) -> Tensor<2>;
+}
+
+/// Runs `op` by hand on the CPU backend and by composition elsewhere.
+pub(crate) fn apply<O: HostOp<N>, const N: usize>(op: &O, inputs: [Tensor<2>; N]) -> Tensor<2> {
+    let device = inputs[0].device();
+    let on_host = inputs.iter().all(|t| t.dtype() == DType::F32) && crate::device::is_host(&device);
+    if !on_host {
+        return op.compose(inputs);
+    }
+    if inputs.iter().any(|t| t.device().is_autodiff()) {
+        let tracked = inputs.map(|t| {
+            let t = if t.device().is_autodiff() { t } else { Tensor::from_inner(t) };
+            t.try_into_primitive::<Autodiff<Flex>>().expect("a host tensor with autodiff is an autodiff flex tensor")
+        });
+        let guards = tracked.each_ref().map(|t| t.node());
+        let primitives = tracked.map(|t| contiguous(t.into_parts().0));
+        let step = HostStep::<O, N> { op: op.clone() };
+        let result = match step.prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let (out, kept) = op.forward(primitives.each_ref().map(mat), true);
+                prep.finish(HostState { inputs: primitives, kept }, out.into_flex())
+            }
+            OpsKind::UnTracked(prep) => {
+                let (out, _) = op.forward(primitives.each_ref().map(mat), false);
+                prep.finish(out.into_flex())
+            }
+        };
+        Tensor::from_primitive::<Autodiff<Flex>>(result)
+    } else {
+        let primitives = inputs.map(|t| {
+            contiguous(t.try_into_primitive::<Flex>().expect("a host tensor without autodiff is a flex tensor"))
+        });
+        let (out, _) = op.forward(primitives.each_ref().map(mat), false);
+        Tensor::from_primitive::<Flex>(out.into_flex())
+    }
+}
+
+fn contiguous(t: FlexTensor) -> FlexTensor {
+    if t.as_slice::<f32>().is_some() { t } else { t.to_contiguous() }
+}
+
+fn mat(t: &FlexTensor) -> Mat<'_> {
+    let shape: &Shape = t.layout().shape();
+    let data = t.as_slice::<f32>().expect("operands were made contiguous");
+    Mat { data, rows: shape[0], cols: shape[1] }
+}
+
+#[derive(Debug, Clone)]
+struct HostStep<O, const N: usize> {
+    op: O,
+}
+
+#[derive(Debug, Clone)]
+struct HostState<const N: usize> {
+    inputs: [FlexTensor; N],
+    kept: Vec<Vec<f32>>,
+}
+
+impl<O: HostOp<N>, const N: usize> Backward<Flex, N> for HostStep<O, N> {
+    type State = HostState<N>;
+
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let grad = contiguous(grads.consume::<Flex>(&ops.node));
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let inputs = ops.state.inputs.each_ref().map(mat);
+        let results = self.op.backward(inputs, &ops.state.kept, mat(&grad), wanted);
+        for (parent, result) in ops.parents.into_iter().zip(results) {
+            if let (Some(parent), Some(result)) = (parent, result) {
+                grads.register::<Flex>(parent.id, result.into_flex());
+            }
+        }
+    }
+}

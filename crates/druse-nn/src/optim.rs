@@ -1,0 +1,261 @@
+//! Adam, gradient clipping, moving averages and learning-rate schedules.
+
+use burn::tensor::{Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::Params;
+
+/// Gradients of all parameters, in the order of the specifications, on the device without autodiff.
+pub type Grads = Vec<Tensor<2>>;
+
+/// Constants of [`Adam`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AdamConfig {
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+}
+
+/// The Adam optimiser (Kingma and Ba 2015, Algorithm 1).
+pub struct Adam {
+    config: AdamConfig,
+    steps: u64,
+    first: Vec<Tensor<2>>,
+    second: Vec<Tensor<2>>,
+}
+
+impl Adam {
+    /// An optimiser with zero moments.
+    pub fn new(params: &Params, config: AdamConfig) -> Self {
+        let zeros = || params.values().iter().map(|v| Tensor::zeros(v.dims(), params.device())).collect();
+        Self { config, steps: 0, first: zeros(), second: zeros() }
+    }
+
+    /// One update with learning rate `rate`.
+    pub fn step(&mut self, params: &mut Params, grads: &Grads, rate: f64) {
+        self.steps += 1;
+        let AdamConfig { beta1, beta2, epsilon } = self.config;
+        let exponent = i32::try_from(self.steps).unwrap_or(i32::MAX);
+        let correction1 = 1.0 - beta1.powi(exponent);
+        let correction2 = 1.0 - beta2.powi(exponent);
+        let mut values = Vec::with_capacity(grads.len());
+        for (i, (value, grad)) in params.values().iter().zip(grads).enumerate() {
+            let m = self.first[i].clone().mul_scalar(beta1) + grad.clone().mul_scalar(1.0 - beta1);
+            let v = self.second[i].clone().mul_scalar(beta2)
+                + (grad.clone() * grad.clone()).mul_scalar(1.0 - beta2);
+            let root = v.clone().div_scalar(correction2).sqrt().add_scalar(epsilon);
+            values.push(value.clone() - m.clone().mul_scalar(rate / correction1) / root);
+            (self.first[i], self.second[i]) = (m, v);
+        }
+        *params = params.with_values(values);
+    }
+
+    /// Number of updates made.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// First and second moments on the host, in the order of the parameters.
+    pub fn to_host(&self) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+        (self.first.iter().map(host).collect(), self.second.iter().map(host).collect())
+    }
+
+    /// Restores a saved state.
+    pub fn from_host(
+        params: &Params,
+        config: AdamConfig,
+        steps: u64,
+        first: &[Vec<f32>],
+        second: &[Vec<f32>],
+    ) -> Self {
+        let load = |saved: &[Vec<f32>]| Params::from_host(params.specs(), saved, params.device()).values().to_vec();
+        Self { config, steps, first: load(first), second: load(second) }
+    }
+}
+
+fn host(t: &Tensor<2>) -> Vec<f32> {
+    t.to_data().try_into_vec::<f32>().expect("parameters are 32-bit floats")
+}
+
+/// Euclidean norm of all gradients together; NaN or infinity when one of them is.
+pub fn grad_norm(grads: &Grads) -> f64 {
+    let squares: Vec<Tensor<1>> = grads.iter().map(|g| (g.clone() * g.clone()).sum()).collect();
+    let total: f64 = Tensor::cat(squares, 0)
+        .to_data()
+        .try_into_vec::<f32>()
+        .expect("gradients are 32-bit floats")
+        .into_iter()
+        .map(f64::from)
+        .sum();
+    total.sqrt()
+}
+
+/// Scales the gradients so that their common norm is at most `limit`; returns the norm before.
+pub fn clip_grad_norm(grads: &mut Grads, limit: f64) -> f64 {
+    let norm = grad_norm(grads);
+    if norm > limit {
+        let factor = limit / (norm + 1e-6);
+        for g in grads {
+            *g = g.clone().mul_scalar(factor);
+        }
+    }
+    norm
+}
+
+/// Exponential moving average of parameters with warm-up: decay `min(decay, (1 + n) / (10 + n))` at update n.
+pub struct Ema {
+    decay: f64,
+    updates: u64,
+    params: Params,
+}
+
+impl Ema {
+    /// Starts at the given values.
+    pub fn new(params: &Params, decay: f64) -> Self {
+        Self { decay, updates: 0, params: params.clone() }
+    }
+
+    /// Restores a saved state.
+    pub fn from_parts(params: Params, decay: f64, updates: u64) -> Self {
+        Self { decay, updates, params }
+    }
+
+    /// Moves the average towards `params`.
+    pub fn update(&mut self, params: &Params) {
+        self.updates += 1;
+        let n = self.updates as f64;
+        let keep = self.decay.min((1.0 + n) / (10.0 + n));
+        let values = self
+            .params
+            .values()
+            .iter()
+            .zip(params.values())
+            .map(|(average, new)| average.clone().mul_scalar(keep) + new.clone().mul_scalar(1.0 - keep))
+            .collect();
+        self.params = self.params.with_values(values);
+    }
+
+    /// The averaged parameters.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Number of updates made.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+}
+
+/// How the learning rate develops.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Schedule {
+    /// The same rate throughout.
+    Constant,
+    /// Half a cosine from the full rate at the start to `floor` times it at the end.
+    Cosine {
+        /// Final share of the rate.
+        floor: f64,
+    },
+}
+
+impl Schedule {
+    /// Factor on the learning rate when the share `progress` (0 to 1) of the training is done.
+    pub fn factor(self, progress: f64) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::Cosine { floor } => {
+                let x = progress.clamp(0.0, 1.0);
+                floor + (1.0 - floor) * 0.5 * (1.0 + (std::f64::consts::PI * x).cos())
+            }
+        }
+    }
+}
+
+/// Sums gradient sets in the given order, so that the result does not depend on which was ready first.
+pub fn sum_grads(mut parts: impl Iterator<Item = Grads>) -> Option<Grads> {
+    let first = parts.next()?;
+    Some(parts.fold(first, |sum, part| sum.into_iter().zip(part).map(|(a, b)| a + b).collect()))
+}
+
+/// A tensor from rows of equal length; shape (rows, columns).
+pub fn matrix(data: Vec<f32>, cols: usize, device: &burn::tensor::Device) -> Tensor<2> {
+    let rows = data.len() / cols;
+    Tensor::from_data(TensorData::new(data, [rows, cols]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Init, ParamBuilder};
+
+    fn one_parameter(value: f32) -> Params {
+        let mut builder = ParamBuilder::default();
+        builder.add("x", &[1], Init::Zeros);
+        Params::from_host(&builder.finish(), &[vec![value]], &crate::device::cpu())
+    }
+
+    #[test]
+    fn adam_minimises_a_parabola_and_resumes_exactly() {
+        let gradient = |p: &Params| vec![p.values()[0].clone().sub_scalar(3.0).mul_scalar(2.0)];
+        let config = AdamConfig::default();
+        let mut params = one_parameter(0.0);
+        let mut adam = Adam::new(&params, config);
+        for i in 0..400 {
+            if i == 100 {
+                let (first, second) = adam.to_host();
+                params = Params::from_host(params.specs(), &params.to_host(), params.device());
+                adam = Adam::from_host(&params, config, adam.steps(), &first, &second);
+            }
+            let grads = gradient(&params);
+            adam.step(&mut params, &grads, 0.05);
+        }
+        let mut unbroken = one_parameter(0.0);
+        let mut other = Adam::new(&unbroken, config);
+        for _ in 0..400 {
+            let grads = gradient(&unbroken);
+            other.step(&mut unbroken, &grads, 0.05);
+        }
+        assert_eq!(params.to_host(), unbroken.to_host());
+        assert!((params.to_host()[0][0] - 3.0).abs() < 0.02, "{:?}", params.to_host());
+    }
+
+    #[test]
+    fn first_adam_step_is_the_learning_rate() {
+        let mut params = one_parameter(1.0);
+        let grads = vec![params.values()[0].clone().mul_scalar(123.0)];
+        Adam::new(&params, AdamConfig::default()).step(&mut params, &grads, 0.1);
+        assert!((params.to_host()[0][0] - 0.9).abs() < 1e-6);
+    }
+
+    #[test]
+    fn clipping_keeps_the_direction() {
+        let device = crate::device::cpu();
+        let mut grads = vec![matrix(vec![3.0, 0.0], 2, &device), matrix(vec![4.0], 1, &device)];
+        assert!((clip_grad_norm(&mut grads, 1.0) - 5.0).abs() < 1e-6);
+        assert!((grad_norm(&grads) - 1.0).abs() < 1e-5);
+        assert!((grad_norm(&vec![matrix(vec![f32::NAN], 1, &device)])).is_nan());
+    }
+
+    #[test]
+    fn average_warms_up() {
+        let mut ema = Ema::new(&one_parameter(0.0), 0.995);
+        ema.update(&one_parameter(1.0));
+        assert!((ema.params().to_host()[0][0] - (1.0 - 2.0 / 11.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn cosine_ends_at_its_floor() {
+        let s = Schedule::Cosine { floor: 0.1 };
+        assert!((s.factor(0.0) - 1.0).abs() < 1e-12 && (s.factor(1.0) - 0.1).abs() < 1e-12);
+        assert!((s.factor(0.5) - 0.55).abs() < 1e-12);
+    }
+}
