@@ -1,1 +1,31 @@
-//! Crystal data sets: reading, packed cache, splits, statistics, download.
+//! Crystal data sets: reading, packed cache, splits, filters, statistics, conversion and download.
+//!
+//! ```no_run
+//! use druse_data::{LoadOptions, Split, Splits};
+//!
+//! let splits = Splits::open("data/mp_20".as_ref())?;
+//! let train = splits.load(Split::Train, &LoadOptions::default())?;
+//! println!("{} structures, content hash {}", train.len(), train.content_hash);
+//! # Ok::<(), druse_data::DataError>(())
+//! ```
+//!
+//! A data set is a table (CSV with a `cif` column, JSON Lines), a file of structures (CIF with data blocks,
+//! extended XYZ, pymatgen JSON, POSCAR) or a folder of such files; any of them may be gzip-compressed.
+//! Structures are kept in a packed cache under a key made from the source's bytes, so that a second start reads one small binary file.
+
+mod dataset;
+mod error;
+pub mod fetch;
+mod filter;
+mod load;
+mod record;
+mod source;
+mod split;
+mod store;
+
+pub use dataset::{Dataset, Entry, Skipped, Value};
+pub use error::DataError;
+pub use filter::{Comparison, Filter, FilterError};
+pub use load::{Cache, LoadOptions, load};
+pub use record::{JsonlRecord, write_jsonl_record};
+pub use split::{Split, SplitOptions, Splits};

@@ -1,0 +1,175 @@
+//! What can go wrong between a file and a [`Dataset`](crate::Dataset).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::{FilterError, Skipped, Split};
+
+/// How many skipped rows an error message lists.
+const LISTED: usize = 5;
+
+/// Why a data set could not be read or written. In the order of the stages that raise them.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A file or folder cannot be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The name ends in `.gz`, the content is something else.
+    #[error(
+        "`{}` is named .gz but is not gzip data (it begins with {begins}); rename it or compress it with `gzip`",
+        path.display()
+    )]
+    NotGzip {
+        /// The file.
+        path: PathBuf,
+        /// Its first bytes, printable.
+        begins: String,
+    },
+    /// The compressed data stops early.
+    #[error(
+        "`{}` is a truncated gzip file: it ends after {decoded} decompressed bytes; copy or download it again",
+        path.display()
+    )]
+    TruncatedGzip {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that could be decompressed.
+        decoded: usize,
+    },
+    /// The compressed data is damaged.
+    #[error("`{}` is a damaged gzip file ({reason}); copy or download it again", path.display())]
+    DamagedGzip {
+        /// The file.
+        path: PathBuf,
+        /// What the decompressor found.
+        reason: String,
+    },
+    /// The file is not text in UTF-8.
+    #[error("`{}` is not UTF-8 text (line {line}): convert it, for example with `iconv -t UTF-8`", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// First line with invalid bytes, from 1.
+        line: usize,
+    },
+    /// Neither name nor content says how to read the file.
+    #[error(
+        "`{}` is no data set that can be read: expected CSV with a `cif` column, JSON Lines, CIF, POSCAR, extended XYZ or pymatgen JSON (each also as .gz), or a folder of them",
+        path.display()
+    )]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The table lacks the `cif` column.
+    #[error("`{}` has no `cif` column; its columns are {}", path.display(), columns.join(", "))]
+    NoCifColumn {
+        /// The file.
+        path: PathBuf,
+        /// The columns of its header.
+        columns: Vec<String>,
+    },
+    /// The folder holds splits or tables instead of structure files.
+    #[error("`{}` holds no structure files but {}; name one of them", path.display(), tables.join(", "))]
+    FolderOfTables {
+        /// The folder.
+        path: PathBuf,
+        /// Names of the tables in it.
+        tables: Vec<String>,
+    },
+    /// There is no structure at all.
+    #[error("`{}` is an empty data set: {reason}", path.display())]
+    Empty {
+        /// File or folder.
+        path: PathBuf,
+        /// What was found instead.
+        reason: String,
+    },
+    /// More structures than allowed could not be used.
+    #[error(
+        "`{}`: {} of {total} structures cannot be used, more than the allowed share of {allowed}:{}",
+        path.display(), skipped.len(), list(skipped)
+    )]
+    TooManySkipped {
+        /// File or folder.
+        path: PathBuf,
+        /// The structures, in file order.
+        skipped: Vec<Skipped>,
+        /// Structures in the source.
+        total: usize,
+        /// [`LoadOptions::max_skipped_share`](crate::LoadOptions::max_skipped_share).
+        allowed: f64,
+    },
+    /// A filter cannot be applied, or does not parse.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// The filters leave nothing.
+    #[error("no structure of `{name}` ({total} structures) passes the filters {filters}")]
+    NothingLeft {
+        /// Name of the data set.
+        name: String,
+        /// Structures before filtering.
+        total: usize,
+        /// The filters, as text.
+        filters: String,
+    },
+    /// The split asked for is not in the folder.
+    #[error("`{}` has no {split} split; it has {found}", path.display())]
+    MissingSplit {
+        /// The folder.
+        path: PathBuf,
+        /// The split asked for.
+        split: Split,
+        /// The splits that are there.
+        found: String,
+    },
+    /// Two files claim to be the same split.
+    #[error("`{}` and `{}` both look like the {split} split; remove or rename one", first.display(), second.display())]
+    AmbiguousSplit {
+        /// The split.
+        split: Split,
+        /// One file.
+        first: PathBuf,
+        /// The other file.
+        second: PathBuf,
+    },
+    /// The fractions of a split are not usable.
+    #[error("split fractions {train}, {val}, {test} must be finite, not negative and have a positive sum")]
+    SplitFractions {
+        /// Training share.
+        train: f64,
+        /// Validation share.
+        val: f64,
+        /// Test share.
+        test: f64,
+    },
+    /// The worker threads could not be started.
+    #[error("cannot start {threads} worker threads: {reason}")]
+    Threads {
+        /// Threads asked for.
+        threads: usize,
+        /// The system's reason.
+        reason: String,
+    },
+}
+
+impl DataError {
+    /// Wraps an I/O error of reading `path`.
+    pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Read { path, source }
+    }
+}
+
+fn list(skipped: &[Skipped]) -> String {
+    let mut text: String = skipped.iter().take(LISTED).map(|s| format!("\n  {s}")).collect();
+    if skipped.len() > LISTED {
+        text.push_str(&format!("\n  … and {} more", skipped.len() - LISTED));
+    }
+    text
+}

@@ -1,0 +1,242 @@
+//! Conditions that choose structures.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use druse_crystal::Element;
+
+use crate::{Dataset, Entry, Value};
+
+/// Why a filter does not parse or does not fit a data set.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FilterError {
+    /// The text is no comparison.
+    #[error(
+        "`{text}` is no filter: expected NAME OPERATOR VALUE such as `e_above_hull<0.1`, with one of < <= > >= = !="
+    )]
+    Syntax {
+        /// The text.
+        text: String,
+    },
+    /// An ordering needs a number on the right.
+    #[error("`{value}` in the filter `{text}` is not a finite number")]
+    Number {
+        /// The text.
+        text: String,
+        /// The right-hand side.
+        value: String,
+    },
+    /// No structure has this property.
+    #[error("the data set `{dataset}` has no property `{name}`; it has {}", if available.is_empty() { "none".to_owned() } else { available.join(", ") })]
+    UnknownProperty {
+        /// Name of the data set.
+        dataset: String,
+        /// The property asked for.
+        name: String,
+        /// The properties that exist.
+        available: Vec<String>,
+    },
+    /// The property cannot be compared with the filter's value.
+    #[error(
+        "the property `{name}` of structure `{id}` is {found} (`{value}`) and cannot be compared by `{filter}`"
+    )]
+    Incomparable {
+        /// The property.
+        name: String,
+        /// Identifier of the first such structure.
+        id: String,
+        /// What the property is.
+        found: &'static str,
+        /// The property's value.
+        value: String,
+        /// The filter.
+        filter: String,
+    },
+}
+
+/// A comparison of a property with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `=` or `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+}
+
+impl Comparison {
+    const fn symbol(self) -> &'static str {
+        match self {
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+        }
+    }
+
+    const fn is_ordering(self) -> bool {
+        !matches!(self, Self::Equal | Self::NotEqual)
+    }
+
+    fn holds(self, left: f64, right: f64) -> bool {
+        match self {
+            Self::Less => left < right,
+            Self::LessOrEqual => left <= right,
+            Self::Greater => left > right,
+            Self::GreaterOrEqual => left >= right,
+            Self::Equal => left == right,
+            Self::NotEqual => left != right,
+        }
+    }
+}
+
+/// A condition on one structure. A structure without the property in question does not pass.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Filter {
+    /// At least this many atoms in the cell.
+    MinAtoms(usize),
+    /// At most this many atoms in the cell.
+    MaxAtoms(usize),
+    /// At least this many different elements.
+    MinElements(usize),
+    /// At most this many different elements.
+    MaxElements(usize),
+    /// No element outside this set.
+    AllowedElements(BTreeSet<Element>),
+    /// Every element of this set.
+    RequiredElements(BTreeSet<Element>),
+    /// No element of this set.
+    ExcludedElements(BTreeSet<Element>),
+    /// A comparison of a property, parsed from text such as `e_above_hull<0.1`.
+    Property {
+        /// Name of the property.
+        name: String,
+        /// The comparison.
+        comparison: Comparison,
+        /// What the property is compared with.
+        value: Value,
+    },
+}
+
+impl Filter {
+    /// Whether the structure passes.
+    pub fn accepts(&self, entry: &Entry) -> bool {
+        let elements = || entry.structure.species.iter().copied().collect::<BTreeSet<_>>();
+        match self {
+            Self::MinAtoms(n) => entry.structure.len() >= *n,
+            Self::MaxAtoms(n) => entry.structure.len() <= *n,
+            Self::MinElements(n) => elements().len() >= *n,
+            Self::MaxElements(n) => elements().len() <= *n,
+            Self::AllowedElements(set) => entry.structure.species.iter().all(|e| set.contains(e)),
+            Self::RequiredElements(set) => elements().is_superset(set),
+            Self::ExcludedElements(set) => !entry.structure.species.iter().any(|e| set.contains(e)),
+            Self::Property { name, comparison, value } => {
+                entry.properties.get(name).is_some_and(|found| match (found, value) {
+                    (Value::Number(a), Value::Number(b)) => comparison.holds(*a, *b),
+                    _ if *comparison == Comparison::Equal => same(found, value),
+                    _ if *comparison == Comparison::NotEqual => !same(found, value),
+                    _ => false,
+                })
+            }
+        }
+    }
+
+    /// Checks that the data set can be filtered so.
+    pub(crate) fn check(&self, dataset: &Dataset) -> Result<(), FilterError> {
+        let Self::Property { name, comparison, .. } = self else { return Ok(()) };
+        let mut seen = false;
+        for entry in &dataset.entries {
+            let Some(found) = entry.properties.get(name) else { continue };
+            seen = true;
+            if comparison.is_ordering() && found.as_number().is_none() {
+                return Err(FilterError::Incomparable {
+                    name: name.clone(),
+                    id: entry.id.clone(),
+                    found: found.kind(),
+                    value: found.to_string(),
+                    filter: self.to_string(),
+                });
+            }
+        }
+        if seen {
+            return Ok(());
+        }
+        Err(FilterError::UnknownProperty {
+            dataset: dataset.name.clone(),
+            name: name.clone(),
+            available: dataset.property_names().into_keys().map(str::to_owned).collect(),
+        })
+    }
+}
+
+/// Equality across kinds: `year=1997` should find the text `1997` too.
+fn same(a: &Value, b: &Value) -> bool {
+    a == b || a.to_string() == b.to_string()
+}
+
+impl FromStr for Filter {
+    type Err = FilterError;
+
+    /// Parses `NAME OPERATOR VALUE`. The value may be quoted; for `=` and `!=` it may be text.
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        let syntax = || FilterError::Syntax { text: text.to_owned() };
+        let at = text.find(['<', '>', '=', '!']).ok_or_else(syntax)?;
+        let (name, rest) = (text[..at].trim(), &text[at..]);
+        let (comparison, length) = match rest.as_bytes() {
+            [b'<', b'=', ..] => (Comparison::LessOrEqual, 2),
+            [b'>', b'=', ..] => (Comparison::GreaterOrEqual, 2),
+            [b'!', b'=', ..] => (Comparison::NotEqual, 2),
+            [b'=', b'=', ..] => (Comparison::Equal, 2),
+            [b'<', ..] => (Comparison::Less, 1),
+            [b'>', ..] => (Comparison::Greater, 1),
+            [b'=', ..] => (Comparison::Equal, 1),
+            _ => return Err(syntax()),
+        };
+        let right = rest[length..].trim();
+        if name.is_empty() || right.is_empty() || right.contains(['<', '>', '=', '!']) {
+            return Err(syntax());
+        }
+        let unquoted =
+            ['"', '\''].into_iter().find_map(|q| right.strip_prefix(q).and_then(|r| r.strip_suffix(q)));
+        let number = right.parse::<f64>().ok().filter(|x| x.is_finite());
+        let value = match (unquoted, number) {
+            (Some(quoted), _) => Value::Text(quoted.to_owned()),
+            (None, Some(x)) => Value::Number(x),
+            (None, None) => match right.to_ascii_lowercase().as_str() {
+                "true" => Value::Bool(true),
+                "false" => Value::Bool(false),
+                _ => Value::Text(right.to_owned()),
+            },
+        };
+        if comparison.is_ordering() && value.as_number().is_none() {
+            return Err(FilterError::Number { text: text.to_owned(), value: right.to_owned() });
+        }
+        Ok(Self::Property { name: name.to_owned(), comparison, value })
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |set: &BTreeSet<Element>| set.iter().map(|e| e.symbol()).collect::<Vec<_>>().join(",");
+        match self {
+            Self::MinAtoms(n) => write!(f, "atoms>={n}"),
+            Self::MaxAtoms(n) => write!(f, "atoms<={n}"),
+            Self::MinElements(n) => write!(f, "number of elements>={n}"),
+            Self::MaxElements(n) => write!(f, "number of elements<={n}"),
+            Self::AllowedElements(set) => write!(f, "only elements {}", list(set)),
+            Self::RequiredElements(set) => write!(f, "with elements {}", list(set)),
+            Self::ExcludedElements(set) => write!(f, "without elements {}", list(set)),
+            Self::Property { name, comparison, value } => write!(f, "{name}{}{value}", comparison.symbol()),
+        }
+    }
+}

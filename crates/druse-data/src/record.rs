@@ -1,0 +1,51 @@
+//! JSON Lines: one structure a line, written by sampling and by `convert`, read as a data set.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use druse_crystal::Structure;
+use serde::{Deserialize, Serialize};
+
+use crate::{Entry, Value};
+
+/// One line of a `.jsonl` file:
+/// `{"id": "0", "formula": "LiFeO2", "structure": {"lattice": [[…], […], […]], "species": ["Li", …],
+/// "frac_coords": [[…], …]}, "properties": {…}}`.
+///
+/// Lattice vectors are rows in Å. Unknown members of the object are kept out on reading by serde;
+/// the data set reader ([`load`](crate::load)) takes scalar members beside these as properties too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JsonlRecord {
+    /// Identifier, unique in the file.
+    pub id: String,
+    /// Reduced formula, for people and for `grep`; readers derive it from the structure.
+    #[serde(default)]
+    pub formula: String,
+    /// The crystal.
+    pub structure: Structure,
+    /// Named values: properties of a data set, or seed, index and flags of a sampled structure.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, serde_json::Value>,
+}
+
+impl From<&Entry> for JsonlRecord {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            id: entry.id.clone(),
+            formula: crate::source::reduced_formula(&entry.structure),
+            structure: entry.structure.clone(),
+            properties: entry.properties.iter().map(|(k, v)| (k.clone(), Value::to_json(v))).collect(),
+        }
+    }
+}
+
+/// Writes the record as one line, newline included, in a single call of `write_all`: an interrupted program leaves
+/// at most one incomplete line, the last.
+///
+/// # Errors
+/// The writer's error.
+pub fn write_jsonl_record(out: &mut impl Write, record: &JsonlRecord) -> io::Result<()> {
+    let mut line = serde_json::to_vec(record)?;
+    line.push(b'\n');
+    out.write_all(&line)
+}

@@ -1,0 +1,171 @@
+//! The CSV layout of the field: one row a structure, the CIF as text in the column `cif`.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use csv::{ByteRecord, ReaderBuilder};
+use druse_crystal::formats::{Format, read_str};
+use rayon::prelude::*;
+
+use super::{Found, Row, Rows};
+use crate::{DataError, Value};
+
+/// Columns that hold the identifier, in order of preference.
+const ID_COLUMNS: [&str; 2] = ["material_id", "id"];
+
+/// What the cells of a column are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum ColumnType {
+    Number,
+    Bool,
+    Text,
+}
+
+struct Column {
+    index: usize,
+    name: String,
+    kind: ColumnType,
+}
+
+pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Rows, DataError> {
+    // Rows of the wrong length are reported one by one, hence flexible.
+    let mut reader = ReaderBuilder::new().flexible(true).from_reader(bytes);
+    let broken = |e: csv::Error| DataError::Read { path: path.to_owned(), source: e.into() };
+    let header = reader.byte_headers().map_err(broken)?.clone();
+    let header: Vec<String> = header
+        .iter()
+        .map(|name| std::str::from_utf8(name).map(|n| n.trim().to_owned()))
+        .collect::<Result<_, _>>()
+        .map_err(|_| DataError::NotUtf8 { path: path.to_owned(), line: 1 })?;
+    let Some(cif) = header.iter().position(|n| n.eq_ignore_ascii_case("cif")) else {
+        return Err(DataError::NoCifColumn { path: path.to_owned(), columns: header });
+    };
+    let records: Vec<ByteRecord> = reader.byte_records().collect::<Result<_, _>>().map_err(broken)?;
+
+    let mut notes = Vec::new();
+    let mut columns: Vec<Column> = Vec::new();
+    for (index, name) in header.iter().enumerate() {
+        // pandas writes its index without a name, and reads that back as `Unnamed: 0`.
+        if index != cif && !name.is_empty() && !name.starts_with("Unnamed:") {
+            let (kind, note) = column_type(&records, index, name);
+            notes.extend(note);
+            columns.push(Column { index, name: name.clone(), kind });
+        }
+    }
+    let named_id =
+        ID_COLUMNS.iter().find_map(|id| columns.iter().position(|c| c.name.eq_ignore_ascii_case(id)));
+    let id = match named_id {
+        Some(k) => Some(columns.remove(k).index),
+        None => columns
+            .iter()
+            .find(|c| c.kind == ColumnType::Text && is_distinct(&records, c.index))
+            .map(|c| c.index),
+    };
+    // A quotation mark inside a field is doubled, so an odd number means that the last field never ends.
+    let cut_off = bytes.iter().filter(|&&b| b == b'"').count() % 2 == 1;
+    let last = records.len();
+    let rows = records
+        .par_iter()
+        .enumerate()
+        .map(|(k, record)| {
+            let id = id.and_then(|i| record.get(i)).map(|b| String::from_utf8_lossy(b).trim().to_owned());
+            let outcome = if cut_off && k + 1 == last {
+                Err("the file ends inside a quoted field (it may be cut off)".to_owned())
+            } else {
+                structure(record, header.len(), cif, &columns)
+            };
+            Row {
+                row: Some(k + 1),
+                line: record.position().map(|p| p.line() as usize),
+                id: id.filter(|i| !i.is_empty()),
+                outcome,
+            }
+        })
+        .collect();
+    Ok(Rows { rows, notes })
+}
+
+fn structure(record: &ByteRecord, width: usize, cif: usize, columns: &[Column]) -> Result<Found, String> {
+    if record.len() != width {
+        return Err(format!("the row has {} fields, the header {width}", record.len()));
+    }
+    let text = std::str::from_utf8(&record[cif]).map_err(|_| "the CIF is not UTF-8 text".to_owned())?;
+    if text.trim().is_empty() {
+        return Err("the `cif` field is empty".to_owned());
+    }
+    let mut parsed = read_str(text, Format::Cif).map_err(|e| e.to_string())?;
+    let (Some(one), None) = (parsed.pop(), parsed.pop()) else {
+        return Err("the `cif` field does not hold exactly one structure".to_owned());
+    };
+    let mut properties = BTreeMap::new();
+    for column in columns {
+        if let Some(value) = cell(&record[column.index], column.kind)? {
+            properties.insert(column.name.clone(), value);
+        }
+    }
+    Ok(Found { structure: one.structure, properties, notes: one.notes })
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok().map(str::trim)
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "True" | "true" | "TRUE" => Some(true),
+        "False" | "false" | "FALSE" => Some(false),
+        _ => None,
+    }
+}
+
+/// A cell of a column of this type; `None` for an empty one and for NaN and infinities.
+fn cell(bytes: &[u8], kind: ColumnType) -> Result<Option<Value>, String> {
+    let text = text(bytes).ok_or_else(|| "a field is not UTF-8 text".to_owned())?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Ok(match kind {
+        ColumnType::Number => text.parse().ok().filter(|x: &f64| x.is_finite()).map(Value::Number),
+        ColumnType::Bool => boolean(text).map(Value::Bool),
+        ColumnType::Text => Some(Value::Text(text.to_owned())),
+    })
+}
+
+/// One type for the whole column, so that a formula column with `NaN` or `InF` in it stays text;
+/// with a remark when a few cells keep a column from being numbers.
+fn column_type(records: &[ByteRecord], index: usize, name: &str) -> (ColumnType, Option<String>) {
+    let cells = || {
+        let cell = |(k, r): (usize, &ByteRecord)| {
+            r.get(index)
+                .map(|b| (k, text(b).unwrap_or("?")))
+                .filter(|(_, t)| !t.is_empty())
+                .map(|(k, t)| (k, t.to_owned()))
+        };
+        records.iter().enumerate().filter_map(cell)
+    };
+    let (mut total, mut finite, mut numbers, mut bools) = (0, 0, 0, 0);
+    for (_, t) in cells() {
+        total += 1;
+        bools += usize::from(boolean(&t).is_some());
+        if let Ok(x) = t.parse::<f64>() {
+            numbers += 1;
+            finite += usize::from(x.is_finite());
+        }
+    }
+    if numbers == total && finite > 0 {
+        (ColumnType::Number, None)
+    } else if bools == total && total > 0 {
+        (ColumnType::Bool, None)
+    } else {
+        let odd = cells().find(|(_, t)| t.parse::<f64>().is_err());
+        let note = odd.filter(|_| 2 * finite > total).map(|(k, t)| {
+            format!("column `{name}` is read as text: {} of {total} fields are no numbers, such as `{t}` in row {}", total - numbers, k + 1)
+        });
+        (ColumnType::Text, note)
+    }
+}
+
+fn is_distinct(records: &[ByteRecord], index: usize) -> bool {
+    let mut seen = HashSet::new();
+    records.iter().filter_map(|r| r.get(index)).all(|cell| seen.insert(cell))
+}

@@ -1,0 +1,169 @@
+//! Structure files (CIF, POSCAR, extended XYZ, pymatgen JSON) and folders of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use druse_crystal::formats::{Format, FormatError, Parsed, read_str};
+use rayon::prelude::*;
+
+use super::{Found, Kind, Row, Rows, kind_by_name};
+use crate::DataError;
+
+/// Tables named in the message about a folder that holds only tables.
+const MAX_TABLES: usize = 8;
+
+/// The structure files of a folder and of the folders in it, relative to it, sorted by path.
+/// Hidden files and linked folders (which may form circles) are passed over.
+pub(super) fn in_folder(root: &Path) -> Result<(Vec<PathBuf>, Vec<String>), DataError> {
+    let (mut files, mut tables, mut others) = (Vec::new(), Vec::new(), 0);
+    let mut open = vec![PathBuf::new()];
+    while let Some(folder) = open.pop() {
+        let full = root.join(&folder);
+        for item in fs::read_dir(&full).map_err(DataError::read(&full))? {
+            let item = item.map_err(DataError::read(&full))?;
+            if item.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            let relative = folder.join(item.file_name());
+            let kind = item.file_type().map_err(DataError::read(&item.path()))?;
+            if kind.is_dir() {
+                open.push(relative);
+            } else if kind.is_symlink() && item.path().is_dir() {
+                others += 1;
+            } else {
+                match kind_by_name(&relative) {
+                    Some(Kind::Structures(_)) => files.push(relative),
+                    Some(Kind::Csv | Kind::JsonLines) => tables.push(relative.display().to_string()),
+                    None => others += 1,
+                }
+            }
+        }
+    }
+    tables.sort_unstable();
+    if files.is_empty() {
+        tables.truncate(MAX_TABLES);
+        let path = root.to_owned();
+        return Err(if tables.is_empty() {
+            DataError::Empty {
+                path,
+                reason: "the folder holds no CIF, POSCAR, extended XYZ or pymatgen JSON file".into(),
+            }
+        } else {
+            DataError::FolderOfTables { path, tables }
+        });
+    }
+    files.sort_unstable();
+    others += tables.len();
+    let notes = match others {
+        0 => Vec::new(),
+        n => vec![format!("{n} files of the folder are no structure files and passed over")],
+    };
+    Ok((files, notes))
+}
+
+/// Reads a structure file. If one of several structures is broken, the others are still read.
+pub(super) fn read(path: &Path, text: &str, format: Format) -> Rows {
+    let error = match read_str(text, format) {
+        Ok(parsed) => return named(path, parsed),
+        Err(e) => e,
+    };
+    let blocks = match format {
+        Format::Cif => cif_blocks(text),
+    };
+    if blocks.len() < 2 {
+        return Rows::broken_file(error.to_string());
+    }
+    let parts: Vec<Result<Rows, Row>> = blocks
+        .par_iter()
+        .enumerate()
+        .map(|(k, &(line, block))| match read_str(block, format) {
+            Ok(parsed) => Ok(named(path, parsed)),
+            Err(e) => {
+                let in_file = FormatError { line: e.line.map(|l| l + line - 1), ..e };
+                let outcome = Err(in_file.to_string());
+                Err(Row { row: Some(k + 1), line: Some(line), id: block_name(block, format), outcome })
+            }
+        })
+        .collect();
+    let mut rows = Rows::default();
+    for (part, (line, _)) in parts.into_iter().zip(blocks) {
+        match part {
+            Ok(part) => rows.rows.extend(part.rows.into_iter().map(|r| Row { line: Some(line), ..r })),
+            Err(row) => rows.rows.push(row),
+        }
+    }
+    for (k, row) in rows.rows.iter_mut().enumerate() {
+        row.row = Some(k + 1);
+    }
+    rows
+}
+
+/// Rows of parsed structures. A single one is named after its file; several after an `id` or `material_id` of
+/// theirs, else after their names, made unique, else by number.
+fn named(path: &Path, parsed: Vec<Parsed>) -> Rows {
+    let single = parsed.len() == 1;
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let rows = parsed
+        .into_iter()
+        .enumerate()
+        .map(|(k, Parsed { mut structure, name, notes })| {
+            let own = ["material_id", "id"].iter().find_map(|key| match structure.properties.get(*key) {
+                Some(serde_json::Value::String(id)) => Some(((*key).to_owned(), id.clone())),
+                Some(serde_json::Value::Number(id)) => Some(((*key).to_owned(), id.to_string())),
+                _ => None,
+            });
+            let id = match own {
+                Some((key, id)) => {
+                    structure.properties.remove(&key);
+                    id
+                }
+                None if single => {
+                    let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+                    super::stem(&file).to_owned()
+                }
+                None => {
+                    let name =
+                        if name.trim().is_empty() { (k + 1).to_string() } else { name.trim().to_owned() };
+                    let count = seen.entry(name.clone()).or_insert(0);
+                    *count += 1;
+                    if *count == 1 { name } else { format!("{name}#{count}") }
+                }
+            };
+            let found = Found { structure, properties: BTreeMap::new(), notes };
+            Row { row: Some(k + 1), line: None, id: Some(id), outcome: Ok(found) }
+        })
+        .collect();
+    Rows { rows, notes: Vec::new() }
+}
+
+/// The data blocks of a CIF with their first lines (from 1), without what precedes the first one.
+/// `data_` inside a text field between semicolons begins no block.
+fn cif_blocks(text: &str) -> Vec<(usize, &str)> {
+    let mut starts = Vec::new();
+    let (mut offset, mut in_text) = (0, false);
+    for (k, line) in text.split_inclusive('\n').enumerate() {
+        if line.starts_with(';') {
+            in_text = !in_text;
+        } else if !in_text {
+            let trimmed = line.trim_start();
+            if trimmed.get(..5).is_some_and(|t| t.eq_ignore_ascii_case("data_")) {
+                starts.push((k + 1, offset));
+            }
+        }
+        offset += line.len();
+    }
+    let ends = starts.iter().skip(1).map(|&(_, offset)| offset).chain([text.len()]);
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(&(line, start), end)| (line, &text[start..end]))
+        // A block of publication data has no cell; it is no broken structure.
+        .filter(|(_, block)| block.contains("_cell") || block.contains("_atom_site"))
+        .collect()
+}
+
+fn block_name(block: &str, format: Format) -> Option<String> {
+    let first = block.lines().next()?.trim();
+    (format == Format::Cif).then(|| first.get(5..).unwrap_or_default().to_owned()).filter(|n| !n.is_empty())
+}

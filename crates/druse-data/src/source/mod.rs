@@ -1,0 +1,370 @@
+//! Reading a source: which files, in which format, and what becomes of each structure.
+
+mod csv;
+mod files;
+mod json_lines;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use druse_crystal::formats::Format;
+use druse_crystal::{Composition, Structure};
+use flate2::read::MultiGzDecoder;
+use rayon::prelude::*;
+
+use crate::store::{Import, VERSION};
+use crate::{DataError, Entry, Skipped, Value};
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Two sites nearer than this (Å) are on one spot: no bond is, and rounding in files stays below.
+const ONE_SPOT: f64 = 0.01;
+/// Different remarks kept.
+const MAX_NOTES: usize = 20;
+
+/// How a file is read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Csv,
+    JsonLines,
+    Structures(Format),
+}
+
+/// A file or folder to import, its bytes hashed.
+pub(crate) struct Source {
+    root: PathBuf,
+    /// Files below the root in order of their names; only the empty path when the root is a file.
+    files: Vec<PathBuf>,
+    /// The bytes of a single file, as it lies on disk.
+    bytes: Vec<u8>,
+    hash: blake3::Hash,
+    notes: Vec<String>,
+}
+
+/// A structure as a reader found it, before checks and reduction.
+struct Found {
+    structure: Structure,
+    properties: BTreeMap<String, Value>,
+    notes: Vec<String>,
+}
+
+/// One row of a source: where it is and what it gives, or why nothing.
+struct Row {
+    row: Option<usize>,
+    line: Option<usize>,
+    id: Option<String>,
+    outcome: Result<Found, String>,
+}
+
+/// The rows of one file and remarks about it.
+#[derive(Default)]
+struct Rows {
+    rows: Vec<Row>,
+    notes: Vec<String>,
+}
+
+impl Source {
+    /// Finds the files of a source and hashes their bytes.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let meta = fs::metadata(path).map_err(DataError::read(path))?;
+        let root = path.to_owned();
+        if !meta.is_dir() {
+            let bytes = fs::read(path).map_err(DataError::read(path))?;
+            if bytes.is_empty() {
+                return Err(DataError::Empty { path: root, reason: "the file has 0 bytes".into() });
+            }
+            let hash = blake3::hash(&bytes);
+            return Ok(Self { root, files: vec![PathBuf::new()], bytes, hash, notes: Vec::new() });
+        }
+        let (files, notes) = files::in_folder(path)?;
+        let hashes: Result<Vec<blake3::Hash>, DataError> = files
+            .par_iter()
+            .map(|relative| {
+                let file = path.join(relative);
+                fs::read(&file).map(|b| blake3::hash(&b)).map_err(DataError::read(&file))
+            })
+            .collect();
+        let mut hasher = blake3::Hasher::new();
+        for (relative, hash) in files.iter().zip(hashes?) {
+            hasher.update(relative.to_string_lossy().as_bytes()).update(&[0]).update(hash.as_bytes());
+        }
+        Ok(Self { root, files, bytes: Vec::new(), hash: hasher.finalize(), notes })
+    }
+
+    /// Key of the packed import: the source's bytes, its name (which may say the format and give identifiers),
+    /// the options and the versions of program and store.
+    pub fn key(&self, niggli: bool) -> String {
+        let name = self.root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let text = format!(
+            "druse {} store {VERSION} niggli {niggli} files {} name {name}\n{}",
+            env!("CARGO_PKG_VERSION"),
+            self.files.len(),
+            self.hash.to_hex()
+        );
+        blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+    }
+
+    /// Reads every structure; in parallel, in the order of the source.
+    pub fn import(&self, niggli: bool) -> Result<Import, DataError> {
+        let mut import = Import { entries: Vec::new(), skipped: Vec::new(), notes: Vec::new() };
+        let mut notes = Notes::default();
+        notes.extend(&self.notes);
+        if let [single] = self.files.as_slice()
+            && single.as_os_str().is_empty()
+        {
+            let rows = read_file(&self.root, &self.bytes)?;
+            collect(rows, Path::new(""), niggli, &mut import, &mut notes);
+        } else {
+            let read: Vec<Rows> = self
+                .files
+                .par_iter()
+                .map(|relative| {
+                    let path = self.root.join(relative);
+                    let id = Some(stem(&relative.to_string_lossy()).to_owned());
+                    let rows = fs::read(&path)
+                        .map_err(DataError::read(&path))
+                        .and_then(|bytes| read_file(&path, &bytes))
+                        .unwrap_or_else(|e| Rows::broken_file(e.to_string()));
+                    rows.under(id)
+                })
+                .collect();
+            for (rows, relative) in read.into_iter().zip(&self.files) {
+                collect(rows, relative, niggli, &mut import, &mut notes);
+            }
+        }
+        notes.repeated_ids(&import.entries);
+        import.notes = notes.finish();
+        Ok(import)
+    }
+}
+
+impl Rows {
+    fn broken_file(reason: String) -> Self {
+        let row = Row { row: None, line: None, id: None, outcome: Err(reason) };
+        Self { rows: vec![row], notes: Vec::new() }
+    }
+
+    /// Identifiers of a file inside a folder: the file's, with the structure's name behind it if there are several.
+    fn under(mut self, file: Option<String>) -> Self {
+        let single = self.rows.len() == 1;
+        for (k, row) in self.rows.iter_mut().enumerate() {
+            row.id = match (&file, row.id.take()) {
+                (Some(file), _) if single => Some(file.clone()),
+                (Some(file), Some(name)) => Some(format!("{file}/{name}")),
+                (Some(file), None) => Some(format!("{file}/{}", k + 1)),
+                (None, name) => name,
+            };
+        }
+        self
+    }
+}
+
+/// Checks and reduces the structures of a file and appends them.
+fn collect(rows: Rows, file: &Path, niggli: bool, import: &mut Import, notes: &mut Notes) {
+    notes.extend(&rows.notes);
+    let done: Vec<Result<(Entry, Vec<String>), Skipped>> =
+        rows.rows.into_par_iter().map(|row| row.finish(file, niggli)).collect();
+    for outcome in done {
+        match outcome {
+            Ok((entry, remarks)) => {
+                notes.extend(&remarks);
+                import.entries.push(entry);
+            }
+            Err(skipped) => import.skipped.push(skipped),
+        }
+    }
+}
+
+impl Row {
+    fn finish(self, file: &Path, niggli: bool) -> Result<(Entry, Vec<String>), Skipped> {
+        let Self { row, line, id, outcome } = self;
+        match outcome.and_then(|found| found.prepare(niggli)) {
+            Ok(Found { structure, properties, notes }) => {
+                let id = id.unwrap_or_else(|| format!("row-{}", row.unwrap_or(1)));
+                Ok((Entry { id, structure, properties }, notes))
+            }
+            Err(reason) => Err(Skipped { file: file.to_owned(), row, line, id, reason }),
+        }
+    }
+}
+
+impl Found {
+    /// Takes properties out of the structure, refuses two sites on one spot, reduces the cell.
+    fn prepare(mut self, _niggli: bool) -> Result<Self, String> {
+        for (name, value) in std::mem::take(&mut self.structure.properties) {
+            if let Some(value) = Value::from_json(&value) {
+                self.properties.entry(name).or_insert(value);
+            }
+        }
+        self.structure.labels.clear();
+        if let Some((i, j)) = on_one_spot(&self.structure) {
+            let name = |k: usize| format!("{} (site {})", self.structure.species[k].symbol(), k + 1);
+            return Err(format!("{} and {} lie on one spot (nearer than {ONE_SPOT} Å)", name(i), name(j)));
+        }
+        Ok(self)
+    }
+}
+
+/// The first two different sites nearer than [`ONE_SPOT`].
+fn on_one_spot(structure: &Structure) -> Option<(usize, usize)> {
+    let lattice = &structure.lattice;
+    // A displacement shorter than r has fractional components below r / face distance: most pairs fail that at once.
+    let reach = lattice.face_distances().map(|d| ONE_SPOT / d);
+    let f = &structure.frac_coords;
+    (0..f.len()).flat_map(|i| (i + 1..f.len()).map(move |j| (i, j))).find(|&(i, j)| {
+        let near = |k: usize| {
+            let d = f[j][k] - f[i][k];
+            (d - d.round()).abs() <= reach[k]
+        };
+        (0..3).all(near)
+            && lattice.min_image(f[i], f[j]).0.iter().map(|x| x * x).sum::<f64>().sqrt() < ONE_SPOT
+    })
+}
+
+/// The readers' remarks, each once with its count.
+#[derive(Default)]
+struct Notes(Vec<(String, usize)>);
+
+impl Notes {
+    fn extend(&mut self, notes: &[String]) {
+        for note in notes {
+            if let Some((_, count)) = self.0.iter_mut().find(|(text, _)| text == note) {
+                *count += 1;
+            } else if self.0.len() < MAX_NOTES {
+                self.0.push((note.clone(), 1));
+            }
+        }
+    }
+
+    fn repeated_ids(&mut self, entries: &[Entry]) {
+        let mut ids: Vec<&str> = entries.iter().map(|e| e.id.as_str()).collect();
+        ids.sort_unstable();
+        let repeated: Vec<&str> = ids.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
+        if let Some(first) = repeated.first() {
+            self.0.push((
+                format!("{} identifiers repeat an earlier one, such as `{first}`", repeated.len()),
+                1,
+            ));
+        }
+    }
+
+    fn finish(self) -> Vec<String> {
+        self.0
+            .into_iter()
+            .map(|(text, n)| if n == 1 { text } else { format!("{text} ({n} times)") })
+            .collect()
+    }
+}
+
+/// Reads one file in the format that its name and content tell.
+fn read_file(path: &Path, raw: &[u8]) -> Result<Rows, DataError> {
+    let unpacked;
+    let bytes = if is_gzip(path, raw)? {
+        unpacked = gunzip(path, raw)?;
+        unpacked.as_slice()
+    } else {
+        raw
+    };
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    match kind_of(path, bytes)? {
+        Kind::Csv => csv::read(path, bytes),
+        Kind::JsonLines => Ok(json_lines::read(utf8(path, bytes)?)),
+        Kind::Structures(format) => Ok(files::read(path, utf8(path, bytes)?, format)),
+    }
+}
+
+fn is_gzip(path: &Path, raw: &[u8]) -> Result<bool, DataError> {
+    if raw.starts_with(&GZIP_MAGIC) {
+        return Ok(true);
+    }
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz")) {
+        let begins = format!("`{}`", raw[..raw.len().min(16)].escape_ascii());
+        return Err(DataError::NotGzip { path: path.to_owned(), begins });
+    }
+    Ok(false)
+}
+
+fn gunzip(path: &Path, raw: &[u8]) -> Result<Vec<u8>, DataError> {
+    let mut bytes = Vec::with_capacity(raw.len() * 8);
+    match MultiGzDecoder::new(raw).read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(DataError::TruncatedGzip { path: path.to_owned(), decoded: bytes.len() })
+        }
+        Err(e) => Err(DataError::DamagedGzip { path: path.to_owned(), reason: e.to_string() }),
+    }
+}
+
+fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, DataError> {
+    std::str::from_utf8(bytes).map_err(|e| {
+        let line = 1 + bytes[..e.valid_up_to()].iter().filter(|&&b| b == b'\n').count();
+        DataError::NotUtf8 { path: path.to_owned(), line }
+    })
+}
+
+/// A file's name without `.gz` and its extension; `POSCAR` stays.
+pub(crate) fn stem(name: &str) -> &str {
+    let name = without_gz(name);
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() && !stem.ends_with('/') && !extension.contains('/') => {
+            stem
+        }
+        _ => name,
+    }
+}
+
+/// The name without a final `.gz`.
+fn without_gz(name: &str) -> &str {
+    match name.len().checked_sub(3).map(|n| (name.get(..n), name.get(n..))) {
+        Some((Some(rest), Some(end))) if end.eq_ignore_ascii_case(".gz") => rest,
+        _ => name,
+    }
+}
+
+/// The kind of file that the name tells.
+fn kind_by_name(path: &Path) -> Option<Kind> {
+    let name = path.file_name()?.to_string_lossy();
+    let name = without_gz(&name);
+    let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
+    match extension.as_deref() {
+        Some("csv") => Some(Kind::Csv),
+        Some("jsonl" | "ndjson") => Some(Kind::JsonLines),
+        _ => Format::from_path(Path::new(name)).map(Kind::Structures),
+    }
+}
+
+fn kind_of(path: &Path, bytes: &[u8]) -> Result<Kind, DataError> {
+    kind_by_name(path)
+        .or_else(|| kind_by_content(bytes))
+        .ok_or_else(|| DataError::UnknownFormat { path: path.to_owned() })
+}
+
+/// The kind of a file whose name says nothing, by its first lines.
+fn kind_by_content(bytes: &[u8]) -> Option<Kind> {
+    let head = &bytes[..bytes.len().min(4096)];
+    let head = String::from_utf8_lossy(head);
+    let first = head.lines().map(str::trim).find(|l| !l.is_empty())?;
+    if first.starts_with('{') {
+        return Some(Kind::JsonLines);
+    }
+    if head.lines().any(|l| l.trim_start().to_ascii_lowercase().starts_with("data_")) && !first.contains(',')
+    {
+        return Some(Kind::Structures(Format::Cif));
+    }
+    if first.contains(',') && first.split(',').any(|c| c.trim().trim_matches('"').eq_ignore_ascii_case("cif"))
+    {
+        return Some(Kind::Csv);
+    }
+    None
+}
+
+/// Reduced formula of a structure.
+pub(crate) fn reduced_formula(structure: &Structure) -> String {
+    Composition::from_species(&structure.species).reduced_formula()
+}
+
+/// Whether the name of this file tells a format that can be read.
+pub(crate) fn is_readable(path: &Path) -> bool {
+    kind_by_name(path).is_some()
+}

@@ -1,0 +1,291 @@
+//! Reading of tables, structure files and folders, and what happens to bad ones.
+
+mod common;
+
+use std::fs;
+
+use common::{cscl, csv_text, gzip, halides, plain, put, rock_salt};
+use druse_data::{Cache, DataError, Dataset, Filter, LoadOptions, Value, load};
+use tempfile::tempdir;
+
+fn ids(dataset: &Dataset) -> Vec<&str> {
+    dataset.entries.iter().map(|e| e.id.as_str()).collect()
+}
+
+fn message(error: &DataError) -> String {
+    error.to_string()
+}
+
+#[test]
+fn a_table_gives_structures_and_typed_properties() {
+    let folder = tempdir().unwrap();
+    let data = load(&put(folder.path(), "halides.csv", halides()), &plain()).unwrap();
+    assert_eq!(ids(&data), ["salt", "sylvite", "cscl", "lif"]);
+    let lif = &data.entries[3].properties;
+    assert_eq!(lif["band_gap"], Value::Number(8.7));
+    assert_eq!(lif["pretty_formula"], Value::Text("LiF".into()));
+    assert_eq!(lif["theoretical"], Value::Bool(true));
+    assert_eq!(lif.len(), 3, "neither the unnamed index nor id and cif are properties: {lif:?}");
+    assert!(!data.entries[2].properties.contains_key("band_gap"), "an empty field is no property");
+    assert_eq!(data.entries[0].structure.len(), 8);
+    assert!((data.entries[0].structure.density() - 2.164).abs() < 2e-3);
+    assert!(data.skipped.is_empty() && data.notes.is_empty(), "{:?} {:?}", data.skipped, data.notes);
+    assert!(data.name.ends_with("/halides"), "{}", data.name);
+}
+
+#[test]
+fn gzip_is_recognised_by_content_and_changes_nothing() {
+    let folder = tempdir().unwrap();
+    let a = load(&put(folder.path(), "a.csv", halides()), &plain()).unwrap();
+    let b = load(&put(folder.path(), "b.csv.gz", gzip(halides().as_bytes())), &plain()).unwrap();
+    let c = load(&put(folder.path(), "c.csv", gzip(halides().as_bytes())), &plain()).unwrap();
+    let d = load(&put(folder.path(), "table", halides()), &plain()).unwrap();
+    let e = load(&put(folder.path(), "e.csv", format!("\u{feff}{}", halides())), &plain()).unwrap();
+    for other in [b, c, d, e] {
+        assert_eq!(other.entries, a.entries);
+        assert_eq!(other.content_hash, a.content_hash);
+    }
+}
+
+#[test]
+fn one_thread_or_three_give_the_same() {
+    let folder = tempdir().unwrap();
+    let rows: Vec<Vec<String>> =
+        (0..200).map(|k| vec![format!("m{k}"), rock_salt("Na", "Cl", 5.0 + 0.01 * f64::from(k))]).collect();
+    let path = put(folder.path(), "many.csv", csv_text(&["material_id", "cif"], &rows));
+    let one = load(&path, &LoadOptions { threads: Some(1), ..plain() }).unwrap();
+    let three = load(&path, &LoadOptions { threads: Some(3), ..plain() }).unwrap();
+    assert_eq!(one, three);
+    assert_eq!(one.entries[137].id, "m137");
+}
+
+#[test]
+fn the_identifier_column_is_found() {
+    let folder = tempdir().unwrap();
+    let row =
+        |id: &str, tag: &str| vec!["1.5".to_owned(), tag.to_owned(), id.to_owned(), cscl("Cs", "Cl", 4.12)];
+    let path =
+        put(folder.path(), "t.csv", csv_text(&["x", "tag", "name", "cif"], &[row("p", "u"), row("q", "u")]));
+    let data = load(&path, &plain()).unwrap();
+    assert_eq!(ids(&data), ["p", "q"], "`tag` repeats and cannot tell rows apart");
+    assert_eq!(data.entries[0].properties["tag"], Value::Text("u".into()));
+
+    let path = put(folder.path(), "bare.csv", csv_text(&["cif"], &[vec![cscl("Cs", "Cl", 4.12)]]));
+    assert_eq!(ids(&load(&path, &plain()).unwrap()), ["row-1"]);
+}
+
+#[test]
+fn a_formula_that_looks_like_a_number_stays_text() {
+    let folder = tempdir().unwrap();
+    let row =
+        |id: &str, formula: &str, x: &str| vec![id.into(), cscl("Cs", "Cl", 4.12), formula.into(), x.into()];
+    let rows = [row("a", "NaN", "1"), row("b", "InF", "nan"), row("c", "KCl", "n/a"), row("d", "KBr", "2")];
+    let path = put(folder.path(), "t.csv", csv_text(&["material_id", "cif", "formula", "x"], &rows));
+    let data = load(&path, &plain()).unwrap();
+    assert_eq!(data.entries[0].properties["formula"], Value::Text("NaN".into()));
+    assert_eq!(data.entries[1].properties["formula"], Value::Text("InF".into()));
+    // `x` has one field that is no number.
+    assert_eq!(data.entries[3].properties["x"], Value::Text("2".into()));
+    let rows = [row("a", "NaN", "1"), row("b", "InF", "nan")];
+    let data = load(
+        &put(folder.path(), "u.csv", csv_text(&["material_id", "cif", "formula", "x"], &rows)),
+        &plain(),
+    );
+    let data = data.unwrap();
+    assert_eq!(data.entries[0].properties["x"], Value::Number(1.0));
+    assert!(!data.entries[1].properties.contains_key("x"), "NaN is a missing value");
+}
+
+#[test]
+fn broken_rows_are_skipped_counted_and_listed() {
+    let folder = tempdir().unwrap();
+    let mut rows: Vec<Vec<String>> =
+        (0..10).map(|k| vec![format!("m{k}"), rock_salt("Na", "Cl", 5.64), "1".into()]).collect();
+    rows[2][1] = "data_x\n_cell_length_a five\n".into();
+    rows[4][1] = rock_salt("Na", "Qq", 5.64);
+    rows[5][1] = String::new();
+    rows[7].pop();
+    rows[8][1] =
+        common::cif("FeO", [4.0, 4.0, 4.0, 90.0, 90.0, 90.0], " Fe Fe0 0.1 0.2 0.3\n O O1 0.1 0.2 0.3\n");
+    let path = put(folder.path(), "t.csv", csv_text(&["material_id", "cif", "x"], &rows));
+
+    let error = load(&path, &plain()).unwrap_err();
+    let DataError::TooManySkipped { skipped, total, allowed, .. } = &error else { panic!("{error}") };
+    assert_eq!((skipped.len(), *total, *allowed), (5, 10, 0.01));
+    let text = message(&error);
+    for part in
+        ["t.csv", "5 of 10", "row 3", "id m2", "row 5", "Qq", "row 6", "empty", "row 8", "2 fields", "spot"]
+    {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+
+    let data = load(&path, &LoadOptions { max_skipped_share: 0.5, ..plain() }).unwrap();
+    assert_eq!(ids(&data), ["m0", "m1", "m3", "m6", "m9"]);
+    assert_eq!(data.skipped.len(), 5);
+    assert_eq!(data.skipped[0].file, path);
+    assert_eq!(data.skipped[0].row, Some(3));
+    // The header and two CIFs of 22 lines come before.
+    let cif_lines = rock_salt("Na", "Cl", 5.64).lines().count();
+    assert_eq!(data.skipped[0].line, Some(2 + 2 * (cif_lines + 1)));
+}
+
+#[test]
+fn a_table_that_ends_inside_a_quoted_field_loses_its_last_row_loudly() {
+    let folder = tempdir().unwrap();
+    let rows: Vec<Vec<String>> = (0..3).map(|k| vec![format!("m{k}"), rock_salt("Na", "Cl", 5.64)]).collect();
+    let text = csv_text(&["material_id", "cif"], &rows);
+    // Cut behind the line of a site: what is left of the CIF alone would read as a smaller crystal.
+    let cut = text.rfind(" Cl Cl6").unwrap();
+    let path = put(folder.path(), "cut.csv", &text[..cut]);
+    let data = load(&path, &LoadOptions { max_skipped_share: 0.5, ..plain() }).unwrap();
+    assert_eq!(ids(&data), ["m0", "m1"]);
+    assert!(data.skipped[0].reason.contains("cut off"), "{}", data.skipped[0]);
+}
+
+#[test]
+fn bad_files_have_their_own_errors() {
+    let folder = tempdir().unwrap();
+    let f = folder.path();
+    let load = |path: &std::path::Path| load(path, &plain());
+
+    let whole = gzip(halides().as_bytes());
+    let error = load(&put(f, "cut.csv.gz", &whole[..whole.len() / 2])).unwrap_err();
+    assert!(matches!(error, DataError::TruncatedGzip { .. }), "{error}");
+    assert!(message(&error).contains("cut.csv.gz"));
+
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0xff;
+    let error = load(&put(f, "damaged.csv.gz", &damaged)).unwrap_err();
+    assert!(matches!(error, DataError::DamagedGzip { .. } | DataError::TruncatedGzip { .. }), "{error}");
+
+    let error = load(&put(f, "plain.csv.gz", halides())).unwrap_err();
+    assert!(matches!(error, DataError::NotGzip { .. }), "{error}");
+    assert!(message(&error).contains(",material_id"), "{error}");
+
+    let error = load(&put(f, "other.csv", "material_id,smiles\na,CCO\n")).unwrap_err();
+    let DataError::NoCifColumn { columns, .. } = &error else { panic!("{error}") };
+    assert_eq!(columns, &["material_id", "smiles"]);
+
+    for (name, content) in [("zero.csv", ""), ("header.csv", "material_id,cif\n"), ("zero.jsonl", "\n\n")] {
+        let error = load(&put(f, name, content)).unwrap_err();
+        assert!(matches!(error, DataError::Empty { .. }), "{name}: {error}");
+    }
+    let mut latin = halides().into_bytes();
+    latin.splice(1..9, *b"m\xe4terial");
+    assert!(matches!(load(&put(f, "latin.csv", latin)).unwrap_err(), DataError::NotUtf8 { line: 1, .. }));
+    let error = load(&put(f, "latin.cif", b"data_x\n# caf\xe9\n")).unwrap_err();
+    assert!(matches!(error, DataError::NotUtf8 { line: 2, .. }), "{error}");
+
+    assert!(matches!(load(&f.join("nowhere.csv")).unwrap_err(), DataError::Read { .. }));
+    assert!(matches!(load(&put(f, "notes.txt", "hello\n")).unwrap_err(), DataError::UnknownFormat { .. }));
+    let empty = f.join("empty");
+    fs::create_dir(&empty).unwrap();
+    assert!(matches!(load(&empty).unwrap_err(), DataError::Empty { .. }));
+    let tables = f.join("tables");
+    put(&tables, "train.csv", halides());
+    let error = load(&tables).unwrap_err();
+    assert!(message(&error).contains("train.csv"), "{error}");
+}
+
+#[test]
+fn a_cif_of_several_blocks_survives_a_broken_one() {
+    let folder = tempdir().unwrap();
+    let broken = "data_bad\n_cell_length_a 1\n_atom_site_label\n";
+    let path = put(folder.path(), "many.cif", cscl("Cs", "Cl", 4.12) + broken + &rock_salt("Na", "Cl", 5.64));
+    let data = load(&path, &LoadOptions { max_skipped_share: 0.5, ..plain() }).unwrap();
+    assert_eq!(data.len(), 2);
+    assert_eq!(data.entries[1].structure.len(), 8);
+    assert_eq!(data.skipped[0].id.as_deref(), Some("bad"));
+    assert_eq!(data.skipped[0].line, Some(1 + cscl("Cs", "Cl", 4.12).lines().count()));
+}
+
+#[test]
+fn filters_choose_and_name_what_there_is() {
+    let folder = tempdir().unwrap();
+    let path = put(folder.path(), "halides.csv", halides());
+    let with = |filters: &[Filter]| load(&path, &LoadOptions { filters: filters.to_vec(), ..plain() });
+    let whole = with(&[]).unwrap();
+    let el =
+        |symbols: &[&str]| symbols.iter().map(|s| druse_crystal::Element::from_symbol(s).unwrap()).collect();
+
+    let gap = with(&["band_gap<5.05".parse().unwrap()]).unwrap();
+    assert_eq!(ids(&gap), ["salt"], "a structure without the property does not pass");
+    assert_ne!(gap.content_hash, whole.content_hash);
+    assert_eq!(ids(&with(&[Filter::MaxAtoms(2)]).unwrap()), ["cscl"]);
+    assert_eq!(
+        ids(&with(&[Filter::MinAtoms(3), "theoretical=False".parse().unwrap()]).unwrap()),
+        ["salt", "sylvite"]
+    );
+    assert_eq!(ids(&with(&[Filter::ExcludedElements(el(&["Cl"]))]).unwrap()), ["lif"]);
+    assert_eq!(ids(&with(&[Filter::RequiredElements(el(&["Cl", "K"]))]).unwrap()), ["sylvite"]);
+    assert_eq!(ids(&with(&[Filter::AllowedElements(el(&["Cl", "K", "Na"]))]).unwrap()), ["salt", "sylvite"]);
+    assert_eq!(
+        ids(&with(&["pretty_formula!=NaCl".parse().unwrap(), "band_gap>=5.1".parse().unwrap()]).unwrap()),
+        ["sylvite", "lif"]
+    );
+
+    let error = with(&["gap<1".parse().unwrap()]).unwrap_err();
+    assert!(message(&error).contains("band_gap, pretty_formula, theoretical"), "{error}");
+    let error = with(&["pretty_formula<1".parse().unwrap()]).unwrap_err();
+    assert!(message(&error).contains("salt") && message(&error).contains("NaCl"), "{error}");
+    assert!(matches!(with(&[Filter::MaxAtoms(1)]).unwrap_err(), DataError::NothingLeft { total: 4, .. }));
+    for bad in ["", "band_gap", "<3", "band_gap<", "a!b", "0<band_gap<1"] {
+        assert!(bad.parse::<Filter>().is_err(), "{bad}");
+    }
+    assert!("band_gap<NaCl".parse::<Filter>().unwrap_err().to_string().contains("NaCl"));
+}
+
+#[test]
+fn the_cache_gives_back_the_same_and_notices_changes() {
+    let folder = tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let options = LoadOptions { cache: Cache::Folder(cache.clone()), ..LoadOptions::default() };
+    let files = || fs::read_dir(&cache).unwrap().map(|f| f.unwrap().path()).collect::<Vec<_>>();
+    let path = put(folder.path(), "halides.csv", halides());
+
+    let fresh = load(&path, &plain()).unwrap();
+    let first = load(&path, &options).unwrap();
+    assert_eq!(files().len(), 1);
+    let packed = fs::read(&files()[0]).unwrap();
+    let second = load(&path, &options).unwrap();
+    assert_eq!((&first, &second), (&fresh, &fresh));
+
+    // A damaged file is replaced, whatever the damage.
+    for damage in [packed[..packed.len() / 2].to_vec(), b"nonsense".to_vec(), Vec::new()] {
+        fs::write(&files()[0], damage).unwrap();
+        assert_eq!(load(&path, &options).unwrap(), fresh);
+        assert_eq!(fs::read(&files()[0]).unwrap(), packed, "the cache is built anew");
+    }
+
+    // Other options and other content have other files.
+    put(folder.path(), "halides.csv", halides().replace("8.7e0", "8.8"));
+    let changed = load(&path, &options).unwrap();
+    assert_eq!(changed.entries[3].properties["band_gap"], Value::Number(8.8));
+    assert_eq!(files().len(), 2);
+}
+
+#[test]
+fn the_cache_remembers_skipped_rows() {
+    let folder = tempdir().unwrap();
+    let path = put(folder.path(), "t.csv", halides() + "4,bad,data_x,,,\n");
+    let options = LoadOptions {
+        cache: Cache::Folder(folder.path().join("cache")),
+        max_skipped_share: 0.2,
+        ..LoadOptions::default()
+    };
+    let first = load(&path, &options).unwrap();
+    assert_eq!(first.skipped.len(), 1);
+    assert_eq!(load(&path, &options).unwrap(), first);
+    let strict = LoadOptions { max_skipped_share: 0.1, ..options };
+    assert!(matches!(load(&path, &strict).unwrap_err(), DataError::TooManySkipped { .. }));
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_no_error() {
+    let folder = tempdir().unwrap();
+    let path = put(folder.path(), "halides.csv", halides());
+    let blocked = put(folder.path(), "file", "in the way");
+    let options = LoadOptions { cache: Cache::Folder(blocked), ..LoadOptions::default() };
+    assert_eq!(load(&path, &options).unwrap().len(), 4);
+}
