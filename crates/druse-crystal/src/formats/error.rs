@@ -92,6 +92,14 @@ pub enum FormatErrorKind {
     /// More atoms than [`super::MAX_SITES`].
     #[error("more than {max} atoms", max = super::MAX_SITES)]
     TooManySites,
+    /// One entry of an array of structures is wrong.
+    #[error("entry {index} of the array: {kind}")]
+    Entry {
+        /// Index of the entry, from 0.
+        index: usize,
+        /// What is wrong with it.
+        kind: Box<FormatErrorKind>,
+    },
     /// Valid in the format, but nothing druse can represent.
     #[error("{0}")]
     Unsupported(String),

@@ -5,6 +5,9 @@
 
 pub mod cif;
 mod error;
+mod extxyz;
+mod poscar;
+mod pymatgen_json;
 mod site;
 
 use std::path::Path;
@@ -20,6 +23,12 @@ use crate::Structure;
 pub enum Format {
     /// Crystallographic Information File.
     Cif,
+    /// VASP POSCAR / CONTCAR.
+    Poscar,
+    /// Extended XYZ, as ASE and OVITO write it.
+    ExtXyz,
+    /// pymatgen's `Structure.as_dict`, one object or an array of them.
+    PymatgenJson,
 }
 
 /// A name that is no [`Format`].
@@ -29,14 +38,19 @@ pub struct UnknownFormat(String);
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 1] = [Self::Cif];
+    pub const ALL: [Self; 4] = [Self::Cif, Self::Poscar, Self::ExtXyz, Self::PymatgenJson];
 
     /// The format a file name suggests: `*.cif`, `POSCAR*`, `CONTCAR*`, `*.vasp`, `*.poscar`, `*.xyz`, `*.extxyz`,
     /// `*.json`.
     pub fn from_path(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
         match extension.as_str() {
             "cif" => Some(Self::Cif),
+            "vasp" | "poscar" | "contcar" => Some(Self::Poscar),
+            "xyz" | "extxyz" => Some(Self::ExtXyz),
+            "json" => Some(Self::PymatgenJson),
+            _ if name.starts_with("POSCAR") || name.starts_with("CONTCAR") => Some(Self::Poscar),
             _ => None,
         }
     }
@@ -45,6 +59,9 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Self::Cif => "cif",
+            Self::Poscar => "poscar",
+            Self::ExtXyz => "extxyz",
+            Self::PymatgenJson => "json",
         }
     }
 
@@ -52,6 +69,9 @@ impl Format {
     pub fn extension(self) -> &'static str {
         match self {
             Self::Cif => "cif",
+            Self::Poscar => "vasp",
+            Self::ExtXyz => "extxyz",
+            Self::PymatgenJson => "json",
         }
     }
 }
@@ -89,6 +109,9 @@ pub struct Parsed {
 pub fn read_str(text: &str, format: Format) -> Result<Vec<Parsed>, FormatError> {
     match format {
         Format::Cif => cif::read(text),
+        Format::Poscar => poscar::read(text),
+        Format::ExtXyz => extxyz::read(text),
+        Format::PymatgenJson => pymatgen_json::read(text),
     }
 }
 
@@ -105,8 +128,14 @@ pub fn read_path(path: &Path) -> Result<Vec<Parsed>, ReadError> {
 }
 
 /// The text of a file with this one structure. `name` becomes data block name, comment line or title.
+///
+/// CIF holds cell lengths and angles, so the orientation of the cell is lost. POSCAR groups the sites by element in
+/// order of first appearance; the others keep their order. CIF and extended XYZ files may be joined one after another.
 pub fn write(structure: &Structure, format: Format, name: &str) -> String {
     match format {
         Format::Cif => cif::write(structure, name),
+        Format::Poscar => poscar::write(structure, name),
+        Format::ExtXyz => extxyz::write(structure, name),
+        Format::PymatgenJson => pymatgen_json::write(structure, name),
     }
 }

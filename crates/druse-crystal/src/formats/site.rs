@@ -129,19 +129,24 @@ pub(super) fn number(text: &str, what: &str) -> Result<f64, FormatErrorKind> {
     }
 }
 
-/// Refuses structures with two atoms on one spot. `site(i)` names site i.
+/// Refuses structures with two atoms on one spot. `label(i)` names site i, `line(i)` is where it stands.
 pub(super) fn check_coincident(
     structure: &Structure,
-    site: impl Fn(usize) -> String,
-    line: Option<usize>,
+    label: impl Fn(usize) -> String,
+    line: impl Fn(usize) -> Option<usize>,
 ) -> Result<(), FormatError> {
     match coincident_pair(&structure.lattice, &structure.frac_coords) {
         None => Ok(()),
         Some((i, j, distance)) => Err(FormatError {
-            line,
-            kind: FormatErrorKind::Coincident { first: site(i), second: site(j), distance },
+            line: line(j),
+            kind: FormatErrorKind::Coincident { first: label(i), second: label(j), distance },
         }),
     }
+}
+
+/// Name of a site that has no label: symbol and number from 1.
+pub(super) fn default_label(structure: &Structure, i: usize) -> String {
+    format!("{}{}", structure.species[i], i + 1)
 }
 
 /// Distance (Å) of two points if it is below `tolerance`, which must be small against the cell:

@@ -209,17 +209,11 @@ impl<'a> Block<'a> {
             None => FormatError { line: Some(atoms.line), ..e },
             Some(_) => e,
         })?;
-        let name = |i: usize| sites[origin[i]].label.to_owned();
-        site::check_coincident(&structure, name, None).map_err(|e| {
-            // Point at the second of the two labels, the one to remove.
-            let line = match &e.kind {
-                FormatErrorKind::Coincident { second, .. } => {
-                    sites.iter().rev().find(|s| s.label == second).map(|s| s.line)
-                }
-                _ => None,
-            };
-            FormatError { line, ..e }
-        })?;
+        site::check_coincident(
+            &structure,
+            |i| sites[origin[i]].label.to_owned(),
+            |i| Some(sites[origin[i]].line),
+        )?;
         Ok(Some(Parsed { structure, name: self.name.to_owned(), notes }))
     }
 

@@ -1,0 +1,334 @@
+//! Extended XYZ: frames of `count`, a comment line of `key=value` pairs with `Lattice` and `Properties`, and one line
+//! an atom. Several frames may follow one another.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::Parsed;
+use super::error::{FormatError, FormatErrorKind};
+use super::site::{self, MAX_SITES, SpeciesReader};
+use crate::{Element, Lattice, Structure};
+
+/// Reads all frames. Keys other than `Lattice`, `Properties`, `pbc` and `name` become properties of the structure;
+/// atom columns other than species and position are not kept.
+pub(super) fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut lines = text.lines().zip(1..).peekable();
+    let mut frames = Vec::new();
+    loop {
+        while lines.next_if(|(text, _)| text.trim().is_empty()).is_some() {}
+        let Some((first, line)) = lines.next() else { break };
+        let count: usize = first.trim().parse().map_err(|_| {
+            let message = format!(
+                "frame {}: expected the number of atoms, found `{}`",
+                frames.len() + 1,
+                shorten(first)
+            );
+            FormatError::at(line, FormatErrorKind::Syntax(message))
+        })?;
+        if count == 0 {
+            return Err(FormatError::at(line, FormatErrorKind::NoStructure("the frame has no atoms".into())));
+        }
+        if count > MAX_SITES {
+            return Err(FormatError::at(line, FormatErrorKind::TooManySites));
+        }
+        let truncated = |what: &str| {
+            let message =
+                format!("frame {} announces {count} atoms, but {what} is missing", frames.len() + 1);
+            FormatError::at(line, FormatErrorKind::Truncated(message))
+        };
+        let (comment, comment_line) = lines.next().ok_or_else(|| truncated("its comment line"))?;
+        let header = Header::read(comment, comment_line)?;
+        let mut species = Vec::new();
+        let mut coords = Vec::new();
+        let mut reader = SpeciesReader::default();
+        for i in 0..count {
+            let (text, line) = lines.next().ok_or_else(|| truncated(&format!("atom {}", i + 1)))?;
+            let (element, position) = header.atom(text, line, &mut reader)?;
+            species.push(element);
+            coords.push(header.lattice.to_fractional(position));
+        }
+        let mut notes = header.notes;
+        reader.notes(&mut notes);
+        let mut structure =
+            Structure::new(header.lattice, species, coords).map_err(|e| FormatError::at(line, e))?;
+        site::check_coincident(
+            &structure,
+            |i| site::default_label(&structure, i),
+            |j| Some(comment_line + 1 + j),
+        )?;
+        structure.properties = header.properties;
+        frames.push(Parsed { structure, name: header.name, notes });
+    }
+    if frames.is_empty() {
+        return Err(FormatError::whole(FormatErrorKind::NoStructure("the file is empty".into())));
+    }
+    Ok(frames)
+}
+
+struct Header {
+    lattice: Lattice,
+    name: String,
+    properties: BTreeMap<String, Value>,
+    notes: Vec<String>,
+    /// Column of the species, and whether it holds atomic numbers.
+    species: (usize, bool),
+    /// Column of the x coordinate.
+    position: usize,
+}
+
+impl Header {
+    fn read(comment: &str, line: usize) -> Result<Self, FormatError> {
+        let mut pairs = key_values(comment, line)?;
+        let mut take = |name: &str| {
+            let key = pairs.keys().find(|k| k.eq_ignore_ascii_case(name))?.clone();
+            pairs.remove(&key)
+        };
+        let lattice = take("Lattice").ok_or_else(|| {
+            let what =
+                "`Lattice=\"ax ay az bx by bz cx cy cz\"` on the comment line (a molecule is no crystal)";
+            FormatError::at(line, FormatErrorKind::Missing(what.into()))
+        })?;
+        let lattice = lattice_of(&lattice, line)?;
+        let layout = take("Properties").unwrap_or_else(|| "species:S:1:pos:R:3".into());
+        if let Some(pbc) = take("pbc") {
+            let periodic = pbc.split_whitespace().all(|p| matches!(p, "T" | "True" | "true" | "1"));
+            if !periodic {
+                let message =
+                    format!("pbc=\"{}\": only structures periodic in all directions are read", shorten(&pbc));
+                return Err(FormatError::at(line, FormatErrorKind::Unsupported(message)));
+            }
+        }
+        let name = take("name").unwrap_or_default();
+        let (mut species, mut position, mut dropped) = (None, None, Vec::new());
+        let syntax = |message: String| FormatError::at(line, FormatErrorKind::Syntax(message));
+        let fields: Vec<&str> = layout.split(':').collect();
+        let mut column = 0usize;
+        for field in fields.chunks(3) {
+            let &[field, kind, width] = field else {
+                return Err(syntax(format!(
+                    "Properties=`{}` is not a list of name:type:columns",
+                    shorten(&layout)
+                )));
+            };
+            let width: usize = match width.parse() {
+                Ok(n @ 1..=1000) => n,
+                _ => return Err(syntax(format!("Properties: `{}` is no number of columns", shorten(width)))),
+            };
+            match (field.to_ascii_lowercase().as_str(), kind, width) {
+                ("species", "S", 1) => species = Some((column, false)),
+                ("z", "I", 1) if species.is_none() => species = Some((column, true)),
+                ("pos", "R", 3) => position = Some(column),
+                _ => dropped.push(field),
+            }
+            column += width;
+        }
+        let missing =
+            |what: &str| FormatError::at(line, FormatErrorKind::Missing(format!("Properties: {what}")));
+        let mut notes = Vec::new();
+        if !dropped.is_empty() {
+            notes.push(format!("atom columns not kept: {}", dropped.join(", ")));
+        }
+        Ok(Self {
+            lattice,
+            name,
+            properties: pairs.into_iter().map(|(k, v)| (k, value_of(&v))).collect(),
+            notes,
+            species: species.ok_or_else(|| missing("species:S:1"))?,
+            position: position.ok_or_else(|| missing("pos:R:3"))?,
+        })
+    }
+
+    /// Element and Cartesian position (Å) of one atom line.
+    fn atom(
+        &self,
+        text: &str,
+        line: usize,
+        reader: &mut SpeciesReader,
+    ) -> Result<(Element, [f64; 3]), FormatError> {
+        let words = |column: usize| {
+            let message = || format!("the atom line has too few columns: `{}`", shorten(text));
+            text.split_whitespace()
+                .nth(column)
+                .ok_or_else(|| FormatError::at(line, FormatErrorKind::Syntax(message())))
+        };
+        let (column, atomic_number) = self.species;
+        let symbol = words(column)?;
+        let element = match symbol.parse::<i64>() {
+            Ok(z) if atomic_number => Element::from_z(z).ok(),
+            _ => None,
+        };
+        let element = match element {
+            Some(e) => e,
+            None => reader.species(symbol, "").map_err(|kind| FormatError::at(line, kind))?,
+        };
+        let mut position = [0.0; 3];
+        for (k, x) in position.iter_mut().enumerate() {
+            *x = site::number(words(self.position + k)?, "position")
+                .map_err(|kind| FormatError::at(line, kind))?;
+        }
+        Ok((element, position))
+    }
+}
+
+fn lattice_of(text: &str, line: usize) -> Result<Lattice, FormatError> {
+    let numbers = text
+        .split(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']'))
+        .filter(|w| !w.is_empty())
+        .map(|w| site::number(w, "Lattice").map_err(|kind| FormatError::at(line, kind)))
+        .collect::<Result<Vec<f64>, _>>()?;
+    let rows = match *numbers.as_slice() {
+        [a, b, c] => [[a, 0.0, 0.0], [0.0, b, 0.0], [0.0, 0.0, c]],
+        [ax, ay, az, bx, by, bz, cx, cy, cz] => [[ax, ay, az], [bx, by, bz], [cx, cy, cz]],
+        _ => {
+            let message = format!("Lattice has {} numbers, expected 9", numbers.len());
+            return Err(FormatError::at(line, FormatErrorKind::Syntax(message)));
+        }
+    };
+    Lattice::from_rows(rows).map_err(|e| FormatError::at(line, e))
+}
+
+/// Splits `key=value key="quoted value" flag`; a bare key is `T`. `\"` and `\\` are escapes inside quotes.
+fn key_values(comment: &str, line: usize) -> Result<BTreeMap<String, String>, FormatError> {
+    let mut pairs = BTreeMap::new();
+    let mut chars = comment.chars().peekable();
+    loop {
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        if chars.peek().is_none() {
+            return Ok(pairs);
+        }
+        let key = word(&mut chars, |c| c == '=' || c.is_whitespace(), line)?;
+        let value = if chars.next_if_eq(&'=').is_some() {
+            word(&mut chars, char::is_whitespace, line)?
+        } else {
+            "T".into()
+        };
+        if !key.is_empty() {
+            pairs.entry(key).or_insert(value);
+        }
+    }
+}
+
+/// A quoted, bracketed or bare word that ends before a character of `end`.
+fn word(
+    chars: &mut std::iter::Peekable<std::str::Chars>,
+    end: impl Fn(char) -> bool,
+    line: usize,
+) -> Result<String, FormatError> {
+    let mut text = String::new();
+    let close = match chars.peek() {
+        Some(&q @ ('"' | '\'')) => q,
+        Some('{') => '}',
+        Some('[') => ']',
+        _ => {
+            while let Some(c) = chars.next_if(|&c| !end(c)) {
+                text.push(c);
+            }
+            return Ok(text);
+        }
+    };
+    let open = chars.next().unwrap_or(close);
+    let mut depth = 1usize;
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if open == close => text.extend(chars.next()),
+            c if c == close => {
+                depth -= 1;
+                if depth == 0 {
+                    return Ok(text);
+                }
+                text.push(c);
+            }
+            c => {
+                depth += usize::from(c == open);
+                text.push(c);
+            }
+        }
+    }
+    let message = format!("`{open}` on the comment line is never closed");
+    Err(FormatError::at(line, FormatErrorKind::Syntax(message)))
+}
+
+/// A value as ASE reads it: booleans, numbers, lists of numbers, else text.
+fn value_of(text: &str) -> Value {
+    if let Some(json) = text.strip_prefix("_JSON ")
+        && let Ok(value) = serde_json::from_str(json)
+    {
+        return value;
+    }
+    let scalar = |t: &str| match t {
+        "T" | "True" => Some(Value::Bool(true)),
+        "F" | "False" => Some(Value::Bool(false)),
+        t => match t.parse::<i64>() {
+            Ok(n) => Some(Value::from(n)),
+            // NaN and infinities have no JSON number and stay text.
+            Err(_) => t.parse::<f64>().ok().and_then(serde_json::Number::from_f64).map(Value::Number),
+        },
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words.as_slice() {
+        [one] => scalar(one).unwrap_or_else(|| Value::from(text)),
+        [] => Value::from(text),
+        many => {
+            many.iter().map(|w| scalar(w)).collect::<Option<Vec<_>>>().map_or(Value::from(text), Value::Array)
+        }
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.trim().chars().take(40).collect()
+}
+
+/// The structure as one frame; properties become `key=value` pairs, those that are neither numbers, booleans nor text
+/// as JSON in ASE's notation.
+pub(super) fn write(structure: &Structure, name: &str) -> String {
+    let mut out = format!("{}\nLattice=\"", structure.len());
+    let mut push = |text: std::fmt::Arguments| out.write_fmt(text).expect("writing to a string cannot fail");
+    for (i, x) in structure.lattice.rows().as_flattened().iter().enumerate() {
+        push(format_args!("{}{x:.12}", if i > 0 { " " } else { "" }));
+    }
+    push(format_args!("\" Properties=species:S:1:pos:R:3 pbc=\"T T T\""));
+    if !name.is_empty() {
+        push(format_args!(" name={}", quote(name)));
+    }
+    const RESERVED: [&str; 4] = ["lattice", "properties", "pbc", "name"];
+    for (key, value) in &structure.properties {
+        if key.is_empty() || RESERVED.contains(&key.to_ascii_lowercase().as_str()) {
+            continue;
+        }
+        let text = match value {
+            Value::Bool(true) => "T".into(),
+            Value::Bool(false) => "F".into(),
+            Value::Number(n) => n.to_string(),
+            Value::String(s) if value_of(s) == *value => quote(s),
+            other => quote(&format!("_JSON {other}")),
+        };
+        push(format_args!(" {}={text}", quote(key)));
+    }
+    push(format_args!("\n"));
+    for (e, [x, y, z]) in structure.species.iter().zip(structure.cart_coords()) {
+        push(format_args!("{e:<2} {x:20.12} {y:20.12} {z:20.12}\n"));
+    }
+    out
+}
+
+/// The text bare where that is unambiguous, else in quotes; line breaks become blanks.
+fn quote(text: &str) -> String {
+    let plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '.' | ':' | '/' | '(' | ')');
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' | '\r' => quoted.push(' '),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,253 @@
+//! VASP's POSCAR / CONTCAR: with element names (VASP 5 and later) or without (VASP 4), selective dynamics,
+//! fractional and Cartesian coordinates.
+
+use std::fmt::Write as _;
+
+use super::Parsed;
+use super::error::{FormatError, FormatErrorKind};
+use super::site::{self, MAX_SITES, SpeciesReader};
+use crate::{Element, Lattice, Structure};
+
+/// Numbered lines of the file; knows what is expected when they run out.
+struct Lines<'a> {
+    lines: std::iter::Enumerate<std::str::Lines<'a>>,
+    last: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn next(&mut self, expected: &str) -> Result<(usize, &'a str), FormatError> {
+        match self.lines.next() {
+            Some((i, line)) => {
+                self.last = i + 1;
+                Ok((i + 1, line))
+            }
+            None => Err(FormatError::at(
+                self.last.max(1),
+                FormatErrorKind::Truncated(format!("expected {expected} after this line")),
+            )),
+        }
+    }
+}
+
+/// Reads a POSCAR. Velocities and predictor data after the coordinates are not used.
+pub(super) fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
+    if text.trim().is_empty() {
+        return Err(FormatError::whole(FormatErrorKind::NoStructure("the file is empty".into())));
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut lines = Lines { lines: text.lines().enumerate(), last: 0 };
+    let mut notes = Vec::new();
+    let (_, comment) = lines.next("a comment")?;
+    let comment = comment.trim();
+    let (scale_line, scale) = lines.next("the scale factor")?;
+    let mut rows = [[0.0; 3]; 3];
+    let mut lattice_line = 0;
+    for row in &mut rows {
+        let (line, text) = lines.next("a lattice vector")?;
+        *row = three(text, line, "lattice vector")?;
+        lattice_line = line;
+    }
+    let scale = scale_factors(scale, scale_line, &rows)?;
+    for row in &mut rows {
+        *row = std::array::from_fn(|k| row[k] * scale[k]);
+    }
+    let lattice = Lattice::from_rows(rows).map_err(|e| FormatError::at(lattice_line, e))?;
+
+    let (mut line, mut text) = lines.next("element names or atom counts")?;
+    let mut names: Option<(usize, Vec<&str>)> = None;
+    if text.split_whitespace().next().is_none_or(|w| w.parse::<f64>().is_err()) {
+        names = Some((line, text.split_whitespace().collect()));
+        (line, text) = lines.next("atom counts")?;
+    }
+    let counts = counts(text, line)?;
+    let counts_line = line;
+
+    let (mut line, mut text) = lines.next("`Direct` or `Cartesian`")?;
+    let first = |t: &str| t.trim_start().bytes().next().map(|b| b.to_ascii_lowercase());
+    let selective = first(text) == Some(b's');
+    if selective {
+        notes.push("selective-dynamics flags were not kept".into());
+        (line, text) = lines.next("`Direct` or `Cartesian`")?;
+    }
+    let cartesian = match first(text) {
+        Some(b'd') => false,
+        Some(b'c' | b'k') => true,
+        _ => {
+            let message = format!("expected `Direct` or `Cartesian`, found `{}`", shorten(text.trim()));
+            return Err(FormatError::at(line, FormatErrorKind::Syntax(message)));
+        }
+    };
+    let total: usize = counts.iter().sum();
+    let mut coords = Vec::with_capacity(total.min(1024));
+    let mut trailing: Vec<Option<&str>> = Vec::with_capacity(total.min(1024));
+    let first_site = line + 1;
+    for i in 0..total {
+        let (line, text) = lines.next(&format!("the coordinates of atom {} of {total}", i + 1))?;
+        let x = three(text, line, "coordinate")?;
+        coords.push(if cartesian {
+            lattice.to_fractional(std::array::from_fn(|k| x[k] * scale[k]))
+        } else {
+            x
+        });
+        trailing.push(text.split_whitespace().nth(if selective { 6 } else { 3 }));
+    }
+
+    let mut reader = SpeciesReader::default();
+    let species = match names {
+        Some((line, names)) => grouped(&mut reader, &names, &counts, line)?,
+        None => unnamed(&mut reader, comment, &trailing, &counts, counts_line, &mut notes)?,
+    };
+    reader.notes(&mut notes);
+    let structure = Structure::new(lattice, species, coords).map_err(|e| FormatError::at(first_site, e))?;
+    site::check_coincident(&structure, |i| site::default_label(&structure, i), |j| Some(first_site + j))?;
+    Ok(vec![Parsed { structure, name: comment.to_owned(), notes }])
+}
+
+/// The factor of each Cartesian axis: one number, three numbers, or the negative of the wanted volume in Å³.
+fn scale_factors(text: &str, line: usize, rows: &[[f64; 3]; 3]) -> Result<[f64; 3], FormatError> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let number = |t: &str| site::number(t, "scale factor").map_err(|kind| FormatError::at(line, kind));
+    let syntax = |message: String| FormatError::at(line, FormatErrorKind::Syntax(message));
+    // A comment may follow the number.
+    let three = words.len() >= 3 && words[..3].iter().all(|w| w.parse::<f64>().is_ok());
+    if three {
+        let scale = [number(words[0])?, number(words[1])?, number(words[2])?];
+        if scale.iter().any(|&s| s <= 0.0) {
+            return Err(syntax("three scale factors must all be positive".into()));
+        }
+        return Ok(scale);
+    }
+    let scale = number(words.first().copied().unwrap_or(""))?;
+    if scale > 0.0 {
+        Ok([scale; 3])
+    } else if scale < 0.0 {
+        let volume = Lattice::from_rows(*rows).map_err(|e| FormatError::at(line + 3, e))?.volume();
+        Ok([(-scale / volume).cbrt(); 3])
+    } else {
+        Err(syntax("the scale factor must not be zero".into()))
+    }
+}
+
+fn three(text: &str, line: usize, what: &str) -> Result<[f64; 3], FormatError> {
+    let mut words = text.split_whitespace();
+    let mut x = [0.0; 3];
+    for x in &mut x {
+        let word = words.next().ok_or_else(|| {
+            let message = format!("a {what} has three numbers, found `{}`", shorten(text.trim()));
+            FormatError::at(line, FormatErrorKind::Syntax(message))
+        })?;
+        *x = site::number(word, what).map_err(|kind| FormatError::at(line, kind))?;
+    }
+    Ok(x)
+}
+
+fn counts(text: &str, line: usize) -> Result<Vec<usize>, FormatError> {
+    let mut counts = Vec::new();
+    let mut total = 0usize;
+    // A comment may follow, introduced by `!` or `#`.
+    for word in text.split_whitespace().take_while(|w| !w.starts_with(['!', '#'])) {
+        let n: usize = word.parse().map_err(|_| {
+            FormatError::at(
+                line,
+                FormatErrorKind::Syntax(format!("`{}` is no number of atoms", shorten(word))),
+            )
+        })?;
+        total = total.saturating_add(n);
+        counts.push(n);
+    }
+    if total > MAX_SITES {
+        return Err(FormatError::at(line, FormatErrorKind::TooManySites));
+    }
+    if total == 0 {
+        return Err(FormatError::at(line, FormatErrorKind::NoStructure("it has no atoms".into())));
+    }
+    Ok(counts)
+}
+
+/// One element per atom from one name per group. POTCAR suffixes (`Fe_pv`, `O/8d3b`) are dropped.
+fn grouped(
+    reader: &mut SpeciesReader,
+    names: &[&str],
+    counts: &[usize],
+    line: usize,
+) -> Result<Vec<Element>, FormatError> {
+    let names: Vec<&str> = names.iter().copied().take_while(|n| !n.starts_with(['!', '#'])).collect();
+    if names.len() != counts.len() {
+        let message = format!("{} element names but {} atom counts", names.len(), counts.len());
+        return Err(FormatError::at(line, FormatErrorKind::Syntax(message)));
+    }
+    let mut species = Vec::new();
+    for (name, &n) in names.iter().zip(counts) {
+        let symbol = name.split(['_', '/']).next().unwrap_or(name);
+        for _ in 0..n {
+            let element = reader.species(symbol, "").map_err(|kind| FormatError::at(line, kind))?;
+            species.push(element);
+        }
+    }
+    Ok(species)
+}
+
+/// Elements of a VASP 4 file, which names none: from the comment line, or from symbols after the coordinates.
+fn unnamed(
+    reader: &mut SpeciesReader,
+    comment: &str,
+    trailing: &[Option<&str>],
+    counts: &[usize],
+    line: usize,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Element>, FormatError> {
+    let names: Vec<&str> = comment.split_whitespace().collect();
+    let is_element = |t: &str| SpeciesReader::default().species(t, "").is_ok();
+    if names.len() == counts.len() && names.iter().all(|n| is_element(n)) {
+        notes.push("no line of element names (VASP 4); taken from the comment line".into());
+        return grouped(reader, &names, counts, 1);
+    }
+    if trailing.iter().all(|t| t.is_some_and(is_element)) {
+        notes.push("no line of element names (VASP 4); taken from the symbols after the coordinates".into());
+        let symbols = trailing.iter().flatten();
+        return symbols.map(|t| reader.species(t, "").map_err(|kind| FormatError::at(line, kind))).collect();
+    }
+    Err(FormatError::at(
+        line,
+        FormatErrorKind::Missing(format!(
+            "the line of element names (VASP 4 has none, and neither the comment nor the coordinate lines name the \
+             {} elements); insert it above this line",
+            counts.len()
+        )),
+    ))
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// The structure as a VASP 5 POSCAR with fractional coordinates, sites grouped by element in order of first
+/// appearance (POTCAR order).
+pub(super) fn write(structure: &Structure, name: &str) -> String {
+    let mut order: Vec<Element> = Vec::new();
+    for &e in &structure.species {
+        if !order.contains(&e) {
+            order.push(e);
+        }
+    }
+    let comment: String = name.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut out = format!("{comment}\n1.0\n");
+    let mut push = |text: std::fmt::Arguments| out.write_fmt(text).expect("writing to a string cannot fail");
+    for [x, y, z] in structure.lattice.rows() {
+        push(format_args!("{x:22.12} {y:22.12} {z:22.12}\n"));
+    }
+    for e in &order {
+        push(format_args!("{e:>5}"));
+    }
+    push(format_args!("\n"));
+    for e in &order {
+        push(format_args!("{:>5}", structure.species.iter().filter(|s| *s == e).count()));
+    }
+    push(format_args!("\nDirect\n"));
+    for e in &order {
+        for (_, f) in structure.species.iter().zip(&structure.frac_coords).filter(|(s, _)| *s == e) {
+            push(format_args!("{:16.12} {:16.12} {:16.12} {e}\n", f[0], f[1], f[2]));
+        }
+    }
+    out
+}
