@@ -309,7 +309,7 @@ pub(super) fn write(structure: &Structure, name: &str) -> String {
     }
     push(format_args!("\n"));
     for (e, [x, y, z]) in structure.species.iter().zip(structure.cart_coords()) {
-        push(format_args!("{e:<2} {x:20.12} {y:20.12} {z:20.12}\n"));
+        push(format_args!("{:<2} {x:20.12} {y:20.12} {z:20.12}\n", e.symbol()));
     }
     out
 }

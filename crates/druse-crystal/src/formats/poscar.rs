@@ -237,11 +237,11 @@ pub(super) fn write(structure: &Structure, name: &str) -> String {
         push(format_args!("{x:22.12} {y:22.12} {z:22.12}\n"));
     }
     for e in &order {
-        push(format_args!("{e:>5}"));
+        push(format_args!(" {:>4}", e.symbol()));
     }
     push(format_args!("\n"));
     for e in &order {
-        push(format_args!("{:>5}", structure.species.iter().filter(|s| *s == e).count()));
+        push(format_args!(" {:>4}", structure.species.iter().filter(|s| *s == e).count()));
     }
     push(format_args!("\nDirect\n"));
     for e in &order {
