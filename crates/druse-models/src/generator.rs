@@ -87,12 +87,15 @@ pub struct NoiseKey {
     pub index: u64,
 }
 
-/// A training objective and the parts it is made of.
-pub struct Loss {
-    /// What is minimised; shape `[1]`.
-    pub total: Tensor<1>,
-    /// Named parts for the log, each of shape `[1]`.
-    pub parts: Vec<(&'static str, Tensor<1>)>,
+/// One part of a training objective: a sum over the items of a batch and how many items there are. Kept apart so that
+/// a batch can be differentiated piece by piece.
+pub struct LossTerm {
+    /// Name for the log.
+    pub name: &'static str,
+    /// Sum over the items; shape `[1]`.
+    pub sum: Tensor<1>,
+    /// Number of items; the objective is the mean.
+    pub count: f64,
 }
 
 /// A reverse process over a fixed list of requests; the driver owns the loop.
@@ -137,11 +140,20 @@ pub trait Generator: Send + Sync {
     /// [`ModelError::Config`] when the value is not of this model's form.
     fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError>;
 
-    /// The objective on a batch; `noise` has one key per structure.
+    /// The parts of the objective on a batch, always the same ones in the same order; the objective is the sum of
+    /// their means. `noise` has one key per structure.
     ///
     /// # Errors
     /// [`ModelError`] when a structure cannot be represented.
-    fn loss(&self, params: &Params, batch: &[&Structure], noise: &[NoiseKey]) -> Result<Loss, ModelError>;
+    fn loss(
+        &self,
+        params: &Params,
+        batch: &[&Structure],
+        noise: &[NoiseKey],
+    ) -> Result<Vec<LossTerm>, ModelError>;
+
+    /// Number of items of each part of the objective on a batch, in the order of [`Generator::loss`].
+    fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64>;
 
     /// Starts the reverse process for these requests.
     ///

@@ -4,5 +4,10 @@
 
 pub mod gemsdiff;
 mod generator;
+mod objective;
+pub mod process;
 
-pub use generator::{Capabilities, Condition, Generator, Loss, ModelError, NoiseKey, SampleRequest, Sampler};
+pub use generator::{
+    Capabilities, Condition, Generator, LossTerm, ModelError, NoiseKey, SampleRequest, Sampler,
+};
+pub use objective::{Objective, differentiate, evaluate};

@@ -15,6 +15,16 @@ pub enum Variant {
     Released,
 }
 
+/// What the training compares the predicted displacements with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PositionLoss {
+    /// Squared distance to the shortest path in fractional units (paper, Eq. 20).
+    FractionalL2,
+    /// Absolute Cartesian difference to the shortest path in Å (published code).
+    CartesianL1,
+}
+
 /// Sizes of one GemsNet (GemNet-dT without scale factors, with a triplet head).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -77,6 +87,8 @@ pub struct GemsDiffConfig {
     pub lattice_betas: [f64; 2],
     /// Factor on the noise of the volume component of the log-lattice.
     pub volume_noise: f64,
+    /// Distance that the position loss measures.
+    pub position_loss: PositionLoss,
 }
 
 impl Default for GemsDiffConfig {
@@ -91,6 +103,7 @@ impl Default for GemsDiffConfig {
             position_betas: [1e-6, 2e-3],
             lattice_betas: [1e-5, 1e-1],
             volume_noise: 0.25,
+            position_loss: PositionLoss::FractionalL2,
         }
     }
 }
@@ -103,7 +116,31 @@ impl GemsDiffConfig {
 
     /// The released single-network variant.
     pub fn released() -> Self {
-        Self { variant: Variant::Released, ..Self::default() }
+        Self { variant: Variant::Released, position_loss: PositionLoss::CartesianL1, ..Self::default() }
+    }
+
+    /// The paper's method at a size that trains overnight on a laptop.
+    pub fn small() -> Self {
+        let decoder = GemsNetConfig {
+            hidden: 64,
+            triplet: 16,
+            basis: 16,
+            bilinear: 32,
+            lattice_head: 32,
+            num_radial: 64,
+            num_spherical: 5,
+            blocks: 2,
+            cutoff: 6.0,
+        };
+        let encoder = GemsNetConfig { blocks: 1, ..decoder.clone() };
+        Self {
+            decoder,
+            encoder,
+            latent: 64,
+            knn: 16,
+            position_loss: PositionLoss::CartesianL1,
+            ..Self::default()
+        }
     }
 
     /// Checks that the numbers describe a model that can be built.
