@@ -84,11 +84,32 @@ fn diamond_in_both_origin_choices() {
         assert!(near.iter().all(|d| (d - 1.5446).abs() < 1e-4));
         assert!((s.density() - 3.515).abs() < 5e-3);
     }
-    // The number alone leaves the origin open: choice 2 is taken, and said.
-    let text = format!("data_C\n_space_group_IT_number 227\n{}{ATOMS}C .125 .125 .125\n", cubic(3.567));
-    let p = read(&text);
+}
+
+#[test]
+fn the_stated_cell_content_decides_an_open_origin() {
+    let diamond = |statement: &str, x: &str, column: &str, multiplicity: &str| {
+        read(&format!(
+            "data_C\n_space_group_IT_number 227\n{statement}\n{}{ATOMS}{column}\nC {x} {x} {x} {multiplicity}\n",
+            cubic(3.567)
+        ))
+    };
+    // Nothing stated: origin choice 1, as other programs read it, and a note.
+    let p = diamond("", "0", "", "");
     assert_eq!(p.structure.len(), 8);
-    assert!(p.notes.iter().any(|n| n.contains("setting `2`")), "{:?}", p.notes);
+    assert!(p.notes.len() == 1 && p.notes[0].contains("read in `1`"), "{:?}", p.notes);
+    for (statement, column, multiplicity) in [
+        ("_chemical_formula_sum C\n_cell_formula_units_Z 8", "", ""),
+        ("", "_atom_site_site_symmetry_multiplicity", "8"),
+        ("", "_atom_site_symmetry_multiplicity", "8"),
+    ] {
+        for (x, setting) in [("0", "`1`"), ("0.125", "`2`")] {
+            let p = diamond(statement, x, column, multiplicity);
+            assert_eq!(p.structure.len(), 8);
+            assert!(p.notes.len() == 1 && p.notes[0].contains(setting), "{:?}", p.notes);
+            assert!(p.notes[0].contains("stated cell content"));
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod lexer;
 mod parse;
+mod space_group;
 mod symmetry;
 mod write;
 

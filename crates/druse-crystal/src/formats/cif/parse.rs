@@ -1,11 +1,12 @@
 //! From CIF tokens to structures.
 
 use super::lexer::{Lexer, TokenKind, Value, shorten};
+use super::space_group::{self, SpaceGroupSetting};
 use super::symmetry::{self, SymmetryOperation};
 use crate::formats::Parsed;
 use crate::formats::error::{FormatError, FormatErrorKind};
 use crate::formats::site::{self, MAX_SITES, SpeciesReader};
-use crate::{Element, Lattice, Structure, wrap_unit};
+use crate::{Composition, Element, Lattice, Structure, wrap_unit};
 
 /// Images of one site under symmetry closer than this (Å) are one atom on a special position,
 /// whose coordinates were rounded in the file.
@@ -166,6 +167,27 @@ struct Site<'a> {
     frac: [f64; 3],
 }
 
+/// What a file says its cell holds.
+enum Stated {
+    /// Atoms each listed site stands for.
+    Multiplicities(Vec<usize>),
+    /// Atoms of the cell.
+    Content(Composition),
+}
+
+impl Stated {
+    fn agrees(&self, (structure, origin): &(Structure, Vec<usize>)) -> bool {
+        match self {
+            Self::Multiplicities(stated) => {
+                let mut counts = vec![0; stated.len()];
+                origin.iter().for_each(|&i| counts[i] += 1);
+                counts == *stated
+            }
+            Self::Content(stated) => Composition::from_species(&structure.species) == *stated,
+        }
+    }
+}
+
 impl<'a> Block<'a> {
     fn structure(&self) -> Result<Option<Parsed>, FormatError> {
         let single;
@@ -204,11 +226,13 @@ impl<'a> Block<'a> {
                 FormatErrorKind::NoStructure("the atom list has no rows".into()),
             ));
         }
-        let operations = self.operations(&lattice, &mut notes)?;
-        let (structure, origin) = expand(lattice, &sites, &operations).map_err(|e| match e.line {
-            None => FormatError { line: Some(atoms.line), ..e },
-            Some(_) => e,
-        })?;
+        let settings = self.settings(&lattice, &mut notes)?;
+        let (structure, origin) = self
+            .expand_in_setting(lattice, atoms, &sites, &settings, &mut notes)
+            .map_err(|e| match e.line {
+                None => FormatError { line: Some(atoms.line), ..e },
+                Some(_) => e,
+            })?;
         site::check_coincident(
             &structure,
             |i| sites[origin[i]].label.to_owned(),
@@ -273,12 +297,69 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// Symmetry operations, from the operations themselves or else from the space group.
-    fn operations(
+    /// Applies the symmetry. Where the file leaves the setting open, the first one that gives the multiplicities or
+    /// the cell content it states is taken, else the first.
+    fn expand_in_setting(
+        &self,
+        lattice: Lattice,
+        atoms: &Loop<'a>,
+        sites: &[Site],
+        settings: &[SpaceGroupSetting],
+        notes: &mut Vec<String>,
+    ) -> Result<(Structure, Vec<usize>), FormatError> {
+        let [first, rest @ ..] = settings else {
+            return Err(self.missing("the symmetry"));
+        };
+        let expanded = expand(lattice, sites, &first.operations)?;
+        if rest.is_empty() {
+            return Ok(expanded);
+        }
+        let stated = self.stated_content(atoms, sites);
+        let (mut chosen, mut name, mut why) = (expanded, &first.name, "the usual one");
+        if let Some(stated) = stated {
+            if stated.agrees(&chosen) {
+                why = "which gives the stated cell content";
+            } else {
+                for setting in rest {
+                    let expanded = expand(lattice, sites, &setting.operations)?;
+                    if stated.agrees(&expanded) {
+                        (chosen, name, why) =
+                            (expanded, &setting.name, "which gives the stated cell content");
+                        break;
+                    }
+                }
+            }
+        }
+        notes.push(format!(
+            "the space group is given without its setting, of which {} fit the cell; read in {name}, {why}",
+            settings.len()
+        ));
+        Ok(chosen)
+    }
+
+    /// Multiplicities of the sites, or else formula times formula units, where the file gives them.
+    fn stated_content(&self, atoms: &Loop<'a>, sites: &[Site]) -> Option<Stated> {
+        if let Some(column) =
+            atoms.column(&["_atom_site_site_symmetry_multiplicity", "_atom_site_symmetry_multiplicity"])
+        {
+            let counts: Option<Vec<usize>> =
+                atoms.rows().map(|row| row[column].value.known()?.parse().ok()).collect();
+            if let Some(counts) = counts.filter(|c| c.len() == sites.len()) {
+                return Some(Stated::Multiplicities(counts));
+            }
+        }
+        let formula = Composition::parse(self.item(&["_chemical_formula_sum"])?.0).ok()?;
+        let units = self.item(&["_cell_formula_units_z"])?.0.parse().ok()?;
+        formula.multiplied(units).map(Stated::Content)
+    }
+
+    /// Symmetry operations, from the operations themselves or else from the space group, which may leave the choice
+    /// between several settings.
+    fn settings(
         &self,
         lattice: &Lattice,
         notes: &mut Vec<String>,
-    ) -> Result<Vec<SymmetryOperation>, FormatError> {
+    ) -> Result<Vec<SpaceGroupSetting>, FormatError> {
         const XYZ: [&str; 3] = [
             "_space_group_symop_operation_xyz",
             "_symmetry_equiv_pos_as_xyz",
@@ -309,7 +390,8 @@ impl<'a> Block<'a> {
             push(text, line)?;
         }
         if !operations.is_empty() {
-            return symmetry::check_listed(operations, lattice, list_line, notes);
+            let operations = symmetry::check_listed(operations, lattice, list_line, notes)?;
+            return Ok(vec![SpaceGroupSetting { operations, name: String::new() }]);
         }
         let hall = self.item(&["_space_group_name_hall", "_symmetry_space_group_name_hall"]);
         let hermann_mauguin = self.item(&[
@@ -319,7 +401,7 @@ impl<'a> Block<'a> {
             "_space_group_name_h-m_ref",
         ]);
         let number = self.item(&["_space_group_it_number", "_symmetry_int_tables_number"]);
-        symmetry::from_space_group(hall, hermann_mauguin, number, lattice, notes)
+        space_group::settings(hall, hermann_mauguin, number, lattice, notes)
     }
 }
 
