@@ -1,1 +1,167 @@
-use super::*;
+//! Every hand-written operation against its composition of tensor operations, in value and in gradient, and its
+//! gradient against finite differences.
+
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, TensorData};
+use druse_crystal::Lattice;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::dense::{Activation, Dense, MergeEdges};
+use super::gather::{Gather, ScatterSum};
+use super::host::{HostOp, Mat, apply};
+use super::lattice_head::LatticeHead;
+use super::lattice_parameters::LatticeParameters;
+use super::triplet::{AngularSum, ContractDegrees};
+use crate::device::cpu;
+use crate::graph::{Angles, Multigraph, TripletFields};
+
+/// Random inputs of the given shapes, entries in ±scale.
+fn random<const N: usize>(shapes: [[usize; 2]; N], scale: f32) -> [Vec<f32>; N] {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    shapes.map(|[r, c]| (0..r * c).map(|_| rng.random_range(-scale..scale)).collect())
+}
+
+fn tensors<const N: usize>(data: &[Vec<f32>; N], shapes: [[usize; 2]; N]) -> [Tensor<2>; N] {
+    let device = cpu().autodiff();
+    std::array::from_fn(|i| {
+        Tensor::<2>::from_data(TensorData::new(data[i].clone(), shapes[i]), &device).require_grad()
+    })
+}
+
+fn host(t: &Tensor<2>) -> Vec<f32> {
+    t.to_data().try_into_vec().unwrap()
+}
+
+fn weights(n: usize) -> Vec<f32> {
+    (0..n).map(|i| ((i * 37 % 17) as f32 - 8.0) / 8.0).collect()
+}
+
+/// Value and gradients of `Σ w · f(inputs)`.
+fn differentiate<const N: usize>(
+    data: &[Vec<f32>; N],
+    shapes: [[usize; 2]; N],
+    f: impl Fn([Tensor<2>; N]) -> Tensor<2>,
+) -> (Vec<f32>, [Vec<f32>; N]) {
+    let inputs = tensors(data, shapes);
+    let out = f(inputs.clone());
+    let [r, c] = out.dims();
+    let w = Tensor::<2>::from_data(TensorData::new(weights(r * c), [r, c]), &out.device());
+    let mut grads = (out.clone() * w).sum().backward();
+    (host(&out), inputs.map(|t| host(&t.grad_remove(&mut grads).expect("every input has a gradient"))))
+}
+
+fn assert_close(a: &[f32], b: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    let scale = b.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
+    for (i, (x, y)) in a.iter().zip(b).enumerate() {
+        assert!((x - y).abs() <= tolerance * scale, "{what}[{i}]: {x} against {y} (scale {scale})");
+    }
+}
+
+/// Checks one operation; `slope` is the tolerance of the finite differences relative to the largest gradient.
+fn check<O: HostOp<N>, const N: usize>(op: &O, shapes: [[usize; 2]; N], data: &[Vec<f32>; N], slope: f32) {
+    let (value, grads) = differentiate(data, shapes, |x| apply(op, x));
+    let (oracle, oracle_grads) = differentiate(data, shapes, |x| op.compose(x));
+    assert_close(&value, &oracle, 2e-6, "value");
+    for i in 0..N {
+        assert_close(&grads[i], &oracle_grads[i], 1e-5, &format!("gradient {i} against the composition"));
+    }
+    // Central differences of the weighted sum, accumulated in double precision.
+    let objective = |data: &[Vec<f32>; N]| -> f64 {
+        let mats: [Mat<'_>; N] =
+            std::array::from_fn(|i| Mat { data: &data[i], rows: shapes[i][0], cols: shapes[i][1] });
+        let (out, kept) = op.forward(mats, false);
+        assert!(kept.is_empty(), "nothing is kept for a forward pass alone");
+        out.data.iter().zip(weights(out.data.len())).map(|(&y, w)| f64::from(y) * f64::from(w)).sum()
+    };
+    for i in 0..N {
+        let scale = grads[i].iter().fold(1e-2f32, |m, x| m.max(x.abs()));
+        for k in (0..data[i].len()).step_by(data[i].len().div_ceil(12)) {
+            let at = |h: f32| {
+                let mut moved = data.clone();
+                moved[i][k] += h;
+                objective(&moved)
+            };
+            let h = 5e-3;
+            let estimate = ((at(h) - at(-h)) / f64::from(2.0 * h)) as f32;
+            let found = grads[i][k];
+            assert!((estimate - found).abs() < slope * scale, "input {i}, entry {k}: {found} against {estimate}");
+        }
+    }
+}
+
+fn example_graph() -> Arc<Multigraph> {
+    let skewed = Lattice::from_rows([[1.1, 0.1, 0.0], [0.3, 0.9, 0.1], [-0.2, 0.1, 1.2]]).unwrap();
+    let cube = Lattice::cubic(1.0).unwrap();
+    let a = [[0.11, 0.23, 0.31], [0.62, 0.57, 0.81], [0.05, 0.71, 0.44]];
+    let b = [[0.4, 0.3, 0.9], [0.87, 0.66, 0.15]];
+    Arc::new(Multigraph::nearest(&[(skewed, &a), (cube, &b)], 7))
+}
+
+#[test]
+fn dense_layers() {
+    let shapes = [[5, 7], [3, 7]];
+    for act in [Activation::Identity, Activation::Silu, Activation::ScaledSilu] {
+        check(&Dense { act }, shapes, &random(shapes, 1.5), 2e-3);
+    }
+}
+
+#[test]
+fn split_concatenation() {
+    let first: Arc<[u32]> = [0, 0, 1, 2, 2, 3].into();
+    let second: Arc<[u32]> = [3, 1, 1, 0, 2, 2].into();
+    let shapes = [[4, 5], [4, 5], [6, 5]];
+    let op = MergeEdges { first, second, act: Activation::ScaledSilu };
+    check(&op, shapes, &random(shapes, 1.0), 2e-3);
+}
+
+#[test]
+fn gather_and_sum() {
+    let index: Arc<[u32]> = [2, 0, 2, 1, 2].into();
+    check(&Gather { index: index.clone() }, [[3, 4]], &random([[3, 4]], 1.0), 2e-3);
+    check(&ScatterSum { index, rows: 4 }, [[5, 3]], &random([[5, 3]], 1.0), 2e-3);
+}
+
+#[test]
+fn sums_over_pairs_of_edges() {
+    let graph = example_graph();
+    let angles = Arc::new(Angles::new(&graph, 5));
+    let shapes = [[graph.num_edges(), 3]];
+    check(&AngularSum { graph, angles }, shapes, &random(shapes, 1.0), 5e-3);
+    let shapes = [[6, 4 * 3], [6, 4 * 2]];
+    check(&ContractDegrees { degrees: 4 }, shapes, &random(shapes, 1.0), 2e-3);
+}
+
+#[test]
+fn lattice_head_of_pairs() {
+    let graph = example_graph();
+    let angles = Arc::new(Angles::new(&graph, 4));
+    let fields = Arc::new(TripletFields::new(&graph));
+    let (e, h) = (graph.num_edges(), 6);
+    let shapes = [[e, h], [e, h], [h, 4], [h, h], [3, h]];
+    check(&LatticeHead::new(&graph, &angles, &fields), shapes, &random(shapes, 1.0), 5e-3);
+}
+
+#[test]
+fn parameters_of_symmetric_cells() {
+    let cells = vec![4.0, 5.0, 6.0, 0.3, -0.5, 0.8, 3.0, 3.5, -4.0, 0.1, 0.2, -0.3];
+    check(&LatticeParameters, [[2, 6]], &[cells], 2e-2);
+    let cube = Tensor::<2>::from_data(TensorData::new(vec![4.0f32, 4.0, 4.0, 0.0, 0.0, 0.0], [1, 6]), &cpu());
+    let p = host(&super::lattice_parameters(cube));
+    assert_close(&p, &[4.0, 4.0, 4.0, 90.0, 90.0, 90.0], 1e-6, "parameters");
+}
+
+#[test]
+fn angular_sum_leaves_out_the_edge_itself() {
+    let graph = example_graph();
+    let angles = Arc::new(Angles::new(&graph, 1));
+    let ones = Tensor::<2>::ones([graph.num_edges(), 1], &cpu());
+    let sums = host(&super::angular_sum(ones, &graph, &angles));
+    let y00 = (1.0 / (4.0 * std::f32::consts::PI)).sqrt();
+    for (e, s) in sums.iter().enumerate() {
+        let k = graph.edges_from(graph.source[e] as usize).len();
+        assert!((s - y00 * (k - 1) as f32).abs() < 1e-5);
+    }
+}
