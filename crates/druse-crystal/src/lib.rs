@@ -8,11 +8,14 @@ mod element;
 pub mod formats;
 mod lattice;
 mod neighbors;
-mod reduction;
+pub mod reduction;
 mod structure;
+pub mod symmetry;
 
 pub use composition::{Composition, FormulaError};
 pub use element::{Element, ElementError};
 pub use lattice::{Lattice, LatticeError};
 pub use neighbors::{Neighbor, NeighborList, k_nearest, within_cutoff};
+pub use reduction::{NiggliReduction, ReductionError, niggli};
 pub use structure::{Structure, StructureError, wrap_unit};
+pub use symmetry::{SymmetryDataset, SymmetryError, SymmetryOperation};

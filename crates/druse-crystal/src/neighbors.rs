@@ -6,7 +6,7 @@
 
 use crate::{
     Lattice,
-    reduction::{IntMatrix, lll},
+    reduction::{IntMatrix, inverse_unimodular, lll},
 };
 
 /// Two positions closer than this (Å) count as the same atom in [`k_nearest`].
@@ -202,16 +202,6 @@ fn is_minkowski_reduced(lattice: &Lattice) -> bool {
             let sum = g.trace() + 2.0 * (p * g[(0, 1)] + q * g[(0, 2)] + p * q * g[(1, 2)]);
             sum * SLACK >= longest
         })
-}
-
-/// Inverse of an integer matrix of determinant ±1.
-fn inverse_unimodular(m: &IntMatrix) -> IntMatrix {
-    let cofactor = |r: usize, c: usize| {
-        let (r1, r2, c1, c2) = ((r + 1) % 3, (r + 2) % 3, (c + 1) % 3, (c + 2) % 3);
-        m[r1][c1].wrapping_mul(m[r2][c2]).wrapping_sub(m[r1][c2].wrapping_mul(m[r2][c1]))
-    };
-    let det = (0..3).fold(0i64, |sum, c| sum.wrapping_add(m[0][c].wrapping_mul(cofactor(0, c))));
-    std::array::from_fn(|r| std::array::from_fn(|c| cofactor(c, r).wrapping_mul(det)))
 }
 
 /// Every image of every atom that can lie within a radius of an atom of the wrapped cell, in arrays by component.

@@ -54,8 +54,9 @@ pub(crate) fn lll(matrix: &Matrix3<f64>) -> (Matrix3<f64>, IntMatrix) {
             if q != 0.0 {
                 let shift = a[i];
                 a[k] -= q * shift;
-                for c in 0..3 {
-                    t[k][c] = t[k][c].saturating_sub((q as i64).saturating_mul(t[i][c]));
+                let row = t[i];
+                for (x, y) in t[k].iter_mut().zip(row) {
+                    *x = x.saturating_sub((q as i64).saturating_mul(y));
                 }
                 for j in 0..i {
                     gs.u[k][j] -= q * gs.u[i][j];

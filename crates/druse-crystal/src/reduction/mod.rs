@@ -1,8 +1,66 @@
 //! Reduced cells.
 
 mod lll;
+mod niggli;
+
+use nalgebra::Matrix3;
+
+use crate::{Lattice, LatticeError};
 
 pub(crate) use lll::lll;
+pub use niggli::{NiggliReduction, niggli};
 
 /// Integer change of basis: row `i` holds the coefficients of new vector `i` in the old vectors.
 pub(crate) type IntMatrix = [[i64; 3]; 3];
+
+/// Why a cell could not be reduced.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ReductionError {
+    /// The new vectors need coefficients that do not fit `i32`, or rounding destroys them.
+    #[error(
+        "cell is too skewed to be reduced in double precision; give a more compact cell of the same lattice"
+    )]
+    TooSkewed,
+    /// The reduction conditions are not met after the allowed number of steps.
+    #[error("Niggli reduction did not settle within {steps} steps; the cell is nearly degenerate")]
+    NotConverged {
+        /// Steps taken.
+        steps: usize,
+    },
+    /// The new vectors do not span a cell.
+    #[error(transparent)]
+    Lattice(#[from] LatticeError),
+}
+
+/// LLL-reduced basis (δ = 0.75) of the same lattice, as pymatgen's `get_lll_reduced_lattice` finds it.
+///
+/// # Errors
+/// [`ReductionError`] when the cell is so skewed that rounding makes the reduced vectors degenerate.
+pub fn lll_reduced(lattice: &Lattice) -> Result<Lattice, ReductionError> {
+    let (_, transform) = lll(lattice.matrix());
+    rebase(lattice, &transform)
+}
+
+/// The lattice spanned by `transform · rows`, computed from the given rows so that no rounding accumulates.
+fn rebase(lattice: &Lattice, transform: &IntMatrix) -> Result<Lattice, ReductionError> {
+    if transform.iter().flatten().any(|t| i32::try_from(*t).is_err()) {
+        return Err(ReductionError::TooSkewed);
+    }
+    let t = Matrix3::from_fn(|i, j| transform[i][j] as f64);
+    let rebased = Lattice::from_matrix(t * lattice.matrix())?;
+    // Both cells must hold one lattice point; a lost volume means lost digits.
+    if (rebased.volume() / lattice.volume() - 1.0).abs() > 1e-6 {
+        return Err(ReductionError::TooSkewed);
+    }
+    Ok(rebased)
+}
+
+/// Inverse of an integer matrix of determinant ±1.
+pub(crate) fn inverse_unimodular(m: &IntMatrix) -> IntMatrix {
+    let cofactor = |r: usize, c: usize| {
+        let (r1, r2, c1, c2) = ((r + 1) % 3, (r + 2) % 3, (c + 1) % 3, (c + 2) % 3);
+        m[r1][c1].wrapping_mul(m[r2][c2]).wrapping_sub(m[r1][c2].wrapping_mul(m[r2][c1]))
+    };
+    let det = (0..3).fold(0i64, |sum, c| sum.wrapping_add(m[0][c].wrapping_mul(cofactor(0, c))));
+    std::array::from_fn(|r| std::array::from_fn(|c| cofactor(c, r).wrapping_mul(det)))
+}
