@@ -25,7 +25,7 @@ fn cubic(a: f64) -> [f64; 6] {
     [a, a, a, RIGHT[0], RIGHT[1], RIGHT[2]]
 }
 
-fn centred<'a>(symbol: &'a str, site: [f64; 3]) -> impl Iterator<Item = (&'a str, [f64; 3])> {
+fn centred(symbol: &str, site: [f64; 3]) -> impl Iterator<Item = (&str, [f64; 3])> {
     [[0.0; 3], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]]
         .into_iter()
         .map(move |t| (symbol, std::array::from_fn(|c| site[c] + t[c])))
