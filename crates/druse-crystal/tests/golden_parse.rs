@@ -3,6 +3,7 @@
 mod common;
 
 use common::{assert_close, field, golden};
+use druse_crystal::formats::cif::write_symmetrized;
 use druse_crystal::formats::{Format, read_str};
 use druse_crystal::{Composition, wrap_unit};
 use serde_json::Value;
@@ -47,4 +48,34 @@ fn cif_structures_agree_with_pymatgen() {
         assert_eq!(c, Composition::parse(d["formula"].as_str().unwrap()).unwrap(), "{id}");
         assert_eq!(c.reduced().0, Composition::parse(&c.reduced_formula()).unwrap().reduced().0, "{id}");
     }
+}
+
+/// A symmetrised file describes the same crystal: the standard cell of the reference, with the same space group.
+#[test]
+fn symmetrised_files_describe_the_same_crystal() {
+    const SYMPREC: f64 = 0.01;
+    let (Some(lines), Some(symmetries)) = (golden("structures.jsonl.gz"), golden("symmetry.jsonl.gz")) else {
+        return;
+    };
+    let mut same_group = 0;
+    for (d, reference) in lines.iter().zip(&symmetries) {
+        let id = d["id"].as_str().unwrap();
+        let s = common::structure(d);
+        let text = write_symmetrized(&s, id, SYMPREC).unwrap_or_else(|e| panic!("{id}: {e}"));
+        let p = read_str(&text, Format::Cif).unwrap_or_else(|e| panic!("{id}: {e}\n{text}")).remove(0);
+        let (composition, factor) = Composition::from_species(&p.structure.species).reduced();
+        let (original, original_factor) = Composition::from_species(&s.species).reduced();
+        assert_eq!(composition, original, "{id}");
+        let volumes = [
+            p.structure.lattice.volume() / f64::from(factor),
+            s.lattice.volume() / f64::from(original_factor),
+        ];
+        assert!((volumes[0] / volumes[1] - 1.0).abs() < 0.02, "{id}: {volumes:?}");
+        let number = reference["symprec_0.01"]["number"].as_u64().unwrap();
+        let atoms = reference["symprec_0.01"]["std_n_atoms"].as_u64().unwrap();
+        let same = text.contains(&format!("_symmetry_Int_Tables_number   {number}\n"))
+            && p.structure.len() as u64 == atoms;
+        same_group += usize::from(same);
+    }
+    assert!(same_group * 100 >= lines.len() * 96, "{same_group} of {} cells", lines.len());
 }

@@ -1,7 +1,8 @@
 //! Textbook structures, written the many ways CIFs are written.
 
+use druse_crystal::formats::cif::write_symmetrized;
 use druse_crystal::formats::{Format, Parsed, read_str};
-use druse_crystal::{Composition, Structure};
+use druse_crystal::{Composition, Element, Lattice, Structure};
 
 fn read(cif: &str) -> Parsed {
     let mut all = read_str(cif, Format::Cif).unwrap_or_else(|e| panic!("{e}\n{cif}"));
@@ -228,4 +229,39 @@ fn a_single_atom_outside_a_loop() {
         cubic(3.359)
     ));
     assert_eq!(formula(&p.structure), "Po");
+}
+
+#[test]
+fn symmetrised_files_hold_the_asymmetric_unit() {
+    let fcc = [[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]];
+    let element = |s| Element::from_symbol(s).unwrap();
+    // (structure, symbol, number, asymmetric unit, atoms of the conventional cell)
+    let primitive = |a: f64| Lattice::from_rows([[0.0, a, a], [a, 0.0, a], [a, a, 0.0]]).unwrap();
+    let salt = Structure::new(
+        primitive(2.82),
+        vec![element("Na"), element("Cl")],
+        vec![[0.001, 0.0, 0.0], [0.5, 0.5, 0.5]],
+    );
+    let diamond = Structure::new(primitive(1.7835), vec![element("C"); 2], vec![[0.0; 3], [0.25; 3]]);
+    let copper = Structure::new(Lattice::cubic(3.61).unwrap(), vec![element("Cu"); 4], fcc.to_vec());
+    for (structure, symbol, number, unit, atoms) in [
+        (salt, "'F m -3 m'", 225, vec![("Na", 4), ("Cl", 4)], 8),
+        (diamond, "'F d -3 m'", 227, vec![("C", 8)], 8),
+        (copper, "'F m -3 m'", 225, vec![("Cu", 4)], 4),
+    ] {
+        let text = write_symmetrized(&structure.unwrap(), "x", 0.05).unwrap();
+        assert!(text.contains(symbol) && text.contains(&format!("number   {number}\n")), "{text}");
+        let rows: Vec<Vec<&str>> = text
+            .lines()
+            .skip_while(|l| !l.contains("_atom_site_occupancy"))
+            .skip(1)
+            .map(|l| l.split_whitespace().collect())
+            .collect();
+        let found: Vec<(&str, usize)> = rows.iter().map(|r| (r[0], r[2].parse().unwrap())).collect();
+        assert_eq!(found, unit, "{text}");
+        assert!(rows.iter().all(|r| r[3].len() == 1 && r[3].chars().all(|c| c.is_ascii_lowercase())));
+        let p = read(&text);
+        assert_eq!(p.structure.len(), atoms);
+        assert!(p.notes.is_empty());
+    }
 }

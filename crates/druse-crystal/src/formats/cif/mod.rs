@@ -11,5 +11,5 @@ mod symmetry;
 mod write;
 
 pub use parse::read;
-pub use symmetry::{SymmetryOperation, SymmetryOperationError};
-pub use write::write;
+pub use symmetry::SymmetryOperationError;
+pub use write::{write, write_symmetrized};

@@ -2,11 +2,11 @@
 
 use super::lexer::{Lexer, TokenKind, Value, shorten};
 use super::space_group::{self, SpaceGroupSetting};
-use super::symmetry::{self, SymmetryOperation};
+use super::symmetry::{self, IDENTITY};
 use crate::formats::Parsed;
 use crate::formats::error::{FormatError, FormatErrorKind};
 use crate::formats::site::{self, MAX_SITES, SpeciesReader};
-use crate::{Composition, Element, Lattice, Structure, wrap_unit};
+use crate::{Composition, Element, Lattice, Structure, SymmetryOperation, wrap_unit};
 
 /// Images of one site under symmetry closer than this (Å) are one atom on a special position,
 /// whose coordinates were rounded in the file.
@@ -483,7 +483,7 @@ fn expand(
 ) -> Result<(Structure, Vec<usize>), FormatError> {
     let mut atoms: Vec<(usize, [f64; 3])> = Vec::with_capacity(sites.len());
     if let [only] = operations
-        && only.is_identity()
+        && *only == IDENTITY
     {
         atoms.extend(sites.iter().enumerate().map(|(i, s)| (i, s.frac)));
     } else {

@@ -3,9 +3,9 @@
 use moyo::data::{HallSymbolEntry, Setting, hall_symbol_entry, operations_from_number};
 
 use super::lexer::shorten;
-use super::symmetry::SymmetryOperation;
-use crate::Lattice;
+use super::symmetry::{IDENTITY, fits};
 use crate::formats::error::{FormatError, FormatErrorKind};
+use crate::{Lattice, SymmetryOperation};
 
 /// One way to read a space-group symbol or number: axes and origin chosen.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ pub(super) fn settings(
         return fitting(&candidates, &n.to_string(), line, lattice);
     }
     notes.push("no symmetry given; read as P 1".into());
-    let operations = vec![SymmetryOperation::IDENTITY];
+    let operations = vec![IDENTITY];
     Ok(vec![SpaceGroupSetting { operations, name: "P 1".into() }])
 }
 
@@ -88,7 +88,7 @@ fn fitting(
             operations: entry_operations(entry),
             name: format!("`{}` (Hall symbol {})", entry.setting, entry.hall_symbol),
         })
-        .filter(|s| s.operations.iter().all(|op| op.fits(lattice)))
+        .filter(|s| s.operations.iter().all(|op| fits(op, lattice)))
         .collect();
     if settings.is_empty() {
         let [a, b, c, al, be, ga] = lattice.parameters();
@@ -239,7 +239,7 @@ mod tests {
         };
         for entry in entries() {
             let operations = entry_operations(&entry);
-            assert!(operations[0].is_identity());
+            assert_eq!(operations[0], IDENTITY);
             let group: std::collections::HashSet<_> = operations.iter().map(key).collect();
             assert_eq!(group.len(), operations.len(), "{}", entry.hall_symbol);
             for a in &operations {

@@ -1,11 +1,10 @@
 //! Symmetry operations written as `x,y,z`.
 
-use std::fmt;
 use std::str::FromStr;
 
 use super::lexer::shorten;
-use crate::Lattice;
 use crate::formats::error::{FormatError, FormatErrorKind};
+use crate::{Lattice, SymmetryOperation, wrap_unit};
 
 /// Most operations a file may list: those of the largest group in a cell of a few primitive ones, with room.
 pub(super) const MAX_OPERATIONS: usize = 1536;
@@ -17,15 +16,6 @@ const TRANSLATION_ROUNDING: f64 = 1e-3;
 /// sometimes given as measured.
 const METRIC_TOLERANCE: f64 = 0.05;
 
-/// A symmetry operation on fractional coordinates: `x' = R x + t`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SymmetryOperation {
-    /// The matrix R, rows as in the first, second and third part of `x,y,z`; its determinant is ±1.
-    pub rotation: [[i32; 3]; 3],
-    /// The translation t in fractions of the cell vectors.
-    pub translation: [f64; 3],
-}
-
 /// A text that is no symmetry operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not an operation such as `-y, x-y, z+1/3`: {problem}")]
@@ -34,37 +24,21 @@ pub struct SymmetryOperationError {
     problem: &'static str,
 }
 
-impl SymmetryOperation {
-    /// `x,y,z`
-    pub const IDENTITY: Self = Self { rotation: [[1, 0, 0], [0, 1, 0], [0, 0, 1]], translation: [0.0; 3] };
+/// `x,y,z`
+pub(super) const IDENTITY: SymmetryOperation =
+    SymmetryOperation { rotation: [[1, 0, 0], [0, 1, 0], [0, 0, 1]], translation: [0.0; 3] };
 
-    /// Whether this is `x,y,z`, without any translation.
-    pub fn is_identity(&self) -> bool {
-        *self == Self::IDENTITY
-    }
-
-    /// The image of a point, not wrapped.
-    #[inline]
-    pub fn apply(&self, x: [f64; 3]) -> [f64; 3] {
-        std::array::from_fn(|i| {
-            let r = self.rotation[i];
-            f64::from(r[0]) * x[0] + f64::from(r[1]) * x[1] + f64::from(r[2]) * x[2] + self.translation[i]
-        })
-    }
-
-    /// Whether the rotation leaves the cell's metric tensor unchanged within [`METRIC_TOLERANCE`].
-    pub(super) fn fits(&self, lattice: &Lattice) -> bool {
-        let g = lattice.matrix() * lattice.matrix().transpose();
-        let r = nalgebra::Matrix3::from_fn(|i, j| f64::from(self.rotation[i][j]));
-        let image = r.transpose() * g * r;
-        (0..3).all(|i| {
-            (0..3).all(|j| {
-                (image[(i, j)] - g[(i, j)]).abs() <= METRIC_TOLERANCE * (g[(i, i)] * g[(j, j)]).sqrt()
-            })
-        })
-    }
+/// Whether the rotation leaves the cell's metric tensor unchanged within [`METRIC_TOLERANCE`].
+pub(super) fn fits(operation: &SymmetryOperation, lattice: &Lattice) -> bool {
+    let g = lattice.matrix() * lattice.matrix().transpose();
+    let r = nalgebra::Matrix3::from_fn(|i, j| f64::from(operation.rotation[i][j]));
+    let image = r.transpose() * g * r;
+    (0..3).all(|i| {
+        (0..3).all(|j| (image[(i, j)] - g[(i, j)]).abs() <= METRIC_TOLERANCE * (g[(i, i)] * g[(j, j)]).sqrt())
+    })
 }
 
+/// Reads `-y, x-y, z+1/3`; translations are wrapped into [0, 1).
 impl FromStr for SymmetryOperation {
     type Err = SymmetryOperationError;
 
@@ -74,7 +48,9 @@ impl FromStr for SymmetryOperation {
         let mut parts = text.split(',');
         for i in 0..3 {
             let part = parts.next().ok_or_else(|| error("it needs three parts"))?;
-            (op.rotation[i], op.translation[i]) = parse_part(part).map_err(error)?;
+            let (row, translation) = parse_part(part).map_err(error)?;
+            op.rotation[i] = row;
+            op.translation[i] = wrap_unit(translation);
         }
         if parts.next().is_some() {
             return Err(error("it needs three parts"));
@@ -165,40 +141,6 @@ fn parse_part(part: &str) -> Result<([i32; 3], f64), &'static str> {
     if terms == 0 { Err("a part is empty") } else { Ok((row, translation)) }
 }
 
-impl fmt::Display for SymmetryOperation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for i in 0..3 {
-            let mut text = String::new();
-            for (c, axis) in self.rotation[i].into_iter().zip(["x", "y", "z"]) {
-                match c {
-                    0 => continue,
-                    1 if text.is_empty() => {}
-                    1 => text.push('+'),
-                    -1 => text.push('-'),
-                    c if c > 0 && !text.is_empty() => text.push_str(&format!("+{c}")),
-                    c => text.push_str(&c.to_string()),
-                }
-                text.push_str(axis);
-            }
-            let t = self.translation[i];
-            let twentyfourths = (t * 24.0).round();
-            if t != 0.0 && (t - twentyfourths / 24.0).abs() < 1e-9 {
-                let n = twentyfourths as i64;
-                let divisor = (1..=24).rev().find(|d| 24 % d == 0 && n % d == 0).unwrap_or(1);
-                let (n, m) = (n / divisor, 24 / divisor);
-                if n != 0 {
-                    text.push_str(&if m == 1 { format!("{n:+}") } else { format!("{n:+}/{m}") });
-                }
-            } else if t != 0.0 {
-                text.push_str(&format!("{t:+}"));
-            }
-            let text = if text.is_empty() { "0" } else { text.strip_prefix('+').unwrap_or(&text) };
-            write!(f, "{}{text}", if i > 0 { "," } else { "" })?;
-        }
-        Ok(())
-    }
-}
-
 /// Makes a listed set of operations usable: the identity comes first, every operation fits the cell.
 pub(super) fn check_listed(
     mut operations: Vec<SymmetryOperation>,
@@ -206,14 +148,14 @@ pub(super) fn check_listed(
     line: usize,
     notes: &mut Vec<String>,
 ) -> Result<Vec<SymmetryOperation>, FormatError> {
-    match operations.iter().position(SymmetryOperation::is_identity) {
+    match operations.iter().position(|op| *op == IDENTITY) {
         Some(i) => operations[..=i].rotate_right(1),
         None => {
             notes.push("the list of symmetry operations lacks `x,y,z`; it was added".into());
-            operations.insert(0, SymmetryOperation::IDENTITY);
+            operations.insert(0, IDENTITY);
         }
     }
-    match operations.iter().find(|op| !op.is_identity() && !op.fits(lattice)) {
+    match operations.iter().find(|op| **op != IDENTITY && !fits(op, lattice)) {
         None => Ok(operations),
         Some(op) => {
             let message = format!(
@@ -233,10 +175,10 @@ mod tests {
         for (text, written) in [
             ("x, y, z", "x,y,z"),
             ("-X+1/2 , Y-x,+z+.75", "-x+1/2,-x+y,z+3/4"),
-            ("1/2+x,0.3333-y,-z-1/4", "x+1/2,-y+1/3,-z-1/4"),
-            ("y,x,1-z", "y,x,-z+1"),
+            ("1/2+x,0.3333-y,-z-1/4", "x+1/2,-y+1/3,-z+3/4"),
+            ("y,x,1-z", "y,x,-z"),
             ("x,y,1*z+0.6667", "x,y,z+2/3"),
-            ("x,y,z+0.123", "x,y,z+0.123"),
+            ("x,y,z+0.123", "x,y,z+0.12300000"),
         ] {
             let op: SymmetryOperation = text.parse().unwrap();
             assert_eq!(op.to_string(), written);
