@@ -130,9 +130,10 @@ impl GemsDiffConfig {
             num_radial: 64,
             num_spherical: 5,
             blocks: 2,
-            cutoff: 6.0,
+            // Distances in the identity cell are below 1.5: the published 6.0 would leave most radial functions idle.
+            cutoff: 2.0,
         };
-        let encoder = GemsNetConfig { blocks: 1, ..decoder.clone() };
+        let encoder = GemsNetConfig { blocks: 1, cutoff: 6.0, ..decoder.clone() };
         Self {
             decoder,
             encoder,

@@ -1,0 +1,329 @@
+//! Properties of GemsDiff: symmetries the method promises, gradients, overfitting.
+
+use druse_crystal::{Composition, Element, Lattice, Structure};
+use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig, GemsNetConfig, Variant};
+use druse_models::{Condition, Generator, NoiseKey, SampleRequest, differentiate, evaluate};
+use druse_nn::Params;
+use druse_nn::device::cpu;
+use druse_nn::optim::{Adam, AdamConfig, Ema, clip_grad_norm};
+use nalgebra::{Matrix3, Rotation3, Vector3};
+
+fn tiny(variant: Variant) -> GemsDiffConfig {
+    let net = GemsNetConfig {
+        hidden: 24,
+        triplet: 8,
+        basis: 8,
+        bilinear: 12,
+        lattice_head: 16,
+        num_radial: 24,
+        num_spherical: 4,
+        blocks: 1,
+        cutoff: 6.0,
+    };
+    let steps = 20;
+    GemsDiffConfig { variant, decoder: net.clone(), encoder: net, latent: 16, knn: 12, steps, ..GemsDiffConfig::small() }
+}
+
+fn element(symbol: &str) -> Element {
+    Element::from_symbol(symbol).unwrap()
+}
+
+/// Sixteen prototype crystals: rock salt, caesium chloride, zinc blende and perovskite in various compositions.
+fn prototypes() -> Vec<Structure> {
+    let mut all = Vec::new();
+    let half = [0.5, 0.5, 0.5];
+    for (a, b, length) in [("Na", "Cl", 3.99), ("Li", "F", 2.85), ("Mg", "O", 2.98), ("K", "Br", 4.67)] {
+        let fcc = Lattice::from_parameters([length, length, length, 60.0, 60.0, 60.0]).unwrap();
+        all.push((fcc, vec![a, b], vec![[0.0; 3], half]));
+    }
+    for (a, b, length) in [("Cs", "Cl", 4.12), ("Ni", "Al", 2.88), ("Cs", "I", 4.57), ("Fe", "Ti", 2.98)] {
+        all.push((Lattice::cubic(length).unwrap(), vec![a, b], vec![[0.0; 3], half]));
+    }
+    for (a, b, length) in [("Zn", "S", 3.83), ("Ga", "As", 4.0), ("Cu", "I", 4.28), ("B", "N", 2.56)] {
+        let fcc = Lattice::from_parameters([length, length, length, 60.0, 60.0, 60.0]).unwrap();
+        all.push((fcc, vec![a, b], vec![[0.0; 3], [0.25; 3]]));
+    }
+    for (a, b, length) in [("Sr", "Ti", 3.905), ("Ba", "Zr", 4.19), ("K", "Nb", 4.0), ("La", "Al", 3.79)] {
+        let oxygen = [[0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]];
+        let frac = [vec![[0.0; 3], half], oxygen.to_vec()].concat();
+        all.push((Lattice::cubic(length).unwrap(), vec![a, b, "O", "O", "O"], frac));
+    }
+    all.into_iter()
+        .map(|(l, species, frac)| Structure::new(l, species.into_iter().map(element).collect(), frac).unwrap())
+        .collect()
+}
+
+fn keys(n: usize, epoch: u64) -> Vec<NoiseKey> {
+    (0..n as u64).map(|index| NoiseKey { seed: 11, epoch, index }).collect()
+}
+
+fn model(variant: Variant, training: &[&Structure]) -> (GemsDiff, Params) {
+    let mut model = GemsDiff::new(tiny(variant)).unwrap();
+    model.fit_statistics(training).unwrap();
+    let params = Params::init(model.parameters(), 3, &cpu());
+    (model, params)
+}
+
+/// Generic positions in the cells of the prototypes: no ties between neighbours.
+fn generic() -> Vec<Structure> {
+    let mut all = prototypes();
+    for (k, s) in all.iter_mut().enumerate() {
+        for (i, f) in s.frac_coords.iter_mut().enumerate() {
+            for (x, v) in f.iter_mut().enumerate() {
+                *v = (*v + 0.03 * ((7 * i + 3 * x + k) as f64).sin()).rem_euclid(1.0);
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn published_sizes() {
+    let count = |config| {
+        let model = GemsDiff::new(config).unwrap();
+        model.parameters().iter().map(druse_nn::ParamSpec::len).sum::<usize>()
+    };
+    // 2,316,784 of the published network less what no output depends on: the latent merge layer (128·384 + 128) and
+    // in each of four output blocks the energy branch (128·16 + 7·128·128 + 128).
+    let unused = 128 * 384 + 128 + 4 * (128 * 16 + 7 * 128 * 128 + 128);
+    assert_eq!(count(GemsDiffConfig::released()), 2_316_784 - unused);
+    let bytes = 4 * count(GemsDiffConfig::small());
+    assert!(bytes < 12_000_000, "the small preset fits the repository: {bytes}");
+}
+
+#[test]
+fn objective_does_not_depend_on_the_orientation() {
+    let originals = generic();
+    let refs: Vec<&Structure> = originals.iter().collect();
+    for variant in [Variant::Paper, Variant::Released] {
+        let (model, params) = model(variant, &refs);
+        let value = evaluate(&model, &params, &refs, &keys(refs.len(), 0)).unwrap();
+        let turn = Rotation3::from_axis_angle(&Vector3::y_axis(), 0.7).into_inner()
+            * Rotation3::from_axis_angle(&Vector3::z_axis(), -1.2).into_inner();
+        let turned: Vec<Structure> = originals
+            .iter()
+            .map(|s| Structure { lattice: Lattice::from_matrix(s.lattice.matrix() * turn).unwrap(), ..s.clone() })
+            .collect();
+        let refs: Vec<&Structure> = turned.iter().collect();
+        let other = evaluate(&model, &params, &refs, &keys(refs.len(), 0)).unwrap();
+        // Only the lattice part: the L1 norm of the position part looks at Cartesian axes.
+        assert!((value.parts[1].1 - other.parts[1].1).abs() < 1e-4, "{value:?} {other:?}");
+    }
+}
+
+/// The networks see neither orientation, origin nor the order of atoms.
+#[test]
+fn sampled_step_commutes_with_translation_and_permutation() {
+    use druse_models::gemsdiff::{AtomEmbedding, Decoder, GeometryInput};
+    use druse_nn::ParamBuilder;
+    let config = tiny(Variant::Released).decoder;
+    let mut builder = ParamBuilder::default();
+    let embedding = AtomEmbedding::new(&mut builder, "gnn", config.hidden);
+    let decoder = Decoder::new(&mut builder, "gnn", &config);
+    let params = Params::init(&builder.finish(), 9, &cpu());
+    let evaluate = |species: &[Element], lattice: Lattice, frac: &[[f64; 3]]| {
+        let input = GeometryInput::new(&config, &[(lattice, frac)], 12, true);
+        let h = embedding.forward(&params, species);
+        let p = decoder.forward(&params, &input, h);
+        let host = |t: burn::tensor::Tensor<2>| t.to_data().try_into_vec::<f32>().unwrap();
+        (host(p.displacement), host(p.cell))
+    };
+    let close = |a: &[f32], b: &[f32], what: &str| {
+        let scale = b.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
+        for (x, y) in a.iter().zip(b) {
+            assert!((x - y).abs() < 2e-4 * scale, "{what}: {a:?} {b:?}");
+        }
+    };
+    let species = ["Sr", "Ti", "O", "O", "O"].map(element);
+    let frac = [
+        [0.012, 0.023, 0.981],
+        [0.513, 0.487, 0.532],
+        [0.471, 0.552, 0.043],
+        [0.538, 0.031, 0.466],
+        [0.983, 0.474, 0.521],
+    ];
+    let cube = Lattice::cubic(1.0).unwrap();
+    let (x, cell) = evaluate(&species, cube, &frac);
+    assert!(x.iter().any(|v| v.abs() > 1e-3), "the displacement is not trivially zero");
+
+    let moved = frac.map(|f| [f[0] + 0.31, f[1] + 0.77, f[2] - 0.12]);
+    let (y, other) = evaluate(&species, cube, &moved);
+    close(&y, &x, "translation, positions");
+    close(&other, &cell, "translation, cell");
+
+    let order = [3, 1, 4, 0, 2];
+    let (y, other) = evaluate(&order.map(|i| species[i]), cube, &order.map(|i| frac[i]));
+    let expected: Vec<f32> = order.iter().flat_map(|&i| x[3 * i..3 * i + 3].to_vec()).collect();
+    close(&y, &expected, "permutation, positions");
+    close(&other, &cell, "permutation, cell");
+
+    // A signed permutation of the axes is a symmetry of the cube: displacements turn with it, and so does the cell.
+    let turned = frac.map(|f| [-f[1], f[2], f[0]]);
+    let (y, other) = evaluate(&species, cube, &turned);
+    let expected: Vec<f32> = x.chunks(3).flat_map(|v| [-v[1], v[2], v[0]]).collect();
+    close(&y, &expected, "axes, positions");
+    let c = &cell;
+    close(&other, &[c[1], c[2], c[0], -c[5], -c[3], c[4]], "axes, cell");
+
+    // Turning a general cell turns the predicted matrix by conjugation and leaves fractional displacements alone.
+    let skew = Lattice::from_rows([[1.1, 0.1, 0.0], [0.2, 0.9, 0.1], [-0.1, 0.1, 1.2]]).unwrap();
+    let (x, cell) = evaluate(&species, skew, &frac);
+    let turn = Rotation3::from_axis_angle(&Vector3::x_axis(), 0.9).into_inner()
+        * Matrix3::from_diagonal(&Vector3::new(1.0, 1.0, -1.0));
+    let (y, other) = evaluate(&species, Lattice::from_matrix(skew.matrix() * turn).unwrap(), &frac);
+    close(&y, &x, "rotoreflection, positions");
+    let full = |c: &[f32]| {
+        let c: Vec<f64> = c.iter().map(|&x| f64::from(x)).collect();
+        Matrix3::new(c[0], c[3], c[4], c[3], c[1], c[5], c[4], c[5], c[2])
+    };
+    // Row vectors are multiplied from the right, so the matrix transforms with the transpose.
+    let expected = turn.transpose() * full(&cell) * turn;
+    assert!((full(&other) - expected).amax() < 1e-3 * expected.amax(), "{other:?} {expected}");
+
+    // Another basis of the same lattice (SL3(Z)): same geometry, so same Cartesian displacements and same matrix.
+    let g = Matrix3::new(1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, -1.0, 1.0);
+    let inverse = g.try_inverse().unwrap();
+    let other_frac = frac.map(|f| {
+        let r = Vector3::from(f).transpose() * inverse;
+        [r[0], r[1], r[2]]
+    });
+    let other_lattice = Lattice::from_matrix(g * skew.matrix()).unwrap();
+    let (_, other) = evaluate(&species, other_lattice, &other_frac);
+    close(&other, &cell, "change of basis, cell");
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    let structures = generic();
+    let refs: Vec<&Structure> = structures.iter().take(6).collect();
+    for variant in [Variant::Paper, Variant::Released] {
+        let (model, params) = model(variant, &refs);
+        let keys = keys(refs.len(), 2);
+        let (_, grads) = differentiate(&model, &params, &refs, &keys).unwrap();
+        let mut checked = 0;
+        for (i, spec) in model.parameters().iter().enumerate().step_by(5) {
+            let grad = grads[i].to_data().try_into_vec::<f32>().unwrap();
+            let (k, &slope) = grad.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap();
+            if slope.abs() < 2e-3 {
+                continue;
+            }
+            let at = |h: f32| {
+                let mut values = params.to_host();
+                values[i][k] += h;
+                let moved = Params::from_host(model.parameters(), &values, &cpu());
+                evaluate(&model, &moved, &refs, &keys).unwrap().total
+            };
+            let h = 4e-3f32;
+            let estimate = (at(h) - at(-h)) / f64::from(2.0 * h);
+            let error = (estimate - f64::from(slope)).abs();
+            assert!(error < 0.08 * f64::from(slope.abs()) + 1e-3, "{}: {slope} against {estimate}", spec.name);
+            checked += 1;
+        }
+        assert!(checked >= 5, "{checked} parameters have a gradient worth checking");
+    }
+}
+
+#[test]
+fn pieces_of_a_batch_add_up() {
+    // 120 atoms: cut into several pieces.
+    let structures: Vec<Structure> = generic().into_iter().cycle().take(48).collect();
+    let refs: Vec<&Structure> = structures.iter().collect();
+    let (model, params) = model(Variant::Paper, &refs);
+    let keys = keys(refs.len(), 1);
+    let (whole, grads) = differentiate(&model, &params, &refs, &keys).unwrap();
+    let (again, same) = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap()
+        .install(|| differentiate(&model, &params, &refs, &keys).unwrap());
+    assert_eq!(whole, again);
+    for (a, b) in grads.iter().zip(&same) {
+        assert_eq!(a.to_data(), b.to_data(), "the number of threads changes nothing");
+    }
+    let single: Vec<_> =
+        refs.iter().zip(&keys).map(|(s, k)| evaluate(&model, &params, &[s], &[*k]).unwrap()).collect();
+    let lattice = single.iter().map(|o| o.parts[1].1).sum::<f64>() / refs.len() as f64;
+    assert!((lattice - whole.parts[1].1).abs() < 1e-4 * lattice, "{lattice} {whole:?}");
+}
+
+#[test]
+fn a_crystal_does_not_depend_on_its_neighbours_in_the_batch() {
+    let structures = prototypes();
+    let refs: Vec<&Structure> = structures.iter().collect();
+    for variant in [Variant::Paper, Variant::Released] {
+        let (model, params) = model(variant, &refs);
+        let request = |index: u64, formula: &str| SampleRequest {
+            condition: Condition::Composition(Composition::parse(formula).unwrap()),
+            seed: 4,
+            index,
+        };
+        let sample = |requests: &[SampleRequest]| {
+            let mut sampler = model.sampler(&params, requests).unwrap();
+            for _ in 0..sampler.total_steps() {
+                sampler.step().unwrap();
+            }
+            sampler.finish()
+        };
+        let together = sample(&[request(0, "NaCl"), request(1, "SrTiO3"), request(2, "ZnS")]);
+        assert_eq!(together[1], sample(&[request(1, "SrTiO3")])[0]);
+        assert_ne!(together[1], sample(&[request(7, "SrTiO3")])[0]);
+        let too_large = model.sampler(&params, &[request(0, "Sr2Ti2O6")]).err().unwrap();
+        assert!(too_large.to_string().contains("10 atoms"), "{too_large}");
+    }
+}
+
+/// Sixteen structures are learnt by heart: the loss falls to a small part of its start, and sampling returns cells and
+/// distances of the training set.
+#[test]
+fn overfits_sixteen_structures() {
+    let structures = prototypes();
+    let refs: Vec<&Structure> = structures.iter().collect();
+    let config = GemsDiffConfig {
+        decoder: GemsNetConfig { hidden: 32, blocks: 2, ..tiny(Variant::Released).decoder },
+        ..tiny(Variant::Released)
+    };
+    let mut model = GemsDiff::new(config).unwrap();
+    model.fit_statistics(&refs).unwrap();
+    let mut params = Params::init(model.parameters(), 1, &cpu());
+    let mut adam = Adam::new(&params, AdamConfig::default());
+    let mut ema = Ema::new(&params, 0.98);
+    let steps = 700;
+    let mut first = None;
+    for step in 0..steps {
+        let (objective, mut grads) = differentiate(&model, &params, &refs, &keys(refs.len(), step)).unwrap();
+        first.get_or_insert(objective.total);
+        clip_grad_norm(&mut grads, 1.0);
+        let rate = 4e-3 * (1.0 - step as f64 / steps as f64).max(0.02);
+        adam.step(&mut params, &grads, rate);
+        ema.update(&params);
+    }
+    let end = (0..4)
+        .map(|e| evaluate(&model, ema.params(), &refs, &keys(refs.len(), 10_000 + e)).unwrap().total)
+        .sum::<f64>()
+        / 4.0;
+    let start = first.unwrap();
+    assert!(end < 0.1 * start, "loss {start} at the start, {end} at the end");
+
+    let requests: Vec<SampleRequest> = (0u64..)
+        .zip(&structures)
+        .map(|(index, s)| SampleRequest {
+            condition: Condition::Composition(Composition::from_species(&s.species)),
+            seed: 1,
+            index,
+        })
+        .collect();
+    let mut sampler = model.sampler(ema.params(), &requests).unwrap();
+    for _ in 0..sampler.total_steps() {
+        sampler.step().unwrap();
+    }
+    let mut volumes = 0;
+    let mut distances = 0;
+    for (sampled, original) in sampler.finish().into_iter().zip(&structures) {
+        let sampled = sampled.unwrap();
+        let ratio = sampled.lattice.volume() / original.lattice.volume();
+        volumes += usize::from((ratio - 1.0).abs() < 0.1);
+        let (a, b) = (sampled.min_distance().unwrap(), original.min_distance().unwrap());
+        distances += usize::from((a / b - 1.0).abs() < 0.1);
+    }
+    assert!(volumes >= 14 && distances >= 12, "{volumes} volumes and {distances} distances of 16 return");
+}
