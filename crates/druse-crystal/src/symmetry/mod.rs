@@ -1,5 +1,7 @@
 //! Space groups: operations, orbits, Wyckoff positions and standard cells, found by `moyo`.
 
+mod tolerance;
+
 use std::fmt;
 
 use moyo::{
@@ -9,17 +11,10 @@ use moyo::{
 };
 use nalgebra::{Matrix3, Vector3};
 
-use crate::{Element, ElementError, Lattice, LatticeError, Structure, StructureError, within_cutoff};
+use crate::{Element, ElementError, Lattice, LatticeError, Structure, StructureError};
 
 /// Denominators of the translations of space-group operations.
 const DENOMINATORS: [u32; 6] = [2, 3, 4, 6, 8, 12];
-/// Largest distance tolerance (Å) with which symmetry is sought.
-const MAX_TOLERANCE: f64 = 0.5;
-/// Largest tolerance relative to the shortest distance between equal atoms, which is a lower bound for the shortest
-/// translation. With coarser ones the near-symmetries of a lattice need not belong to one finite group, and the
-/// finder, which multiplies them until nothing new appears, would not return.
-const RELATIVE_TOLERANCE: f64 = 0.1;
-
 /// Why the symmetry of a structure could not be found.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SymmetryError {
@@ -203,8 +198,8 @@ pub struct SymmetryDataset {
 /// Finds the space group within the distance tolerance `symprec` (Å).
 ///
 /// The tolerance is lowered, to the value that [`SymmetryDataset::symprec`] reports, when it exceeds 0.5 Å or a tenth
-/// of the shortest distance between equal atoms (own images included), and when the operations found with it do not
-/// form a group.
+/// of the shortest distance between equal atoms (own images included; in cells that are not primitive a twentieth),
+/// and when the operations found with it do not form a group.
 ///
 /// # Errors
 /// [`SymmetryError`] for a tolerance that is not positive, for sites closer than the tolerance, and when no group is
@@ -213,7 +208,7 @@ pub fn analyze(structure: &Structure, symprec: f64) -> Result<SymmetryDataset, S
     if !symprec.is_finite() || symprec <= 0.0 {
         return Err(SymmetryError::Tolerance(symprec));
     }
-    let symprec = bounded_tolerance(structure, symprec)?;
+    let symprec = tolerance::bounded(structure, symprec)?;
     let cell = Cell::new(
         moyo::base::Lattice::new(*structure.lattice.matrix()),
         structure.frac_coords.iter().map(|&f| Vector3::from(f)).collect(),
@@ -230,25 +225,6 @@ pub fn analyze(structure: &Structure, symprec: f64) -> Result<SymmetryDataset, S
         Described::Finder(reason) => not_found(reason),
         Described::Ours(e) => e,
     })
-}
-
-/// The tolerance to use: the one asked for within the limits of [`analyze`].
-fn bounded_tolerance(structure: &Structure, symprec: f64) -> Result<f64, SymmetryError> {
-    let symprec = symprec.min(MAX_TOLERANCE);
-    let close = within_cutoff(&structure.lattice, &structure.frac_coords, symprec / RELATIVE_TOLERANCE);
-    let mut shortest = f64::INFINITY;
-    for first in 0..close.len() {
-        for n in close.of(first) {
-            let (second, distance) = (n.site as usize, n.distance);
-            if second != first && distance <= symprec {
-                return Err(SymmetryError::Coincident { first, second, distance, symprec });
-            }
-            if structure.species[first] == structure.species[second] {
-                shortest = shortest.min(distance);
-            }
-        }
-    }
-    Ok(symprec.min(RELATIVE_TOLERANCE * shortest))
 }
 
 /// Failures while the finder's result is translated.
