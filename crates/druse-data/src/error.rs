@@ -11,9 +11,23 @@ const LISTED: usize = 5;
 /// Why a data set could not be read or written. In the order of the stages that raise them.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
+    /// The allowed share of skipped structures is no share.
+    #[error("the share of structures that may be skipped is {share}, expected a number from 0 to 1")]
+    SkippedShare {
+        /// [`LoadOptions::max_skipped_share`](crate::LoadOptions::max_skipped_share).
+        share: f64,
+    },
     /// A file or folder cannot be read.
     #[error("cannot read `{}`: {source}", path.display())]
     Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file or folder cannot be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write {
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
@@ -156,6 +170,30 @@ pub enum DataError {
         /// The system's reason.
         reason: String,
     },
+    /// The output format is not known.
+    #[error(
+        "unknown output format `{name}`: expected csv, csv.gz, jsonl, extxyz, cif (folder) or poscar (folder)"
+    )]
+    OutputFormat {
+        /// What was asked for.
+        name: String,
+    },
+    /// Output would overwrite something.
+    #[error("`{}` already exists; remove it or choose another name", path.display())]
+    OutputExists {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A structure cannot be written in the chosen format.
+    #[error("structure `{id}` cannot be written as {format}: {reason}")]
+    Unwritable {
+        /// Identifier of the entry.
+        id: String,
+        /// The format.
+        format: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl DataError {
@@ -163,6 +201,12 @@ impl DataError {
     pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Read { path, source }
+    }
+
+    /// Wraps an I/O error of writing `path`.
+    pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Write { path, source }
     }
 }
 

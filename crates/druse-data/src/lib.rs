@@ -11,8 +11,10 @@
 //!
 //! A data set is a table (CSV with a `cif` column, JSON Lines), a file of structures (CIF with data blocks,
 //! extended XYZ, pymatgen JSON, POSCAR) or a folder of such files; any of them may be gzip-compressed.
-//! Structures are kept in a packed cache under a key made from the source's bytes, so that a second start reads one small binary file.
+//! Structures are Niggli-reduced on import unless [`LoadOptions::niggli`] is off, and kept in a packed cache
+//! under a key made from the source's bytes, so that a second start reads one small binary file.
 
+mod convert;
 mod dataset;
 mod error;
 pub mod fetch;
@@ -21,11 +23,14 @@ mod load;
 mod record;
 mod source;
 mod split;
+mod stats;
 mod store;
 
+pub use convert::{OutputFormat, write_dataset};
 pub use dataset::{Dataset, Entry, Skipped, Value};
 pub use error::DataError;
 pub use filter::{Comparison, Filter, FilterError};
 pub use load::{Cache, LoadOptions, load};
 pub use record::{JsonlRecord, write_jsonl_record};
 pub use split::{Split, SplitOptions, Splits};
+pub use stats::{DatasetStats, Duplicates, PropertyStats, Quantiles, SpaceGroupCount, StatsOptions};

@@ -38,6 +38,8 @@ impl Cache {
 /// How a data set is loaded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadOptions {
+    /// Whether each cell is Niggli-reduced (default `true`).
+    pub niggli: bool,
     /// Largest share of the source's structures, 0 to 1, that may be skipped (default 0.01).
     pub max_skipped_share: f64,
     /// Conditions that every structure must meet; applied after the cache, which holds all structures.
@@ -50,7 +52,13 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { max_skipped_share: 0.01, filters: Vec::new(), cache: Cache::Default, threads: None }
+        Self {
+            niggli: true,
+            max_skipped_share: 0.01,
+            filters: Vec::new(),
+            cache: Cache::Default,
+            threads: None,
+        }
     }
 }
 
@@ -67,12 +75,15 @@ impl Default for LoadOptions {
 /// [`DataError`]: the source cannot be read, is not a data set, is empty, has more than
 /// [`LoadOptions::max_skipped_share`] of unusable structures, or the filters do not fit.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
+    if !(0.0..=1.0).contains(&options.max_skipped_share) {
+        return Err(DataError::SkippedShare { share: options.max_skipped_share });
+    }
     let source = Source::open(path)?;
-    let file = options.cache.folder().map(|f| f.join(format!("{}.druse", source.key(false))));
+    let file = options.cache.folder().map(|f| f.join(format!("{}.druse", source.key(options.niggli))));
     let (import, content_hash) = match file.as_deref().and_then(read_cache) {
         Some(cached) => cached,
         None => {
-            let import = in_pool(options.threads, || source.import(false))??;
+            let import = in_pool(options.threads, || source.import(options.niggli))??;
             let content = store::encode(&import.entries);
             if let Some(file) = &file
                 && let Err(e) = store::write(file, &import, &content)

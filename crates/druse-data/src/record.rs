@@ -12,8 +12,8 @@ use crate::{Entry, Value};
 /// `{"id": "0", "formula": "LiFeO2", "structure": {"lattice": [[…], […], […]], "species": ["Li", …],
 /// "frac_coords": [[…], …]}, "properties": {…}}`.
 ///
-/// Lattice vectors are rows in Å. Unknown members of the object are kept out on reading by serde;
-/// the data set reader ([`load`](crate::load)) takes scalar members beside these as properties too.
+/// Lattice vectors are rows in Å. The data set reader ([`load`](crate::load)) takes further scalar members of the
+/// object as properties too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JsonlRecord {
     /// Identifier, unique in the file.

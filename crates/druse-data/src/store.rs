@@ -276,6 +276,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn sample() -> Import {
@@ -350,6 +352,37 @@ mod tests {
         let mut bad = content;
         bad[..8].copy_from_slice(&u64::MAX.to_le_bytes());
         assert!(decode(&bad).is_err());
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let number = (-1e12..1e12f64).prop_map(Value::Number);
+        prop_oneof![number, any::<String>().prop_map(Value::Text), any::<bool>().prop_map(Value::Bool)]
+    }
+
+    proptest! {
+        #[test]
+        fn any_entries_survive_the_packing(
+            raw in prop::collection::vec(
+                (
+                    any::<String>(),
+                    prop::array::uniform3(2.0..9.0f64),
+                    prop::collection::vec((1u8..=118, prop::array::uniform3(0.0..1.0f64)), 1..9),
+                    prop::collection::btree_map("[a-c]", value(), 0..3),
+                ),
+                0..6,
+            ),
+        ) {
+            let entries: Vec<Entry> = raw
+                .into_iter()
+                .map(|(id, [a, b, c], sites, properties)| {
+                    let lattice = Lattice::from_rows([[a, 0.3, 0.0], [0.0, b, 0.1], [0.7, 0.0, c]]).unwrap();
+                    let (species, coords): (Vec<_>, Vec<_>) =
+                        sites.into_iter().map(|(z, f)| (Element::from_z(z).unwrap(), f)).unzip();
+                    Entry { id, structure: Structure::new(lattice, species, coords).unwrap(), properties }
+                })
+                .collect();
+            prop_assert_eq!(decode(&encode(&entries)).unwrap(), entries);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fs;
 
 use common::{cscl, csv_text, gzip, halides, plain, put, rock_salt};
 use druse_data::{Cache, DataError, Dataset, Filter, LoadOptions, Value, load};
+use proptest::prelude::*;
 use tempfile::tempdir;
 
 fn ids(dataset: &Dataset) -> Vec<&str> {
@@ -57,6 +58,23 @@ fn one_thread_or_three_give_the_same() {
     let three = load(&path, &LoadOptions { threads: Some(3), ..plain() }).unwrap();
     assert_eq!(one, three);
     assert_eq!(one.entries[137].id, "m137");
+}
+
+#[test]
+fn cells_are_niggli_reduced_unless_asked_otherwise() {
+    let folder = tempdir().unwrap();
+    // A sheared description of a primitive cubic lattice: b = a + b', 45 degrees.
+    let sheared =
+        common::cif("Po", [3.35, 3.35 * 2f64.sqrt(), 3.35, 90.0, 90.0, 45.0], " Po Po0 0.25 0.5 0.75\n");
+    let path = put(folder.path(), "po.csv", csv_text(&["material_id", "cif"], &[vec!["po".into(), sheared]]));
+    let reduced = load(&path, &plain()).unwrap();
+    for (p, q) in
+        reduced.entries[0].structure.lattice.parameters().iter().zip([3.35, 3.35, 3.35, 90.0, 90.0, 90.0])
+    {
+        assert!((p - q).abs() < 1e-6, "{p} against {q}");
+    }
+    let raw = load(&path, &LoadOptions { niggli: false, ..plain() }).unwrap();
+    assert!((raw.entries[0].structure.lattice.angles()[2] - 45.0).abs() < 1e-9);
 }
 
 #[test]
@@ -167,7 +185,14 @@ fn bad_files_have_their_own_errors() {
     let DataError::NoCifColumn { columns, .. } = &error else { panic!("{error}") };
     assert_eq!(columns, &["material_id", "smiles"]);
 
-    for (name, content) in [("zero.csv", ""), ("header.csv", "material_id,cif\n"), ("zero.jsonl", "\n\n")] {
+    let nothing = gzip(b"");
+    let empties: [(&str, &[u8]); 4] = [
+        ("zero.csv", b""),
+        ("header.csv", b"material_id,cif\n"),
+        ("zero.jsonl", b"\n\n"),
+        ("zero.csv.gz", &nothing),
+    ];
+    for (name, content) in empties {
         let error = load(&put(f, name, content)).unwrap_err();
         assert!(matches!(error, DataError::Empty { .. }), "{name}: {error}");
     }
@@ -189,6 +214,32 @@ fn bad_files_have_their_own_errors() {
 }
 
 #[test]
+fn folders_are_read_in_the_order_of_their_names() {
+    let folder = tempdir().unwrap();
+    put(folder.path(), "b.cif", rock_salt("K", "Br", 6.6));
+    put(folder.path(), "a.cif.gz", gzip(rock_salt("Na", "Cl", 5.64).as_bytes()));
+    put(
+        folder.path(),
+        "deep/POSCAR",
+        "CsCl\n1.0\n4.12 0 0\n0 4.12 0\n0 0 4.12\nCs Cl\n1 1\nDirect\n0 0 0\n.5 .5 .5\n",
+    );
+    put(folder.path(), "c.cif", rock_salt("K", "Br", 6.6) + &cscl("Cs", "Cl", 4.12));
+    put(folder.path(), "readme.md", "about");
+    put(folder.path(), ".hidden.cif", "garbage");
+    let data = load(folder.path(), &plain()).unwrap();
+    assert_eq!(ids(&data), ["a", "b", "c/KBr", "c/CsCl", "deep/POSCAR"]);
+    assert_eq!(data.entries[4].structure.len(), 2);
+    assert_eq!(data.notes.len(), 1, "{:?}", data.notes);
+
+    put(folder.path(), "broken.cif", "data_x\n");
+    put(folder.path(), "deep/empty.cif", "");
+    let data = load(folder.path(), &LoadOptions { max_skipped_share: 0.3, ..plain() }).unwrap();
+    assert_eq!(data.len(), 5);
+    let files: Vec<_> = data.skipped.iter().map(|s| s.file.clone()).collect();
+    assert_eq!(files, [folder.path().join("broken.cif"), folder.path().join("deep/empty.cif")]);
+}
+
+#[test]
 fn a_cif_of_several_blocks_survives_a_broken_one() {
     let folder = tempdir().unwrap();
     let broken = "data_bad\n_cell_length_a 1\n_atom_site_label\n";
@@ -198,6 +249,52 @@ fn a_cif_of_several_blocks_survives_a_broken_one() {
     assert_eq!(data.entries[1].structure.len(), 8);
     assert_eq!(data.skipped[0].id.as_deref(), Some("bad"));
     assert_eq!(data.skipped[0].line, Some(1 + cscl("Cs", "Cl", 4.12).lines().count()));
+}
+
+#[test]
+fn extended_xyz_frames_survive_a_broken_one() {
+    let folder = tempdir().unwrap();
+    let frame = |a: f64, second: &str| {
+        format!(
+            "2\nLattice=\"{a} 0 0 0 {a} 0 0 0 {a}\" Properties=species:S:1:pos:R:3 energy=-1.5 pbc=\"T T T\"\nCs 0 0 0\n{second}\n"
+        )
+    };
+    let text = frame(4.12, "Cl 2.06 2.06 2.06") + &frame(4.2, "Xx 2 2 2") + &frame(4.3, "Cl 2.1 2.1 2.1");
+    let path = put(folder.path(), "t.extxyz", text);
+    let data = load(&path, &LoadOptions { max_skipped_share: 0.5, ..plain() }).unwrap();
+    assert_eq!(data.len(), 2);
+    assert_eq!(data.entries[0].properties["energy"], Value::Number(-1.5));
+    assert_eq!((data.skipped[0].row, data.skipped[0].line), (Some(2), Some(5)));
+    assert!(data.skipped[0].reason.contains("Xx"), "{}", data.skipped[0]);
+}
+
+#[test]
+fn json_lines_of_every_kind() {
+    let folder = tempdir().unwrap();
+    let own = r#"{"id":"a","formula":"CsCl","structure":{"lattice":[[4.12,0,0],[0,4.12,0],[0,0,4.12]],"species":["Cs","Cl"],"frac_coords":[[0,0,0],[0.5,0.5,0.5]]},"properties":{"seed":3},"converged":true}"#;
+    let pymatgen = r#"{"@module":"pymatgen.core.structure","@class":"Structure","charge":0,"material_id":"b","lattice":{"matrix":[[4.12,0,0],[0,4.12,0],[0,0,4.12]]},"sites":[{"species":[{"element":"Cs","occu":1}],"abc":[0,0,0],"label":"Cs"},{"species":[{"element":"Cl","occu":1}],"abc":[0.5,0.5,0.5],"label":"Cl"}]}"#;
+    let cif = serde_json::json!({"id": "c", "cif": cscl("Cs", "Cl", 4.12), "gap": 5}).to_string();
+    let path = put(folder.path(), "t.jsonl", format!("{own}\n\n{pymatgen}\n{cif}\n"));
+    let data = load(&path, &plain()).unwrap();
+    assert_eq!(ids(&data), ["a", "b", "c"]);
+    for entry in &data.entries {
+        assert_eq!(entry.structure.len(), 2, "{}", entry.id);
+        assert!((entry.structure.lattice.volume() - 4.12f64.powi(3)).abs() < 1e-9);
+    }
+    let properties = &data.entries[0].properties;
+    assert_eq!(properties["seed"], Value::Number(3.0));
+    assert_eq!(properties["converged"], Value::Bool(true));
+    assert_eq!(data.entries[2].properties["gap"], Value::Number(5.0));
+
+    // A line that its writer did not finish is no reason to refuse the others.
+    let path = put(folder.path(), "cut.jsonl", format!("{own}\n{}", &own[..80]));
+    let data = load(&path, &plain()).unwrap();
+    assert_eq!(ids(&data), ["a"]);
+    assert!(data.notes[0].contains("incomplete"), "{:?}", data.notes);
+
+    let bad = own.replace("[0.5,0.5,0.5]]", "[0.5,0.5,0.5],[0,0,0.2]]");
+    let error = load(&put(folder.path(), "bad.jsonl", format!("{bad}\n")), &plain()).unwrap_err();
+    assert!(message(&error).contains("2 species but 3"), "{error}");
 }
 
 #[test]
@@ -237,6 +334,52 @@ fn filters_choose_and_name_what_there_is() {
 }
 
 #[test]
+fn remarks_of_the_readers_are_kept_with_their_count() {
+    let folder = tempdir().unwrap();
+    let rows: Vec<Vec<String>> = (0..3).map(|k| vec![format!("m{k}"), rock_salt("Li", "D", 4.07)]).collect();
+    let path = put(folder.path(), "t.csv", csv_text(&["material_id", "cif"], &rows));
+    let data = load(&path, &plain()).unwrap();
+    assert_eq!(data.entries[0].structure.species[7].symbol(), "H");
+    assert_eq!(data.notes.len(), 1, "{:?}", data.notes);
+    assert!(data.notes[0].contains("3 times"), "{:?}", data.notes);
+}
+
+#[test]
+fn the_allowed_share_must_be_a_share() {
+    let folder = tempdir().unwrap();
+    let path = put(folder.path(), "halides.csv", halides());
+    for max_skipped_share in [-0.1, 1.5, f64::NAN] {
+        let error = load(&path, &LoadOptions { max_skipped_share, ..plain() }).unwrap_err();
+        assert!(matches!(error, DataError::SkippedShare { .. }), "{error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever a few bytes of damage make of a file, the reader answers and loses no row without a word.
+    #[test]
+    fn damaged_files_never_panic(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in any::<prop::sample::Index>(),
+        compress in any::<bool>(),
+    ) {
+        let mut bytes = if compress { gzip(halides().as_bytes()) } else { halides().into_bytes() };
+        for (at, byte) in damage {
+            let k = at.index(bytes.len());
+            bytes[k] = byte;
+        }
+        bytes.truncate(bytes.len().min(cut.index(2 * bytes.len()) + 1));
+        let folder = tempdir().unwrap();
+        let path = put(folder.path(), if compress { "t.csv.gz" } else { "t.csv" }, bytes);
+        if let Ok(data) = load(&path, &LoadOptions { max_skipped_share: 1.0, ..plain() }) {
+            prop_assert!(!data.is_empty());
+            prop_assert!(data.structures().all(|s| s.lattice.volume() > 0.0 && !s.is_empty()));
+        }
+    }
+}
+
+#[test]
 fn the_cache_gives_back_the_same_and_notices_changes() {
     let folder = tempdir().unwrap();
     let cache = folder.path().join("cache");
@@ -259,10 +402,13 @@ fn the_cache_gives_back_the_same_and_notices_changes() {
     }
 
     // Other options and other content have other files.
+    let raw = load(&path, &LoadOptions { niggli: false, ..options.clone() }).unwrap();
+    assert_eq!(raw.len(), 4);
+    assert_eq!(files().len(), 2);
     put(folder.path(), "halides.csv", halides().replace("8.7e0", "8.8"));
     let changed = load(&path, &options).unwrap();
     assert_eq!(changed.entries[3].properties["band_gap"], Value::Number(8.8));
-    assert_eq!(files().len(), 2);
+    assert_eq!(files().len(), 3);
 }
 
 #[test]

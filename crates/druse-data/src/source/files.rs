@@ -70,28 +70,27 @@ pub(super) fn read(path: &Path, text: &str, format: Format) -> Rows {
     };
     let blocks = match format {
         Format::Cif => cif_blocks(text),
+        Format::ExtXyz => xyz_frames(text),
+        _ => Vec::new(),
     };
     if blocks.len() < 2 {
         return Rows::broken_file(error.to_string());
     }
-    let parts: Vec<Result<Rows, Row>> = blocks
+    let parts: Vec<Rows> = blocks
         .par_iter()
-        .enumerate()
-        .map(|(k, &(line, block))| match read_str(block, format) {
-            Ok(parsed) => Ok(named(path, parsed)),
+        .map(|&(line, block)| match read_str(block, format) {
+            Ok(parsed) => named(path, parsed),
             Err(e) => {
                 let in_file = FormatError { line: e.line.map(|l| l + line - 1), ..e };
-                let outcome = Err(in_file.to_string());
-                Err(Row { row: Some(k + 1), line: Some(line), id: block_name(block, format), outcome })
+                let id = block_name(block, format);
+                let row = Row { row: None, line: None, id, outcome: Err(in_file.to_string()) };
+                Rows { rows: vec![row], notes: Vec::new() }
             }
         })
         .collect();
     let mut rows = Rows::default();
     for (part, (line, _)) in parts.into_iter().zip(blocks) {
-        match part {
-            Ok(part) => rows.rows.extend(part.rows.into_iter().map(|r| Row { line: Some(line), ..r })),
-            Err(row) => rows.rows.push(row),
-        }
+        rows.rows.extend(part.rows.into_iter().map(|r| Row { line: Some(line), ..r }));
     }
     for (k, row) in rows.rows.iter_mut().enumerate() {
         row.row = Some(k + 1);
@@ -161,6 +160,29 @@ fn cif_blocks(text: &str) -> Vec<(usize, &str)> {
         // A block of publication data has no cell; it is no broken structure.
         .filter(|(_, block)| block.contains("_cell") || block.contains("_atom_site"))
         .collect()
+}
+
+/// The frames of an extended XYZ file with their first lines (from 1). A line where the number of atoms is
+/// expected and missing ends the list with the rest of the file as one (broken) frame.
+fn xyz_frames(text: &str) -> Vec<(usize, &str)> {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut frames = Vec::new();
+    let (mut k, mut offset) = (0, 0);
+    while k < lines.len() {
+        if lines[k].trim().is_empty() {
+            offset += lines[k].len();
+            k += 1;
+            continue;
+        }
+        let left = lines.len() - k;
+        let length =
+            lines[k].trim().parse::<usize>().ok().and_then(|n| n.checked_add(2)).unwrap_or(left).min(left);
+        let bytes: usize = lines[k..k + length].iter().map(|l| l.len()).sum();
+        frames.push((k + 1, &text[offset..offset + bytes]));
+        offset += bytes;
+        k += length;
+    }
+    frames
 }
 
 fn block_name(block: &str, format: Format) -> Option<String> {

@@ -91,6 +91,9 @@ fn structure(object: &mut Map<String, Json>) -> Result<(Structure, Vec<String>),
 
 /// A pymatgen dictionary (with `sites`) or our own structure.
 fn from_object(object: Map<String, Json>) -> Result<(Structure, Vec<String>), String> {
+    if object.contains_key("sites") {
+        return one(&Json::Object(object).to_string(), Format::PymatgenJson);
+    }
     let mut own = Map::new();
     for key in ["lattice", "species", "frac_coords", "properties"] {
         if let Some(value) = object.get(key) {

@@ -126,6 +126,11 @@ impl Source {
                         .map_err(DataError::read(&path))
                         .and_then(|bytes| read_file(&path, &bytes))
                         .unwrap_or_else(|e| Rows::broken_file(e.to_string()));
+                    let rows = if rows.rows.is_empty() {
+                        Rows::broken_file("the file is empty".into())
+                    } else {
+                        rows
+                    };
                     rows.under(id)
                 })
                 .collect();
@@ -191,7 +196,7 @@ impl Row {
 
 impl Found {
     /// Takes properties out of the structure, refuses two sites on one spot, reduces the cell.
-    fn prepare(mut self, _niggli: bool) -> Result<Self, String> {
+    fn prepare(mut self, niggli: bool) -> Result<Self, String> {
         for (name, value) in std::mem::take(&mut self.structure.properties) {
             if let Some(value) = Value::from_json(&value) {
                 self.properties.entry(name).or_insert(value);
@@ -201,6 +206,9 @@ impl Found {
         if let Some((i, j)) = on_one_spot(&self.structure) {
             let name = |k: usize| format!("{} (site {})", self.structure.species[k].symbol(), k + 1);
             return Err(format!("{} and {} lie on one spot (nearer than {ONE_SPOT} Å)", name(i), name(j)));
+        }
+        if niggli {
+            self.structure = self.structure.niggli_reduced().map_err(|e| e.to_string())?;
         }
         Ok(self)
     }
@@ -267,6 +275,9 @@ fn read_file(path: &Path, raw: &[u8]) -> Result<Rows, DataError> {
         raw
     };
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Rows::default());
+    }
     match kind_of(path, bytes)? {
         Kind::Csv => csv::read(path, bytes),
         Kind::JsonLines => Ok(json_lines::read(utf8(path, bytes)?)),
@@ -355,6 +366,10 @@ fn kind_by_content(bytes: &[u8]) -> Option<Kind> {
     if first.contains(',') && first.split(',').any(|c| c.trim().trim_matches('"').eq_ignore_ascii_case("cif"))
     {
         return Some(Kind::Csv);
+    }
+    let second = head.lines().nth(1).unwrap_or_default();
+    if first.parse::<usize>().is_ok() && second.contains("Lattice=") {
+        return Some(Kind::Structures(Format::ExtXyz));
     }
     None
 }
