@@ -14,11 +14,15 @@ pub const MAX_SITES: usize = 1_000_000;
 /// Departure from 1 below which an occupancy counts as full.
 const OCCUPANCY_TOLERANCE: f64 = 1e-3;
 
+/// Most ambiguous labels a note names.
+const GUESSES_SHOWN: usize = 8;
+
 /// Reads species names and counts the hydrogen isotopes among them.
 #[derive(Debug, Default)]
 pub(super) struct SpeciesReader {
     deuterium: usize,
     tritium: usize,
+    guesses: usize,
     guessed: Vec<String>,
 }
 
@@ -45,8 +49,11 @@ impl SpeciesReader {
                     Some(e) if second.is_ascii_uppercase() => {
                         // `CO1` may be cobalt or a carbon named CO1.
                         let ambiguous = Element::from_symbol(&letters[..1]).is_ok();
-                        if ambiguous && !self.guessed.iter().any(|l| l == label) {
-                            self.guessed.push(label.to_owned());
+                        if ambiguous {
+                            if self.guessed.len() < GUESSES_SHOWN {
+                                self.guessed.push(label.to_owned());
+                            }
+                            self.guesses += 1;
                         }
                         Some(e)
                     }
@@ -96,7 +103,9 @@ impl SpeciesReader {
         }
         if !self.guessed.is_empty() {
             let labels = self.guessed.join(", ");
-            notes.push(format!("no species given; labels read as two-letter element symbols: {labels}"));
+            let more = if self.guesses > self.guessed.len() { " …" } else { "" };
+            notes
+                .push(format!("no species given; labels read as two-letter element symbols: {labels}{more}"));
         }
     }
 }
