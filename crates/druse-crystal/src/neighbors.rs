@@ -15,7 +15,7 @@ const COINCIDENT: f64 = 1e-3;
 const TIE: f64 = 1e-6;
 /// Candidates that the first radius of [`k_nearest`] should enclose, per neighbour wanted: enough that few atoms need
 /// a second, larger radius.
-const SURPLUS: f64 = 1.45;
+const SURPLUS: f64 = 1.2;
 /// From this many images on they are sorted along one axis, so that an atom visits only a slab of them.
 const SLAB_FROM: usize = 1500;
 
