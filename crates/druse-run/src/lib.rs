@@ -1,1 +1,24 @@
-//! Training loop, checkpoints and sampling driver.
+//! Drivers: the training loop with its checkpoints, and the sampling loop with its streaming output.
+//!
+//! Drivers own files, seeds, progress and interruption; models are functions of their arguments
+//! ([`druse_models::Generator`]). Nothing here prints: progress goes to an [`Observer`].
+
+pub mod batches;
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+pub mod enumerate;
+mod error;
+pub mod folder;
+pub mod gradient;
+pub mod metrics;
+mod observer;
+pub mod overlay;
+pub mod schedule;
+pub mod train;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use config::{ModelConfig, RunConfig};
+pub use error::RunError;
+pub use folder::RunFolder;
+pub use observer::{Event, Observer, Silent, Start};

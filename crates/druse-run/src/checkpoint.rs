@@ -1,0 +1,351 @@
+//! Checkpoints: a model with everything needed to sample from it and, while it is trained, to continue.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::Device;
+use druse_models::{Generator, ModelError};
+use druse_nn::weights::{WeightFile, WeightsError};
+use druse_nn::{ParamSpec, Params};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::config::{ModelConfig, RunConfig};
+use crate::schedule::Plateau;
+
+/// Value of the header entry `format`.
+const FORMAT: &str = "druse-checkpoint";
+
+/// Version that is written; it rises when older programs could no longer read what is written.
+pub const VERSION: &str = "1";
+
+/// Why a checkpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// It cannot be read or written, is no safetensors file, is cut off, or a tensor does not fit.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// It is a safetensors file of something else.
+    #[error("`{name}` is a safetensors file, but not a druse checkpoint")]
+    Foreign {
+        /// The file.
+        name: String,
+    },
+    /// Another version of the program wrote it.
+    #[error("`{name}` is a checkpoint of format version {found}, this program reads version {VERSION}; use the druse that wrote it, or train again")]
+    Version {
+        /// The file.
+        name: String,
+        /// Its version.
+        found: String,
+    },
+    /// It belongs to another kind of model.
+    #[error("`{name}` is a checkpoint of the model kind `{found}`, expected {expected}")]
+    Kind {
+        /// The file.
+        name: String,
+        /// Its kind.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// A header entry is missing or does not parse.
+    #[error("`{name}`: the header entry `{entry}` {problem}")]
+    Header {
+        /// The file.
+        name: String,
+        /// Name of the entry.
+        entry: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It holds a model, but no state of a training run.
+    #[error("`{name}` is an exported model without optimiser state; training cannot continue from it")]
+    NoTrainingState {
+        /// The file.
+        name: String,
+    },
+    /// The stored model cannot be built.
+    #[error("`{name}`: {source}")]
+    Model {
+        /// The file.
+        name: String,
+        /// The model's reason.
+        source: ModelError,
+    },
+}
+
+/// How far a training run is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Epochs done, validation included.
+    pub epoch: u64,
+    /// Batches done of the current epoch.
+    pub batch: usize,
+    /// Loss summed over the structures of the current epoch.
+    pub loss_sum: f64,
+    /// Lowest validation loss.
+    pub best: Option<f64>,
+    /// Validations since then.
+    pub since_best: u64,
+    /// Learning-rate factor of the plateau schedule.
+    pub plateau: Plateau,
+    /// Training time in seconds.
+    pub seconds: f64,
+}
+
+/// What training needs beyond the averaged weights; tensors are in the order of the model's parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingState {
+    /// Weights.
+    pub weights: Vec<Vec<f32>>,
+    /// First moments of Adam.
+    pub first: Vec<Vec<f32>>,
+    /// Second moments of Adam.
+    pub second: Vec<Vec<f32>>,
+    /// Updates of Adam.
+    pub adam_steps: u64,
+    /// Updates of the moving average.
+    pub ema_updates: u64,
+    /// Position in the run. Order of the data and noise follow from it and the seed; there is no other random state.
+    pub progress: Progress,
+}
+
+/// Prefixes of the tensors of a checkpoint.
+const AVERAGE: &str = "ema.";
+const WEIGHTS: &str = "weights.";
+const FIRST: &str = "adam.first.";
+const SECOND: &str = "adam.second.";
+
+/// The header entry of [`TrainingState`] apart from tensors.
+#[derive(Serialize, Deserialize)]
+struct Counters {
+    adam_steps: u64,
+    ema_updates: u64,
+    progress: Progress,
+}
+
+/// A checkpoint in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Kind of the model.
+    pub kind: String,
+    /// The run's configuration.
+    pub config: RunConfig,
+    /// What the model knows of its training set.
+    pub statistics: Value,
+    /// Content hash of the training set.
+    pub data_hash: String,
+    /// Version of the program that wrote it.
+    pub written_by: String,
+    counters: Option<String>,
+    file: WeightFile,
+}
+
+impl Checkpoint {
+    /// A checkpoint of a model with its averaged weights and, where training is to continue, its state.
+    pub fn new(
+        generator: &dyn Generator,
+        config: &RunConfig,
+        data_hash: &str,
+        average: &[Vec<f32>],
+        state: Option<&TrainingState>,
+    ) -> Self {
+        let mut tensors = BTreeMap::new();
+        let mut insert = |prefix: &str, values: &[Vec<f32>]| {
+            for (spec, v) in generator.parameters().iter().zip(values) {
+                tensors.insert(format!("{prefix}{}", spec.name), (spec.shape.clone(), v.clone()));
+            }
+        };
+        insert(AVERAGE, average);
+        if let Some(state) = state {
+            insert(WEIGHTS, &state.weights);
+            insert(FIRST, &state.first);
+            insert(SECOND, &state.second);
+        }
+        let counters = state.map(|s| {
+            let counters = Counters {
+                adam_steps: s.adam_steps,
+                ema_updates: s.ema_updates,
+                progress: s.progress.clone(),
+            };
+            serde_json::to_string(&counters).expect("counters are plain numbers")
+        });
+        Self {
+            kind: generator.kind().to_owned(),
+            config: config.clone(),
+            statistics: generator.statistics(),
+            data_hash: data_hash.to_owned(),
+            written_by: concat!("druse ", env!("CARGO_PKG_VERSION")).to_owned(),
+            counters,
+            file: WeightFile { tensors, ..WeightFile::default() },
+        }
+    }
+
+    /// Writes the checkpoint so that `path` always holds a complete one.
+    ///
+    /// # Errors
+    /// [`WeightsError::Io`] when the folder cannot be written or the disk is full.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let json = |value: &Value| value.to_string();
+        let config = serde_json::to_value(&self.config).expect("a configuration is representable as JSON");
+        let mut file = self.file.clone();
+        file.metadata = BTreeMap::from([
+            ("format".to_owned(), FORMAT.to_owned()),
+            ("version".to_owned(), VERSION.to_owned()),
+            ("kind".to_owned(), self.kind.clone()),
+            ("config".to_owned(), json(&config)),
+            ("statistics".to_owned(), json(&self.statistics)),
+            ("data_hash".to_owned(), self.data_hash.clone()),
+            ("written_by".to_owned(), self.written_by.clone()),
+        ]);
+        if let Some(counters) = &self.counters {
+            file.metadata.insert("training".to_owned(), counters.clone());
+        }
+        Ok(file.write(path)?)
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] that says what the file is instead.
+    pub fn load(path: &Path) -> Result<Self, CheckpointError> {
+        Self::from_file(WeightFile::read(path)?)
+    }
+
+    /// Reads a checkpoint from memory; `name` appears in messages.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, CheckpointError> {
+        Self::from_file(WeightFile::from_bytes(bytes, name)?)
+    }
+
+    fn from_file(mut file: WeightFile) -> Result<Self, CheckpointError> {
+        let name = file.name.clone();
+        let mut header = std::mem::take(&mut file.metadata);
+        if header.get("format").map(String::as_str) != Some(FORMAT) {
+            return Err(CheckpointError::Foreign { name });
+        }
+        let version = header.remove("version").unwrap_or_default();
+        if version != VERSION {
+            return Err(CheckpointError::Version { name, found: version });
+        }
+        let mut take = |entry: &'static str| {
+            let missing = || CheckpointError::Header { name: name.clone(), entry, problem: "is missing".into() };
+            header.remove(entry).ok_or_else(missing)
+        };
+        let (kind, config, statistics) = (take("kind")?, take("config")?, take("statistics")?);
+        let (data_hash, written_by) = (take("data_hash")?, take("written_by")?);
+        let unreadable = |entry: &'static str| {
+            let name = name.clone();
+            move |e: serde_json::Error| CheckpointError::Header { name, entry, problem: e.to_string() }
+        };
+        if !ModelConfig::KINDS.contains(&kind.as_str()) {
+            let expected = ModelConfig::KINDS.join(" or ");
+            return Err(CheckpointError::Kind { name, found: kind, expected });
+        }
+        Ok(Self {
+            kind,
+            config: serde_json::from_str(&config).map_err(unreadable("config"))?,
+            statistics: serde_json::from_str(&statistics).map_err(unreadable("statistics"))?,
+            data_hash,
+            written_by,
+            counters: header.remove("training"),
+            file,
+        })
+    }
+
+    /// Where the checkpoint came from, for messages.
+    pub fn name(&self) -> &str {
+        &self.file.name
+    }
+
+    /// Refuses a checkpoint of another kind of model.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Kind`].
+    pub fn expect_kind(&self, expected: &str) -> Result<(), CheckpointError> {
+        if self.kind == expected {
+            return Ok(());
+        }
+        let (name, found) = (self.name().to_owned(), self.kind.clone());
+        Err(CheckpointError::Kind { name, found, expected: expected.to_owned() })
+    }
+
+    /// The model, ready to sample, with its averaged weights on a device.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] when the header or a tensor does not fit the model.
+    pub fn model(&self, device: &Device) -> Result<(Box<dyn Generator>, Params), CheckpointError> {
+        self.expect_kind(self.config.model.kind())?;
+        let wrong = |source| CheckpointError::Model { name: self.name().to_owned(), source };
+        let mut generator = self.config.model.build().map_err(wrong)?;
+        generator.restore_statistics(&self.statistics).map_err(wrong)?;
+        let params = self.averaged(generator.parameters(), device)?;
+        Ok((generator, params))
+    }
+
+    /// The averaged weights.
+    ///
+    /// # Errors
+    /// [`WeightsError::Tensor`] when one is missing or has another shape.
+    pub fn averaged(&self, specs: &[ParamSpec], device: &Device) -> Result<Params, CheckpointError> {
+        Ok(Params::from_host(specs, &self.tensors(AVERAGE, specs)?, device))
+    }
+
+    /// The state of the training run.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NoTrainingState`] for an exported model.
+    pub fn training(&self, specs: &[ParamSpec]) -> Result<TrainingState, CheckpointError> {
+        let counters = self.counters()?;
+        let missing = || CheckpointError::NoTrainingState { name: self.name().to_owned() };
+        let Counters { adam_steps, ema_updates, progress } = counters.ok_or_else(missing)?;
+        Ok(TrainingState {
+            weights: self.tensors(WEIGHTS, specs)?,
+            first: self.tensors(FIRST, specs)?,
+            second: self.tensors(SECOND, specs)?,
+            adam_steps,
+            ema_updates,
+            progress,
+        })
+    }
+
+    /// Position in the training run; `None` for an exported model.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Header`] when it does not parse.
+    pub fn progress(&self) -> Result<Option<Progress>, CheckpointError> {
+        Ok(self.counters()?.map(|c| c.progress))
+    }
+
+    fn counters(&self) -> Result<Option<Counters>, CheckpointError> {
+        self.counters.as_deref().map(serde_json::from_str).transpose().map_err(|e| CheckpointError::Header {
+            name: self.name().to_owned(),
+            entry: "training",
+            problem: e.to_string(),
+        })
+    }
+
+    fn tensors(&self, prefix: &str, specs: &[ParamSpec]) -> Result<Vec<Vec<f32>>, CheckpointError> {
+        let take = |s: &ParamSpec| self.file.take(&format!("{prefix}{}", s.name), &s.shape);
+        Ok(specs.iter().map(take).collect::<Result<_, _>>()?)
+    }
+
+    /// Number of trainable numbers of the model.
+    pub fn parameters(&self) -> usize {
+        let averaged = self.file.tensors.iter().filter(|(name, _)| name.starts_with(AVERAGE));
+        averaged.map(|(_, (_, values))| values.len()).sum()
+    }
+
+    /// The model alone, without what only training needs: averaged weights, configuration and statistics.
+    pub fn export(&self) -> Self {
+        let mut slim = self.clone();
+        slim.counters = None;
+        slim.file.tensors.retain(|name, _| name.starts_with(AVERAGE));
+        slim
+    }
+}

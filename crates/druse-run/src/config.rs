@@ -1,0 +1,359 @@
+//! The configuration of a training run.
+
+use std::path::PathBuf;
+
+use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig};
+use druse_models::{Generator, ModelError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Everything that determines a training run, apart from the folder it writes to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// The preset the other values started from.
+    pub preset: String,
+    /// The model and its sizes.
+    pub model: ModelConfig,
+    /// What it is trained on.
+    pub data: DataConfig,
+    /// Optimiser and learning rate.
+    pub optim: OptimConfig,
+    /// Batches, length and bookkeeping.
+    pub train: TrainConfig,
+}
+
+/// A kind of model with its hyper-parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind")]
+pub enum ModelConfig {
+    /// GemsDiff: diffusion of positions and lattice for a given composition.
+    #[serde(rename = "gemsdiff")]
+    GemsDiff(GemsDiffConfig),
+}
+
+impl ModelConfig {
+    /// Kinds of models that can be built.
+    pub const KINDS: [&'static str; 1] = ["gemsdiff"];
+
+    /// The model with these sizes; it knows nothing of a data set yet.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when the numbers describe no model.
+    pub fn build(&self) -> Result<Box<dyn Generator>, ModelError> {
+        match self {
+            Self::GemsDiff(config) => Ok(Box::new(GemsDiff::new(config.clone())?)),
+        }
+    }
+
+    /// The name under which checkpoints know this kind of model.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::GemsDiff(_) => Self::KINDS[0],
+        }
+    }
+}
+
+/// The data set and how it is read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// A folder with `train` and `val` splits, or one file or folder of structures (split by
+    /// `validation_share`).
+    pub path: PathBuf,
+    /// Replaces each cell by its Niggli-reduced one.
+    pub niggli: bool,
+    /// Share of unreadable structures above which reading fails, 0 to 1.
+    pub max_skipped_share: f64,
+    /// Leaves out larger cells.
+    pub max_atoms: Option<usize>,
+    /// Leaves out structures with other elements than these; empty: all elements.
+    pub elements: Vec<String>,
+    /// Comparisons of properties such as `e_above_hull<0.1`; a structure has to pass all.
+    pub filters: Vec<String>,
+    /// Share of the structures held out for validation when the data has no `val` split, 0 to below 1.
+    pub validation_share: f64,
+    /// Uses only the first so many training structures.
+    pub limit: Option<usize>,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            niggli: false,
+            max_skipped_share: 0.01,
+            max_atoms: None,
+            elements: Vec::new(),
+            filters: Vec::new(),
+            validation_share: 0.05,
+            limit: None,
+        }
+    }
+}
+
+/// How the learning rate changes over a run, after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// It does not.
+    Constant,
+    /// Half a cosine from `lr` to `min_lr` at the last step of the last epoch.
+    Cosine,
+    /// Multiplied by `plateau_factor` when the validation loss has not improved for `plateau_patience` validations.
+    Plateau,
+}
+
+/// Adam, gradient clipping, moving average and learning rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimConfig {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Largest global norm of the gradient.
+    pub clip_norm: f64,
+    /// Decay of the moving average of the weights; at update n it is at most (1 + n) / (10 + n).
+    pub ema_decay: f64,
+    /// Course of the learning rate.
+    pub schedule: Schedule,
+    /// Steps over which the learning rate rises linearly from zero.
+    pub warmup_steps: u64,
+    /// Smallest learning rate of the schedules `cosine` and `plateau`.
+    pub min_lr: f64,
+    /// Factor of the schedule `plateau`.
+    pub plateau_factor: f64,
+    /// Patience of the schedule `plateau`, in validations.
+    pub plateau_patience: u64,
+}
+
+impl Default for OptimConfig {
+    fn default() -> Self {
+        Self {
+            lr: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            clip_norm: 1.0,
+            ema_decay: 0.995,
+            schedule: Schedule::Constant,
+            warmup_steps: 0,
+            min_lr: 1e-5,
+            plateau_factor: 0.6,
+            plateau_patience: 30,
+        }
+    }
+}
+
+/// Batches, length, validation and bookkeeping.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Largest number of structures in a batch.
+    pub batch_size: usize,
+    /// Largest number of atoms in a batch (a single larger structure makes its own batch).
+    pub batch_atoms: Option<usize>,
+    /// Parts in which a batch is worked off one after the other: less memory, the same gradient up to the
+    /// weighting of the parts by their number of structures.
+    pub accumulate: usize,
+    /// Parts of a batch that are differentiated side by side, one a thread; part of the run's numbers, unlike
+    /// `threads`.
+    pub slices: usize,
+    /// Passes over the training data.
+    pub epochs: u64,
+    /// Stops after so many minutes of training, all resumed parts together.
+    pub max_minutes: Option<f64>,
+    /// Determines initial weights, order of the data and noise.
+    pub seed: u64,
+    /// Epochs between validations.
+    pub validation_every: u64,
+    /// Stops after so many validations without improvement.
+    pub patience: Option<u64>,
+    /// Steps between checkpoints inside an epoch; there is always one at its end.
+    pub checkpoint_every: Option<u64>,
+    /// Stops when the loss exceeds the median of the last losses by this factor.
+    pub divergence_factor: f64,
+    /// Where the model is trained: `cpu`, `cuda`, `cuda:1`, `vulkan`, `metal`, `rocm`.
+    pub device: String,
+    /// Worker threads; 0: one a core.
+    pub threads: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            batch_size: 128,
+            batch_atoms: None,
+            accumulate: 1,
+            slices: 1,
+            epochs: 512,
+            max_minutes: None,
+            seed: 0,
+            validation_every: 1,
+            patience: None,
+            checkpoint_every: None,
+            divergence_factor: 1e3,
+            device: "cpu".into(),
+            threads: 0,
+        }
+    }
+}
+
+impl RunConfig {
+    /// Names of the presets with a line on each.
+    pub const PRESETS: [(&'static str, &'static str); 3] = [
+        ("gemsdiff-paper", "GemsDiff as published (Table 1): encoder and decoder, batch 128, 512 epochs"),
+        ("gemsdiff-released", "GemsDiff as released: one network, batches of up to 1,024 atoms, 128 epochs"),
+        ("gemsdiff-small", "GemsDiff sized for a laptop; the shipped model is one"),
+    ];
+
+    /// The preset used when none is named.
+    pub const DEFAULT_PRESET: &'static str = "gemsdiff-small";
+
+    /// The configuration of a preset; its data path is empty.
+    pub fn preset(name: &str) -> Option<Self> {
+        let (model, optim, train) = match name {
+            "gemsdiff-paper" => (GemsDiffConfig::paper(), OptimConfig::default(), TrainConfig::default()),
+            "gemsdiff-released" => (
+                GemsDiffConfig::released(),
+                OptimConfig::default(),
+                TrainConfig {
+                    batch_size: 1024,
+                    batch_atoms: Some(1024),
+                    epochs: 128,
+                    ..TrainConfig::default()
+                },
+            ),
+            "gemsdiff-small" => (
+                GemsDiffConfig::small(),
+                OptimConfig { schedule: Schedule::Cosine, warmup_steps: 100, ..OptimConfig::default() },
+                TrainConfig { batch_size: 32, epochs: 40, ..TrainConfig::default() },
+            ),
+            _ => return None,
+        };
+        let data = DataConfig { niggli: name == "gemsdiff-small", ..DataConfig::default() };
+        Some(Self { preset: name.to_owned(), model: ModelConfig::GemsDiff(model), data, optim, train })
+    }
+
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// A [`Violation`] with the key, its value and what was expected.
+    pub fn validate(&self) -> Result<(), Violation> {
+        let (o, t, d) = (&self.optim, &self.train, &self.data);
+        let open = |x: f64| x > 0.0 && x.is_finite();
+        let share = |x: f64| (0.0..1.0).contains(&x);
+        let rules: [(&'static str, String, &'static str, bool); 20] = [
+            ("optim.lr", o.lr.to_string(), "a positive number", open(o.lr)),
+            ("optim.beta1", o.beta1.to_string(), "at least 0 and below 1", share(o.beta1)),
+            ("optim.beta2", o.beta2.to_string(), "at least 0 and below 1", share(o.beta2)),
+            ("optim.eps", o.eps.to_string(), "a positive number", open(o.eps)),
+            ("optim.clip_norm", o.clip_norm.to_string(), "a positive number", open(o.clip_norm)),
+            ("optim.ema_decay", o.ema_decay.to_string(), "at least 0 and below 1", share(o.ema_decay)),
+            ("optim.min_lr", o.min_lr.to_string(), "from 0 to optim.lr", (0.0..=o.lr).contains(&o.min_lr)),
+            ("optim.plateau_factor", o.plateau_factor.to_string(), "above 0 and below 1", {
+                open(o.plateau_factor) && o.plateau_factor < 1.0
+            }),
+            ("optim.plateau_patience", o.plateau_patience.to_string(), "at least 1", o.plateau_patience > 0),
+            ("train.batch_size", t.batch_size.to_string(), "at least 1", t.batch_size > 0),
+            ("train.batch_atoms", format!("{:?}", t.batch_atoms), "at least 1", t.batch_atoms != Some(0)),
+            ("train.accumulate", t.accumulate.to_string(), "at least 1", t.accumulate > 0),
+            ("train.slices", t.slices.to_string(), "at least 1", t.slices > 0),
+            ("train.epochs", t.epochs.to_string(), "at least 1", t.epochs > 0),
+            ("train.max_minutes", format!("{:?}", t.max_minutes), "a positive number", {
+                t.max_minutes.is_none_or(open)
+            }),
+            ("train.validation_every", t.validation_every.to_string(), "at least 1", t.validation_every > 0),
+            ("train.checkpoint_every", format!("{:?}", t.checkpoint_every), "at least 1", {
+                t.checkpoint_every != Some(0)
+            }),
+            ("train.divergence_factor", t.divergence_factor.to_string(), "a number above 1", {
+                t.divergence_factor > 1.0
+            }),
+            ("data.max_skipped_share", d.max_skipped_share.to_string(), "0 to 1", {
+                (0.0..=1.0).contains(&d.max_skipped_share)
+            }),
+            ("data.validation_share", d.validation_share.to_string(), "at least 0 and below 1", {
+                share(d.validation_share)
+            }),
+        ];
+        for (key, value, expected, holds) in rules {
+            if !holds {
+                return Err(Violation { key: key.into(), value, expected: expected.into() });
+            }
+        }
+        match &self.model {
+            ModelConfig::GemsDiff(config) => config.validate().map_err(|e| Violation {
+                key: "model".into(),
+                value: e.to_string(),
+                expected: "sizes of a model that can be built".into(),
+            }),
+        }
+    }
+
+    /// The configuration as TOML with every key that has a value.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a configuration holds only what TOML can hold")
+    }
+
+    /// JSON Schema of the configuration.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+}
+
+/// A value that the configuration does not allow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {value}: expected {expected}")]
+pub struct Violation {
+    /// Dotted key.
+    pub key: String,
+    /// The value that came.
+    pub value: String,
+    /// What was expected.
+    pub expected: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_valid_and_survives_toml() {
+        for (name, _) in RunConfig::PRESETS {
+            let config = RunConfig::preset(name).unwrap();
+            config.validate().unwrap();
+            assert_eq!(toml::from_str::<RunConfig>(&config.to_toml()).unwrap(), config, "{name}");
+        }
+        assert!(RunConfig::preset("gemsdif").is_none());
+    }
+
+    #[test]
+    fn paper_preset_is_table_1() {
+        let c = RunConfig::preset("gemsdiff-paper").unwrap();
+        assert_eq!((c.train.batch_size, c.train.epochs, c.optim.lr), (128, 512, 1e-3));
+        assert_eq!((c.optim.beta1, c.optim.beta2, c.optim.clip_norm), (0.9, 0.999, 1.0));
+        assert_eq!(c.optim.ema_decay, 0.995);
+        let c = RunConfig::preset("gemsdiff-released").unwrap();
+        assert_eq!((c.train.batch_atoms, c.train.epochs), (Some(1024), 128));
+    }
+
+    #[test]
+    fn violations_name_key_value_and_expectation() {
+        let mut c = RunConfig::preset("gemsdiff-paper").unwrap();
+        c.optim.lr = -1.0;
+        assert_eq!(c.validate().unwrap_err().to_string(), "optim.lr = -1: expected a positive number");
+        let mut c = RunConfig::preset("gemsdiff-paper").unwrap();
+        c.train.batch_size = 0;
+        assert_eq!(c.validate().unwrap_err().key, "train.batch_size");
+        let mut c = RunConfig::preset("gemsdiff-paper").unwrap();
+        let ModelConfig::GemsDiff(m) = &mut c.model;
+        m.knn = 0;
+        assert!(c.validate().unwrap_err().to_string().contains("knn = 0"));
+    }
+}

@@ -1,0 +1,166 @@
+//! What can go wrong while a run is set up, trained or sampled.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use druse_data::DataError;
+use druse_models::ModelError;
+
+use crate::checkpoint::CheckpointError;
+use crate::config::Violation;
+use crate::enumerate::EnumerationError;
+use crate::overlay::ConfigError;
+
+/// Failure of a training or sampling run, in the order of the stages that raise them.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration could not be put together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A value of the configuration is not allowed.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// The data set could not be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The data set leaves nothing to train on.
+    #[error("no structure is left for training: {0}")]
+    NoData(String),
+    /// The chemical system cannot be enumerated.
+    #[error(transparent)]
+    Enumeration(#[from] EnumerationError),
+    /// A file or folder cannot be written.
+    #[error("cannot write `{}`: {source}; what was finished before is kept", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file of the run cannot be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file of the run does not hold what it should.
+    #[error("`{}`: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The folder already holds a run.
+    #[error("`{}` already holds {what}; continue it with --resume or choose another folder", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// What was found.
+        what: &'static str,
+    },
+    /// Another process works in the folder.
+    #[error("`{}` is in use by another run{}; wait for it or choose another folder", path.display(), holder(pid))]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+        /// The process that holds it, where it said so.
+        pid: Option<u32>,
+    },
+    /// There is nothing to resume.
+    #[error("`{}` holds no run that could be resumed; start it without --resume", path.display())]
+    NothingToResume {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The run was started with other settings than it is resumed with.
+    #[error("`{}` was started with {key} = {stored}, not {given}; resume it unchanged or choose another folder", path.display())]
+    Changed {
+        /// The folder.
+        path: PathBuf,
+        /// What differs.
+        key: String,
+        /// Its value in the folder.
+        stored: String,
+        /// The value given now.
+        given: String,
+    },
+    /// A checkpoint cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The model refuses.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The loss or its gradient is not a number.
+    #[error(
+        "{what} is {value} at step {step} (epoch {epoch}); structures of the batch: {}. The last checkpoint is kept; try a smaller optim.lr or look at these structures",
+        list(ids)
+    )]
+    NotFinite {
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// The value.
+        value: f64,
+        /// The step, from 1.
+        step: u64,
+        /// The epoch, from 1.
+        epoch: u64,
+        /// Identifiers of the structures in the batch.
+        ids: Vec<String>,
+    },
+    /// The loss left every reasonable range.
+    #[error(
+        "the loss diverged: {value} at step {step} (epoch {epoch}), {factor} times the median {median}; structures of the batch: {}. The last checkpoint is kept; try a smaller optim.lr (the factor is train.divergence_factor)",
+        list(ids)
+    )]
+    Diverged {
+        /// The loss.
+        value: f64,
+        /// Median of the losses before.
+        median: f64,
+        /// The allowed factor.
+        factor: f64,
+        /// The step, from 1.
+        step: u64,
+        /// The epoch, from 1.
+        epoch: u64,
+        /// Identifiers of the structures in the batch.
+        ids: Vec<String>,
+    },
+    /// Parts of a sharded run do not fit together.
+    #[error("cannot merge: {0}")]
+    Merge(String),
+}
+
+impl RunError {
+    /// Wraps an I/O error of writing `path`.
+    pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Write { path, source }
+    }
+
+    /// Wraps an I/O error of reading `path`.
+    pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Read { path, source }
+    }
+
+    /// Whether the person who started the run can put it right by other arguments or other input.
+    pub fn is_user_mistake(&self) -> bool {
+        match self {
+            Self::Write { .. } | Self::NotFinite { .. } | Self::Diverged { .. } => false,
+            Self::Model(e) => !matches!(e, ModelError::Output(_)),
+            _ => true,
+        }
+    }
+}
+
+fn holder(pid: &Option<u32>) -> String {
+    pid.map_or(String::new(), |pid| format!(" (process {pid})"))
+}
+
+fn list(ids: &[String]) -> String {
+    ids.join(", ")
+}

@@ -1,0 +1,143 @@
+//! A run's folder: who may write to it, and writing without leaving halves.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::RunError;
+
+/// Name of the lock file.
+const LOCK: &str = ".lock";
+
+/// A folder that this process alone writes to, until it is dropped.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    // Holds the lock; the system releases it with the process, so no stale lock outlives a crash.
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Creates the folder where it does not exist and takes its lock.
+    ///
+    /// # Errors
+    /// [`RunError::Write`] when it cannot be written, [`RunError::Locked`] when another process works in it.
+    pub fn open(path: &Path) -> Result<Self, RunError> {
+        fs::create_dir_all(path).map_err(RunError::write(path))?;
+        let file = path.join(LOCK);
+        let mut lock = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .write(true)
+            .truncate(false)
+            .open(&file)
+            .map_err(RunError::write(&file))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let pid = lock.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                return Err(RunError::Locked { path: path.to_owned(), pid });
+            }
+            Err(TryLockError::Error(source)) => return Err(RunError::Write { path: file, source }),
+        }
+        lock.set_len(0)
+            .and_then(|()| lock.seek(SeekFrom::Start(0)))
+            .and_then(|_| writeln!(lock, "{}", std::process::id()))
+            .map_err(RunError::write(&file))?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file in it.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// Writes a whole file under a temporary name, flushes it to the disk and renames it: a reader sees the old
+/// content or the new one, never a part.
+///
+/// # Errors
+/// [`RunError::Write`]; the temporary file is removed.
+pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), RunError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|source| {
+        // The write has already failed and is reported; a left-over file would only take space.
+        let _ = fs::remove_file(&temporary);
+        RunError::Write { path: path.to_owned(), source }
+    })
+}
+
+/// The complete lines of a file that a killed process may have left with half a line at its end.
+///
+/// # Errors
+/// [`RunError::Read`]; a file that does not exist has no lines.
+pub fn complete_lines(path: &Path) -> Result<Vec<String>, RunError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(RunError::Read { path: path.to_owned(), source }),
+    };
+    let end = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
+    Ok(String::from_utf8_lossy(&bytes[..end]).lines().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_writer_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        let first = RunFolder::open(&path).unwrap();
+        match RunFolder::open(&path) {
+            Err(RunError::Locked { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
+            other => panic!("{other:?}"),
+        }
+        drop(first);
+        // A lock file left behind by a process that is gone does not matter.
+        fs::write(path.join(LOCK), "4000000000\n").unwrap();
+        RunFolder::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_in_place_of_the_folder_is_reported() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("taken");
+        fs::write(&path, "x").unwrap();
+        assert!(matches!(RunFolder::open(&path), Err(RunError::Write { .. })));
+    }
+
+    #[test]
+    fn atomic_writing_replaces_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f.txt");
+        write_atomic(&path, b"one").unwrap();
+        write_atomic(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(write_atomic(&dir.path().join("missing/f.txt"), b"x").is_err());
+    }
+
+    #[test]
+    fn half_a_line_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l.jsonl");
+        fs::write(&path, "{\"a\":1}\n{\"a\":2}\n{\"a\"").unwrap();
+        assert_eq!(complete_lines(&path).unwrap(), ["{\"a\":1}", "{\"a\":2}"]);
+        fs::write(&path, "{\"a\"").unwrap();
+        assert!(complete_lines(&path).unwrap().is_empty());
+        assert!(complete_lines(&dir.path().join("none")).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,410 @@
+//! The training loop.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::tensor::Device;
+use druse_crystal::Structure;
+use druse_models::{Generator, NoiseKey};
+use druse_nn::Params;
+use druse_nn::optim::{Adam, AdamConfig, Ema, clip_grad_norm};
+
+use crate::RunError;
+use crate::batches::{pack, shuffled};
+use crate::checkpoint::{Checkpoint, Progress, TrainingState};
+use crate::config::RunConfig;
+use crate::data::{TrainingData, TrainingSet};
+use crate::folder::{RunFolder, write_atomic};
+use crate::gradient::{self, Evaluation};
+use crate::metrics::{EpochMetric, Metric, MetricsLog, StepMetric};
+use crate::observer::{Event, Observer, Start};
+use crate::schedule::learning_rate;
+
+/// Losses over which the median is taken that a diverging loss is compared with.
+const WINDOW: usize = 101;
+
+/// Losses that have to be known before a loss can count as diverging.
+const SETTLED: usize = 25;
+
+/// Epoch of the noise keys of the validation: the same noise each time, and none that training ever draws.
+const VALIDATION_EPOCH: u64 = u64::MAX;
+
+/// Name of the configuration in a run's folder.
+pub const CONFIG_FILE: &str = "config.toml";
+
+/// Name of the log in a run's folder.
+pub const METRICS_FILE: &str = "metrics.jsonl";
+
+/// Name of the latest checkpoint in a run's folder.
+pub const LAST: &str = "checkpoints/last.safetensors";
+
+/// Name of the checkpoint with the lowest validation loss in a run's folder.
+pub const BEST: &str = "checkpoints/best.safetensors";
+
+/// Why a training run came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All epochs are done.
+    Finished,
+    /// The validation loss stopped improving.
+    EarlyStop,
+    /// The time is up.
+    TimeLimit,
+    /// It was asked to stop.
+    Interrupted,
+}
+
+/// What a training run achieved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Why it ended.
+    pub ending: Ending,
+    /// Steps done.
+    pub step: u64,
+    /// Epochs done.
+    pub epoch: u64,
+    /// Lowest validation loss (training loss without validation structures).
+    pub best: Option<f64>,
+}
+
+/// Trains `generator` in `folder`. `stop` is looked at before every step; when it is set, the state is saved and the
+/// run ends cleanly. A resumed run continues with the numbers of an unbroken one.
+///
+/// # Errors
+/// [`RunError`]; the last checkpoint stays usable.
+#[allow(clippy::too_many_arguments, reason = "every argument is a different thing, used once")]
+pub fn train(
+    generator: &mut dyn Generator,
+    config: &RunConfig,
+    data: &TrainingData,
+    folder: &RunFolder,
+    resume: bool,
+    device: &Device,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Outcome, RunError> {
+    config.validate()?;
+    if data.train.is_empty() {
+        return Err(RunError::NoData("the training set is empty".into()));
+    }
+    let mut trainer = Trainer::new(generator, config, data, folder, resume, device)?;
+    trainer.run(observer, stop)
+}
+
+/// Whether a folder holds a run that `--resume` could continue.
+pub fn holds_run(folder: &Path) -> bool {
+    folder.join(CONFIG_FILE).exists() || folder.join(LAST).exists()
+}
+
+struct Trainer<'a> {
+    generator: &'a dyn Generator,
+    config: &'a RunConfig,
+    data: &'a TrainingData,
+    folder: &'a RunFolder,
+    params: Params,
+    adam: Adam,
+    ema: Ema,
+    progress: Progress,
+    log: MetricsLog,
+    recent: VecDeque<f64>,
+    /// Training seconds before this process started.
+    seconds_before: f64,
+    started: Instant,
+}
+
+impl<'a> Trainer<'a> {
+    fn new(
+        generator: &'a mut dyn Generator,
+        config: &'a RunConfig,
+        data: &'a TrainingData,
+        folder: &'a RunFolder,
+        resume: bool,
+        device: &Device,
+    ) -> Result<Self, RunError> {
+        let last = folder.join(LAST);
+        let saved = match (resume, last.exists()) {
+            (true, true) => Some(Checkpoint::load(&last)?),
+            // Killed before the first checkpoint: the beginning is where it has to continue.
+            (true, false) if holds_run(folder.path()) => None,
+            (true, false) => return Err(RunError::NothingToResume { path: folder.path().to_owned() }),
+            (false, _) if holds_run(folder.path()) => {
+                let path = folder.path().to_owned();
+                return Err(RunError::Occupied { path, what: "a training run" });
+            }
+            (false, _) => None,
+        };
+        let optim = &config.optim;
+        let adam_config = AdamConfig { beta1: optim.beta1, beta2: optim.beta2, epsilon: optim.eps };
+        let (params, adam, ema, progress) = match saved {
+            Some(checkpoint) => {
+                check_unchanged(&checkpoint, generator.kind(), config, data, folder.path())?;
+                generator.restore_statistics(&checkpoint.statistics)?;
+                let specs = generator.parameters();
+                let ema = checkpoint.averaged(specs, device)?;
+                let state = checkpoint.training(specs)?;
+                let params = Params::from_host(specs, &state.weights, device);
+                let (steps, first, second) = (state.adam_steps, &state.first, &state.second);
+                let adam = Adam::from_host(&params, adam_config, steps, first, second);
+                let ema = Ema::from_parts(ema, optim.ema_decay, state.ema_updates);
+                (params, adam, ema, state.progress)
+            }
+            None => {
+                let structures: Vec<&Structure> = data.train.structures.iter().collect();
+                generator.fit_statistics(&structures)?;
+                let params = Params::init(generator.parameters(), config.train.seed, device);
+                let adam = Adam::new(&params, adam_config);
+                let ema = Ema::new(&params, optim.ema_decay);
+                (params, adam, ema, Progress::default())
+            }
+        };
+        let checkpoints = folder.join("checkpoints");
+        std::fs::create_dir_all(&checkpoints).map_err(RunError::write(&checkpoints))?;
+        write_atomic(&folder.join(CONFIG_FILE), config.to_toml().as_bytes())?;
+        let log = MetricsLog::open(&folder.join(METRICS_FILE), progress.step, progress.epoch)?;
+        Ok(Self {
+            generator,
+            config,
+            data,
+            folder,
+            params,
+            adam,
+            ema,
+            seconds_before: progress.seconds,
+            progress,
+            log,
+            recent: VecDeque::new(),
+            started: Instant::now(),
+        })
+    }
+
+    fn run(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, RunError> {
+        let train = &self.config.train;
+        let mut batches = self.batches(self.progress.epoch);
+        observer.observe(Event::Started(&Start {
+            parameters: self.params.count(),
+            training: self.data.train.len(),
+            validation: self.data.validation.len(),
+            batches: batches.len(),
+            epochs: train.epochs,
+            step: self.progress.step,
+            epoch: self.progress.epoch,
+        }));
+        while self.progress.epoch < train.epochs {
+            if self.exhausted() {
+                return Ok(self.outcome(Ending::EarlyStop));
+            }
+            // The number of batches varies between epochs where atoms limit them; the schedule takes the current one.
+            let total = train.epochs * batches.len() as u64;
+            while self.progress.batch < batches.len() {
+                let ending = match () {
+                    () if stop.load(Ordering::Relaxed) => Some(Ending::Interrupted),
+                    () if self.time_is_up() => Some(Ending::TimeLimit),
+                    () => None,
+                };
+                if let Some(ending) = ending {
+                    self.save(LAST, observer)?;
+                    return Ok(self.outcome(ending));
+                }
+                self.step(&batches[self.progress.batch], total, observer)?;
+                if train.checkpoint_every.is_some_and(|n| self.progress.step.is_multiple_of(n)) {
+                    self.save(LAST, observer)?;
+                }
+            }
+            self.finish_epoch(observer)?;
+            batches = self.batches(self.progress.epoch);
+        }
+        Ok(self.outcome(Ending::Finished))
+    }
+
+    fn batches(&self, epoch: u64) -> Vec<Vec<usize>> {
+        let sizes: Vec<usize> = self.data.train.structures.iter().map(Structure::len).collect();
+        let order = shuffled(sizes.len(), self.config.train.seed, epoch);
+        pack(&order, &sizes, self.config.train.batch_size, self.config.train.batch_atoms)
+    }
+
+    fn step(&mut self, batch: &[usize], total: u64, observer: &mut dyn Observer) -> Result<(), RunError> {
+        let begun = Instant::now();
+        let (step, epoch) = (self.progress.step + 1, self.progress.epoch);
+        let items = items(&self.data.train, batch, self.config.train.seed, epoch);
+        let train = &self.config.train;
+        let (evaluation, mut grads) =
+            gradient::gradient(self.generator, &self.params, &items, train.accumulate, train.slices)?;
+        let Evaluation { loss, parts } = evaluation;
+        self.check_loss(loss, step, batch)?;
+        let grad_norm = clip_grad_norm(&mut grads, self.config.optim.clip_norm);
+        if !grad_norm.is_finite() {
+            return Err(self.not_finite("gradient norm", grad_norm, step, batch));
+        }
+        let lr = learning_rate(&self.config.optim, step, total, &self.progress.plateau);
+        self.adam.step(&mut self.params, &grads, lr);
+        self.ema.update(&self.params);
+        if self.recent.len() == WINDOW {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(loss);
+        self.progress.step = step;
+        self.progress.batch += 1;
+        self.progress.loss_sum += loss * batch.len() as f64;
+        let structures_per_s = batch.len() as f64 / begun.elapsed().as_secs_f64();
+        let metric = StepMetric { step, epoch: epoch + 1, loss, parts, grad_norm, lr, structures_per_s };
+        observer.observe(Event::Step(&metric));
+        self.log.write(&Metric::Step(metric))
+    }
+
+    fn check_loss(&self, loss: f64, step: u64, batch: &[usize]) -> Result<(), RunError> {
+        if !loss.is_finite() {
+            return Err(self.not_finite("loss", loss, step, batch));
+        }
+        if self.recent.len() < SETTLED || step <= self.config.optim.warmup_steps {
+            return Ok(());
+        }
+        let mut sorted: Vec<f64> = self.recent.iter().copied().collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let (median, factor) = (sorted[sorted.len() / 2], self.config.train.divergence_factor);
+        if loss > factor * median.abs().max(f64::MIN_POSITIVE) {
+            let (epoch, ids) = (self.progress.epoch + 1, self.ids(batch));
+            return Err(RunError::Diverged { value: loss, median, factor, step, epoch, ids });
+        }
+        Ok(())
+    }
+
+    fn not_finite(&self, what: &'static str, value: f64, step: u64, batch: &[usize]) -> RunError {
+        RunError::NotFinite { what, value, step, epoch: self.progress.epoch + 1, ids: self.ids(batch) }
+    }
+
+    fn ids(&self, batch: &[usize]) -> Vec<String> {
+        batch.iter().map(|&i| self.data.train.ids[i].clone()).collect()
+    }
+
+    /// Validation, bookkeeping and checkpoints at the end of an epoch.
+    fn finish_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
+        let epoch = self.progress.epoch + 1;
+        let train_loss = self.progress.loss_sum / self.data.train.len() as f64;
+        let due = epoch.is_multiple_of(self.config.train.validation_every) || epoch == self.config.train.epochs;
+        let validation = if due { self.validate()? } else { None };
+        let mut best = false;
+        if due {
+            let criterion = validation.as_ref().map_or(train_loss, |v| v.loss);
+            best = criterion.is_finite() && self.progress.best.is_none_or(|b| criterion < b);
+            if best {
+                self.progress.best = Some(criterion);
+            }
+            self.progress.since_best = if best { 0 } else { self.progress.since_best + 1 };
+            self.progress.plateau.observe(best, &self.config.optim);
+        }
+        let minutes = self.seconds() / 60.0;
+        let (validation_loss, validation_parts) = match validation {
+            Some(v) => (Some(v.loss), v.parts),
+            None => (None, BTreeMap::new()),
+        };
+        let step = self.progress.step;
+        let metric =
+            EpochMetric { epoch, step, train_loss, validation_loss, validation_parts, best, minutes };
+        observer.observe(Event::Epoch(&metric));
+        self.log.write(&Metric::Epoch(metric))?;
+        self.progress.epoch = epoch;
+        self.progress.batch = 0;
+        self.progress.loss_sum = 0.0;
+        if best {
+            self.save(BEST, observer)?;
+        }
+        self.save(LAST, observer)
+    }
+
+    /// Loss of the averaged weights on the validation set; `None` without one.
+    fn validate(&self) -> Result<Option<Evaluation>, RunError> {
+        let set = &self.data.validation;
+        if set.is_empty() {
+            return Ok(None);
+        }
+        let order: Vec<usize> = (0..set.len()).collect();
+        let sizes: Vec<usize> = set.structures.iter().map(Structure::len).collect();
+        let train = &self.config.train;
+        let parts: Vec<Evaluation> = pack(&order, &sizes, train.batch_size, train.batch_atoms)
+            .iter()
+            .map(|batch| {
+                let items = items(set, batch, train.seed, VALIDATION_EPOCH);
+                gradient::evaluate(self.generator, self.ema.params(), &items, train.accumulate, train.slices)
+                    .map(|e| e.scaled(batch.len() as f64 / set.len() as f64))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Some(parts.into_iter().fold(Evaluation::default(), Evaluation::plus)))
+    }
+
+    fn save(&mut self, name: &str, observer: &mut dyn Observer) -> Result<(), RunError> {
+        self.progress.seconds = self.seconds();
+        let (first, second) = self.adam.to_host();
+        let state = TrainingState {
+            weights: self.params.to_host(),
+            first,
+            second,
+            adam_steps: self.adam.steps(),
+            ema_updates: self.ema.updates(),
+            progress: self.progress.clone(),
+        };
+        let checkpoint = Checkpoint::new(
+            self.generator,
+            self.config,
+            &self.data.hash,
+            &self.ema.params().to_host(),
+            Some(&state),
+        );
+        let path = self.folder.join(name);
+        checkpoint.save(&path)?;
+        observer.observe(Event::Saved(&path));
+        Ok(())
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds_before + self.started.elapsed().as_secs_f64()
+    }
+
+    fn time_is_up(&self) -> bool {
+        self.config.train.max_minutes.is_some_and(|m| self.seconds() >= 60.0 * m)
+    }
+
+    fn exhausted(&self) -> bool {
+        self.config.train.patience.is_some_and(|p| self.progress.since_best >= p)
+    }
+
+    fn outcome(&self, ending: Ending) -> Outcome {
+        Outcome { ending, step: self.progress.step, epoch: self.progress.epoch, best: self.progress.best }
+    }
+}
+
+/// Structures of a batch with their noise keys.
+fn items<'s>(set: &'s TrainingSet, batch: &[usize], seed: u64, epoch: u64) -> Vec<(&'s Structure, NoiseKey)> {
+    batch.iter().map(|&i| (&set.structures[i], NoiseKey { seed, epoch, index: i as u64 })).collect()
+}
+
+/// Refuses to continue a run with another model, other data or another seed: the numbers would no longer be those of
+/// an unbroken run.
+fn check_unchanged(
+    saved: &Checkpoint,
+    kind: &'static str,
+    config: &RunConfig,
+    data: &TrainingData,
+    folder: &Path,
+) -> Result<(), RunError> {
+    saved.expect_kind(kind)?;
+    let changed = |key: &str, stored: String, given: String| RunError::Changed {
+        path: folder.to_owned(),
+        key: key.into(),
+        stored,
+        given,
+    };
+    if saved.data_hash != data.hash {
+        return Err(changed("data hash", saved.data_hash.clone(), data.hash.clone()));
+    }
+    if saved.config.model != config.model {
+        let text = |c: &RunConfig| serde_json::to_string(&c.model).unwrap_or_default();
+        return Err(changed("model", text(&saved.config), text(config)));
+    }
+    if saved.config.train.seed != config.train.seed {
+        let (stored, given) = (saved.config.train.seed, config.train.seed);
+        return Err(changed("train.seed", stored.to_string(), given.to_string()));
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! The training loop on a model of two parameters.
+
+mod common;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::{Toy, data};
+use druse_run::folder::complete_lines;
+use druse_run::metrics::{EpochMetric, Metric, StepMetric};
+use druse_run::train::{BEST, Ending, LAST, METRICS_FILE, Outcome, train};
+use druse_run::{Checkpoint, Event, RunConfig, RunError, RunFolder};
+
+fn config() -> RunConfig {
+    let mut config = RunConfig::preset("gemsdiff-paper").unwrap();
+    config.train.batch_size = 3;
+    config.train.epochs = 6;
+    config.train.seed = 11;
+    config.optim.lr = 0.05;
+    config
+}
+
+/// Trains until `steps` steps are done in this call.
+fn run(
+    toy: &mut Toy,
+    config: &RunConfig,
+    path: &Path,
+    resume: bool,
+    steps: u64,
+) -> Result<Outcome, RunError> {
+    let stop = AtomicBool::new(steps == 0);
+    let mut done = 0;
+    let folder = RunFolder::open(path)?;
+    let device = druse_nn::device::cpu();
+    let mut watch = |event: Event<'_>| {
+        if matches!(event, Event::Step(_)) {
+            done += 1;
+            stop.store(done >= steps, Ordering::Relaxed);
+        }
+    };
+    train(toy, config, &data(), &folder, resume, &device, &mut watch, &stop)
+}
+
+fn log(path: &Path) -> Vec<Metric> {
+    let lines = complete_lines(&path.join(METRICS_FILE)).unwrap();
+    let timeless = |line: &String| match serde_json::from_str(line).unwrap() {
+        Metric::Step(m) => Metric::Step(StepMetric { structures_per_s: 0.0, ..m }),
+        Metric::Epoch(m) => Metric::Epoch(EpochMetric { minutes: 0.0, ..m }),
+    };
+    lines.iter().map(timeless).collect()
+}
+
+fn state(path: &Path) -> (Vec<Vec<f32>>, Vec<Vec<f32>>, u64) {
+    let checkpoint = Checkpoint::load(&path.join(LAST)).unwrap();
+    let specs = druse_models::Generator::parameters(&Toy::default()).to_vec();
+    let state = checkpoint.training(&specs).unwrap();
+    let average = checkpoint.averaged(&specs, &druse_nn::device::cpu()).unwrap().to_host();
+    (state.weights, average, state.progress.step)
+}
+
+#[test]
+fn a_run_broken_at_any_step_continues_with_the_same_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    let outcome = run(&mut Toy::default(), &config(), &whole, false, u64::MAX).unwrap();
+    assert_eq!((outcome.ending, outcome.step, outcome.epoch), (Ending::Finished, 18, 6));
+    let losses: Vec<f64> = log(&whole)
+        .iter()
+        .filter_map(|m| if let Metric::Step(s) = m { Some(s.loss) } else { None })
+        .collect();
+    assert!(losses[17] < 0.5 * losses[0], "{losses:?}");
+    for broken_at in [1, 3, 4, 17] {
+        let path = dir.path().join(format!("broken-{broken_at}"));
+        let first = run(&mut Toy::default(), &config(), &path, false, broken_at).unwrap();
+        assert_eq!((first.ending, first.step), (Ending::Interrupted, broken_at));
+        run(&mut Toy::default(), &config(), &path, true, 2).unwrap();
+        run(&mut Toy::default(), &config(), &path, true, u64::MAX).unwrap();
+        assert_eq!(log(&path), log(&whole), "broken at {broken_at}");
+        assert_eq!(state(&path), state(&whole));
+    }
+}
+
+#[test]
+fn a_killed_run_repeats_what_came_after_its_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+    run(&mut Toy::default(), &config(), &whole, false, u64::MAX).unwrap();
+    // The checkpoint of epoch 2 with the log of a process that got to step 8 and died while writing a line.
+    run(&mut Toy::default(), &config(), &killed, false, 6).unwrap();
+    let checkpoint = std::fs::read(killed.join(LAST)).unwrap();
+    run(&mut Toy::default(), &config(), &killed, true, 2).unwrap();
+    std::fs::write(killed.join(LAST), checkpoint).unwrap();
+    let mut lines = std::fs::read(killed.join(METRICS_FILE)).unwrap();
+    lines.extend_from_slice(b"{\"kind\":\"step\",\"st");
+    std::fs::write(killed.join(METRICS_FILE), lines).unwrap();
+    run(&mut Toy::default(), &config(), &killed, true, u64::MAX).unwrap();
+    assert_eq!(log(&killed), log(&whole));
+}
+
+#[test]
+fn parts_of_a_batch_add_up_to_the_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut logs = Vec::new();
+    for (accumulate, slices) in [(1, 1), (2, 1), (1, 3)] {
+        let mut config = config();
+        (config.train.accumulate, config.train.slices) = (accumulate, slices);
+        let path = dir.path().join(format!("{accumulate}-{slices}"));
+        run(&mut Toy::default(), &config, &path, false, u64::MAX).unwrap();
+        logs.push(log(&path));
+    }
+    for other in &logs[1..] {
+        for (a, b) in logs[0].iter().zip(other) {
+            if let (Metric::Step(a), Metric::Step(b)) = (a, b) {
+                assert!((a.loss - b.loss).abs() < 1e-4 * a.loss && (a.grad_norm - b.grad_norm).abs() < 1e-3);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_with_the_batch_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r");
+    run(&mut Toy::default(), &config(), &path, false, 5).unwrap();
+    let before = std::fs::read(path.join(LAST)).unwrap();
+    let mut toy = Toy { poison: Some(5), ..Toy::default() };
+    let error = run(&mut toy, &config(), &path, true, u64::MAX).unwrap_err();
+    let RunError::NotFinite { what: "loss", step, ids, .. } = &error else { panic!("{error}") };
+    assert!(*step > 5 && ids.iter().any(|id| id.ends_with("TiO3")), "{error}");
+    assert!(error.to_string().contains("TiO3"));
+    // The checkpoint is usable: the same run without the poison continues from it.
+    assert!(std::fs::read(path.join(LAST)).unwrap().len() >= before.len());
+    run(&mut Toy::default(), &config(), &path, true, u64::MAX).unwrap();
+}
+
+#[test]
+fn a_diverging_loss_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.train.epochs = 1000;
+    config.train.divergence_factor = 1.0001;
+    let error = run(&mut Toy::default(), &config, &dir.path().join("r"), false, u64::MAX).unwrap_err();
+    assert!(matches!(error, RunError::Diverged { .. }), "{error}");
+}
+
+#[test]
+fn early_stop_time_limit_and_best_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut patient = config();
+    patient.train.epochs = 100_000;
+    patient.train.patience = Some(3);
+    let path = dir.path().join("patient");
+    let outcome = run(&mut Toy::default(), &patient, &path, false, u64::MAX).unwrap();
+    assert_eq!(outcome.ending, Ending::EarlyStop);
+    let best = Checkpoint::load(&path.join(BEST)).unwrap().progress().unwrap().unwrap();
+    assert_eq!((best.best, best.epoch), (outcome.best, outcome.epoch - 3));
+    let minimum = log(&path)
+        .iter()
+        .filter_map(|m| if let Metric::Epoch(e) = m { e.validation_loss } else { None })
+        .fold(f64::INFINITY, f64::min);
+    assert_eq!(outcome.best, Some(minimum));
+
+    let mut hurried = config();
+    hurried.train.max_minutes = Some(1e-9);
+    let outcome = run(&mut Toy::default(), &hurried, &dir.path().join("hurried"), false, u64::MAX).unwrap();
+    assert_eq!((outcome.ending, outcome.step), (Ending::TimeLimit, 0));
+}
+
+#[test]
+fn folders_and_changes_are_guarded() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r");
+    let toy = &mut Toy::default();
+    assert!(matches!(run(toy, &config(), &path, true, 1), Err(RunError::NothingToResume { .. })));
+    run(toy, &config(), &path, false, 1).unwrap();
+    assert!(matches!(run(toy, &config(), &path, false, 1), Err(RunError::Occupied { .. })));
+    let mut other = config();
+    other.train.seed = 12;
+    let error = run(toy, &other, &path, true, 1).unwrap_err();
+    assert!(matches!(&error, RunError::Changed { key, .. } if key == "train.seed"), "{error}");
+    let held = RunFolder::open(&path).unwrap();
+    assert!(matches!(run(toy, &config(), &path, true, 1), Err(RunError::Locked { .. })));
+    drop(held);
+    std::fs::write(path.join(LAST), b"rubbish").unwrap();
+    assert!(matches!(run(toy, &config(), &path, true, 1), Err(RunError::Checkpoint(_))));
+}
