@@ -123,7 +123,7 @@ fn a_loss_that_is_no_number_stops_with_the_batch_named() {
     let path = dir.path().join("r");
     run(&mut Toy::default(), &config(), &path, false, 5).unwrap();
     let before = std::fs::read(path.join(LAST)).unwrap();
-    let mut toy = Toy { poison: Some(5), ..Toy::default() };
+    let mut toy = Toy::poisoned(5);
     let error = run(&mut toy, &config(), &path, true, u64::MAX).unwrap_err();
     let RunError::NotFinite { what: "loss", step, ids, .. } = &error else { panic!("{error}") };
     assert!(*step > 5 && ids.iter().any(|id| id.ends_with("TiO3")), "{error}");

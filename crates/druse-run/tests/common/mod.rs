@@ -17,8 +17,14 @@ pub struct Toy {
     weight: ParamId,
     bias: ParamId,
     max_atoms: usize,
-    /// Returns a loss that is not a number for structures of so many atoms.
-    pub poison: Option<usize>,
+    poison: Option<usize>,
+}
+
+impl Toy {
+    /// A model whose loss is not a number for structures of so many atoms.
+    pub fn poisoned(atoms: usize) -> Self {
+        Self { poison: Some(atoms), ..Self::default() }
+    }
 }
 
 impl Default for Toy {
