@@ -158,12 +158,6 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Largest number of atoms in a batch (a single larger structure makes its own batch).
     pub batch_atoms: Option<usize>,
-    /// Parts in which a batch is worked off one after the other: less memory, the same gradient up to the
-    /// weighting of the parts by their number of structures.
-    pub accumulate: usize,
-    /// Parts of a batch that are differentiated side by side, one a thread; part of the run's numbers, unlike
-    /// `threads`.
-    pub slices: usize,
     /// Passes over the training data.
     pub epochs: u64,
     /// Stops after so many minutes of training, all resumed parts together.
@@ -189,8 +183,6 @@ impl Default for TrainConfig {
         Self {
             batch_size: 128,
             batch_atoms: None,
-            accumulate: 1,
-            slices: 1,
             epochs: 512,
             max_minutes: None,
             seed: 0,
@@ -248,7 +240,7 @@ impl RunConfig {
         let (o, t, d) = (&self.optim, &self.train, &self.data);
         let open = |x: f64| x > 0.0 && x.is_finite();
         let share = |x: f64| (0.0..1.0).contains(&x);
-        let rules: [(&'static str, String, &'static str, bool); 20] = [
+        let rules: [(&'static str, String, &'static str, bool); 18] = [
             ("optim.lr", o.lr.to_string(), "a positive number", open(o.lr)),
             ("optim.beta1", o.beta1.to_string(), "at least 0 and below 1", share(o.beta1)),
             ("optim.beta2", o.beta2.to_string(), "at least 0 and below 1", share(o.beta2)),
@@ -262,8 +254,6 @@ impl RunConfig {
             ("optim.plateau_patience", o.plateau_patience.to_string(), "at least 1", o.plateau_patience > 0),
             ("train.batch_size", t.batch_size.to_string(), "at least 1", t.batch_size > 0),
             ("train.batch_atoms", format!("{:?}", t.batch_atoms), "at least 1", t.batch_atoms != Some(0)),
-            ("train.accumulate", t.accumulate.to_string(), "at least 1", t.accumulate > 0),
-            ("train.slices", t.slices.to_string(), "at least 1", t.slices > 0),
             ("train.epochs", t.epochs.to_string(), "at least 1", t.epochs > 0),
             ("train.max_minutes", format!("{:?}", t.max_minutes), "a positive number", {
                 t.max_minutes.is_none_or(open)

@@ -10,10 +10,12 @@ pub mod data;
 pub mod enumerate;
 mod error;
 pub mod folder;
-pub mod gradient;
+pub mod merge;
 pub mod metrics;
 mod observer;
+pub mod output;
 pub mod overlay;
+pub mod sample;
 pub mod schedule;
 pub mod train;
 

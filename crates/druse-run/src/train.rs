@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use druse_crystal::Structure;
-use druse_models::{Generator, NoiseKey};
+use druse_models::{Generator, NoiseKey, Objective, differentiate, evaluate};
 use druse_nn::Params;
 use druse_nn::optim::{Adam, AdamConfig, Ema, clip_grad_norm};
 
@@ -17,7 +17,6 @@ use crate::checkpoint::{Checkpoint, Progress, TrainingState};
 use crate::config::RunConfig;
 use crate::data::{TrainingData, TrainingSet};
 use crate::folder::{RunFolder, write_atomic};
-use crate::gradient::{self, Evaluation};
 use crate::metrics::{EpochMetric, Metric, MetricsLog, StepMetric};
 use crate::observer::{Event, Observer, Start};
 use crate::schedule::learning_rate;
@@ -227,11 +226,9 @@ impl<'a> Trainer<'a> {
     fn step(&mut self, batch: &[usize], total: u64, observer: &mut dyn Observer) -> Result<(), RunError> {
         let begun = Instant::now();
         let (step, epoch) = (self.progress.step + 1, self.progress.epoch);
-        let items = items(&self.data.train, batch, self.config.train.seed, epoch);
-        let train = &self.config.train;
-        let (evaluation, mut grads) =
-            gradient::gradient(self.generator, &self.params, &items, train.accumulate, train.slices)?;
-        let Evaluation { loss, parts } = evaluation;
+        let (structures, keys) = items(&self.data.train, batch, self.config.train.seed, epoch);
+        let (objective, mut grads) = differentiate(self.generator, &self.params, &structures, &keys)?;
+        let loss = objective.total;
         self.check_loss(loss, step, batch)?;
         let grad_norm = clip_grad_norm(&mut grads, self.config.optim.clip_norm);
         if !grad_norm.is_finite() {
@@ -248,6 +245,7 @@ impl<'a> Trainer<'a> {
         self.progress.batch += 1;
         self.progress.loss_sum += loss * batch.len() as f64;
         let structures_per_s = batch.len() as f64 / begun.elapsed().as_secs_f64();
+        let parts = named(&objective);
         let metric = StepMetric { step, epoch: epoch + 1, loss, parts, grad_norm, lr, structures_per_s };
         observer.observe(Event::Step(&metric));
         self.log.write(&Metric::Step(metric))
@@ -286,7 +284,7 @@ impl<'a> Trainer<'a> {
         let validation = if due { self.validate()? } else { None };
         let mut best = false;
         if due {
-            let criterion = validation.as_ref().map_or(train_loss, |v| v.loss);
+            let criterion = validation.as_ref().map_or(train_loss, |v| v.0);
             best = criterion.is_finite() && self.progress.best.is_none_or(|b| criterion < b);
             if best {
                 self.progress.best = Some(criterion);
@@ -296,7 +294,7 @@ impl<'a> Trainer<'a> {
         }
         let minutes = self.seconds() / 60.0;
         let (validation_loss, validation_parts) = match validation {
-            Some(v) => (Some(v.loss), v.parts),
+            Some((loss, parts)) => (Some(loss), parts),
             None => (None, BTreeMap::new()),
         };
         let step = self.progress.step;
@@ -313,8 +311,8 @@ impl<'a> Trainer<'a> {
         self.save(LAST, observer)
     }
 
-    /// Loss of the averaged weights on the validation set; `None` without one.
-    fn validate(&self) -> Result<Option<Evaluation>, RunError> {
+    /// Mean loss of the averaged weights over the validation structures, and its parts; `None` without structures.
+    fn validate(&self) -> Result<Option<(f64, BTreeMap<String, f64>)>, RunError> {
         let set = &self.data.validation;
         if set.is_empty() {
             return Ok(None);
@@ -322,15 +320,17 @@ impl<'a> Trainer<'a> {
         let order: Vec<usize> = (0..set.len()).collect();
         let sizes: Vec<usize> = set.structures.iter().map(Structure::len).collect();
         let train = &self.config.train;
-        let parts: Vec<Evaluation> = pack(&order, &sizes, train.batch_size, train.batch_atoms)
-            .iter()
-            .map(|batch| {
-                let items = items(set, batch, train.seed, VALIDATION_EPOCH);
-                gradient::evaluate(self.generator, self.ema.params(), &items, train.accumulate, train.slices)
-                    .map(|e| e.scaled(batch.len() as f64 / set.len() as f64))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Some(parts.into_iter().fold(Evaluation::default(), Evaluation::plus)))
+        let (mut loss, mut parts) = (0.0, BTreeMap::new());
+        for batch in pack(&order, &sizes, train.batch_size, train.batch_atoms) {
+            let (structures, keys) = items(set, &batch, train.seed, VALIDATION_EPOCH);
+            let objective = evaluate(self.generator, self.ema.params(), &structures, &keys)?;
+            let weight = batch.len() as f64 / set.len() as f64;
+            loss += weight * objective.total;
+            for (name, value) in objective.parts {
+                *parts.entry(name.to_owned()).or_insert(0.0) += weight * value;
+            }
+        }
+        Ok(Some((loss, parts)))
     }
 
     fn save(&mut self, name: &str, observer: &mut dyn Observer) -> Result<(), RunError> {
@@ -374,9 +374,18 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Structures of a batch with their noise keys.
-fn items<'s>(set: &'s TrainingSet, batch: &[usize], seed: u64, epoch: u64) -> Vec<(&'s Structure, NoiseKey)> {
-    batch.iter().map(|&i| (&set.structures[i], NoiseKey { seed, epoch, index: i as u64 })).collect()
+/// Structures of a batch and their noise keys.
+fn items<'s>(
+    set: &'s TrainingSet,
+    batch: &[usize],
+    seed: u64,
+    epoch: u64,
+) -> (Vec<&'s Structure>, Vec<NoiseKey>) {
+    batch.iter().map(|&i| (&set.structures[i], NoiseKey { seed, epoch, index: i as u64 })).unzip()
+}
+
+fn named(objective: &Objective) -> BTreeMap<String, f64> {
+    objective.parts.iter().map(|&(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Refuses to continue a run with another model, other data or another seed: the numbers would no longer be those of

@@ -98,26 +98,6 @@ fn a_killed_run_repeats_what_came_after_its_checkpoint() {
 }
 
 #[test]
-fn parts_of_a_batch_add_up_to_the_batch() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut logs = Vec::new();
-    for (accumulate, slices) in [(1, 1), (2, 1), (1, 3)] {
-        let mut config = config();
-        (config.train.accumulate, config.train.slices) = (accumulate, slices);
-        let path = dir.path().join(format!("{accumulate}-{slices}"));
-        run(&mut Toy::default(), &config, &path, false, u64::MAX).unwrap();
-        logs.push(log(&path));
-    }
-    for other in &logs[1..] {
-        for (a, b) in logs[0].iter().zip(other) {
-            if let (Metric::Step(a), Metric::Step(b)) = (a, b) {
-                assert!((a.loss - b.loss).abs() < 1e-4 * a.loss && (a.grad_norm - b.grad_norm).abs() < 1e-3);
-            }
-        }
-    }
-}
-
-#[test]
 fn a_loss_that_is_no_number_stops_with_the_batch_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r");

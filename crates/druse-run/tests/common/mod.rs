@@ -4,7 +4,7 @@
 use burn::tensor::{Tensor, TensorData};
 use druse_crystal::{Element, Lattice, Structure};
 use druse_models::{
-    Capabilities, Condition, Generator, Loss, ModelError, NoiseKey, SampleRequest, Sampler,
+    Capabilities, Condition, Generator, LossTerm, ModelError, NoiseKey, SampleRequest, Sampler,
 };
 use druse_nn::{Init, ParamBuilder, ParamId, ParamSpec, Params};
 use druse_run::data::{TrainingData, TrainingSet};
@@ -73,7 +73,12 @@ impl Generator for Toy {
         Ok(())
     }
 
-    fn loss(&self, params: &Params, batch: &[&Structure], noise_keys: &[NoiseKey]) -> Result<Loss, ModelError> {
+    fn loss(
+        &self,
+        params: &Params,
+        batch: &[&Structure],
+        noise_keys: &[NoiseKey],
+    ) -> Result<Vec<LossTerm>, ModelError> {
         let n = batch.len();
         let column = |v: Vec<f32>| Tensor::<2>::from_data(TensorData::new(v, [n, 1]), params.device());
         let sizes = column(batch.iter().map(|s| s.len() as f32).collect());
@@ -83,8 +88,12 @@ impl Generator for Toy {
         let targets = column(targets.collect());
         let prediction = sizes * params.get(self.weight) + params.get(self.bias);
         let difference = prediction - targets;
-        let total = (difference.clone() * difference.clone()).mean();
-        Ok(Loss { total, parts: vec![("bias", difference.mean())] })
+        let count = n as f64;
+        Ok(vec![LossTerm { name: "edge", sum: (difference.clone() * difference).sum(), count }])
+    }
+
+    fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
+        vec![batch.len() as f64]
     }
 
     fn sampler<'a>(

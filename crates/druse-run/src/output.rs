@@ -1,0 +1,170 @@
+//! Sampled structures on the disk: `structures.jsonl`, `failures.jsonl`, and files in the chosen format.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use druse_crystal::formats::{self, Format};
+use druse_crystal::{Composition, Structure};
+use druse_data::{JsonlRecord, write_jsonl_record};
+use serde::{Deserialize, Serialize};
+
+use crate::RunError;
+use crate::folder::{RunFolder, complete_lines, write_atomic};
+
+/// Finished structures, one a line, in the order of their indices.
+pub const STRUCTURES_FILE: &str = "structures.jsonl";
+
+/// Structures that the model failed at, one a line.
+pub const FAILURES_FILE: &str = "failures.jsonl";
+
+/// What the folder holds: model, seed, requests.
+pub const MANIFEST_FILE: &str = "sampling.json";
+
+/// All structures as frames of one extended XYZ file.
+const FRAMES_FILE: &str = "structures.extxyz";
+
+/// In which form structures are written besides `structures.jsonl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputFormat {
+    /// A CIF file a structure.
+    Cif,
+    /// A POSCAR file a structure.
+    Poscar,
+    /// One extended XYZ file.
+    Extxyz,
+    /// Nothing else.
+    Jsonl,
+}
+
+/// A structure that the model failed at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Its index.
+    pub index: u64,
+    /// The composition asked for.
+    pub formula: String,
+    /// The model's reason.
+    pub reason: String,
+}
+
+/// The line of a finished structure.
+pub fn record(index: u64, seed: u64, structure: Structure) -> JsonlRecord {
+    let formula = Composition::from_species(&structure.species).reduced_formula();
+    let properties = [("index".to_owned(), index.into()), ("seed".to_owned(), seed.into())].into();
+    JsonlRecord { id: index.to_string(), formula, structure, properties }
+}
+
+/// Appends finished structures to a folder.
+#[derive(Debug)]
+pub struct StructureWriter {
+    folder: PathBuf,
+    format: OutputFormat,
+    structures: File,
+    failures: File,
+    frames: Option<File>,
+    finished: BTreeSet<u64>,
+}
+
+impl StructureWriter {
+    /// Opens the output files of a folder. What complete lines they hold is kept; half a line, left by a process that
+    /// was killed, is dropped.
+    ///
+    /// # Errors
+    /// [`RunError::Write`], and [`RunError::Damaged`] when a line is none of ours.
+    pub fn open(folder: &RunFolder, format: OutputFormat) -> Result<Self, RunError> {
+        let path = folder.join(STRUCTURES_FILE);
+        let records: Vec<JsonlRecord> = parse_lines(&path)?;
+        let failed = folder.join(FAILURES_FILE);
+        let failures: Vec<Failure> = parse_lines(&failed)?;
+        let mut finished: BTreeSet<u64> = failures.iter().map(|f| f.index).collect();
+        for r in &records {
+            finished.insert(index_of(&path, r)?);
+        }
+        let frames = folder.join(FRAMES_FILE);
+        let frames = match format {
+            OutputFormat::Extxyz => {
+                let text: String = records.iter().map(|r| formats::write(&r.structure, Format::ExtXyz, &r.id)).collect();
+                write_atomic(&frames, text.as_bytes())?;
+                Some(append(&frames)?)
+            }
+            _ => None,
+        };
+        let folder = folder.path().to_owned();
+        Ok(Self { folder, format, structures: append(&path)?, failures: append(&failed)?, frames, finished })
+    }
+
+    /// Indices that need no more work.
+    pub fn finished(&self) -> &BTreeSet<u64> {
+        &self.finished
+    }
+
+    /// Writes a finished structure: its own file first, so that every line has its file.
+    ///
+    /// # Errors
+    /// [`RunError::Write`]; what was written before stays.
+    pub fn write(&mut self, record: &JsonlRecord) -> Result<(), RunError> {
+        let single = match self.format {
+            OutputFormat::Cif => Some((Format::Cif, "cif")),
+            OutputFormat::Poscar => Some((Format::Poscar, "vasp")),
+            OutputFormat::Extxyz | OutputFormat::Jsonl => None,
+        };
+        let stem = format!("{:0>6}-{}", record.id, record.formula);
+        if let Some((format, extension)) = single {
+            let text = formats::write(&record.structure, format, &stem);
+            write_atomic(&self.folder.join(format!("{stem}.{extension}")), text.as_bytes())?;
+        }
+        if let Some(frames) = &mut self.frames {
+            let text = formats::write(&record.structure, Format::ExtXyz, &record.id);
+            frames.write_all(text.as_bytes()).map_err(RunError::write(&self.folder.join(FRAMES_FILE)))?;
+        }
+        write_jsonl_record(&mut self.structures, record)
+            .map_err(RunError::write(&self.folder.join(STRUCTURES_FILE)))
+    }
+
+    /// Takes note of a structure that the model failed at.
+    ///
+    /// # Errors
+    /// [`RunError::Write`].
+    pub fn write_failure(&mut self, failure: &Failure) -> Result<(), RunError> {
+        let mut line = serde_json::to_vec(failure).expect("a failure is plain text");
+        line.push(b'\n');
+        self.failures.write_all(&line).map_err(RunError::write(&self.folder.join(FAILURES_FILE)))
+    }
+}
+
+/// Index of a sampled structure.
+///
+/// # Errors
+/// [`RunError::Damaged`] when the line carries none.
+pub fn index_of(path: &Path, record: &JsonlRecord) -> Result<u64, RunError> {
+    record.properties.get("index").and_then(serde_json::Value::as_u64).ok_or_else(|| RunError::Damaged {
+        path: path.to_owned(),
+        reason: format!("the structure `{}` has no index: it was not sampled by druse", record.id),
+    })
+}
+
+/// Parses the complete lines of a file.
+///
+/// # Errors
+/// [`RunError::Damaged`] with the number of the line that does not parse.
+pub fn parse_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, RunError> {
+    let parse = |(i, line): (usize, &String)| {
+        serde_json::from_str(line).map_err(|e| RunError::Damaged {
+            path: path.to_owned(),
+            reason: format!("line {}: {e}", i + 1),
+        })
+    };
+    complete_lines(path)?.iter().enumerate().map(parse).collect()
+}
+
+/// Opens a file for appending, without the half line that may stand at its end.
+fn append(path: &Path) -> Result<File, RunError> {
+    let lines = complete_lines(path)?;
+    let whole: usize = lines.iter().map(|l| l.len() + 1).sum();
+    let file = OpenOptions::new().create(true).append(true).open(path).map_err(RunError::write(path))?;
+    file.set_len(whole as u64).map_err(RunError::write(path))?;
+    Ok(file)
+}
