@@ -1,0 +1,275 @@
+//! `druse data`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use druse_crystal::Element;
+use druse_data::fetch::{FetchOptions, FileStatus, Manifest, fetch};
+use druse_data::{
+    DataError, Dataset, DatasetStats, Filter, LoadOptions, OutputFormat, Split, SplitOptions, Splits,
+    StatsOptions, write_dataset,
+};
+
+use crate::console;
+use crate::failure::Failure;
+
+/// Subcommands of `druse data`.
+#[derive(Subcommand)]
+pub enum DataCommand {
+    /// Statistics: atoms, elements, space groups, density, duplicates.
+    #[command(after_help = "Examples:
+  druse data stats data/mp_20/train.csv.gz
+  druse data stats structures/ --max-atoms 20 --filter 'e_above_hull<0.1' --json")]
+    Stats(StatsArgs),
+    /// Write a data set in another format.
+    #[command(after_help = "Examples:
+  druse data convert train.csv.gz train.jsonl
+  druse data convert lifeo2/structures.jsonl cifs --format cif")]
+    Convert(ConvertArgs),
+    /// Divide a data set into train, val and test files.
+    #[command(after_help = "Example:
+  druse data split mine.csv --out mine --fractions 0.8,0.1,0.1")]
+    Split(SplitArgs),
+    /// Download a named public data set (mp-20, perov-5, carbon-24).
+    #[command(after_help = "Examples:
+  druse data fetch perov-5 --out data
+  druse data fetch mp-20 --out data --from /mnt/mirror")]
+    Fetch(FetchArgs),
+}
+
+/// What is read and what of it is kept.
+#[derive(Args)]
+struct Source {
+    /// Table (CSV, JSON Lines), structure file or folder of structure files; also .gz.
+    path: PathBuf,
+    /// Largest share of unreadable structures, 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    max_skipped_share: f64,
+    /// Keep only cells of at most so many atoms.
+    #[arg(long, value_name = "N")]
+    max_atoms: Option<usize>,
+    /// Keep only structures of these elements, such as Li,Fe,O.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    elements: Vec<String>,
+    /// Keep only structures whose property passes, such as 'e_above_hull<0.1'. Repeatable.
+    #[arg(long = "filter", value_name = "COMPARISON")]
+    filters: Vec<String>,
+}
+
+impl Source {
+    fn load(&self, niggli: bool) -> Result<Dataset, Failure> {
+        if !(0.0..=1.0).contains(&self.max_skipped_share) {
+            return Err(Failure::mistake("--max-skipped-share: expected a number from 0 to 1"));
+        }
+        let mut filters: Vec<Filter> = self.max_atoms.map(Filter::MaxAtoms).into_iter().collect();
+        if !self.elements.is_empty() {
+            let set = self.elements.iter().map(|s| Element::from_symbol(s).map_err(Failure::mistake));
+            filters.push(Filter::AllowedElements(set.collect::<Result<_, _>>()?));
+        }
+        for text in &self.filters {
+            filters.push(text.parse().map_err(DataError::Filter)?);
+        }
+        let max_skipped_share = self.max_skipped_share;
+        let options = LoadOptions { niggli, max_skipped_share, filters, ..LoadOptions::default() };
+        let dataset = druse_data::load(&self.path, &options)?;
+        for skipped in &dataset.skipped {
+            console::warn(&format!("skipped {skipped}"));
+        }
+        for note in &dataset.notes {
+            console::note(note);
+        }
+        Ok(dataset)
+    }
+}
+
+/// Arguments of `druse data stats`.
+#[derive(Args)]
+pub struct StatsArgs {
+    #[command(flatten)]
+    source: Source,
+    /// Distance tolerance of the space group search in Å.
+    #[arg(long, default_value_t = 0.1)]
+    symprec: f64,
+    /// Leave out space groups, which take most of the time.
+    #[arg(long)]
+    no_symmetry: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `druse data convert`.
+#[derive(Args)]
+pub struct ConvertArgs {
+    #[command(flatten)]
+    source: Source,
+    /// File or folder to write.
+    out: PathBuf,
+    /// Format [default: by the name of the output].
+    #[arg(long, value_enum)]
+    format: Option<DatasetFormat>,
+    /// Replace each cell by its Niggli-reduced one.
+    #[arg(long)]
+    niggli: bool,
+    /// Replace an existing file.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// Arguments of `druse data split`.
+#[derive(Args)]
+pub struct SplitArgs {
+    #[command(flatten)]
+    source: Source,
+    /// Folder for the three files.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Shares of train, val and test.
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', default_values_t = [0.8, 0.1, 0.1])]
+    fractions: Vec<f64>,
+    /// Another seed, another division.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Format of the files: csv, csv.gz, jsonl or extxyz.
+    #[arg(long, value_enum, default_value_t = DatasetFormat::CsvGz)]
+    format: DatasetFormat,
+}
+
+/// Arguments of `druse data fetch`.
+#[derive(Args)]
+pub struct FetchArgs {
+    /// Name of the set.
+    name: String,
+    /// Folder to put the set's folder into.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    out: PathBuf,
+    /// Local mirror to copy from, for machines without network.
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+}
+
+/// Names of the formats of data sets.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DatasetFormat {
+    /// CSV with a `cif` column.
+    Csv,
+    /// The same, compressed.
+    #[value(name = "csv.gz")]
+    CsvGz,
+    /// JSON Lines.
+    Jsonl,
+    /// Extended XYZ.
+    Extxyz,
+    /// A folder of CIF files.
+    Cif,
+    /// A folder of POSCAR files.
+    Poscar,
+}
+
+impl From<DatasetFormat> for OutputFormat {
+    fn from(format: DatasetFormat) -> Self {
+        match format {
+            DatasetFormat::Csv => Self::Csv,
+            DatasetFormat::CsvGz => Self::CsvGz,
+            DatasetFormat::Jsonl => Self::Jsonl,
+            DatasetFormat::Extxyz => Self::ExtXyz,
+            DatasetFormat::Cif => Self::CifFolder,
+            DatasetFormat::Poscar => Self::PoscarFolder,
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(command: DataCommand) -> crate::Outcome {
+    match command {
+        DataCommand::Stats(args) => stats(&args)?,
+        DataCommand::Convert(args) => convert(&args)?,
+        DataCommand::Split(args) => split(&args)?,
+        DataCommand::Fetch(args) => fetch_set(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stats(args: &StatsArgs) -> Result<(), Failure> {
+    let dataset = args.source.load(true)?;
+    let symprec = (!args.no_symmetry).then_some(args.symprec);
+    let stats = DatasetStats::compute(&dataset, StatsOptions { symprec })
+        .ok_or_else(|| Failure::mistake("the data set has no structures"))?;
+    match args.json {
+        true => {
+            let json = serde_json::to_string_pretty(&stats).map_err(Failure::environment)?;
+            console::data_line(&json)
+        }
+        false => console::data_line(&stats.to_string()),
+    }
+}
+
+fn convert(args: &ConvertArgs) -> Result<(), Failure> {
+    let format = match args.format {
+        Some(format) => format.into(),
+        None => OutputFormat::from_path(&args.out).ok_or_else(|| {
+            let out = args.out.display();
+            Failure::mistake(format!("the name `{out}` does not tell a format")).hint("add --format")
+        })?,
+    };
+    let dataset = args.source.load(args.niggli)?;
+    write_dataset(&dataset, &args.out, format, args.overwrite)?;
+    console::note(&format!("{} structures: {}", dataset.len(), args.out.display()));
+    Ok(())
+}
+
+fn split(args: &SplitArgs) -> Result<(), Failure> {
+    let &[train, val, test] = args.fractions.as_slice() else {
+        return Err(Failure::mistake("--fractions: expected three numbers, such as 0.8,0.1,0.1"));
+    };
+    let options = SplitOptions { seed: args.seed, fractions: [train, val, test] };
+    // Checks the fractions before anything is read.
+    Splits::open_with(&args.source.path, options.clone())?;
+    let whole = args.source.load(false)?;
+    let format = OutputFormat::from(args.format);
+    std::fs::create_dir_all(&args.out)
+        .map_err(|e| Failure::environment(format!("cannot create `{}`: {e}", args.out.display())))?;
+    for split in Split::ALL {
+        let of_split = |e: &&druse_data::Entry| options.split_of(&e.id) == split;
+        let part: Vec<_> = whole.entries.iter().filter(of_split).cloned().collect();
+        if part.is_empty() {
+            console::warn(&format!("no structure falls into {}", split.name()));
+            continue;
+        }
+        let path = args.out.join(file_name(split, format));
+        write_dataset(&Dataset::new(split.name(), part.clone()), &path, format, false)?;
+        console::note(&format!("{} structures: {}", part.len(), path.display()));
+    }
+    Ok(())
+}
+
+fn file_name(split: Split, format: OutputFormat) -> PathBuf {
+    match format {
+        OutputFormat::CifFolder | OutputFormat::PoscarFolder => Path::new(split.name()).to_owned(),
+        file => PathBuf::from(format!("{}.{}", split.name(), file.name())),
+    }
+}
+
+fn fetch_set(args: &FetchArgs) -> Result<(), Failure> {
+    let options = FetchOptions { from: args.from.clone(), ..FetchOptions::default() };
+    let bar = console::bar(0, "{msg} {bytes}/{total_bytes} {bytes_per_sec}");
+    let fetched = fetch(&Manifest::built_in(), &args.name, &args.out, &options, &mut |p| {
+        bar.set_length(p.total.unwrap_or(p.bytes));
+        bar.set_position(p.bytes);
+        bar.set_message(format!("{} ({}/{})", p.path, p.index + 1, p.files));
+    });
+    bar.finish_and_clear();
+    let fetched = fetched.map_err(|e| {
+        Failure::environment(e).hint("a later call continues; --from DIR copies from a local mirror")
+    })?;
+    for (path, status) in &fetched.files {
+        let words = match status {
+            FileStatus::Present => "was there",
+            FileStatus::Copied => "copied",
+            FileStatus::Downloaded { .. } => "downloaded",
+        };
+        console::note(&format!("{}: {words}", path.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! `druse merge`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use druse_run::RunFolder;
+use druse_run::merge::merge;
+
+use super::sample::FormatArg;
+use crate::console;
+
+/// Arguments of `druse merge`.
+#[derive(Args)]
+#[command(after_help = "Example:
+  druse sample --system Li-Fe-O --count 128 --out part0 --shard 0/2
+  druse sample --system Li-Fe-O --count 128 --out part1 --shard 1/2
+  druse merge part0 part1 --out hull
+
+The result is the same as that of a run in one piece.")]
+pub struct MergeArgs {
+    /// Folders of the shards.
+    #[arg(required = true, value_name = "DIR")]
+    parts: Vec<PathBuf>,
+    /// Folder for the whole.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Files to write besides structures.jsonl.
+    #[arg(long, value_enum, default_value_t = FormatArg::Cif)]
+    format: FormatArg,
+}
+
+/// Runs the command.
+pub fn run(args: &MergeArgs) -> crate::Outcome {
+    let out = RunFolder::open(&args.out)?;
+    let merged = merge(&args.parts, &out, args.format.into())?;
+    console::note(&format!("{} structures, {} failures", merged.structures, merged.failures));
+    if merged.missing > 0 {
+        console::warn(&format!("{} structures of the run are in none of the folders", merged.missing));
+    }
+    Ok(ExitCode::SUCCESS)
+}

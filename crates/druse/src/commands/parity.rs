@@ -1,0 +1,52 @@
+//! `druse parity`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use druse_models::gemsdiff::parity::compare;
+use druse_nn::device;
+
+use crate::console;
+use crate::failure::Failure;
+
+/// Arguments of `druse parity`.
+#[derive(Args)]
+#[command(after_help = "Example:
+  druse parity gemsdiff_released.json --tolerance 5e-5
+
+The file names a network, gives its weights by a formula, and lists inputs and the outputs of the published program.
+Exit code 1 when an output differs by more than the tolerance.")]
+pub struct ParityArgs {
+    /// Reference file.
+    file: PathBuf,
+    /// Largest relative difference that passes.
+    #[arg(long, default_value_t = 5e-5)]
+    tolerance: f64,
+    /// Where to compute.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+/// Runs the command.
+pub fn run(args: &ParityArgs) -> crate::Outcome {
+    let device = device::parse(&args.device)?;
+    let name = args.file.display();
+    let text = std::fs::read_to_string(&args.file)
+        .map_err(|e| Failure::mistake(format!("cannot read `{name}`: {e}")))?;
+    let report = compare(&text, &device).map_err(|e| Failure::mistake(format!("`{name}`: {e}")))?;
+    console::data_line(&format!("{:32} {:>8} {:>22}", "output", "values", "relative difference"))?;
+    for output in &report.outputs {
+        let mark = if output.relative <= args.tolerance { "" } else { "  above the tolerance" };
+        let line = format!("{:32} {:>8} {:>22.3e}{mark}", output.name, output.values, output.relative);
+        console::data_line(&line)?;
+    }
+    for output in &report.skipped {
+        console::warn(&format!("the output `{output}` has no counterpart here and was not compared"));
+    }
+    let (worst, tolerance) = (report.worst(), args.tolerance);
+    console::data_line(&format!("largest: {worst:.3e} over {} crystals (tolerance {tolerance:e})", report.crystals))?;
+    // A file without outputs would pass without having compared anything.
+    let passed = !report.outputs.is_empty() && worst <= tolerance;
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

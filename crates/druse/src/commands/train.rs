@@ -1,0 +1,196 @@
+//! `druse train`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use druse_nn::device;
+use druse_run::config::RunConfig;
+use druse_run::overlay::Layers;
+use druse_run::train::{BEST, CONFIG_FILE, Ending, LAST, Outcome as Trained, holds_run, train};
+use druse_run::{Event, RunFolder};
+use indicatif::ProgressBar;
+
+use crate::console;
+use crate::failure::Failure;
+use crate::model_source::set_threads;
+
+/// Arguments of `druse train`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  druse train --data data/mp_20 --out runs/mp20
+  druse train --preset gemsdiff-paper --data data/mp_20 --out runs/paper --set train.batch_size=64
+  druse train --config my.toml --out runs/mine
+  druse train --out runs/mp20 --resume
+
+A run's folder holds config.toml, metrics.jsonl and checkpoints/{last,best}.safetensors. Ctrl-C saves and stops;
+--resume continues with the numbers of an unbroken run.")]
+pub struct TrainArgs {
+    /// Preset that the configuration starts from (see `druse config presets`) [default: gemsdiff-small].
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Data set: a folder with train and val files, or one file or folder of structures.
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// Folder of the run.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Continue the run in the folder.
+    #[arg(long)]
+    resume: bool,
+    /// Configuration file (TOML); its values replace those of the preset.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Single values, such as train.epochs=10; replace those of the file. Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Where to compute (train.device).
+    #[arg(long)]
+    device: Option<String>,
+    /// Worker threads (train.threads). The results do not depend on it.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl TrainArgs {
+    fn config(&self) -> Result<RunConfig, Failure> {
+        let stored = self.out.join(CONFIG_FILE);
+        let file = match &self.config {
+            Some(file) => Some(file.clone()),
+            // A resumed run keeps the configuration it was started with.
+            None if self.resume && stored.exists() => Some(stored),
+            None => None,
+        };
+        let layers =
+            Layers { preset: self.preset.as_deref(), file: file.as_deref(), settings: &self.settings };
+        let mut config = layers.resolve()?;
+        if let Some(path) = &self.data {
+            config.data.path.clone_from(path);
+        }
+        if let Some(device) = &self.device {
+            config.train.device.clone_from(device);
+        }
+        if let Some(threads) = self.threads {
+            config.train.threads = threads;
+        }
+        if config.data.path.as_os_str().is_empty() {
+            return Err(Failure::mistake("no data set is named").hint("add --data PATH"));
+        }
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &TrainArgs) -> crate::Outcome {
+    let config = args.config()?;
+    let device = device::parse(&config.train.device)?;
+    set_threads(config.train.threads)?;
+    if !args.resume && holds_run(&args.out) {
+        let path = args.out.display();
+        return Err(Failure::mistake(format!("`{path}` already holds a training run"))
+            .hint("continue it with --resume, or choose another folder"));
+    }
+    // The lock comes first: reading a large data set for nothing would be a pity.
+    let folder = RunFolder::open(&args.out)?;
+    let begun = Instant::now();
+    let data = config.data.load()?;
+    let (train_n, val_n) = (data.train.len(), data.validation.len());
+    let seconds = begun.elapsed().as_secs_f64();
+    console::note(&format!("{train_n} training and {val_n} validation structures, read in {seconds:.1} s"));
+    for skipped in data.skipped.iter().take(10) {
+        console::warn(&format!("skipped {skipped}"));
+    }
+    if data.skipped.len() > 10 {
+        console::warn(&format!("skipped {} structures in all", data.skipped.len()));
+    }
+    for note in &data.notes {
+        console::note(note);
+    }
+    let stop = console::stop_flag()?;
+    let mut generator = config.model.build()?;
+    let mut view = View::default();
+    let trained = train(
+        generator.as_mut(),
+        &config,
+        &data,
+        &folder,
+        args.resume,
+        &device,
+        &mut |event: Event<'_>| view.observe(&event),
+        &stop,
+    );
+    if let Some(bar) = view.bar.take() {
+        bar.finish_and_clear();
+    }
+    Ok(report(&trained?, args))
+}
+
+fn report(trained: &Trained, args: &TrainArgs) -> ExitCode {
+    let out = args.out.display();
+    let reached = format!("{} epochs, {} steps", trained.epoch, trained.step);
+    let best = trained.best.map_or(String::new(), |b| format!(", best loss {b:.4}"));
+    let (words, code) = match trained.ending {
+        Ending::Finished => ("finished", ExitCode::SUCCESS),
+        Ending::EarlyStop => ("stopped: the validation loss no longer improves", ExitCode::SUCCESS),
+        Ending::TimeLimit => ("stopped: the time is up", ExitCode::SUCCESS),
+        Ending::Interrupted => ("interrupted and saved; continue with --resume", ExitCode::from(130)),
+    };
+    console::note(&format!("{words}: {reached}{best}"));
+    let name = if trained.best.is_some() { BEST } else { LAST };
+    console::note(&format!("model: {out}/{name}"));
+    code
+}
+
+/// Shows progress as a bar, or as a line an epoch where there is no terminal.
+#[derive(Default)]
+struct View {
+    bar: Option<ProgressBar>,
+    epochs: u64,
+    rate: f64,
+}
+
+impl View {
+    fn observe(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started(start) => {
+                self.epochs = start.epochs;
+                let (parameters, epoch, step) = (start.parameters, start.epoch, start.step);
+                console::note(&format!("model of {parameters} parameters, {} batches an epoch", start.batches));
+                if step > 0 {
+                    console::note(&format!("continuing after {epoch} epochs, {step} steps"));
+                }
+                let total = start.epochs * start.batches as u64;
+                let bar = console::bar(total, "{bar:24} {pos}/{len} {msg} {eta_precise} left");
+                bar.set_position(step);
+                bar.reset_eta();
+                self.bar = Some(bar);
+            }
+            Event::Step(m) => {
+                // The pace of the last steps, smoothed.
+                let seen = if self.rate == 0.0 { m.structures_per_s } else { self.rate };
+                self.rate = 0.95 * seen + 0.05 * m.structures_per_s;
+                if let Some(bar) = &self.bar {
+                    bar.set_position(m.step);
+                    let (epoch, epochs) = (m.epoch, self.epochs);
+                    bar.set_message(format!("epoch {epoch}/{epochs} loss {:.4} {:.0}/s", m.loss, self.rate));
+                }
+            }
+            Event::Epoch(m) => {
+                let validation = m.validation_loss.map_or(String::new(), |v| format!(", validation {v:.4}"));
+                let best = if m.best { " *" } else { "" };
+                let (epoch, epochs) = (m.epoch, self.epochs);
+                let line = format!(
+                    "epoch {epoch}/{epochs}: training {:.4}{validation}{best}, {:.0} structures/s, {:.1} min",
+                    m.train_loss, self.rate, m.minutes
+                );
+                match &self.bar {
+                    Some(bar) if console::draws_bars() => bar.println(line),
+                    _ => console::note(&line),
+                }
+            }
+            Event::Saved(_) | Event::SamplingStep { .. } | Event::Sampled { .. } => {}
+        }
+    }
+}

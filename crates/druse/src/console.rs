@@ -1,0 +1,100 @@
+//! Standard output, messages, progress bars, interruption. The only place that prints.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing_subscriber::EnvFilter;
+
+use crate::failure::Failure;
+
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Sets up messages on stderr. The environment variable `DRUSE_LOG` overrides the level.
+pub fn init(verbose: u8, quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+    let level = match (quiet, verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = EnvFilter::try_from_env("DRUSE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(coloured())
+        .without_time()
+        .with_target(false)
+        .init();
+}
+
+/// Whether stderr takes colours (`NO_COLOR` turns them off).
+pub fn coloured() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Writes a result to stdout. A reader that went away (`druse … | head`) is no failure.
+pub fn data(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::environment(format!("cannot write to stdout: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A line of result on stdout.
+pub fn data_line(text: &str) -> Result<(), Failure> {
+    data(&format!("{text}\n"))
+}
+
+/// A remark for the person at the terminal, on stderr.
+pub fn note(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        eprintln!("{text}");
+    }
+}
+
+/// A warning on stderr.
+pub fn warn(text: &str) {
+    let head = if coloured() { "\x1b[33mwarning:\x1b[0m" } else { "warning:" };
+    eprintln!("{head} {text}");
+}
+
+/// A bar on stderr; nothing is drawn without a terminal.
+pub fn bar(total: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
+    if QUIET.load(Ordering::Relaxed) || !io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template(template).expect("templates are part of the program");
+    bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+    bar.enable_steady_tick(Duration::from_millis(500));
+    bar
+}
+
+/// Whether progress bars are drawn; otherwise long commands write a line now and then.
+pub fn draws_bars() -> bool {
+    !QUIET.load(Ordering::Relaxed) && io::stderr().is_terminal()
+}
+
+/// A flag that Ctrl-C and SIGTERM set. A second Ctrl-C ends the program at once.
+///
+/// # Errors
+/// When the system refuses a handler.
+pub fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let seen = flag.clone();
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping: finishing the current step and saving (press Ctrl-C again to quit at once)");
+    })
+    .map_err(|e| Failure::environment(format!("cannot watch for Ctrl-C: {e}")))?;
+    Ok(flag)
+}
