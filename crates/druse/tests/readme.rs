@@ -1,0 +1,54 @@
+//! The README's commands work as they are written.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::druse;
+
+/// The commands of all ```sh blocks, in order.
+fn commands() -> Vec<String> {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap();
+    let mut commands = Vec::new();
+    let mut inside = false;
+    for line in readme.lines() {
+        match line.trim() {
+            "```sh" => inside = true,
+            "```" => inside = false,
+            command if inside && !command.is_empty() => commands.push(command.to_owned()),
+            _ => {}
+        }
+    }
+    commands
+}
+
+#[test]
+fn exactly_two_commands_set_the_program_up() {
+    let cargo: Vec<String> = commands().into_iter().filter(|c| c.starts_with("cargo ")).collect();
+    assert_eq!(cargo.len(), 2, "{cargo:?}");
+    assert!(cargo[0].starts_with("cargo run --release --bin druse -- sample"));
+    assert!(cargo[1].starts_with("cargo test "));
+}
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/gemsdiff-small.safetensors");
+    if !model.exists() {
+        assert!(std::env::var_os("CI").is_none(), "the shipped model is missing");
+        eprintln!("skipped: models/gemsdiff-small.safetensors is missing");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for command in commands() {
+        let run = command.strip_prefix("cargo run --release --bin druse -- ");
+        let Some(arguments) = run.or(command.strip_prefix("druse ")) else {
+            // The test command is what runs this.
+            assert!(command.starts_with("cargo test"), "{command}");
+            continue;
+        };
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        let run = druse(dir.path(), &arguments);
+        assert_eq!(run.code, Some(0), "`{command}`: {}{}", run.stdout, run.stderr);
+    }
+}
