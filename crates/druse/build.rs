@@ -9,7 +9,9 @@ fn main() {
     if model.exists() {
         println!("cargo::rustc-cfg=druse_shipped_model");
     } else {
-        println!("cargo::warning=models/gemsdiff-small.safetensors is missing: `druse sample` will need --model");
+        println!(
+            "cargo::warning=models/gemsdiff-small.safetensors is missing: `druse sample` will need --model"
+        );
         // Cargo looks at this folder again until the model appears.
         println!("cargo::rerun-if-changed=../../models");
     }

@@ -32,7 +32,9 @@ pub enum CheckpointError {
         name: String,
     },
     /// Another version of the program wrote it.
-    #[error("`{name}` is a checkpoint of format version {found}, this program reads version {VERSION}; use the druse that wrote it, or train again")]
+    #[error(
+        "`{name}` is a checkpoint of format version {found}, this program reads version {VERSION}; use the druse that wrote it, or train again"
+    )]
     Version {
         /// The file.
         name: String,
@@ -234,7 +236,8 @@ impl Checkpoint {
             return Err(CheckpointError::Version { name, found: version });
         }
         let mut take = |entry: &'static str| {
-            let missing = || CheckpointError::Header { name: name.clone(), entry, problem: "is missing".into() };
+            let missing =
+                || CheckpointError::Header { name: name.clone(), entry, problem: "is missing".into() };
             header.remove(entry).ok_or_else(missing)
         };
         let (kind, config, statistics) = (take("kind")?, take("config")?, take("statistics")?);

@@ -105,7 +105,15 @@ mod tests {
 
     fn step(step: u64) -> Metric {
         let parts = BTreeMap::from([("lattice".to_owned(), 0.1)]);
-        Metric::Step(StepMetric { step, epoch: 1, loss: 1.5, parts, grad_norm: 1.0, lr: 0.1, structures_per_s: 9.0 })
+        Metric::Step(StepMetric {
+            step,
+            epoch: 1,
+            loss: 1.5,
+            parts,
+            grad_norm: 1.0,
+            lr: 0.1,
+            structures_per_s: 9.0,
+        })
     }
 
     fn epoch(epoch: u64, step: u64) -> Metric {

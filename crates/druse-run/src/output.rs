@@ -86,7 +86,8 @@ impl StructureWriter {
         let frames = folder.join(FRAMES_FILE);
         let frames = match format {
             OutputFormat::Extxyz => {
-                let text: String = records.iter().map(|r| formats::write(&r.structure, Format::ExtXyz, &r.id)).collect();
+                let text: String =
+                    records.iter().map(|r| formats::write(&r.structure, Format::ExtXyz, &r.id)).collect();
                 write_atomic(&frames, text.as_bytes())?;
                 Some(append(&frames)?)
             }
@@ -152,10 +153,8 @@ pub fn index_of(path: &Path, record: &JsonlRecord) -> Result<u64, RunError> {
 /// [`RunError::Damaged`] with the number of the line that does not parse.
 pub fn parse_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, RunError> {
     let parse = |(i, line): (usize, &String)| {
-        serde_json::from_str(line).map_err(|e| RunError::Damaged {
-            path: path.to_owned(),
-            reason: format!("line {}: {e}", i + 1),
-        })
+        serde_json::from_str(line)
+            .map_err(|e| RunError::Damaged { path: path.to_owned(), reason: format!("line {}: {e}", i + 1) })
     };
     complete_lines(path)?.iter().enumerate().map(parse).collect()
 }

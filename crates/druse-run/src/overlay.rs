@@ -105,8 +105,10 @@ impl Layers<'_> {
 fn read_table(path: &Path) -> Result<Map<String, Value>, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text)
-        .map_err(|e| ConfigError::Syntax { path: path.to_owned(), reason: e.to_string().trim_end().to_owned() })
+    toml::from_str(&text).map_err(|e| ConfigError::Syntax {
+        path: path.to_owned(),
+        reason: e.to_string().trim_end().to_owned(),
+    })
 }
 
 /// Splits `a.b=c`; the right side is TOML where it parses as such, and text otherwise.
@@ -199,7 +201,11 @@ mod tests {
     use super::*;
     use crate::config::ModelConfig;
 
-    fn resolve(preset: Option<&str>, file: Option<&str>, settings: &[&str]) -> Result<RunConfig, ConfigError> {
+    fn resolve(
+        preset: Option<&str>,
+        file: Option<&str>,
+        settings: &[&str],
+    ) -> Result<RunConfig, ConfigError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.toml");
         if let Some(text) = file {
@@ -211,8 +217,10 @@ mod tests {
 
     #[test]
     fn later_layers_win() {
-        let file = "preset = \"gemsdiff-paper\"\n[optim]\nlr = 5e-4\n[train]\nbatch_size = 7\nmax_minutes = 3\n";
-        let c = resolve(None, Some(file), &["train.batch_size=9", "data.path=some/where", "model.knn = 12"]).unwrap();
+        let file =
+            "preset = \"gemsdiff-paper\"\n[optim]\nlr = 5e-4\n[train]\nbatch_size = 7\nmax_minutes = 3\n";
+        let c = resolve(None, Some(file), &["train.batch_size=9", "data.path=some/where", "model.knn = 12"])
+            .unwrap();
         assert_eq!((c.preset.as_str(), c.optim.lr, c.train.batch_size), ("gemsdiff-paper", 5e-4, 9));
         assert_eq!((c.train.max_minutes, c.train.epochs), (Some(3.0), 512));
         assert_eq!(c.data.path, Path::new("some/where"));
@@ -233,7 +241,9 @@ mod tests {
             ("epochs=3", "train.epochs"),
         ] {
             match resolve(None, None, &[setting]) {
-                Err(ConfigError::UnknownKey { nearest: found, .. }) => assert_eq!(found, nearest, "{setting}"),
+                Err(ConfigError::UnknownKey { nearest: found, .. }) => {
+                    assert_eq!(found, nearest, "{setting}")
+                }
                 other => panic!("{setting}: {other:?}"),
             }
         }

@@ -230,7 +230,11 @@ pub fn sample(
                 }
                 Err(e) => {
                     let reason = e.to_string();
-                    writer.write_failure(&Failure { index, formula: plan.formula(index), reason: reason.clone() })?;
+                    writer.write_failure(&Failure {
+                        index,
+                        formula: plan.formula(index),
+                        reason: reason.clone(),
+                    })?;
                     summary.failed += 1;
                     Some(reason)
                 }

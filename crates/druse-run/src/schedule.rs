@@ -52,7 +52,15 @@ mod tests {
     use super::*;
 
     fn optim(schedule: Schedule, warmup_steps: u64) -> OptimConfig {
-        OptimConfig { lr: 1.0, min_lr: 0.1, schedule, warmup_steps, plateau_patience: 2, plateau_factor: 0.5, ..OptimConfig::default() }
+        OptimConfig {
+            lr: 1.0,
+            min_lr: 0.1,
+            schedule,
+            warmup_steps,
+            plateau_patience: 2,
+            plateau_factor: 0.5,
+            ..OptimConfig::default()
+        }
     }
 
     #[test]

@@ -280,7 +280,8 @@ impl<'a> Trainer<'a> {
     fn finish_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
         let epoch = self.progress.epoch + 1;
         let train_loss = self.progress.loss_sum / self.data.train.len() as f64;
-        let due = epoch.is_multiple_of(self.config.train.validation_every) || epoch == self.config.train.epochs;
+        let due =
+            epoch.is_multiple_of(self.config.train.validation_every) || epoch == self.config.train.epochs;
         let validation = if due { self.validate()? } else { None };
         let mut best = false;
         if due {

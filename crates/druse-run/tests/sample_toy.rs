@@ -141,7 +141,10 @@ fn mistakes_are_refused_before_anything_is_written() {
     let path = dir.path().join("r");
     let large = SamplePlan { compositions: vec![Composition::parse("Na8Cl8").unwrap()], ..plan() };
     let error = run(&large, &path, usize::MAX).unwrap_err();
-    assert!(matches!(error, RunError::Model(ModelError::TooManyAtoms { atoms: 16, limit: 5, .. })), "{error}");
+    assert!(
+        matches!(error, RunError::Model(ModelError::TooManyAtoms { atoms: 16, limit: 5, .. })),
+        "{error}"
+    );
     assert!(!path.join(STRUCTURES_FILE).exists());
     run(&plan(), &path, usize::MAX).unwrap();
     assert!(matches!(run(&plan(), &path, usize::MAX), Err(RunError::Occupied { .. })));

@@ -7,11 +7,11 @@ use druse_crystal::formats::ReadError;
 use druse_data::DataError;
 use druse_models::ModelError;
 use druse_nn::device::DeviceError;
+use druse_run::RunError;
 use druse_run::checkpoint::CheckpointError;
 use druse_run::config::Violation;
 use druse_run::enumerate::EnumerationError;
 use druse_run::overlay::ConfigError;
-use druse_run::RunError;
 
 use crate::console;
 
@@ -57,7 +57,9 @@ impl Failure {
 impl From<RunError> for Failure {
     fn from(e: RunError) -> Self {
         let hint = match &e {
-            RunError::Config(ConfigError::UnknownPreset { .. }) => Some("`druse config presets` describes them"),
+            RunError::Config(ConfigError::UnknownPreset { .. }) => {
+                Some("`druse config presets` describes them")
+            }
             RunError::Config(ConfigError::UnknownKey { .. } | ConfigError::WrongType { .. }) => {
                 Some("`druse config schema` lists all keys with their types")
             }

@@ -31,7 +31,8 @@ fn structures_depend_on_seed_and_index_alone() {
     sample(dir, "--formula SrTiO3 --count 7 --seed 5 --out whole --format jsonl").ok();
     let whole = structures(dir, "whole");
     assert!(whole.lines().count() + lines(dir, "whole/failures.jsonl") == 7);
-    for (name, how) in [("b1", "--batch-size 1"), ("b3", "--batch-size 3"), ("t1", "--threads 1"), ("t3", "--threads 3")]
+    for (name, how) in
+        [("b1", "--batch-size 1"), ("b3", "--batch-size 3"), ("t1", "--threads 1"), ("t3", "--threads 3")]
     {
         sample(dir, &format!("--formula SrTiO3 --count 7 --seed 5 --out {name} --format jsonl {how}")).ok();
         assert_eq!(structures(dir, name), whole, "{how}");
@@ -65,9 +66,9 @@ fn systems_and_data_sets_give_compositions_and_formats_their_files() {
     // Na, Cl, NaCl and twice each: the model was trained on cells of at most five atoms.
     sample(dir, "--system Na-Cl --max-unit 2 --max-units 2 --count 1 --out system").ok();
     assert_eq!(structures(dir, "system").lines().count() + lines(dir, "system/failures.jsonl"), 6);
-    let cifs = fs::read_dir(dir.join("system")).unwrap().filter(|e| {
-        e.as_ref().unwrap().path().extension().is_some_and(|e| e == "cif")
-    });
+    let cifs = fs::read_dir(dir.join("system"))
+        .unwrap()
+        .filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|e| e == "cif"));
     assert_eq!(cifs.count(), structures(dir, "system").lines().count());
     let huge = sample(dir, "--system Na-Cl --count 1 --out all --format jsonl").ok();
     assert!(huge.stderr.contains("compositions of Na-Cl"), "{}", huge.stderr);
@@ -184,8 +185,20 @@ fn bad_data_is_named_by_file_and_row() {
 fn every_command_has_help_with_an_example() {
     let dir = tempfile::tempdir().unwrap();
     for words in [
-        "train", "sample", "merge", "info", "export", "parity", "bench", "data stats", "data convert",
-        "data split", "data fetch", "config schema", "config show", "config presets",
+        "train",
+        "sample",
+        "merge",
+        "info",
+        "export",
+        "parity",
+        "bench",
+        "data stats",
+        "data convert",
+        "data split",
+        "data fetch",
+        "config schema",
+        "config show",
+        "config presets",
     ] {
         let arguments: Vec<&str> = words.split(' ').chain(["--help"]).collect();
         let help = druse(dir.path(), &arguments).ok().stdout;

@@ -33,7 +33,9 @@ fn trains_reports_exports_and_refuses_a_second_run_in_the_folder() {
     write_data(dir);
     train_tiny(dir, "runs/a", "3").ok();
     let run = dir.join("runs/a");
-    for file in ["config.toml", "metrics.jsonl", "checkpoints/last.safetensors", "checkpoints/best.safetensors"] {
+    for file in
+        ["config.toml", "metrics.jsonl", "checkpoints/last.safetensors", "checkpoints/best.safetensors"]
+    {
         assert!(run.join(file).exists(), "{file}");
     }
     let lines = log(&run);
@@ -146,7 +148,11 @@ fn a_diverging_loss_names_the_batch() {
     ]
     .concat();
     let run = druse(dir, &arguments).fails(1, &["step", "structures of the batch", "optim.lr"]);
-    assert!(["SrTiO3", "Po", "CsCl", "Fe", "KTaO3"].iter().any(|id| run.stderr.contains(id)), "{}", run.stderr);
+    assert!(
+        ["SrTiO3", "Po", "CsCl", "Fe", "KTaO3"].iter().any(|id| run.stderr.contains(id)),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]

@@ -83,7 +83,11 @@ impl Generator for Toy {
         let column = |v: Vec<f32>| Tensor::<2>::from_data(TensorData::new(v, [n, 1]), params.device());
         let sizes = column(batch.iter().map(|s| s.len() as f32).collect());
         let targets = batch.iter().zip(noise_keys).map(|(s, key)| {
-            if self.poison == Some(s.len()) { f32::NAN } else { s.lattice.lengths()[0] as f32 + 0.1 * noise(key) }
+            if self.poison == Some(s.len()) {
+                f32::NAN
+            } else {
+                s.lattice.lengths()[0] as f32 + 0.1 * noise(key)
+            }
         });
         let targets = column(targets.collect());
         let prediction = sizes * params.get(self.weight) + params.get(self.bias);
@@ -138,15 +142,19 @@ impl Sampler for ToySampler {
         self.requests
             .iter()
             .map(|r| {
-                let Condition::Composition(c) = &r.condition else { unreachable!("only compositions are served") };
+                let Condition::Composition(c) = &r.condition else {
+                    unreachable!("only compositions are served")
+                };
                 let species = c.atoms();
                 if r.index % 7 == 5 {
                     return Err(ModelError::Output("every seventh structure fails".into()));
                 }
                 let shift = noise(&NoiseKey { seed: r.seed, epoch: 0, index: r.index });
                 let edge = self.edge[0] * species.len() as f32 + self.edge[1] + 0.1 * shift + 3.0;
-                let coords = (0..species.len()).map(|i| [i as f64 / species.len() as f64, 0.0, 0.0]).collect();
-                let lattice = Lattice::cubic(f64::from(edge)).map_err(|e| ModelError::Output(e.to_string()))?;
+                let coords =
+                    (0..species.len()).map(|i| [i as f64 / species.len() as f64, 0.0, 0.0]).collect();
+                let lattice =
+                    Lattice::cubic(f64::from(edge)).map_err(|e| ModelError::Output(e.to_string()))?;
                 Structure::new(lattice, species, coords).map_err(|e| ModelError::Output(e.to_string()))
             })
             .collect()
@@ -171,9 +179,18 @@ pub fn prototypes() -> Vec<(String, Structure)> {
         ("NiAl".into(), crystal(2.89, &[("Ni", o), ("Al", h)])),
         (
             "Cu3Au".into(),
-            crystal(3.75, &[("Au", o), ("Cu", [0.0, 0.5, 0.5]), ("Cu", [0.5, 0.0, 0.5]), ("Cu", [0.5, 0.5, 0.0])]),
+            crystal(
+                3.75,
+                &[("Au", o), ("Cu", [0.0, 0.5, 0.5]), ("Cu", [0.5, 0.0, 0.5]), ("Cu", [0.5, 0.5, 0.0])],
+            ),
         ),
-        ("ReO3".into(), crystal(3.75, &[("Re", o), ("O", [0.5, 0.0, 0.0]), ("O", [0.0, 0.5, 0.0]), ("O", [0.0, 0.0, 0.5])])),
+        (
+            "ReO3".into(),
+            crystal(
+                3.75,
+                &[("Re", o), ("O", [0.5, 0.0, 0.0]), ("O", [0.0, 0.5, 0.0]), ("O", [0.0, 0.0, 0.5])],
+            ),
+        ),
         ("SrTiO3".into(), perovskite(3.905, "Sr", "Ti", "O")),
         ("BaTiO3".into(), perovskite(4.0, "Ba", "Ti", "O")),
     ]

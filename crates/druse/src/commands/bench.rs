@@ -126,7 +126,10 @@ fn repeat(seconds: f64, mut work: impl FnMut() -> Result<(), Failure>) -> Result
 fn report(name: &str, size: usize, steps: u32, time: Duration) -> Result<(), Failure> {
     let seconds = time.as_secs_f64() / f64::from(steps);
     let rate = size as f64 / seconds;
-    console::data_line(&format!("{name:14} {rate:10.1} structures/s ({:.1} ms, {steps} steps)", 1e3 * seconds))
+    console::data_line(&format!(
+        "{name:14} {rate:10.1} structures/s ({:.1} ms, {steps} steps)",
+        1e3 * seconds
+    ))
 }
 
 /// Cubic SrTiO3, a = 3.905 Å.

@@ -16,7 +16,9 @@ pub enum ConfigCommand {
     #[command(after_help = "Example:\n  druse config schema > druse-config.schema.json")]
     Schema,
     /// Print a complete configuration as TOML.
-    #[command(after_help = "Examples:\n  druse config show --preset gemsdiff-paper > my.toml\n  druse config show --config my.toml --set optim.lr=5e-4")]
+    #[command(
+        after_help = "Examples:\n  druse config show --preset gemsdiff-paper > my.toml\n  druse config show --config my.toml --set optim.lr=5e-4"
+    )]
     Show(ShowArgs),
     /// List the presets.
     #[command(after_help = "Example:\n  druse config presets")]

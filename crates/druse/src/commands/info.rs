@@ -29,8 +29,8 @@ pub struct InfoArgs {
 /// Runs the command.
 pub fn run(args: &InfoArgs) -> crate::Outcome {
     let Some(path) = &args.path else {
-        let bytes = shipped()
-            .ok_or_else(|| Failure::mistake("this build contains no model").hint("name a file"))?;
+        let bytes =
+            shipped().ok_or_else(|| Failure::mistake("this build contains no model").hint("name a file"))?;
         checkpoint(&Checkpoint::from_bytes(bytes, "shipped model")?)?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -63,7 +63,12 @@ fn checkpoint(c: &Checkpoint) -> Result<(), Failure> {
     match c.progress()? {
         Some(p) => {
             let best = p.best.map_or("none".to_owned(), |b| format!("{b:.6}"));
-            text += &format!("  trained       {} epochs, {} steps, {:.1} min\n", p.epoch, p.step, p.seconds / 60.0);
+            text += &format!(
+                "  trained       {} epochs, {} steps, {:.1} min\n",
+                p.epoch,
+                p.step,
+                p.seconds / 60.0
+            );
             text += &format!("  best loss     {best}\n");
         }
         None => text += "  trained       exported model, without optimiser state\n",

@@ -45,7 +45,10 @@ pub fn run(args: &ParityArgs) -> crate::Outcome {
         console::warn(&format!("the output `{output}` has no counterpart here and was not compared"));
     }
     let (worst, tolerance) = (report.worst(), args.tolerance);
-    console::data_line(&format!("largest: {worst:.3e} over {} crystals (tolerance {tolerance:e})", report.crystals))?;
+    console::data_line(&format!(
+        "largest: {worst:.3e} over {} crystals (tolerance {tolerance:e})",
+        report.crystals
+    ))?;
     // A file without outputs would pass without having compared anything.
     let passed = !report.outputs.is_empty() && worst <= tolerance;
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

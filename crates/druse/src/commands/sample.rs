@@ -147,7 +147,10 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
     let summary = summary?;
     let (out, seconds) = (args.out.display(), begun.elapsed().as_secs_f64());
     let found = if summary.found > 0 { format!(" ({} were there)", summary.found) } else { String::new() };
-    console::note(&format!("{} structures in {seconds:.1} s{found}: {out}/{STRUCTURES_FILE}", summary.sampled));
+    console::note(&format!(
+        "{} structures in {seconds:.1} s{found}: {out}/{STRUCTURES_FILE}",
+        summary.sampled
+    ));
     if summary.failed > 0 {
         console::warn(&format!("{} structures failed: {out}/{FAILURES_FILE}", summary.failed));
     }
@@ -164,8 +167,9 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
 /// The compositions to sample and the number of structures over all of them.
 fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Composition>, u64), Failure> {
     if let Some(formula) = &args.what.formula {
-        let composition = Composition::parse(formula)
-            .map_err(|e| Failure::mistake(e).hint("write the atoms of one cell, such as LiFeO2 or Ca2(OH)4"))?;
+        let composition = Composition::parse(formula).map_err(|e| {
+            Failure::mistake(e).hint("write the atoms of one cell, such as LiFeO2 or Ca2(OH)4")
+        })?;
         return Ok((vec![composition], args.count.unwrap_or(1)));
     }
     if let Some(system) = &args.what.system {
@@ -187,8 +191,7 @@ fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Composition>
     let path = args.what.like.as_ref().expect("clap requires one of the three");
     let options = LoadOptions { niggli: false, ..LoadOptions::default() };
     let dataset = druse_data::load(path, &options)?;
-    let all: Vec<Composition> =
-        dataset.structures().map(|s| Composition::from_species(&s.species)).collect();
+    let all: Vec<Composition> = dataset.structures().map(|s| Composition::from_species(&s.species)).collect();
     let count = args.count.unwrap_or(all.len() as u64);
     Ok((all, count))
 }

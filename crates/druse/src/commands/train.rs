@@ -157,7 +157,10 @@ impl View {
             Event::Started(start) => {
                 self.epochs = start.epochs;
                 let (parameters, epoch, step) = (start.parameters, start.epoch, start.step);
-                console::note(&format!("model of {parameters} parameters, {} batches an epoch", start.batches));
+                console::note(&format!(
+                    "model of {parameters} parameters, {} batches an epoch",
+                    start.batches
+                ));
                 if step > 0 {
                     console::note(&format!("continuing after {epoch} epochs, {step} steps"));
                 }
