@@ -60,7 +60,7 @@ fn a_killed_run_resumes_to_the_numbers_of_an_unbroken_one() {
     write_data(dir);
     train_tiny(dir, "whole", "40").ok();
     let arguments = [
-        &["train", "--data", "data", "--out", "killed", "--set", "train.epochs=40"],
+        &["train", "--data", "data", "--out", "killed", "--set", "train.epochs=40"][..],
         &["--set", "train.checkpoint_every=2"],
         &TINY[..],
     ]
@@ -142,7 +142,7 @@ fn a_diverging_loss_names_the_batch() {
     let dir = dir.path();
     write_data(dir);
     let arguments = [
-        &["train", "--data", "data", "--out", "r", "--set", "train.epochs=200"],
+        &["train", "--data", "data", "--out", "r", "--set", "train.epochs=200"][..],
         &["--set", "optim.lr=1e30"],
         &TINY[..],
     ]
