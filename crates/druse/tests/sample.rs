@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{cif, command, csv, druse, train_tiny, write_data};
+use common::{cif, command, csv, druse, train_tiny, within_file_size, write_data};
 
 fn structures(dir: &Path, out: &str) -> String {
     fs::read_to_string(dir.join(out).join("structures.jsonl")).unwrap()
@@ -121,16 +121,26 @@ fn mistakes_are_named() {
     }
 }
 
-/// `/dev/full` refuses every byte, as a full disk does.
+/// A limit on the size of files stops a write in the middle, as a full disk does.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_reported() {
+fn a_full_disk_is_reported_and_what_was_finished_stays() {
     let dir = with_model();
     let dir = dir.path();
-    let limited = dir.join("limited");
-    fs::create_dir(&limited).unwrap();
-    std::os::unix::fs::symlink("/dev/full", limited.join("structures.jsonl")).unwrap();
-    sample(dir, "--formula CsCl --count 3 --out limited --format jsonl").fails(1, &["structures.jsonl"]);
+    let arguments = "--formula CsCl --count 12 --batch-size 2 --format jsonl";
+    sample(dir, &format!("{arguments} --out whole")).ok();
+    let limited = format!("sample --model m {arguments} --out full");
+    within_file_size(dir, 2, &limited).fails(1, &["cannot write", "structures.jsonl"]);
+    let finished = structures(dir, "full");
+    assert!(finished.lines().count() >= 2 && structures(dir, "whole").starts_with(&finished));
+    sample(dir, &format!("{arguments} --out full --resume")).ok();
+    assert_eq!(structures(dir, "full"), structures(dir, "whole"));
+
+    // Too little for a checkpoint: the run ends with an error and leaves no half of one.
+    let train = "train --data data --out r --config m/config.toml";
+    within_file_size(dir, 20, train).fails(1, &["cannot write", "checkpoints"]);
+    assert_eq!(fs::read_dir(dir.join("r/checkpoints")).unwrap().count(), 0);
+    druse(dir, &["train", "--out", "r", "--resume"]).ok();
 }
 
 #[test]

@@ -50,6 +50,16 @@ pub fn druse(dir: &Path, arguments: &[&str]) -> Run {
     Run { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
 
+/// Calls the program where no file may grow beyond so many blocks of 512 bytes.
+pub fn within_file_size(dir: &Path, blocks: u32, arguments: &str) -> Run {
+    let program = env!("CARGO_BIN_EXE_druse");
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec '{program}' {arguments}");
+    let Output { status, stdout, stderr } =
+        Command::new("dash").args(["-c", &script]).current_dir(dir).env("DRUSE_CACHE", dir).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Run { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
 /// A P1 CIF of a cubic cell.
 pub fn cif(name: &str, edge: f64, sites: &[(&str, [f64; 3])]) -> String {
     let mut text = format!("data_{name}\n");
