@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use druse_data::DataError;
 use druse_models::ModelError;
+use druse_nn::weights::WeightsError;
 
 use crate::checkpoint::CheckpointError;
 use crate::config::Violation;
@@ -152,6 +153,7 @@ impl RunError {
         match self {
             Self::Write { .. } | Self::NotFinite { .. } | Self::Diverged { .. } => false,
             Self::Model(e) => !matches!(e, ModelError::Output(_)),
+            Self::Checkpoint(CheckpointError::Weights(WeightsError::Io { action, .. })) => *action == "read",
             _ => true,
         }
     }
