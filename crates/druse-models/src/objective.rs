@@ -8,9 +8,9 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 use druse_crystal::Structure;
+use druse_nn::Params;
 use druse_nn::device::is_host;
 use druse_nn::optim::{Grads, sum_grads};
-use druse_nn::Params;
 use rayon::prelude::*;
 
 use crate::{Generator, LossTerm, ModelError, NoiseKey};

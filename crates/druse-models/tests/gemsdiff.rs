@@ -21,35 +21,54 @@ fn tiny(variant: Variant) -> GemsDiffConfig {
         cutoff: 6.0,
     };
     let steps = 20;
-    GemsDiffConfig { variant, decoder: net.clone(), encoder: net, latent: 16, knn: 12, steps, ..GemsDiffConfig::small() }
+    GemsDiffConfig {
+        variant,
+        decoder: net.clone(),
+        encoder: net,
+        latent: 16,
+        knn: 12,
+        steps,
+        ..GemsDiffConfig::small()
+    }
 }
 
 fn element(symbol: &str) -> Element {
     Element::from_symbol(symbol).unwrap()
 }
 
-/// Sixteen prototype crystals: rock salt, caesium chloride, zinc blende and perovskite in various compositions.
+/// Sixteen prototype crystals: caesium chloride, zinc blende and perovskite in various compositions. (Rock salt in its
+/// primitive cell is not among them: its fractional coordinates have the full symmetry of the cube, and in the identity
+/// cell of the published method no network with the symmetries below can answer with angles of 60°.)
 fn prototypes() -> Vec<Structure> {
     let mut all = Vec::new();
     let half = [0.5, 0.5, 0.5];
-    for (a, b, length) in [("Na", "Cl", 3.99), ("Li", "F", 2.85), ("Mg", "O", 2.98), ("K", "Br", 4.67)] {
-        let fcc = Lattice::from_parameters([length, length, length, 60.0, 60.0, 60.0]).unwrap();
-        all.push((fcc, vec![a, b], vec![[0.0; 3], half]));
-    }
-    for (a, b, length) in [("Cs", "Cl", 4.12), ("Ni", "Al", 2.88), ("Cs", "I", 4.57), ("Fe", "Ti", 2.98)] {
+    for (a, b, length) in [
+        ("Cs", "Cl", 4.12),
+        ("Ni", "Al", 2.88),
+        ("Cs", "I", 4.57),
+        ("Fe", "Ti", 2.98),
+        ("Tl", "Br", 3.99),
+        ("Ag", "Mg", 3.31),
+    ] {
         all.push((Lattice::cubic(length).unwrap(), vec![a, b], vec![[0.0; 3], half]));
     }
-    for (a, b, length) in [("Zn", "S", 3.83), ("Ga", "As", 4.0), ("Cu", "I", 4.28), ("B", "N", 2.56)] {
+    for (a, b, length) in
+        [("Zn", "S", 3.83), ("Ga", "As", 4.0), ("Cu", "I", 4.28), ("B", "N", 2.56), ("In", "P", 4.15)]
+    {
         let fcc = Lattice::from_parameters([length, length, length, 60.0, 60.0, 60.0]).unwrap();
         all.push((fcc, vec![a, b], vec![[0.0; 3], [0.25; 3]]));
     }
-    for (a, b, length) in [("Sr", "Ti", 3.905), ("Ba", "Zr", 4.19), ("K", "Nb", 4.0), ("La", "Al", 3.79)] {
+    for (a, b, length) in
+        [("Sr", "Ti", 3.905), ("Ba", "Zr", 4.19), ("K", "Nb", 4.0), ("La", "Al", 3.79), ("Na", "Ta", 3.94)]
+    {
         let oxygen = [[0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]];
         let frac = [vec![[0.0; 3], half], oxygen.to_vec()].concat();
         all.push((Lattice::cubic(length).unwrap(), vec![a, b, "O", "O", "O"], frac));
     }
     all.into_iter()
-        .map(|(l, species, frac)| Structure::new(l, species.into_iter().map(element).collect(), frac).unwrap())
+        .map(|(l, species, frac)| {
+            Structure::new(l, species.into_iter().map(element).collect(), frac).unwrap()
+        })
         .collect()
 }
 
@@ -102,7 +121,10 @@ fn objective_does_not_depend_on_the_orientation() {
             * Rotation3::from_axis_angle(&Vector3::z_axis(), -1.2).into_inner();
         let turned: Vec<Structure> = originals
             .iter()
-            .map(|s| Structure { lattice: Lattice::from_matrix(s.lattice.matrix() * turn).unwrap(), ..s.clone() })
+            .map(|s| Structure {
+                lattice: Lattice::from_matrix(s.lattice.matrix() * turn).unwrap(),
+                ..s.clone()
+            })
             .collect();
         let refs: Vec<&Structure> = turned.iter().collect();
         let other = evaluate(&model, &params, &refs, &keys(refs.len(), 0)).unwrap();
@@ -111,9 +133,10 @@ fn objective_does_not_depend_on_the_orientation() {
     }
 }
 
-/// The networks see neither orientation, origin nor the order of atoms.
+/// Rotation and reflection, translation, permutation, supercell and change of basis. (With the identity cell of the
+/// published method only signed permutations of the axes are left of the rotations: it looks at fractional coordinates.)
 #[test]
-fn sampled_step_commutes_with_translation_and_permutation() {
+fn the_decoder_keeps_the_symmetries_it_promises() {
     use druse_models::gemsdiff::{AtomEmbedding, Decoder, GeometryInput};
     use druse_nn::ParamBuilder;
     let config = tiny(Variant::Released).decoder;
@@ -180,6 +203,17 @@ fn sampled_step_commutes_with_translation_and_permutation() {
     let expected = turn.transpose() * full(&cell) * turn;
     assert!((full(&other) - expected).amax() < 1e-3 * expected.amax(), "{other:?} {expected}");
 
+    // A supercell of two cells: the same surroundings, so the same Cartesian displacement of both copies and the same
+    // matrix.
+    let doubled =
+        Lattice::from_matrix(Matrix3::from_diagonal(&Vector3::new(2.0, 1.0, 1.0)) * skew.matrix()).unwrap();
+    let copies: Vec<[f64; 3]> =
+        [0.0, 1.0].iter().flat_map(|n| frac.map(|f| [(f[0] + n) / 2.0, f[1], f[2]])).collect();
+    let (y, other) = evaluate(&[species, species].concat(), doubled, &copies);
+    let expected: Vec<f32> = x.chunks(3).flat_map(|v| [v[0] / 2.0, v[1], v[2]]).collect();
+    close(&y, &[expected.clone(), expected].concat(), "supercell, positions");
+    close(&other, &cell, "supercell, cell");
+
     // Another basis of the same lattice (SL3(Z)): same geometry, so same Cartesian displacements and same matrix.
     let g = Matrix3::new(1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, -1.0, 1.0);
     let inverse = g.try_inverse().unwrap();
@@ -216,7 +250,11 @@ fn gradients_agree_with_finite_differences() {
             let h = 4e-3f32;
             let estimate = (at(h) - at(-h)) / f64::from(2.0 * h);
             let error = (estimate - f64::from(slope)).abs();
-            assert!(error < 0.08 * f64::from(slope.abs()) + 1e-3, "{}: {slope} against {estimate}", spec.name);
+            assert!(
+                error < 0.08 * f64::from(slope.abs()) + 1e-3,
+                "{}: {slope} against {estimate}",
+                spec.name
+            );
             checked += 1;
         }
         assert!(checked >= 5, "{checked} parameters have a gradient worth checking");
@@ -264,7 +302,7 @@ fn a_crystal_does_not_depend_on_its_neighbours_in_the_batch() {
             }
             sampler.finish()
         };
-        let together = sample(&[request(0, "NaCl"), request(1, "SrTiO3"), request(2, "ZnS")]);
+        let together = sample(&[request(0, "CsCl"), request(1, "SrTiO3"), request(2, "ZnS")]);
         assert_eq!(together[1], sample(&[request(1, "SrTiO3")])[0]);
         assert_ne!(together[1], sample(&[request(7, "SrTiO3")])[0]);
         let too_large = model.sampler(&params, &[request(0, "Sr2Ti2O6")]).err().unwrap();
@@ -278,22 +316,24 @@ fn a_crystal_does_not_depend_on_its_neighbours_in_the_batch() {
 fn overfits_sixteen_structures() {
     let structures = prototypes();
     let refs: Vec<&Structure> = structures.iter().collect();
+    // Noise of at most a tenth of the cell: beyond that two atoms can change places, and no network could know.
     let config = GemsDiffConfig {
         decoder: GemsNetConfig { hidden: 32, blocks: 2, ..tiny(Variant::Released).decoder },
+        position_betas: [1e-6, 1e-3],
         ..tiny(Variant::Released)
     };
     let mut model = GemsDiff::new(config).unwrap();
     model.fit_statistics(&refs).unwrap();
     let mut params = Params::init(model.parameters(), 1, &cpu());
     let mut adam = Adam::new(&params, AdamConfig::default());
-    let mut ema = Ema::new(&params, 0.98);
-    let steps = 700;
+    let mut ema = Ema::new(&params, 0.99);
+    let steps = 1000;
     let mut first = None;
     for step in 0..steps {
         let (objective, mut grads) = differentiate(&model, &params, &refs, &keys(refs.len(), step)).unwrap();
         first.get_or_insert(objective.total);
         clip_grad_norm(&mut grads, 1.0);
-        let rate = 4e-3 * (1.0 - step as f64 / steps as f64).max(0.02);
+        let rate = 2.5e-3 * (1.0 - step as f64 / steps as f64).max(0.02);
         adam.step(&mut params, &grads, rate);
         ema.update(&params);
     }
@@ -302,7 +342,7 @@ fn overfits_sixteen_structures() {
         .sum::<f64>()
         / 4.0;
     let start = first.unwrap();
-    assert!(end < 0.1 * start, "loss {start} at the start, {end} at the end");
+    assert!(end < 0.03 * start, "loss {start} at the start, {end} at the end");
 
     let requests: Vec<SampleRequest> = (0u64..)
         .zip(&structures)
@@ -325,5 +365,5 @@ fn overfits_sixteen_structures() {
         let (a, b) = (sampled.min_distance().unwrap(), original.min_distance().unwrap());
         distances += usize::from((a / b - 1.0).abs() < 0.1);
     }
-    assert!(volumes >= 14 && distances >= 12, "{volumes} volumes and {distances} distances of 16 return");
+    assert!(volumes >= 15 && distances >= 15, "{volumes} volumes and {distances} distances of 16 return");
 }

@@ -4,8 +4,10 @@ use druse_models::gemsdiff::parity;
 
 #[test]
 fn released_network_agrees_with_the_published_one() {
-    let shared = std::env::var_os("DRUSE_SHARED")
-        .map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into(), std::path::PathBuf::from);
+    let shared = std::env::var_os("DRUSE_SHARED").map_or_else(
+        || concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into(),
+        std::path::PathBuf::from,
+    );
     let path = shared.join("golden/parity/gemsdiff.json");
     let Ok(text) = std::fs::read_to_string(&path) else {
         assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());

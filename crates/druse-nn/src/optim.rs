@@ -77,7 +77,8 @@ impl Adam {
         first: &[Vec<f32>],
         second: &[Vec<f32>],
     ) -> Self {
-        let load = |saved: &[Vec<f32>]| Params::from_host(params.specs(), saved, params.device()).values().to_vec();
+        let load =
+            |saved: &[Vec<f32>]| Params::from_host(params.specs(), saved, params.device()).values().to_vec();
         Self { config, steps, first: load(first), second: load(second) }
     }
 }

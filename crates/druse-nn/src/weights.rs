@@ -78,8 +78,11 @@ impl WeightFile {
     /// # Errors
     /// [`WeightsError`] when it cannot be read or is no complete safetensors file.
     pub fn read(path: &Path) -> Result<Self, WeightsError> {
-        let bytes =
-            fs::read(path).map_err(|source| WeightsError::Io { action: "read", path: path.to_owned(), source })?;
+        let bytes = fs::read(path).map_err(|source| WeightsError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
         Self::from_bytes(&bytes, &path.display().to_string())
     }
 
@@ -100,8 +103,8 @@ impl WeightFile {
             (name.as_str(), view.expect("shape and values of a tensor agree"))
         });
         let header: HashMap<String, String> = self.metadata.clone().into_iter().collect();
-        let content =
-            safetensors::serialize(views, Some(header)).map_err(|e| failed(io::Error::other(e.to_string())))?;
+        let content = safetensors::serialize(views, Some(header))
+            .map_err(|e| failed(io::Error::other(e.to_string())))?;
         let temporary = path.with_extension("safetensors.tmp");
         let result = fs::write(&temporary, content)
             .and_then(|()| File::open(&temporary)?.sync_all())
@@ -138,7 +141,8 @@ mod tests {
     fn example() -> WeightFile {
         let mut file = WeightFile { name: "example".into(), ..WeightFile::default() };
         file.metadata.insert("kind".into(), "test".into());
-        file.tensors.insert("a.weight".into(), (vec![2, 3], vec![1.0, -2.5, 3.0, 4.0, 5.0, f32::MIN_POSITIVE]));
+        file.tensors
+            .insert("a.weight".into(), (vec![2, 3], vec![1.0, -2.5, 3.0, 4.0, 5.0, f32::MIN_POSITIVE]));
         file.tensors.insert("b".into(), (vec![1], vec![7.0]));
         file
     }

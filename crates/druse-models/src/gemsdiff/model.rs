@@ -132,7 +132,8 @@ impl GemsDiff {
 
     /// The noisy cell of step t: noise on the symmetric part of the logarithm, less on the volume (spec 4.5).
     fn corrupt_lattice(&self, lattice: &Lattice, t: usize, noise: &mut Noise) -> Result<Lattice, ModelError> {
-        let failed = |e: &dyn std::fmt::Display| ModelError::Output(format!("cell of a training structure: {e}"));
+        let failed =
+            |e: &dyn std::fmt::Display| ModelError::Output(format!("cell of a training structure: {e}"));
         let polar = lattice_algebra::polar(lattice.matrix());
         let mut v = lattice_algebra::log(&polar).map_err(|e| failed(&e))?;
         v[ROTATION].fill(0.0);

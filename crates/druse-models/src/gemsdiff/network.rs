@@ -28,7 +28,12 @@ pub struct GeometryInput {
 
 impl GeometryInput {
     /// Builds graph, angular functions and, if wanted, the lattice vector fields.
-    pub fn new(config: &GemsNetConfig, crystals: &[(Lattice, &[[f64; 3]])], knn: usize, fields: bool) -> Self {
+    pub fn new(
+        config: &GemsNetConfig,
+        crystals: &[(Lattice, &[[f64; 3]])],
+        knn: usize,
+        fields: bool,
+    ) -> Self {
         let graph = Arc::new(Multigraph::nearest(crystals, knn));
         let angles = Arc::new(Angles::new(&graph, config.num_spherical));
         let fields = fields.then(|| Arc::new(TripletFields::new(&graph)));
@@ -49,6 +54,7 @@ pub struct AtomEmbedding {
 }
 
 impl AtomEmbedding {
+    /// Registers `prefix.atom_emb.embeddings.weight`.
     pub fn new(builder: &mut ParamBuilder, prefix: &str, width: usize) -> Self {
         let shape = [usize::from(MAX_ELEMENT), width];
         let init = Init::Uniform(3f32.sqrt());
@@ -348,7 +354,8 @@ impl Encoder {
             .map(|i| {
                 let name = format!("{prefix}.out_blocks.{i}");
                 let update = AtomUpdate::new(builder, &name, sizes(config));
-                let output = Linear::new(builder, &format!("{name}.out_energy"), [config.hidden, latent], false);
+                let output =
+                    Linear::new(builder, &format!("{name}.out_energy"), [config.hidden, latent], false);
                 (update, output)
             })
             .collect();

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use druse_crystal::{Element, Lattice, wrap_unit};
-use druse_nn::graph::{Angles, Multigraph, TripletFields};
 use druse_nn::Params;
+use druse_nn::graph::{Angles, Multigraph, TripletFields};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -112,10 +112,14 @@ struct FileInput {
     frac_coords: Vec<[f64; 3]>,
 }
 
+/// The six digits of 2π that the formula of the files is written with.
+#[allow(clippy::approx_constant, reason = "the rounded number is part of the formula")]
+const ROUNDED_TURN: f64 = 6.28318;
+
 /// `base + amp · sin(0.7 i + 2 (i² mod 1009) + h)`, with h from the bytes of the name.
 fn formula(name: &str, len: usize, base: f64, amp: f64) -> Vec<f32> {
     let sum: u64 = name.bytes().zip(1u64..).map(|(b, k)| u64::from(b) * k).sum();
-    let h = (sum % 1000) as f64 / 1000.0 * 6.28318;
+    let h = (sum % 1000) as f64 / 1000.0 * ROUNDED_TURN;
     (0..len as u64)
         .map(|i| (base + amp * (0.7 * i as f64 + 2.0 * ((i * i) % 1009) as f64 + h).sin()) as f32)
         .collect()
@@ -176,7 +180,8 @@ fn build(file: &File, device: &Device) -> Result<(GemsDiff, Params), ParityError
         position_loss: PositionLoss::CartesianL1,
         ..GemsDiffConfig::default()
     })?;
-    let listed: BTreeMap<&str, &FileParameter> = file.parameters.iter().map(|p| (p.name.as_str(), p)).collect();
+    let listed: BTreeMap<&str, &FileParameter> =
+        file.parameters.iter().map(|p| (p.name.as_str(), p)).collect();
     let values = model
         .parameters()
         .iter()
@@ -188,7 +193,8 @@ fn build(file: &File, device: &Device) -> Result<(GemsDiff, Params), ParityError
             }
             if entry.rule == "alias" {
                 let target = entry.of.as_deref().unwrap_or_default();
-                entry = listed.get(target).ok_or_else(|| wrong(format!("is an alias of unlisted `{target}`")))?;
+                entry =
+                    listed.get(target).ok_or_else(|| wrong(format!("is an alias of unlisted `{target}`")))?;
             }
             Ok(formula(&entry.name, spec.len(), entry.base, entry.amp))
         })
@@ -249,7 +255,8 @@ fn evaluate(
     let total = scalars.iter().skip(1).fold(scalars[0].clone(), |sum, s| sum + s.clone());
     let fields = geometry.fields.as_ref().expect("the geometry was built with vector fields");
     let displacement = host(&prediction.displacement);
-    let clean = input.frac_coords.iter().flatten().zip(&displacement).map(|(x, d)| wrap_unit(x + d)).collect();
+    let clean =
+        input.frac_coords.iter().flatten().zip(&displacement).map(|(x, d)| wrap_unit(x + d)).collect();
     let cell = host(&prediction.cell);
     let mut deviation = cell.clone();
     deviation[..3].iter_mut().for_each(|x| *x -= 1.0);

@@ -34,7 +34,11 @@ pub(crate) struct GemsDiffSampler<'a> {
 }
 
 impl<'a> GemsDiffSampler<'a> {
-    pub fn new(model: &'a GemsDiff, params: &'a Params, requests: &[SampleRequest]) -> Result<Self, ModelError> {
+    pub fn new(
+        model: &'a GemsDiff,
+        params: &'a Params,
+        requests: &[SampleRequest],
+    ) -> Result<Self, ModelError> {
         let states = requests.iter().map(|r| State::start(model, r)).collect::<Result<_, _>>()?;
         Ok(Self { model, params, states, next: Some(model.config.steps - 1) })
     }
@@ -107,9 +111,8 @@ impl State {
             let clean = lattice_algebra::log(&self.cell)
                 .map_err(|e| ModelError::Output(format!("predicted cell at step {t}: {e}")))?;
             let ((c0, ct), sigma) = (model.lattices.posterior(t), model.lattices.beta(t - 1).sqrt());
-            for k in ROTATION.end..9 {
-                let noise = model.lattice_noise(k, &mut self.noise);
-                self.log_cell[k] = c0 * clean[k] + ct * self.log_cell[k] + sigma * noise;
+            for (k, (v, clean)) in self.log_cell.iter_mut().zip(clean).enumerate().skip(ROTATION.end) {
+                *v = c0 * clean + ct * *v + sigma * model.lattice_noise(k, &mut self.noise);
             }
         }
         Ok(())

@@ -139,7 +139,11 @@ mod tests {
     #[test]
     fn diagonal_cell_has_known_coordinates() {
         let v = log(&Matrix3::from_diagonal(&[4.0, 5.0, 6.0].into())).unwrap();
-        assert!((v[6] + 0.157786).abs() < 1e-6 && (v[7] + 0.239963).abs() < 1e-6 && (v[8] - 2.764060).abs() < 1e-6);
+        assert!(
+            (v[6] + 0.157786).abs() < 1e-6
+                && (v[7] + 0.239963).abs() < 1e-6
+                && (v[8] - 2.764060).abs() < 1e-6
+        );
         assert!(v[..6].iter().all(|x| x.abs() < 1e-12));
     }
 

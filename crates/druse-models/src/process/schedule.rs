@@ -59,7 +59,8 @@ mod tests {
     #[test]
     fn schedules_of_the_paper_have_known_values() {
         let x = BetaSchedule::linear([1e-6, 2e-3], 100);
-        for (t, sigma) in [(0, 0.001), (1, 0.00471083), (24, 0.07787884), (74, 0.23364334), (99, 0.30865602)] {
+        for (t, sigma) in [(0, 0.001), (1, 0.00471083), (24, 0.07787884), (74, 0.23364334), (99, 0.30865602)]
+        {
             assert!((x.sigma(t) - sigma).abs() < 1e-8, "{t}: {}", x.sigma(t));
         }
         assert!((x.beta(24).sqrt() - 0.02203647).abs() < 1e-8);

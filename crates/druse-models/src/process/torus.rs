@@ -7,7 +7,8 @@ use super::Noise;
 /// `(x + σ ε - mean over atoms) mod 1`: wrapped Gaussian noise in fractional units without its centre of mass
 /// (GemsDiff, spec 4.6).
 pub fn corrupt(frac: &[[f64; 3]], sigma: f64, noise: &mut Noise) -> Vec<[f64; 3]> {
-    let mut eps: Vec<[f64; 3]> = frac.iter().map(|_| std::array::from_fn(|_| sigma * noise.normal())).collect();
+    let mut eps: Vec<[f64; 3]> =
+        frac.iter().map(|_| std::array::from_fn(|_| sigma * noise.normal())).collect();
     for axis in 0..3 {
         let mean = eps.iter().map(|e| e[axis]).sum::<f64>() / eps.len() as f64;
         eps.iter_mut().for_each(|e| e[axis] -= mean);

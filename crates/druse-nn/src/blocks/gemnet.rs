@@ -198,7 +198,9 @@ impl InteractionBlock {
     /// Registers the layers below `name`.
     pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes) -> Self {
         let a = sizes.hidden;
-        let res = |builder: &mut ParamBuilder, part: &str| ResidualDense::new(builder, &format!("{name}.{part}"), a);
+        let res = |builder: &mut ParamBuilder, part: &str| {
+            ResidualDense::new(builder, &format!("{name}.{part}"), a)
+        };
         Self {
             dense: activated(builder, &format!("{name}.dense_ca"), [a, a]),
             triplet: TripletInteraction::new(builder, &format!("{name}.trip_interaction"), sizes),

@@ -6,7 +6,8 @@ mod linear;
 mod radial;
 
 pub use gemnet::{
-    AtomUpdate, EdgeHead, GemNetSizes, Geometry, InteractionBlock, ProjectedBasis, SharedBasis, TripletInteraction,
+    AtomUpdate, EdgeHead, GemNetSizes, Geometry, InteractionBlock, ProjectedBasis, SharedBasis,
+    TripletInteraction,
 };
 pub use linear::{Dense, Linear, ResidualDense, SplitDense, residual};
 pub use radial::{GaussianBasis, envelope_dimenet, envelope_gemnet};

@@ -88,7 +88,8 @@ impl TripletFields {
             let (first, k) = (edges.start, edges.len());
             for q in 0..k {
                 for p in 0..q {
-                    let field = angle_field(graph.vectors[first + p], graph.vectors[first + q]).map(|x| x as f32);
+                    let field =
+                        angle_field(graph.vectors[first + p], graph.vectors[first + q]).map(|x| x as f32);
                     angle[ptr[a] + q * k + p] = field;
                     angle[ptr[a] + p * k + q] = field;
                 }
@@ -107,7 +108,14 @@ fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
 }
 
 fn symmetric(m: impl Fn(usize, usize) -> f64) -> [f64; 6] {
-    [m(0, 0), m(1, 1), m(2, 2), 0.5 * (m(0, 1) + m(1, 0)), 0.5 * (m(0, 2) + m(2, 0)), 0.5 * (m(1, 2) + m(2, 1))]
+    [
+        m(0, 0),
+        m(1, 1),
+        m(2, 2),
+        0.5 * (m(0, 1) + m(1, 0)),
+        0.5 * (m(0, 2) + m(2, 0)),
+        0.5 * (m(1, 2) + m(2, 1)),
+    ]
 }
 
 /// Gradient of |g u| with respect to g at g = I.

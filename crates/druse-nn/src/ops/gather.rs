@@ -50,7 +50,13 @@ impl HostOp<1> for Gather {
         (gather_rows(x, &self.index), Vec::new())
     }
 
-    fn backward(&self, [x]: [Mat<'_>; 1], _: &[Vec<f32>], grad: Mat<'_>, _: [bool; 1]) -> [Option<Matrix>; 1] {
+    fn backward(
+        &self,
+        [x]: [Mat<'_>; 1],
+        _: &[Vec<f32>],
+        grad: Mat<'_>,
+        _: [bool; 1],
+    ) -> [Option<Matrix>; 1] {
         [Some(sum_rows(grad, &self.index, x.rows))]
     }
 

@@ -69,7 +69,8 @@ pub(crate) fn apply<O: HostOp<N>, const N: usize>(op: &O, inputs: [Tensor<2>; N]
     if inputs.iter().any(|t| t.device().is_autodiff()) {
         let tracked = inputs.map(|t| {
             let t = if t.device().is_autodiff() { t } else { Tensor::from_inner(t) };
-            t.try_into_primitive::<Autodiff<Flex>>().expect("a host tensor with autodiff is an autodiff flex tensor")
+            t.try_into_primitive::<Autodiff<Flex>>()
+                .expect("a host tensor with autodiff is an autodiff flex tensor")
         });
         let guards = tracked.each_ref().map(|t| t.node());
         let primitives = tracked.map(|t| contiguous(t.into_parts().0));
@@ -87,7 +88,9 @@ pub(crate) fn apply<O: HostOp<N>, const N: usize>(op: &O, inputs: [Tensor<2>; N]
         Tensor::from_primitive::<Autodiff<Flex>>(result)
     } else {
         let primitives = inputs.map(|t| {
-            contiguous(t.try_into_primitive::<Flex>().expect("a host tensor without autodiff is a flex tensor"))
+            contiguous(
+                t.try_into_primitive::<Flex>().expect("a host tensor without autodiff is a flex tensor"),
+            )
         });
         let (out, _) = op.forward(primitives.each_ref().map(mat), false);
         Tensor::from_primitive::<Flex>(out.into_flex())

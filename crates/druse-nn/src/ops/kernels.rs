@@ -22,7 +22,9 @@ impl<'a> View<'a> {
     }
 
     fn reaches(&self, rows: usize, cols: usize) -> bool {
-        rows == 0 || cols == 0 || (rows - 1) * self.row_stride + (cols - 1) * self.col_stride < self.data.len()
+        rows == 0
+            || cols == 0
+            || (rows - 1) * self.row_stride + (cols - 1) * self.col_stride < self.data.len()
     }
 }
 
@@ -30,13 +32,7 @@ impl<'a> View<'a> {
 ///
 /// # Panics
 /// When a view is too short for its shape.
-pub(crate) fn product(
-    dst: &mut [f32],
-    [m, n, k]: [usize; 3],
-    a: View<'_>,
-    b: View<'_>,
-    accumulate: bool,
-) {
+pub(crate) fn product(dst: &mut [f32], [m, n, k]: [usize; 3], a: View<'_>, b: View<'_>, accumulate: bool) {
     assert!(dst.len() >= m * n && a.reaches(m, k) && b.reaches(k, n), "matrix product out of bounds");
     if k == 0 {
         if !accumulate {

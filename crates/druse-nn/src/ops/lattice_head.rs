@@ -101,9 +101,21 @@ impl LatticeHead {
             product(z, [k, h, angular.cols], y, View::transposed(angular.data, angular.cols), true);
         }
         silu(&chunk.z1, 1.0, &mut chunk.h1);
-        product(&mut chunk.z2, [rows, h, h], View::rows(&chunk.h1, h), View::transposed(hidden.data, h), false);
+        product(
+            &mut chunk.z2,
+            [rows, h, h],
+            View::rows(&chunk.h1, h),
+            View::transposed(hidden.data, h),
+            false,
+        );
         silu(&chunk.z2, 1.0, &mut chunk.h2);
-        product(&mut chunk.s, [rows, 3, h], View::rows(&chunk.h2, h), View::transposed(output.data, h), false);
+        product(
+            &mut chunk.s,
+            [rows, 3, h],
+            View::rows(&chunk.h2, h),
+            View::transposed(output.data, h),
+            false,
+        );
     }
 
     fn chunks(k: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
@@ -217,7 +229,9 @@ impl HostOp<5> for LatticeHead {
         };
         let (p, q) = self.graph.triplets();
         let y = constant(triplet_angles(&self.graph, &self.angles), self.angles.degrees);
-        let z1 = gather(first, &p.clone().into()) + gather(second, &q.clone().into()) + y.matmul(angular.transpose());
+        let z1 = gather(first, &p.clone().into())
+            + gather(second, &q.clone().into())
+            + y.matmul(angular.transpose());
         let h1 = Activation::Silu.compose(z1);
         let s = dense(dense(h1, hidden, Activation::Silu), output, Activation::Identity);
         let mut factors = [Vec::new(), Vec::new(), Vec::new()];

@@ -54,7 +54,13 @@ impl HostOp<1> for LatticeParameters {
         (out, Vec::new())
     }
 
-    fn backward(&self, [cells]: [Mat<'_>; 1], _: &[Vec<f32>], grad: Mat<'_>, _: [bool; 1]) -> [Option<Matrix>; 1] {
+    fn backward(
+        &self,
+        [cells]: [Mat<'_>; 1],
+        _: &[Vec<f32>],
+        grad: Mat<'_>,
+        _: [bool; 1],
+    ) -> [Option<Matrix>; 1] {
         let mut out = Matrix::zeros(cells.rows, 6);
         for ((cell, g), out) in
             cells.data.chunks_exact(6).zip(grad.data.chunks_exact(6)).zip(out.data.chunks_exact_mut(6))

@@ -87,7 +87,10 @@ fn check<O: HostOp<N>, const N: usize>(op: &O, shapes: [[usize; 2]; N], data: &[
             let h = 5e-3;
             let estimate = ((at(h) - at(-h)) / f64::from(2.0 * h)) as f32;
             let found = grads[i][k];
-            assert!((estimate - found).abs() < slope * scale, "input {i}, entry {k}: {found} against {estimate}");
+            assert!(
+                (estimate - found).abs() < slope * scale,
+                "input {i}, entry {k}: {found} against {estimate}"
+            );
         }
     }
 }

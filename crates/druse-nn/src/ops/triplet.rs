@@ -42,7 +42,13 @@ impl HostOp<1> for AngularSum {
         (out, Vec::new())
     }
 
-    fn backward(&self, [x]: [Mat<'_>; 1], _: &[Vec<f32>], grad: Mat<'_>, _: [bool; 1]) -> [Option<Matrix>; 1] {
+    fn backward(
+        &self,
+        [x]: [Mat<'_>; 1],
+        _: &[Vec<f32>],
+        grad: Mat<'_>,
+        _: [bool; 1],
+    ) -> [Option<Matrix>; 1] {
         let (c, degrees) = (x.cols, self.angles.degrees);
         let mut dx = Matrix::zeros(x.rows, c);
         self.for_each_atom(|edges, y| {
