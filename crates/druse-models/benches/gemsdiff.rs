@@ -1,0 +1,88 @@
+//! Graph building, a training step and a sampling step of GemsDiff on prototype crystals of 2 to 20 atoms.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use druse_crystal::{Composition, Element, Lattice, Structure};
+use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig};
+use druse_models::{Condition, Generator, NoiseKey, SampleRequest, differentiate};
+use druse_nn::Params;
+use druse_nn::device::cpu;
+use druse_nn::graph::{Angles, Multigraph, TripletFields};
+use druse_nn::optim::{Adam, AdamConfig, Ema, clip_grad_norm};
+
+/// Perovskite blocks of one to four cells with atoms off their ideal places: 5, 10, 15 and 20 atoms.
+fn crystals(count: usize) -> Vec<Structure> {
+    let species = ["Sr", "Ti", "O", "O", "O"].map(|s| Element::from_symbol(s).expect("an element"));
+    let ideal = [[0.0; 3], [0.5, 0.5, 0.5], [0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]];
+    (0..count)
+        .map(|k| {
+            let cells = 1 + k % 4;
+            let lattice = Lattice::from_parameters([3.9, 3.9, 3.9 * cells as f64, 90.0, 90.0, 90.0]);
+            let frac = (0..cells)
+                .flat_map(|n| ideal.map(|f| [f[0], f[1], (f[2] + n as f64) / cells as f64]))
+                .enumerate()
+                .map(|(i, f)| std::array::from_fn(|x| f[x] + 0.02 * ((7 * i + 3 * x + k) as f64).sin()))
+                .collect();
+            let species = species.repeat(cells);
+            Structure::new(lattice.expect("a cell"), species, frac).expect("a crystal")
+        })
+        .collect()
+}
+
+fn graph(c: &mut Criterion) {
+    let all = crystals(32);
+    let cube = Lattice::cubic(1.0).expect("a cell");
+    let cells: Vec<_> = all.iter().map(|s| (cube, s.frac_coords.as_slice())).collect();
+    let mut group = c.benchmark_group("graph");
+    group.throughput(Throughput::Elements(cells.len() as u64));
+    group.bench_function("multigraph k=32", |b| b.iter(|| Multigraph::nearest(black_box(&cells), 32)));
+    let graph = Multigraph::nearest(&cells, 32);
+    group.bench_function("angles, 7 degrees", |b| b.iter(|| Angles::new(black_box(&graph), 7)));
+    group.bench_function("vector fields", |b| b.iter(|| TripletFields::new(black_box(&graph))));
+    group.finish();
+}
+
+fn network(c: &mut Criterion) {
+    let all = crystals(32);
+    let refs: Vec<&Structure> = all.iter().collect();
+    for (name, config) in [("small", GemsDiffConfig::small()), ("paper", GemsDiffConfig::paper())] {
+        let mut model = GemsDiff::new(config).expect("a preset is valid");
+        model.fit_statistics(&refs).expect("known elements");
+        let mut params = Params::init(model.parameters(), 1, &cpu());
+        let mut adam = Adam::new(&params, AdamConfig::default());
+        let mut ema = Ema::new(&params, 0.995);
+        let keys: Vec<_> = (0..32).map(|index| NoiseKey { seed: 1, epoch: 0, index }).collect();
+        let mut group = c.benchmark_group(name);
+        group.sample_size(10).throughput(Throughput::Elements(refs.len() as u64));
+        group.bench_function("training step", |b| {
+            b.iter(|| {
+                let (_, mut grads) = differentiate(&model, &params, &refs, &keys).expect("a finite step");
+                clip_grad_norm(&mut grads, 1.0);
+                adam.step(&mut params, &grads, 1e-4);
+                ema.update(&params);
+            });
+        });
+        let requests: Vec<_> = (0u64..)
+            .zip(&all)
+            .map(|(index, s)| SampleRequest {
+                condition: Condition::Composition(Composition::from_species(&s.species)),
+                seed: 1,
+                index,
+            })
+            .collect();
+        let params = ema.params();
+        group.bench_function("sampling step", |b| {
+            let start = || model.sampler(params, &requests).expect("compositions are served");
+            b.iter_batched(
+                start,
+                |mut sampler| sampler.step().expect("a finite step"),
+                criterion::BatchSize::LargeInput,
+            );
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, graph, network);
+criterion_main!(benches);
