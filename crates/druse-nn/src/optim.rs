@@ -1,6 +1,6 @@
-//! Adam, gradient clipping, moving averages and learning-rate schedules.
+//! Adam, gradient clipping and moving averages. (Learning-rate schedules belong to the training loop.)
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::Params;
@@ -156,46 +156,16 @@ impl Ema {
     }
 }
 
-/// How the learning rate develops.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Schedule {
-    /// The same rate throughout.
-    Constant,
-    /// Half a cosine from the full rate at the start to `floor` times it at the end.
-    Cosine {
-        /// Final share of the rate.
-        floor: f64,
-    },
-}
-
-impl Schedule {
-    /// Factor on the learning rate when the share `progress` (0 to 1) of the training is done.
-    pub fn factor(self, progress: f64) -> f64 {
-        match self {
-            Self::Constant => 1.0,
-            Self::Cosine { floor } => {
-                let x = progress.clamp(0.0, 1.0);
-                floor + (1.0 - floor) * 0.5 * (1.0 + (std::f64::consts::PI * x).cos())
-            }
-        }
-    }
-}
-
 /// Sums gradient sets in the given order, so that the result does not depend on which was ready first.
 pub fn sum_grads(mut parts: impl Iterator<Item = Grads>) -> Option<Grads> {
     let first = parts.next()?;
     Some(parts.fold(first, |sum, part| sum.into_iter().zip(part).map(|(a, b)| a + b).collect()))
 }
 
-/// A tensor from rows of equal length; shape (rows, columns).
-pub fn matrix(data: Vec<f32>, cols: usize, device: &burn::tensor::Device) -> Tensor<2> {
-    let rows = data.len() / cols;
-    Tensor::from_data(TensorData::new(data, [rows, cols]), device)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::matrix;
     use crate::{Init, ParamBuilder};
 
     fn one_parameter(value: f32) -> Params {
@@ -251,12 +221,5 @@ mod tests {
         let mut ema = Ema::new(&one_parameter(0.0), 0.995);
         ema.update(&one_parameter(1.0));
         assert!((ema.params().to_host()[0][0] - (1.0 - 2.0 / 11.0)).abs() < 1e-6);
-    }
-
-    #[test]
-    fn cosine_ends_at_its_floor() {
-        let s = Schedule::Cosine { floor: 0.1 };
-        assert!((s.factor(0.0) - 1.0).abs() < 1e-12 && (s.factor(1.0) - 0.1).abs() < 1e-12);
-        assert!((s.factor(0.5) - 0.55).abs() < 1e-12);
     }
 }

@@ -69,7 +69,10 @@ fn main() -> ExitCode {
     let valid = samples.entries.iter().filter(|e| valid(&e.structure)).count();
     println!("structures                {n} sampled, {} reference", reference.entries.len());
     println!("structure validity        {:.2} %", share(valid));
-    println!("density EMD               {:.4} g/cm³", earth_movers_distance(densities(&samples), densities(&reference)));
+    println!(
+        "density EMD               {:.4} g/cm³",
+        earth_movers_distance(densities(&samples), densities(&reference))
+    );
     println!("volume within 10 %        {:.2} %", share(close.count()));
     ExitCode::SUCCESS
 }

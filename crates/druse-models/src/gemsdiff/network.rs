@@ -10,8 +10,7 @@ use druse_nn::blocks::{
     SharedBasis, SplitDense,
 };
 use druse_nn::graph::{Angles, Multigraph, TripletFields};
-use druse_nn::ops::{self, Activation, LatticeHeadWeights};
-use druse_nn::optim::matrix;
+use druse_nn::ops::{self, Activation, LatticeHeadWeights, matrix};
 use druse_nn::{Init, ParamBuilder, ParamId, Params};
 
 use super::config::GemsNetConfig;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::dense::{Activation, dense};
 use super::gather::{gather, scatter_sum};
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{View, add_assign, product, silu, silu_backward};
+use super::matrix;
 use super::triplet::triplet_angles;
 use crate::graph::{Angles, Multigraph, TripletFields};
 
@@ -223,10 +224,7 @@ impl HostOp<5> for LatticeHead {
 
     fn compose(&self, [first, second, angular, hidden, output]: [Tensor<2>; 5]) -> Tensor<2> {
         let device = first.device();
-        let constant = |data: Vec<f32>, cols: usize| {
-            let rows = data.len() / cols;
-            Tensor::<2>::from_data(TensorData::new(data, [rows, cols]), &device)
-        };
+        let constant = |data: Vec<f32>, cols: usize| matrix(data, cols, &device);
         let (p, q) = self.graph.triplets();
         let y = constant(triplet_angles(&self.graph, &self.angles), self.angles.degrees);
         let z1 = gather(first, &p.clone().into())

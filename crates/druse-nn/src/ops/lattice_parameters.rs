@@ -1,8 +1,9 @@
 //! Lengths and angles of symmetric cells, differentiable.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::host::{HostOp, Mat, Matrix, apply};
+use super::matrix;
 
 /// `[a, b, c, alpha, beta, gamma]` (units of the input, degrees) of cells given as symmetric matrices
 /// (xx, yy, zz, xy, xz, yz): (B, 6) → (B, 6). Angles of a left-handed cell are negative, so that a loss pushes the
@@ -95,10 +96,9 @@ impl HostOp<1> for LatticeParameters {
         let dot = |i: usize, j: usize| (0..3).map(|x| entry(i, x) * entry(j, x)).reduce(|a, b| a + b);
         let dot = |i, j| dot(i, j).expect("three terms");
         let lengths: Vec<_> = (0..3).map(|i| dot(i, i).sqrt()).collect();
-        let [host_rows, _] = cells.dims();
         let values = cells.to_data().try_into_vec::<f32>().expect("cells are 32-bit floats");
         let signs: Vec<f32> = values.chunks_exact(6).map(|c| handedness(rows(c)) as f32).collect();
-        let signs = Tensor::<2>::from_data(TensorData::new(signs, [host_rows, 1]), &cells.device());
+        let signs = matrix(signs, 1, &cells.device());
         let angles = (0..3).map(|i| {
             let (j, k) = ((i + 1) % 3, (i + 2) % 3);
             let cosine = (dot(j, k) / (lengths[j].clone() * lengths[k].clone())).clamp(-1.0, 1.0);

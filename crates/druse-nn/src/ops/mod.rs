@@ -14,5 +14,13 @@ pub use lattice_head::{LatticeHeadWeights, lattice_head};
 pub use lattice_parameters::lattice_parameters;
 pub use triplet::{angular_sum, contract_degrees};
 
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// A tensor from row-major values: shape (values / cols, cols).
+pub fn matrix(values: Vec<f32>, cols: usize, device: &Device) -> Tensor<2> {
+    let rows = values.len() / cols;
+    Tensor::from_data(TensorData::new(values, [rows, cols]), device)
+}
+
 #[cfg(test)]
 mod tests;
