@@ -108,7 +108,9 @@ pub fn write_dataset(
         return Err(DataError::OutputExists { path: path.to_owned() });
     }
     if let Some(format) = folder {
-        return write_folder(dataset, path, format);
+        return write_folder(dataset, path, format.extension(), |entry| {
+            Ok(formats::write(&entry.structure, format, &entry.id))
+        });
     }
     write_atomically(path, |file| {
         let mut out = BufWriter::new(file);
@@ -181,14 +183,40 @@ fn cell(value: &Value) -> String {
     }
 }
 
-fn write_folder(dataset: &Dataset, folder: &Path, format: Format) -> Result<(), DataError> {
+/// Writes a folder of CIF files that hold the conventional standardised cell of each structure with its space group,
+/// operations and asymmetric unit; the group is found within the distance tolerance `symprec` (Å).
+///
+/// # Errors
+/// As [`write_dataset`], and [`DataError::Symmetry`] for a structure without a space group.
+pub fn write_symmetrized_folder(
+    dataset: &Dataset,
+    folder: &Path,
+    symprec: f64,
+    overwrite: bool,
+) -> Result<(), DataError> {
+    let in_the_way =
+        fs::read_dir(folder).map_or_else(|_| folder.exists(), |mut items| items.next().is_some());
+    if in_the_way && !overwrite {
+        return Err(DataError::OutputExists { path: folder.to_owned() });
+    }
+    write_folder(dataset, folder, Format::Cif.extension(), |entry| {
+        formats::cif::write_symmetrized(&entry.structure, &entry.id, symprec)
+            .map_err(|source| DataError::Symmetry { id: entry.id.clone(), source })
+    })
+}
+
+fn write_folder(
+    dataset: &Dataset,
+    folder: &Path,
+    extension: &str,
+    text: impl Fn(&Entry) -> Result<String, DataError> + Sync,
+) -> Result<(), DataError> {
     fs::create_dir_all(folder).map_err(DataError::write(folder))?;
     let mut taken = HashSet::new();
     let names: Vec<String> = dataset.entries.iter().map(|e| file_name(&e.id, &mut taken)).collect();
     dataset.entries.par_iter().zip(names).try_for_each(|(entry, name)| {
-        let path = folder.join(format!("{name}.{}", format.extension()));
-        let text = formats::write(&entry.structure, format, &entry.id);
-        fs::write(&path, text).map_err(|e| {
+        let path = folder.join(format!("{name}.{extension}"));
+        fs::write(&path, text(entry)?).map_err(|e| {
             // Half a structure would read as a broken one.
             let _ = fs::remove_file(&path);
             DataError::Write { path: path.clone(), source: e }

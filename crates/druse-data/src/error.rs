@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use druse_crystal::SymmetryError;
+
 use crate::{FilterError, Skipped, Split};
 
 /// How many skipped rows an error message lists.
@@ -32,6 +34,14 @@ pub enum DataError {
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
+    },
+    /// A structure has no space group within the tolerance.
+    #[error("`{id}`: {source}")]
+    Symmetry {
+        /// Identifier of the structure.
+        id: String,
+        /// Why none was found.
+        source: SymmetryError,
     },
     /// The name ends in `.gz`, the content is something else.
     #[error(

@@ -26,7 +26,7 @@ mod split;
 mod stats;
 mod store;
 
-pub use convert::{OutputFormat, write_dataset};
+pub use convert::{OutputFormat, write_dataset, write_symmetrized_folder};
 pub use dataset::{Dataset, Entry, Skipped, Value};
 pub use error::DataError;
 pub use filter::{Comparison, Filter, FilterError};

@@ -81,7 +81,7 @@ impl DataConfig {
         let options = self.load_options()?;
         let share = self.validation_share;
         let division = SplitOptions { fractions: [1.0 - share, share, 0.0], ..SplitOptions::default() };
-        let splits = Splits::open_with(&self.path, division.clone())?;
+        let splits = Splits::open_with(&self.path, division)?;
         let mut train = splits.load(Split::Train, &options)?;
         let mut validation = match splits.has(Split::Val) && (share > 0.0 || !splits.is_hashed()) {
             true => match splits.load(Split::Val, &options) {

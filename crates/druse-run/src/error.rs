@@ -142,12 +142,6 @@ impl RunError {
         move |source| Self::Write { path, source }
     }
 
-    /// Wraps an I/O error of reading `path`.
-    pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Read { path, source }
-    }
-
     /// Whether the person who started the run can put it right by other arguments or other input.
     pub fn is_user_mistake(&self) -> bool {
         match self {

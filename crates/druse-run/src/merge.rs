@@ -49,7 +49,7 @@ pub fn merge(parts: &[PathBuf], out: &RunFolder, format: OutputFormat) -> Result
         let path = part.join(STRUCTURES_FILE);
         let mut found = Vec::new();
         for record in parse_lines::<JsonlRecord>(&path)? {
-            found.push((index_of(&path, &record)?, Line::Structure(record)));
+            found.push((index_of(&path, &record)?, Line::Structure(Box::new(record))));
         }
         for failure in parse_lines::<Failure>(&part.join(FAILURES_FILE))? {
             found.push((failure.index, Line::Failure(failure)));
@@ -81,6 +81,6 @@ pub fn merge(parts: &[PathBuf], out: &RunFolder, format: OutputFormat) -> Result
 }
 
 enum Line {
-    Structure(JsonlRecord),
+    Structure(Box<JsonlRecord>),
     Failure(Failure),
 }

@@ -136,7 +136,7 @@ mod tests {
         let all = [step(1), step(2), epoch(1, 2), step(3), step(4), epoch(2, 4)];
         all.iter().for_each(|m| log.write(m).unwrap());
         drop(log);
-        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"kind\":\"st").unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"kind\":\"st").unwrap();
         MetricsLog::open(&path, 3, 1).unwrap().write(&step(4)).unwrap();
         let read: Vec<Metric> =
             complete_lines(&path).unwrap().iter().map(|l| serde_json::from_str(l).unwrap()).collect();

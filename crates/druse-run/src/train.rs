@@ -313,7 +313,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Mean loss of the averaged weights over the validation structures, and its parts; `None` without structures.
-    fn validate(&self) -> Result<Option<(f64, BTreeMap<String, f64>)>, RunError> {
+    fn validate(&self) -> Result<Option<Validation>, RunError> {
         let set = &self.data.validation;
         if set.is_empty() {
             return Ok(None);
@@ -374,6 +374,9 @@ impl<'a> Trainer<'a> {
         Outcome { ending, step: self.progress.step, epoch: self.progress.epoch, best: self.progress.best }
     }
 }
+
+/// Mean validation loss and its parts.
+type Validation = (f64, BTreeMap<String, f64>);
 
 /// Structures of a batch and their noise keys.
 fn items<'s>(

@@ -169,7 +169,7 @@ fn bad_data_is_named_by_file_and_row() {
     let good = ("NaCl".to_owned(), cif("NaCl", 3.5, &[("Na", [0.0; 3]), ("Cl", [0.5; 3])]));
     stats("plain.csv.gz", b"material_id,cif\n").fails(2, &["plain.csv.gz", "not gzip"]);
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    std::io::Write::write_all(&mut encoder, csv(&[good.clone()]).as_bytes()).unwrap();
+    std::io::Write::write_all(&mut encoder, csv(std::slice::from_ref(&good)).as_bytes()).unwrap();
     let gz = encoder.finish().unwrap();
     stats("cut.csv.gz", &gz[..gz.len() / 2]).fails(2, &["cut.csv.gz", "truncated"]);
     stats("no.csv", b"id,formula\na,NaCl\n").fails(2, &["no.csv", "cif"]);

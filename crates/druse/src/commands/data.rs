@@ -8,7 +8,7 @@ use druse_crystal::Element;
 use druse_data::fetch::{FetchOptions, FileStatus, Manifest, fetch};
 use druse_data::{
     DataError, Dataset, DatasetStats, Filter, LoadOptions, OutputFormat, Split, SplitOptions, Splits,
-    StatsOptions, write_dataset,
+    StatsOptions, write_dataset, write_symmetrized_folder,
 };
 
 use crate::console;
@@ -25,7 +25,8 @@ pub enum DataCommand {
     /// Write a data set in another format.
     #[command(after_help = "Examples:
   druse data convert train.csv.gz train.jsonl
-  druse data convert lifeo2/structures.jsonl cifs --format cif")]
+  druse data convert lifeo2/structures.jsonl cifs --format cif
+  druse data convert lifeo2/structures.jsonl symmetric --format cif --symmetrize 0.1")]
     Convert(ConvertArgs),
     /// Divide a data set into train, val and test files.
     #[command(after_help = "Example:
@@ -112,6 +113,10 @@ pub struct ConvertArgs {
     /// Replace each cell by its Niggli-reduced one.
     #[arg(long)]
     niggli: bool,
+    /// With CIF files: write the conventional cell with its space group and asymmetric unit, found within this
+    /// distance in Å.
+    #[arg(long, value_name = "SYMPREC")]
+    symmetrize: Option<f64>,
     /// Replace an existing file.
     #[arg(long)]
     overwrite: bool,
@@ -213,8 +218,21 @@ fn convert(args: &ConvertArgs) -> Result<(), Failure> {
             Failure::mistake(format!("the name `{out}` does not tell a format")).hint("add --format")
         })?,
     };
+    if let Some(symprec) = args.symmetrize {
+        if format != OutputFormat::CifFolder {
+            return Err(Failure::mistake("--symmetrize writes CIF files: add --format cif"));
+        }
+        if !(symprec.is_finite() && symprec > 0.0) {
+            return Err(Failure::mistake(format!(
+                "--symmetrize {symprec}: expected a positive distance in Å"
+            )));
+        }
+    }
     let dataset = args.source.load(args.niggli)?;
-    write_dataset(&dataset, &args.out, format, args.overwrite)?;
+    match args.symmetrize {
+        Some(symprec) => write_symmetrized_folder(&dataset, &args.out, symprec, args.overwrite)?,
+        None => write_dataset(&dataset, &args.out, format, args.overwrite)?,
+    }
     console::note(&format!("{} structures: {}", dataset.len(), args.out.display()));
     Ok(())
 }
