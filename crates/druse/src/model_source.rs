@@ -14,7 +14,7 @@ use crate::failure::Failure;
 /// Device and threads.
 #[derive(Args, Debug, Clone)]
 pub struct ComputeArgs {
-    /// Where to compute: cpu, cuda[:n], vulkan[:n], metal, rocm (GPUs need a build with that feature).
+    /// Where to compute: `cpu`, `cuda[:n]`, `vulkan[:n]`, `metal`, `rocm` (GPUs need a build with that feature).
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Worker threads [default: one a core]. The results do not depend on it.

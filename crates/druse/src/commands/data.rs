@@ -243,7 +243,7 @@ fn split(args: &SplitArgs) -> Result<(), Failure> {
     };
     let options = SplitOptions { seed: args.seed, fractions: [train, val, test] };
     // Checks the fractions before anything is read.
-    Splits::open_with(&args.source.path, options.clone())?;
+    Splits::open_with(&args.source.path, options)?;
     let whole = args.source.load(false)?;
     let format = OutputFormat::from(args.format);
     std::fs::create_dir_all(&args.out)
