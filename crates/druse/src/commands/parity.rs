@@ -1,11 +1,13 @@
 //! `druse parity`.
 
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use druse_models::gemsdiff::parity::compare;
 use druse_nn::device;
+use flate2::read::GzDecoder;
 
 use crate::console;
 use crate::failure::Failure;
@@ -28,12 +30,22 @@ pub struct ParityArgs {
     device: String,
 }
 
+/// The text of a file, gzip-compressed or plain.
+fn read(path: &Path) -> io::Result<String> {
+    let bytes = std::fs::read(path)?;
+    let mut text = String::new();
+    match bytes.starts_with(&[0x1f, 0x8b]) {
+        true => GzDecoder::new(bytes.as_slice()).read_to_string(&mut text)?,
+        false => bytes.as_slice().read_to_string(&mut text)?,
+    };
+    Ok(text)
+}
+
 /// Runs the command.
 pub fn run(args: &ParityArgs) -> crate::Outcome {
     let device = device::parse(&args.device)?;
     let name = args.file.display();
-    let text = std::fs::read_to_string(&args.file)
-        .map_err(|e| Failure::mistake(format!("cannot read `{name}`: {e}")))?;
+    let text = read(&args.file).map_err(|e| Failure::mistake(format!("cannot read `{name}`: {e}")))?;
     let report = compare(&text, &device).map_err(|e| Failure::mistake(format!("`{name}`: {e}")))?;
     console::data_line(&format!("{:32} {:>8} {:>22}", "output", "values", "relative difference"))?;
     for output in &report.outputs {
