@@ -223,7 +223,12 @@ impl RunConfig {
             ),
             "gemsdiff-small" => (
                 GemsDiffConfig::small(),
-                OptimConfig { schedule: Schedule::Cosine, warmup_steps: 100, ..OptimConfig::default() },
+                OptimConfig {
+                    lr: 1.5e-3,
+                    schedule: Schedule::Cosine,
+                    warmup_steps: 100,
+                    ..OptimConfig::default()
+                },
                 TrainConfig { batch_size: 32, epochs: 40, ..TrainConfig::default() },
             ),
             _ => return None,
