@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! druse sample --like test.csv --format jsonl --out samples
-//! cargo run --release -p druse-run --example sample_figures -- samples/structures.jsonl test.csv
+//! cargo run --release --example sample_figures -- samples/structures.jsonl test.csv
 //! ```
 //!
 //! Structure validity (no two different atoms closer than 0.5 Å, volume at least 0.1 Å³), earth mover's distance
