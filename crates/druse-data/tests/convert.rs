@@ -5,7 +5,9 @@ mod common;
 use std::fs;
 
 use common::{csv_text, halides, plain, put, rock_salt};
-use druse_data::{DataError, Dataset, LoadOptions, OutputFormat, load, write_dataset};
+use druse_data::{
+    DataError, Dataset, LoadOptions, OutputFormat, load, write_dataset, write_symmetrized_folder,
+};
 use tempfile::tempdir;
 
 /// Cells as they are: another reduction would hide what the file lost.
@@ -43,6 +45,24 @@ fn tables_keep_structures_and_properties() {
         assert!(matches!(error, DataError::OutputExists { .. }), "{error}");
         write_dataset(&data, &path, format, true).unwrap();
     }
+}
+
+#[test]
+fn symmetrised_files_name_the_space_group() {
+    let folder = tempdir().unwrap();
+    let rows = [vec!["salt".to_owned(), rock_salt("Na", "Cl", 5.64)]];
+    // The reduced cell of two atoms goes in, the conventional one of eight comes out.
+    let data =
+        load(&put(folder.path(), "t.csv", csv_text(&["material_id", "cif"], &rows)), &plain()).unwrap();
+    let out = folder.path().join("symmetric");
+    write_symmetrized_folder(&data, &out, 0.01, false).unwrap();
+    let text = fs::read_to_string(out.join("salt.cif")).unwrap();
+    assert!(text.contains("F m -3 m") && text.contains("Tables_number   225"), "{text}");
+    let back = load(&out, &raw()).unwrap();
+    assert_eq!(back.entries[0].structure.len(), 8);
+    assert!((back.entries[0].structure.lattice.volume() - 5.64f64.powi(3)).abs() < 1e-4);
+    let error = write_symmetrized_folder(&data, &out, 0.01, false).unwrap_err();
+    assert!(matches!(error, DataError::OutputExists { .. }), "{error}");
 }
 
 #[test]
