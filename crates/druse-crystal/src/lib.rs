@@ -4,6 +4,7 @@
 //! `cartesian = fractional · L`; fractional coordinates lie in [0, 1); angles are in degrees.
 
 mod composition;
+pub mod coordination;
 mod element;
 pub mod formats;
 mod lattice;

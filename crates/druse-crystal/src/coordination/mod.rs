@@ -1,0 +1,1 @@
+//! Coordination of sites: periodic Voronoi cells and the CrystalNN near-neighbour rule.

@@ -1,0 +1,1 @@
+//! Internal consistency of CrysTens image tensors.

@@ -1,0 +1,1 @@
+//! Magpie composition features (132) and their fixed normalisation.

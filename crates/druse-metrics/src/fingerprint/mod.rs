@@ -1,0 +1,4 @@
+//! Feature vectors of crystals.
+
+pub mod crystalnn;
+pub mod magpie;

@@ -1,0 +1,1 @@
+//! Uniqueness within a generated set and novelty against a training set.

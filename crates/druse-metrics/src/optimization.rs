@@ -1,0 +1,1 @@
+//! Success rates of property optimisation.

@@ -1,0 +1,1 @@
+//! Match rate and RMSE of reconstruction and structure prediction; METRe and cRMSE.

@@ -1,0 +1,1 @@
+//! Space-group and site-symmetry statistics of a set of crystals.
