@@ -1,1 +1,12 @@
-//! Structure and composition validity.
+//! Structure and composition validity, each under named rules.
+//!
+//! The rules with a publication's name give that publication's verdicts, quirks included; the `Honest` ones repair
+//! them. Every verdict comes with the figures or the reason it rests on.
+
+mod charge_sums;
+mod composition;
+mod oxidation_table;
+mod structure;
+
+pub use composition::{CompositionRule, CompositionVerdict, composition, composition_verdict};
+pub use structure::{MIN_DISTANCE, MIN_VOLUME, StructureFault, StructureRule, StructureValidity, structure};
