@@ -68,3 +68,23 @@ fn canonical_cell_is_the_crystal_of_the_reference() {
         }
     }
 }
+
+#[test]
+fn loose_cell_and_primitive_cell_match_the_reference() {
+    let (Some(structures), Some(reference)) = (golden("structures.jsonl.gz"), golden("niggli.jsonl.gz"))
+    else {
+        return;
+    };
+    for (input, want) in structures.iter().zip(&reference) {
+        let (s, id) = (structure(input), want["id"].as_str().unwrap());
+        let loose = s.niggli_reduced_as_pymatgen().unwrap();
+        let matrix: [[f64; 3]; 3] = field(want, "niggli_matrix");
+        assert_close(id, &loose.lattice.rows().concat(), &matrix.concat(), 1e-6);
+        assert_same_crystal(id, &loose, &s, 1e-7);
+
+        let primitive = s.primitive(0.25).unwrap().niggli_reduced_as_pymatgen().unwrap();
+        assert_eq!(primitive.len(), field::<usize>(want, "n_sites_primitive"), "{id}");
+        let parameters = field::<[f64; 6]>(want, "primitive_niggli_params");
+        assert_close(id, &primitive.lattice.parameters(), &parameters, 1e-6);
+    }
+}

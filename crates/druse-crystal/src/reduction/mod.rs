@@ -1,13 +1,16 @@
 //! Reduced cells.
 
 mod lll;
+mod mapped;
 mod niggli;
+mod primitive;
 
 use nalgebra::Matrix3;
 
 use crate::{Lattice, LatticeError};
 
 pub(crate) use lll::lll;
+pub use mapped::niggli_as_pymatgen;
 pub use niggli::{NiggliReduction, niggli};
 
 /// Integer change of basis: row `i` holds the coefficients of new vector `i` in the old vectors.

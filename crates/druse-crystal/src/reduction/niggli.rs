@@ -168,10 +168,14 @@ impl Structure {
     /// # Errors
     /// As [`niggli`].
     pub fn niggli_reduced(&self) -> Result<Self, ReductionError> {
-        let reduction = niggli(&self.lattice)?;
+        Ok(self.in_cell(&niggli(&self.lattice)?))
+    }
+
+    /// The sites in the cell of a reduction, wrapped.
+    pub(super) fn in_cell(&self, reduction: &NiggliReduction) -> Self {
         let inverse = reduction.inverse();
         let frac_coords = self.frac_coords.iter().map(|&f| reduction.map_by(&inverse, f)).collect();
-        Ok(Self { lattice: reduction.lattice, frac_coords, ..self.clone() })
+        Self { lattice: reduction.lattice, frac_coords, ..self.clone() }
     }
 
     /// The cell on which generative models are trained: Niggli-reduced, then rebuilt from its six parameters with c
