@@ -43,7 +43,7 @@ impl GramSchmidt {
 /// LLL-reduces the rows of `matrix`: returns the reduced rows and the integer `t` with `reduced = t · matrix`
 /// (determinant ±1). Step order and rounding follow pymatgen's `Lattice.get_lll_reduced_lattice`, so that the Niggli
 /// reduction starts from the same basis.
-pub(crate) fn lll(matrix: &Matrix3<f64>) -> (Matrix3<f64>, IntMatrix) {
+pub fn lll(matrix: &Matrix3<f64>) -> (Matrix3<f64>, IntMatrix) {
     let mut a: [Vector3<f64>; 3] = std::array::from_fn(|i| matrix.row(i).transpose());
     let mut t: IntMatrix = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
     let mut gs = GramSchmidt::new(&a);

@@ -9,7 +9,7 @@ use nalgebra::Matrix3;
 
 use crate::{Lattice, LatticeError};
 
-pub(crate) use lll::lll;
+pub use lll::lll;
 pub use mapped::niggli_as_pymatgen;
 pub use niggli::{NiggliReduction, niggli};
 

@@ -108,7 +108,7 @@ fn translations(groups: &[Group], tolerance: [f64; 3]) -> Vec<[f64; 3]> {
 
 /// Diagonals of all Hermite normal forms whose determinant divides `units`, with that determinant.
 fn divisions(units: usize) -> Vec<(usize, [usize; 3])> {
-    let factors = |n: usize| (1..=n).filter(move |d| n % d == 0);
+    let factors = |n: usize| (1..=n).filter(move |&d| n.is_multiple_of(d));
     let mut all = Vec::new();
     for size in factors(units).skip(1) {
         for a in factors(size) {

@@ -1,0 +1,116 @@
+//! Structures made ready for matching.
+
+use druse_crystal::{Structure, reduction::ReductionError};
+
+use super::StructureMatcher;
+
+/// Sites that would merge are looked for within this distance along each cell axis (Å): the tolerance with which the
+/// reference searches primitive cells.
+const PRIMITIVE_TOLERANCE: f64 = 0.25;
+
+/// Consecutive sites of one element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Block {
+    pub(super) count: u32,
+    pub(super) z: u8,
+}
+
+/// Sites of each element in a compared cell, as a key to look up what can match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SiteCounts<'a>(&'a [Block]);
+
+/// The reduced cell with its sites ordered by element, rare elements first.
+#[derive(Debug, Clone)]
+pub(super) struct Cell {
+    /// Lattice vectors as rows (Å).
+    pub(super) rows: [[f64; 3]; 3],
+    /// Lengths (Å) and angles (degrees).
+    pub(super) parameters: [f64; 6],
+    /// Å³.
+    pub(super) volume: f64,
+    pub(super) frac: Vec<[f64; 3]>,
+    /// The site that translations are built on: the first one, in the order of the given structure, of an element
+    /// that no other is rarer than.
+    pub(super) anchor: usize,
+    /// First site and number of sites of the anchor's element.
+    pub(super) anchor_block: (usize, usize),
+}
+
+/// A structure in the cell that is compared, made once and compared many times ([`StructureMatcher::prepare`]).
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    pub(super) cell: Result<Cell, ReductionError>,
+    /// Elements of the compared cell with their counts, rare ones first.
+    pub(super) blocks: Vec<Block>,
+    reduced: Option<Structure>,
+}
+
+impl Prepared {
+    pub(super) fn new(matcher: &StructureMatcher, s: &Structure) -> Self {
+        let reduce = || {
+            let bare = Structure {
+                lattice: s.lattice,
+                species: s.species.clone(),
+                frac_coords: s.frac_coords.clone(),
+                labels: Vec::new(),
+                properties: std::collections::BTreeMap::new(),
+            };
+            let cell = bare.niggli_reduced_as_pymatgen()?;
+            if matcher.primitive { cell.primitive(PRIMITIVE_TOLERANCE) } else { Ok(cell) }
+        };
+        match reduce() {
+            Ok(reduced) => {
+                let (cell, blocks) = Cell::new(&reduced);
+                Self { cell: Ok(cell), blocks, reduced: Some(reduced) }
+            }
+            Err(e) => Self { cell: Err(e), blocks: Vec::new(), reduced: None },
+        }
+    }
+
+    /// How many sites of each element the compared cell has; `None` when the structure could not be reduced. Only
+    /// structures with equal counts can match.
+    pub fn site_counts(&self) -> Option<SiteCounts<'_>> {
+        self.cell.is_ok().then_some(SiteCounts(&self.blocks))
+    }
+
+    /// Number of sites of the cell that is compared; 0 when the structure could not be reduced.
+    pub fn num_sites(&self) -> usize {
+        self.cell.as_ref().map_or(0, |c| c.frac.len())
+    }
+
+    /// The reduced structure; `None` when the structure could not be reduced.
+    pub fn structure(&self) -> Option<&Structure> {
+        self.reduced.as_ref()
+    }
+
+    /// Why the structure could not be reduced. Such a structure matches nothing.
+    pub fn error(&self) -> Option<&ReductionError> {
+        self.cell.as_ref().err()
+    }
+}
+
+impl Cell {
+    fn new(s: &Structure) -> (Self, Vec<Block>) {
+        let count = |z: u8| s.species.iter().filter(|e| e.z() == z).count() as u32;
+        let block_of: Vec<Block> =
+            s.species.iter().map(|e| Block { count: count(e.z()), z: e.z() }).collect();
+        let mut order: Vec<usize> = (0..s.len()).collect();
+        order.sort_by_key(|&i| block_of[i]);
+        let mut blocks: Vec<Block> = order.iter().map(|&i| block_of[i]).collect();
+        blocks.dedup();
+        // A structure has at least one site.
+        let rarest = block_of.iter().map(|b| b.count).min().unwrap_or(0);
+        let first = block_of.iter().position(|b| b.count == rarest).unwrap_or(0);
+        let anchor = order.iter().position(|&i| i == first).unwrap_or(0);
+        let cell = Self {
+            rows: s.lattice.rows(),
+            parameters: s.lattice.parameters(),
+            volume: s.lattice.volume(),
+            frac: order.iter().map(|&i| s.frac_coords[i]).collect(),
+            anchor,
+            // Sorting is stable, so the first site of an element opens its block.
+            anchor_block: (anchor, rarest as usize),
+        };
+        (cell, blocks)
+    }
+}
