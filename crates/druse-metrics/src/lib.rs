@@ -5,9 +5,13 @@
 
 pub mod consistency;
 pub mod coverage;
+pub mod descriptors;
 pub mod distribution;
+pub mod features;
 pub mod fingerprint;
+pub mod generation;
 pub mod matcher;
+pub mod nearest;
 pub mod novelty;
 pub mod optimization;
 pub mod reconstruction;

@@ -8,6 +8,8 @@
 //! leaves one reachability question. The cost is linear in the number of states and in the charge that can be
 //! reached, whatever the number of elements.
 
+use std::fmt;
+
 use druse_crystal::{Composition, Element};
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +74,24 @@ impl CompositionVerdict {
     /// Whether the composition passes.
     pub fn is_valid(self) -> bool {
         matches!(self, Self::Element | Self::Alloy | Self::Balanced)
+    }
+}
+
+impl fmt::Display for CompositionVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Element => f.write_str("a single element"),
+            Self::Alloy => f.write_str("all elements are metals"),
+            Self::Balanced => f.write_str("charges balance"),
+            Self::Empty => f.write_str("no atoms"),
+            Self::NotTabulated(e) => write!(f, "no oxidation states are tabulated for {e}"),
+            Self::NoOxidationState(e) => write!(f, "{e} has no oxidation state"),
+            Self::NotNeutral => f.write_str("no choice of oxidation states is neutral"),
+            Self::ElectronegativityOrder => {
+                f.write_str("every neutral choice has an anion less electronegative than a cation")
+            }
+            Self::TooManyAtoms => f.write_str("too many atoms in the reduced formula"),
+        }
     }
 }
 

@@ -1,0 +1,1 @@
+//! Metrics of generation under the protocols of the field.
