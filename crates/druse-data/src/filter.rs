@@ -1,10 +1,10 @@
 //! Conditions that choose structures.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use druse_crystal::Element;
+use druse_crystal::{Element, Structure};
 
 use crate::{Dataset, Entry, Value};
 
@@ -131,37 +131,60 @@ pub enum Filter {
 impl Filter {
     /// Whether the structure passes.
     pub fn accepts(&self, entry: &Entry) -> bool {
-        let elements = || entry.structure.species.iter().copied().collect::<BTreeSet<_>>();
+        self.accepts_structure(&entry.structure) && self.accepts_properties(&entry.properties)
+    }
+
+    /// Whether a structure passes; a comparison of a property says nothing about it.
+    pub(crate) fn accepts_structure(&self, structure: &Structure) -> bool {
+        let elements = || structure.species.iter().copied().collect::<BTreeSet<_>>();
         match self {
-            Self::MinAtoms(n) => entry.structure.len() >= *n,
-            Self::MaxAtoms(n) => entry.structure.len() <= *n,
+            Self::MinAtoms(n) => structure.len() >= *n,
+            Self::MaxAtoms(n) => structure.len() <= *n,
             Self::MinElements(n) => elements().len() >= *n,
             Self::MaxElements(n) => elements().len() <= *n,
-            Self::AllowedElements(set) => entry.structure.species.iter().all(|e| set.contains(e)),
+            Self::AllowedElements(set) => structure.species.iter().all(|e| set.contains(e)),
             Self::RequiredElements(set) => elements().is_superset(set),
-            Self::ExcludedElements(set) => !entry.structure.species.iter().any(|e| set.contains(e)),
-            Self::Property { name, comparison, value } => {
-                entry.properties.get(name).is_some_and(|found| match (found, value) {
-                    (Value::Number(a), Value::Number(b)) => comparison.holds(*a, *b),
-                    _ if *comparison == Comparison::Equal => same(found, value),
-                    _ if *comparison == Comparison::NotEqual => !same(found, value),
-                    _ => false,
-                })
-            }
+            Self::ExcludedElements(set) => !structure.species.iter().any(|e| set.contains(e)),
+            Self::Property { .. } => true,
         }
+    }
+
+    /// Whether properties pass; conditions on the structure say nothing about them.
+    pub(crate) fn accepts_properties(&self, properties: &BTreeMap<String, Value>) -> bool {
+        let Self::Property { name, comparison, value } = self else { return true };
+        properties.get(name).is_some_and(|found| match (found, value) {
+            (Value::Number(a), Value::Number(b)) => comparison.holds(*a, *b),
+            _ if *comparison == Comparison::Equal => same(found, value),
+            _ if *comparison == Comparison::NotEqual => !same(found, value),
+            _ => false,
+        })
     }
 
     /// Checks that the data set can be filtered so.
     pub(crate) fn check(&self, dataset: &Dataset) -> Result<(), FilterError> {
+        self.check_rows(&dataset.name, dataset.entries.iter().map(|e| (e.id.as_str(), &e.properties)))
+    }
+
+    /// Checks that rows, given by identifier and properties, can be filtered so.
+    pub(crate) fn check_rows<'a>(
+        &self,
+        dataset: &str,
+        rows: impl Iterator<Item = (&'a str, &'a BTreeMap<String, Value>)>,
+    ) -> Result<(), FilterError> {
         let Self::Property { name, comparison, .. } = self else { return Ok(()) };
-        let mut seen = false;
-        for entry in &dataset.entries {
-            let Some(found) = entry.properties.get(name) else { continue };
+        let (mut seen, mut available) = (false, BTreeSet::new());
+        for (id, properties) in rows {
+            let Some(found) = properties.get(name) else {
+                if !seen {
+                    available.extend(properties.keys());
+                }
+                continue;
+            };
             seen = true;
             if comparison.is_ordering() && found.as_number().is_none() {
                 return Err(FilterError::Incomparable {
                     name: name.clone(),
-                    id: entry.id.clone(),
+                    id: id.to_owned(),
                     found: found.kind(),
                     value: found.to_string(),
                     filter: self.to_string(),
@@ -172,9 +195,9 @@ impl Filter {
             return Ok(());
         }
         Err(FilterError::UnknownProperty {
-            dataset: dataset.name.clone(),
+            dataset: dataset.to_owned(),
             name: name.clone(),
-            available: dataset.property_names().into_keys().map(str::to_owned).collect(),
+            available: available.into_iter().cloned().collect(),
         })
     }
 }

@@ -110,7 +110,10 @@ fn read_cache(file: &Path) -> Option<(Import, String)> {
 }
 
 /// Runs `work` in a pool of that many threads.
-fn in_pool<T: Send>(threads: Option<usize>, work: impl FnOnce() -> T + Send) -> Result<T, DataError> {
+pub(crate) fn in_pool<T: Send>(
+    threads: Option<usize>,
+    work: impl FnOnce() -> T + Send,
+) -> Result<T, DataError> {
     match threads {
         None => Ok(work()),
         Some(threads) => rayon::ThreadPoolBuilder::new()

@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::Parsed;
 use super::error::{FormatError, FormatErrorKind};
 use super::site::{self, MAX_SITES, SpeciesReader};
+use super::{OneSpot, Parsed};
 use crate::{Element, Lattice, Structure};
 
 /// Reads all frames. Keys other than `Lattice`, `Properties`, `pbc` and `name` become properties of the structure;
 /// atom columns other than species and position are not kept.
-pub(super) fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
+pub(super) fn read(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut lines = text.lines().zip(1..).peekable();
     let mut frames = Vec::new();
@@ -56,6 +56,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
             Structure::new(header.lattice, species, coords).map_err(|e| FormatError::at(line, e))?;
         site::check_coincident(
             &structure,
+            one_spot,
             |i| site::default_label(&structure, i),
             |j| Some(comment_line + 1 + j),
         )?;

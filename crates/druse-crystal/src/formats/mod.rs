@@ -102,16 +102,35 @@ pub struct Parsed {
     pub notes: Vec<String>,
 }
 
+/// What readers make of two sites on one spot (nearer than [`COINCIDENCE_DISTANCE`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OneSpot {
+    /// The structure is refused: it is no crystal that anything could be computed of.
+    #[default]
+    Refuse,
+    /// Both sites are kept: generated structures are judged as they are.
+    Keep,
+}
+
 /// Reads all structures of a text.
 ///
 /// # Errors
 /// [`FormatError`] for anything that is not a usable structure, with its line; also when there is no structure.
 pub fn read_str(text: &str, format: Format) -> Result<Vec<Parsed>, FormatError> {
+    read_str_with(text, format, OneSpot::Refuse)
+}
+
+/// As [`read_str`], with a choice of what becomes of two sites on one spot. Images that a CIF's symmetry puts on one
+/// spot are one site either way.
+///
+/// # Errors
+/// As [`read_str`]; no [`FormatErrorKind::Coincident`] with [`OneSpot::Keep`].
+pub fn read_str_with(text: &str, format: Format, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatError> {
     match format {
-        Format::Cif => cif::read(text),
-        Format::Poscar => poscar::read(text),
-        Format::ExtXyz => extxyz::read(text),
-        Format::PymatgenJson => pymatgen_json::read(text),
+        Format::Cif => cif::read_with(text, one_spot),
+        Format::Poscar => poscar::read(text, one_spot),
+        Format::ExtXyz => extxyz::read(text, one_spot),
+        Format::PymatgenJson => pymatgen_json::read(text, one_spot),
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::Parsed;
 use super::error::{FormatError, FormatErrorKind};
 use super::site::{self, MAX_SITES, SpeciesReader};
+use super::{OneSpot, Parsed};
 use crate::{Element, Lattice, Structure};
 
 /// Numbered lines of the file; knows what is expected when they run out.
@@ -30,7 +30,7 @@ impl<'a> Lines<'a> {
 }
 
 /// Reads a POSCAR. Velocities and predictor data after the coordinates are not used.
-pub(super) fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
+pub(super) fn read(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatError> {
     if text.trim().is_empty() {
         return Err(FormatError::whole(FormatErrorKind::NoStructure("the file is empty".into())));
     }
@@ -99,7 +99,12 @@ pub(super) fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
     };
     reader.notes(&mut notes);
     let structure = Structure::new(lattice, species, coords).map_err(|e| FormatError::at(first_site, e))?;
-    site::check_coincident(&structure, |i| site::default_label(&structure, i), |j| Some(first_site + j))?;
+    site::check_coincident(
+        &structure,
+        one_spot,
+        |i| site::default_label(&structure, i),
+        |j| Some(first_site + j),
+    )?;
     Ok(vec![Parsed { structure, name: comment.to_owned(), notes }])
 }
 

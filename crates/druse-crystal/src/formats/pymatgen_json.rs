@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Parsed;
 use super::error::{FormatError, FormatErrorKind};
 use super::site::{self, MAX_SITES, SpeciesReader};
+use super::{OneSpot, Parsed};
 use crate::{Lattice, Structure, StructureError};
 
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ struct SpeciesDict {
 }
 
 /// Reads one structure or an array of them. Oxidation states and site properties are not kept.
-pub(super) fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
+pub(super) fn read(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim().is_empty() {
         return Err(FormatError::whole(FormatErrorKind::NoStructure("the file is empty".into())));
@@ -64,7 +64,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
         return Err(FormatError::whole(FormatErrorKind::NoStructure("the array is empty".into())));
     }
     let read = |(i, value)| {
-        structure(value).map_err(|kind| {
+        structure(value, one_spot).map_err(|kind| {
             let kind = if many { FormatErrorKind::Entry { index: i, kind: Box::new(kind) } } else { kind };
             FormatError::whole(kind)
         })
@@ -72,7 +72,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
     values.into_iter().enumerate().map(read).collect()
 }
 
-fn structure(value: Value) -> Result<Parsed, FormatErrorKind> {
+fn structure(value: Value, one_spot: OneSpot) -> Result<Parsed, FormatErrorKind> {
     if !value.is_object() {
         return Err(FormatErrorKind::Syntax(
             "expected a JSON object as `Structure.as_dict()` gives it".into(),
@@ -119,7 +119,7 @@ fn structure(value: Value) -> Result<Parsed, FormatErrorKind> {
         }
         Err(e) => return Err(e.into()),
     };
-    site::check_coincident(&structure, |i| format!("{} (site {i})", labels[i]), |_| None)
+    site::check_coincident(&structure, one_spot, |i| format!("{} (site {i})", labels[i]), |_| None)
         .map_err(|e| e.kind)?;
     structure.labels = labels;
     structure.properties = dict.properties.unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::OneSpot;
 use super::error::{FormatError, FormatErrorKind};
 use crate::{Element, Lattice, Structure};
 
@@ -138,12 +139,17 @@ pub(super) fn number(text: &str, what: &str) -> Result<f64, FormatErrorKind> {
     }
 }
 
-/// Refuses structures with two atoms on one spot. `label(i)` names site i, `line(i)` is where it stands.
+/// Refuses structures with two atoms on one spot, unless they are to be kept. `label(i)` names site i, `line(i)` is
+/// where it stands.
 pub(super) fn check_coincident(
     structure: &Structure,
+    one_spot: OneSpot,
     label: impl Fn(usize) -> String,
     line: impl Fn(usize) -> Option<usize>,
 ) -> Result<(), FormatError> {
+    if one_spot == OneSpot::Keep {
+        return Ok(());
+    }
     match coincident_pair(&structure.lattice, &structure.frac_coords) {
         None => Ok(()),
         Some((i, j, distance)) => Err(FormatError {

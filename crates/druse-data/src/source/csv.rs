@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder};
-use druse_crystal::formats::{Format, read_str};
+use druse_crystal::Structure;
+use druse_crystal::formats::{Format, read_str_with};
 use rayon::prelude::*;
 
-use super::{Found, Row, Rows};
+use super::{Found, Purpose, Row, Rows};
 use crate::{DataError, Value};
 
 /// Columns that hold the identifier, in order of preference.
@@ -27,7 +28,7 @@ struct Column {
     kind: ColumnType,
 }
 
-pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Rows, DataError> {
+pub(super) fn read(path: &Path, bytes: &[u8], purpose: Purpose) -> Result<Rows, DataError> {
     // Rows of the wrong length are reported one by one, hence flexible.
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(bytes);
     let broken = |e: csv::Error| DataError::Read { path: path.to_owned(), source: e.into() };
@@ -69,15 +70,17 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Rows, DataError> {
         .enumerate()
         .map(|(k, record)| {
             let id = id.and_then(|i| record.get(i)).map(|b| String::from_utf8_lossy(b).trim().to_owned());
+            let mut properties = BTreeMap::new();
             let outcome = if cut_off && k + 1 == last {
                 Err("the file ends inside a quoted field (it may be cut off)".to_owned())
             } else {
-                structure(record, header.len(), cif, &columns)
+                row(record, header.len(), cif, &columns, purpose, &mut properties)
             };
             Row {
                 row: Some(k + 1),
                 line: record.position().map(|p| p.line() as usize),
                 id: id.filter(|i| !i.is_empty()),
+                properties,
                 outcome,
             }
         })
@@ -85,25 +88,37 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Rows, DataError> {
     Ok(Rows { rows, notes })
 }
 
-fn structure(record: &ByteRecord, width: usize, cif: usize, columns: &[Column]) -> Result<Found, String> {
+/// Reads properties and structure of a row; the properties first, so that a broken structure still has them.
+fn row(
+    record: &ByteRecord,
+    width: usize,
+    cif: usize,
+    columns: &[Column],
+    purpose: Purpose,
+    properties: &mut BTreeMap<String, Value>,
+) -> Result<Found, String> {
     if record.len() != width {
         return Err(format!("the row has {} fields, the header {width}", record.len()));
     }
-    let text = std::str::from_utf8(&record[cif]).map_err(|_| "the CIF is not UTF-8 text".to_owned())?;
-    if text.trim().is_empty() {
-        return Err("the `cif` field is empty".to_owned());
-    }
-    let mut parsed = read_str(text, Format::Cif).map_err(|e| e.to_string())?;
-    let (Some(one), None) = (parsed.pop(), parsed.pop()) else {
-        return Err("the `cif` field does not hold exactly one structure".to_owned());
-    };
-    let mut properties = BTreeMap::new();
     for column in columns {
         if let Some(value) = cell(&record[column.index], column.kind)? {
             properties.insert(column.name.clone(), value);
         }
     }
-    Ok(Found { structure: one.structure, properties, notes: one.notes })
+    let (structure, notes) = structure(record, cif, purpose)?;
+    Ok(Found { structure, notes })
+}
+
+fn structure(record: &ByteRecord, cif: usize, purpose: Purpose) -> Result<(Structure, Vec<String>), String> {
+    let text = std::str::from_utf8(&record[cif]).map_err(|_| "the CIF is not UTF-8 text".to_owned())?;
+    if text.trim().is_empty() {
+        return Err("the `cif` field is empty".to_owned());
+    }
+    let mut parsed = read_str_with(text, Format::Cif, purpose.one_spot()).map_err(|e| e.to_string())?;
+    let (Some(one), None) = (parsed.pop(), parsed.pop()) else {
+        return Err("the `cif` field does not hold exactly one structure".to_owned());
+    };
+    Ok((one.structure, one.notes))
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {

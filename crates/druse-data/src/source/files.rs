@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use druse_crystal::formats::{Format, FormatError, Parsed, read_str};
+use druse_crystal::formats::{Format, FormatError, Parsed, read_str_with};
 use rayon::prelude::*;
 
-use super::{Found, Kind, Row, Rows, kind_by_name};
+use super::{Found, Kind, Purpose, Row, Rows, json_lines, kind_by_name};
 use crate::DataError;
 
 /// Tables named in the message about a folder that holds only tables.
@@ -63,11 +63,16 @@ pub(super) fn in_folder(root: &Path) -> Result<(Vec<PathBuf>, Vec<String>), Data
 }
 
 /// Reads a structure file. If one of several structures is broken, the others are still read.
-pub(super) fn read(path: &Path, text: &str, format: Format) -> Rows {
-    let error = match read_str(text, format) {
+pub(super) fn read(path: &Path, text: &str, format: Format, purpose: Purpose) -> Rows {
+    let error = match read_str_with(text, format, purpose.one_spot()) {
         Ok(parsed) => return named(path, parsed),
         Err(e) => e,
     };
+    if format == Format::PymatgenJson
+        && let Some(rows) = json_lines::read_document(text, purpose)
+    {
+        return rows;
+    }
     let blocks = match format {
         Format::Cif => cif_blocks(text),
         Format::ExtXyz => xyz_frames(text),
@@ -78,12 +83,13 @@ pub(super) fn read(path: &Path, text: &str, format: Format) -> Rows {
     }
     let parts: Vec<Rows> = blocks
         .par_iter()
-        .map(|&(line, block)| match read_str(block, format) {
+        .map(|&(line, block)| match read_str_with(block, format, purpose.one_spot()) {
             Ok(parsed) => named(path, parsed),
             Err(e) => {
                 let in_file = FormatError { line: e.line.map(|l| l + line - 1), ..e };
                 let id = block_name(block, format);
-                let row = Row { row: None, line: None, id, outcome: Err(in_file.to_string()) };
+                let properties = BTreeMap::new();
+                let row = Row { row: None, line: None, id, properties, outcome: Err(in_file.to_string()) };
                 Rows { rows: vec![row], notes: Vec::new() }
             }
         })
@@ -129,8 +135,14 @@ fn named(path: &Path, parsed: Vec<Parsed>) -> Rows {
                     if *count == 1 { name } else { format!("{name}#{count}") }
                 }
             };
-            let found = Found { structure, properties: BTreeMap::new(), notes };
-            Row { row: Some(k + 1), line: None, id: Some(id), outcome: Ok(found) }
+            let found = Found { structure, notes };
+            Row {
+                row: Some(k + 1),
+                line: None,
+                id: Some(id),
+                properties: BTreeMap::new(),
+                outcome: Ok(found),
+            }
         })
         .collect();
     Rows { rows, notes: Vec::new() }

@@ -1,13 +1,14 @@
-//! JSON Lines: [`JsonlRecord`](crate::JsonlRecord)s, pymatgen dictionaries, or objects with a `cif` text.
+//! JSON Lines: [`JsonlRecord`](crate::JsonlRecord)s, pymatgen dictionaries, objects with a `cif` text, or objects that
+//! list cell, species and coordinates.
 
 use std::collections::BTreeMap;
 
-use druse_crystal::Structure;
-use druse_crystal::formats::{Format, Parsed, read_str};
+use druse_crystal::formats::{Format, OneSpot, Parsed, read_str_with};
+use druse_crystal::{Element, Lattice, Structure};
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
-use super::{Found, Row, Rows};
+use super::{Found, Purpose, Row, Rows};
 use crate::Value;
 
 /// Members that are the structure or its name, not properties.
@@ -25,90 +26,211 @@ const NOT_PROPERTIES: [&str; 11] = [
     "notes",
 ];
 
-pub(super) fn read(text: &str) -> Rows {
+pub(super) fn read(text: &str, purpose: Purpose) -> Rows {
     let lines: Vec<(usize, &str)> = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).collect();
-    let mut rows: Vec<Row> =
-        lines.par_iter().enumerate().map(|(k, &(line, text))| row(k, line, text)).collect();
+    let mut rows: Vec<Row> = lines
+        .par_iter()
+        .enumerate()
+        .map(|(k, &(line, text))| Row { line: Some(line + 1), ..row(k, parse(text), purpose) })
+        .collect();
     let mut notes = Vec::new();
     // A writer that was stopped leaves one line without its end; what came before is whole.
-    if !text.ends_with('\n') && rows.last().is_some_and(|r| r.outcome.is_err()) && rows.len() > 1 {
+    if purpose == Purpose::Learn
+        && !text.ends_with('\n')
+        && rows.last().is_some_and(|r| r.outcome.is_err())
+        && rows.len() > 1
+    {
         rows.pop();
         notes.push("the last line is incomplete (its writer was interrupted) and left out".to_owned());
     }
     Rows { rows, notes }
 }
 
-fn row(index: usize, line: usize, text: &str) -> Row {
-    let parsed: Result<Map<String, Json>, String> = match serde_json::from_str(text) {
-        Ok(Json::Object(object)) => Ok(object),
-        Ok(_) => Err("the line is no JSON object".to_owned()),
-        Err(e) => Err(format!("the line is not JSON: {e}")),
+/// The rows of one JSON document: an array of objects, or one object. `None` when it is neither.
+pub(super) fn read_document(text: &str, purpose: Purpose) -> Option<Rows> {
+    let values = match parse(text).ok()? {
+        Json::Array(values) => values,
+        object @ Json::Object(_) => vec![object],
+        _ => return None,
     };
-    let id = parsed.as_ref().ok().and_then(|object| {
-        ["id", "material_id"].iter().find_map(|key| match object.get(*key) {
-            Some(Json::String(id)) => Some(id.clone()),
-            Some(Json::Number(id)) => Some(id.to_string()),
-            _ => None,
-        })
-    });
-    Row { row: Some(index + 1), line: Some(line + 1), id, outcome: parsed.and_then(found) }
+    let rows = values.into_par_iter().enumerate().map(|(k, value)| row(k, Ok(value), purpose)).collect();
+    Some(Rows { rows, notes: Vec::new() })
 }
 
-fn found(mut object: Map<String, Json>) -> Result<Found, String> {
-    let (structure, notes) = structure(&mut object)?;
-    let mut properties = BTreeMap::new();
-    let nested = match object.remove("properties") {
-        Some(Json::Object(map)) => map,
-        _ => Map::new(),
+/// JSON as Python writes it: `NaN` and infinities, which are no JSON, become `null`.
+fn parse(text: &str) -> Result<Json, String> {
+    let error = match serde_json::from_str(text) {
+        Ok(value) => return Ok(value),
+        Err(e) => format!("the line is not JSON: {e}"),
     };
-    let beside = object.into_iter().filter(|(k, v)| {
+    if !["NaN", "Infinity"].iter().any(|word| text.contains(word)) {
+        return Err(error);
+    }
+    serde_json::from_str(&without_non_numbers(text)).map_err(|_| error)
+}
+
+/// The text with `NaN`, `Infinity` and `-Infinity` outside of strings replaced by `null`.
+fn without_non_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut rest, mut quoted) = (text, false);
+    while let Some(first) = rest.chars().next() {
+        let word = ["NaN", "-Infinity", "Infinity"].iter().find(|w| !quoted && rest.starts_with(**w));
+        let taken = match (word, first) {
+            (Some(word), _) => {
+                out.push_str("null");
+                word.len()
+            }
+            // An escaped character, a quotation mark above all, ends nothing.
+            (None, '\\') if quoted => {
+                let n = rest.chars().take(2).map(char::len_utf8).sum();
+                out.push_str(&rest[..n]);
+                n
+            }
+            (None, c) => {
+                quoted ^= c == '"';
+                out.push(c);
+                c.len_utf8()
+            }
+        };
+        rest = &rest[taken..];
+    }
+    out
+}
+
+fn row(index: usize, parsed: Result<Json, String>, purpose: Purpose) -> Row {
+    let mut row = Row {
+        row: Some(index + 1),
+        line: None,
+        id: None,
+        properties: BTreeMap::new(),
+        outcome: Err(String::new()),
+    };
+    let object = match parsed {
+        Ok(Json::Object(object)) => object,
+        other => {
+            row.outcome = Err(other.err().unwrap_or_else(|| "the line is no JSON object".to_owned()));
+            return row;
+        }
+    };
+    row.id = ["id", "material_id"].iter().find_map(|key| match object.get(*key) {
+        Some(Json::String(id)) => Some(id.clone()),
+        Some(Json::Number(id)) => Some(id.to_string()),
+        _ => None,
+    });
+    row.properties = properties(&object);
+    row.outcome = structure(&object, purpose.one_spot()).map(|(structure, notes)| Found { structure, notes });
+    row
+}
+
+fn properties(object: &Map<String, Json>) -> BTreeMap<String, Value> {
+    let nested = object.get("properties").and_then(Json::as_object).into_iter().flatten();
+    let beside = object.iter().filter(|(k, v)| {
         !k.starts_with('@') && !NOT_PROPERTIES.contains(&k.as_str()) && !v.is_object() && !v.is_array()
     });
-    for (name, value) in nested.into_iter().chain(beside) {
-        if let Some(value) = Value::from_json(&value) {
-            properties.insert(name, value);
-        }
-    }
-    Ok(Found { structure, properties, notes })
+    nested
+        .chain(beside)
+        .filter_map(|(name, value)| Value::from_json(value).map(|value| (name.clone(), value)))
+        .collect()
 }
 
-fn structure(object: &mut Map<String, Json>) -> Result<(Structure, Vec<String>), String> {
-    if let Some(inner) = object.remove("structure") {
+/// The structure of a JSON object in any of the forms that data sets use.
+pub(crate) fn structure(
+    object: &Map<String, Json>,
+    one_spot: OneSpot,
+) -> Result<(Structure, Vec<String>), String> {
+    if let Some(inner) = object.get("structure") {
         return match inner {
-            Json::Object(inner) => from_object(inner),
-            Json::String(cif) => one(&cif, Format::Cif),
+            Json::Object(inner) => from_object(inner, one_spot),
+            Json::String(cif) => one(cif, Format::Cif, one_spot),
             _ => Err("the member `structure` is no object".to_owned()),
         };
     }
-    if let Some(Json::String(cif)) = object.remove("cif") {
-        return one(&cif, Format::Cif);
+    if let Some(Json::String(cif)) = object.get("cif") {
+        return one(cif, Format::Cif, one_spot);
     }
-    if object.contains_key("lattice") {
-        return from_object(object.clone());
+    if object.contains_key("lattice") || object.contains_key("lengths") {
+        return from_object(object, one_spot);
     }
-    Err("the object has none of `structure`, `cif` and `lattice`".to_owned())
+    Err("the object has none of `structure`, `cif`, `lattice` and `lengths`".to_owned())
 }
 
-/// A pymatgen dictionary (with `sites`) or our own structure.
-fn from_object(object: Map<String, Json>) -> Result<(Structure, Vec<String>), String> {
+/// A pymatgen dictionary (with `sites`), or cell, species and coordinates as lists.
+fn from_object(object: &Map<String, Json>, one_spot: OneSpot) -> Result<(Structure, Vec<String>), String> {
     if object.contains_key("sites") {
-        return one(&Json::Object(object).to_string(), Format::PymatgenJson);
+        return one(&Json::Object(object.clone()).to_string(), Format::PymatgenJson, one_spot);
     }
-    let mut own = Map::new();
-    for key in ["lattice", "species", "frac_coords", "properties"] {
-        if let Some(value) = object.get(key) {
-            own.insert(key.to_owned(), value.clone());
+    let lattice = match object.get("lattice") {
+        Some(Json::Object(lattice)) => matrix(lattice.get("matrix").unwrap_or(&Json::Null))?,
+        Some(rows) => matrix(rows)?,
+        None => {
+            let three = |name: &str| triple(object.get(name).unwrap_or(&Json::Null), name);
+            let ([a, b, c], [alpha, beta, gamma]) = (three("lengths")?, three("angles")?);
+            Lattice::from_parameters([a, b, c, alpha, beta, gamma]).map_err(|e| e.to_string())?
         }
+    };
+    let (name, species) = ["species", "atomic_numbers", "atom_types"]
+        .iter()
+        .find_map(|name| object.get(*name).map(|v| (name, v)))
+        .ok_or("the object has none of `species`, `atomic_numbers` and `atom_types`")?;
+    let list = |value: &Json, name: &str| match value {
+        Json::Array(list) => Ok(list.clone()),
+        _ => Err(format!("the member `{name}` is no list")),
+    };
+    let species: Result<Vec<Element>, String> = list(species, name)?.iter().map(element).collect();
+    let coords = object.get("frac_coords").ok_or("the object has no `frac_coords`")?;
+    let coords: Result<Vec<[f64; 3]>, String> =
+        list(coords, "frac_coords")?.iter().map(|row| triple(row, "frac_coords")).collect();
+    let mut structure = Structure::new(lattice, species?, coords?).map_err(|e| e.to_string())?;
+    if let Some(Json::Object(properties)) = object.get("properties") {
+        structure.properties = properties.clone().into_iter().collect();
     }
-    let raw: Structure = serde_json::from_value(Json::Object(own)).map_err(|e| e.to_string())?;
-    let mut structure =
-        Structure::new(raw.lattice, raw.species, raw.frac_coords).map_err(|e| e.to_string())?;
-    structure.properties = raw.properties;
     Ok((structure, Vec::new()))
 }
 
-fn one(text: &str, format: Format) -> Result<(Structure, Vec<String>), String> {
-    let mut parsed: Vec<Parsed> = read_str(text, format).map_err(|e| e.to_string())?;
+fn matrix(rows: &Json) -> Result<Lattice, String> {
+    let Json::Array(rows) = rows else { return Err("`lattice` is no list of three vectors".to_owned()) };
+    let rows: Result<Vec<[f64; 3]>, String> = rows.iter().map(|row| triple(row, "lattice")).collect();
+    let rows: [[f64; 3]; 3] =
+        rows?.try_into().map_err(|_| "`lattice` is no list of three vectors".to_owned())?;
+    Lattice::from_rows(rows).map_err(|e| e.to_string())
+}
+
+/// Three numbers; `null` stands for one that JSON cannot hold.
+fn triple(value: &Json, name: &str) -> Result<[f64; 3], String> {
+    let wrong = || format!("`{name}` does not hold three numbers but `{}`", shorten(&value.to_string()));
+    let Json::Array(list) = value else { return Err(wrong()) };
+    let numbers: Option<Vec<f64>> = list
+        .iter()
+        .map(|x| match x {
+            Json::Null => Some(f64::NAN),
+            x => x.as_f64(),
+        })
+        .collect();
+    numbers.and_then(|n| n.try_into().ok()).ok_or_else(wrong)
+}
+
+fn element(value: &Json) -> Result<Element, String> {
+    match value {
+        Json::String(symbol) => Element::from_symbol(symbol).map_err(|e| e.to_string()),
+        Json::Number(z) => {
+            match z.as_i64().or_else(|| z.as_f64().filter(|x| x.fract() == 0.0).map(|x| x as i64)) {
+                Some(z) => Element::from_z(z).map_err(|e| e.to_string()),
+                None => Err(format!("`{z}` is no atomic number")),
+            }
+        }
+        other => Err(format!(
+            "`{}` is neither an element symbol nor an atomic number",
+            shorten(&other.to_string())
+        )),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+fn one(text: &str, format: Format, one_spot: OneSpot) -> Result<(Structure, Vec<String>), String> {
+    let mut parsed: Vec<Parsed> = read_str_with(text, format, one_spot).map_err(|e| e.to_string())?;
     match (parsed.pop(), parsed.pop()) {
         (Some(one), None) => Ok((one.structure, one.notes)),
         _ => Err("the line does not hold exactly one structure".to_owned()),

@@ -2,14 +2,14 @@
 
 mod csv;
 mod files;
-mod json_lines;
+pub(crate) mod json_lines;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use druse_crystal::formats::Format;
+use druse_crystal::formats::{Format, OneSpot};
 use druse_crystal::{Composition, Structure};
 use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
@@ -42,26 +42,51 @@ pub(crate) struct Source {
     notes: Vec<String>,
 }
 
+/// What structures are read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To learn from: two sites on one spot make a structure unusable, and half a line at the end of a file is the
+    /// trace of an interrupted writer.
+    Learn,
+    /// To be judged: every row counts, and a structure stays as it is.
+    Judge,
+}
+
+impl Purpose {
+    fn one_spot(self) -> OneSpot {
+        match self {
+            Self::Learn => OneSpot::Refuse,
+            Self::Judge => OneSpot::Keep,
+        }
+    }
+}
+
 /// A structure as a reader found it, before checks and reduction.
-struct Found {
-    structure: Structure,
-    properties: BTreeMap<String, Value>,
+pub(crate) struct Found {
+    pub structure: Structure,
     notes: Vec<String>,
 }
 
 /// One row of a source: where it is and what it gives, or why nothing.
-struct Row {
-    row: Option<usize>,
-    line: Option<usize>,
-    id: Option<String>,
-    outcome: Result<Found, String>,
+pub(crate) struct Row {
+    pub row: Option<usize>,
+    pub line: Option<usize>,
+    pub id: Option<String>,
+    pub properties: BTreeMap<String, Value>,
+    pub outcome: Result<Found, String>,
 }
 
 /// The rows of one file and remarks about it.
 #[derive(Default)]
-struct Rows {
-    rows: Vec<Row>,
+pub(crate) struct Rows {
+    pub rows: Vec<Row>,
     notes: Vec<String>,
+}
+
+/// Every row of a source with its file below the root, and the remarks about them.
+pub(crate) struct AllRows {
+    pub rows: Vec<(PathBuf, Row)>,
+    pub notes: Vec<String>,
 }
 
 impl Source {
@@ -92,6 +117,11 @@ impl Source {
         Ok(Self { root, files, bytes: Vec::new(), hash: hasher.finalize(), notes })
     }
 
+    /// BLAKE3 (hex) of the source's bytes; of a folder, over names and bytes of its files.
+    pub fn hash(&self) -> String {
+        self.hash.to_hex().to_string()
+    }
+
     /// Key of the packed import: the source's bytes, its name (which may say the format and give identifiers),
     /// the options and the versions of program and store.
     pub fn key(&self, niggli: bool) -> String {
@@ -110,43 +140,58 @@ impl Source {
         let mut import = Import { entries: Vec::new(), skipped: Vec::new(), notes: Vec::new() };
         let mut notes = Notes::default();
         notes.extend(&self.notes);
+        for (rows, relative) in self.read(Purpose::Learn)?.into_iter().zip(&self.files) {
+            collect(rows, relative, niggli, &mut import, &mut notes);
+        }
+        notes.repeated_ids(import.entries.iter().map(|e| e.id.as_str()).collect());
+        import.notes = notes.finish();
+        Ok(import)
+    }
+
+    /// The rows of each file, in the order of [`Source::files`].
+    fn read(&self, purpose: Purpose) -> Result<Vec<Rows>, DataError> {
         if let [single] = self.files.as_slice()
             && single.as_os_str().is_empty()
         {
-            let rows = read_file(&self.root, &self.bytes)?;
-            collect(rows, Path::new(""), niggli, &mut import, &mut notes);
-        } else {
-            let read: Vec<Rows> = self
-                .files
-                .par_iter()
-                .map(|relative| {
-                    let path = self.root.join(relative);
-                    let id = Some(stem(&relative.to_string_lossy()).to_owned());
-                    let rows = fs::read(&path)
-                        .map_err(DataError::read(&path))
-                        .and_then(|bytes| read_file(&path, &bytes))
-                        .unwrap_or_else(|e| Rows::broken_file(e.to_string()));
-                    let rows = if rows.rows.is_empty() {
-                        Rows::broken_file("the file is empty".into())
-                    } else {
-                        rows
-                    };
-                    rows.under(id)
-                })
-                .collect();
-            for (rows, relative) in read.into_iter().zip(&self.files) {
-                collect(rows, relative, niggli, &mut import, &mut notes);
+            return Ok(vec![read_file(&self.root, &self.bytes, purpose)?]);
+        }
+        let read = self.files.par_iter().map(|relative| {
+            let path = self.root.join(relative);
+            let id = Some(stem(&relative.to_string_lossy()).to_owned());
+            let rows = fs::read(&path)
+                .map_err(DataError::read(&path))
+                .and_then(|bytes| read_file(&path, &bytes, purpose))
+                .unwrap_or_else(|e| Rows::broken_file(e.to_string()));
+            let empty = rows.rows.is_empty();
+            let rows = if empty { Rows::broken_file("the file is empty".into()) } else { rows };
+            rows.under(id)
+        });
+        Ok(read.collect())
+    }
+
+    /// Every row of the source as it is, in order.
+    pub fn rows(&self) -> Result<AllRows, DataError> {
+        let mut notes = Notes::default();
+        notes.extend(&self.notes);
+        let mut all = Vec::new();
+        for (rows, relative) in self.read(Purpose::Judge)?.into_iter().zip(&self.files) {
+            notes.extend(&rows.notes);
+            for mut row in rows.rows {
+                if let Ok(found) = &mut row.outcome {
+                    notes.extend(&found.notes);
+                    found.move_properties(&mut row.properties);
+                }
+                all.push((relative.clone(), row));
             }
         }
-        notes.repeated_ids(&import.entries);
-        import.notes = notes.finish();
-        Ok(import)
+        notes.repeated_ids(all.iter().filter_map(|(_, row)| row.id.as_deref()).collect());
+        Ok(AllRows { rows: all, notes: notes.finish() })
     }
 }
 
 impl Rows {
     fn broken_file(reason: String) -> Self {
-        let row = Row { row: None, line: None, id: None, outcome: Err(reason) };
+        let row = Row { row: None, line: None, id: None, properties: BTreeMap::new(), outcome: Err(reason) };
         Self { rows: vec![row], notes: Vec::new() }
     }
 
@@ -183,10 +228,10 @@ fn collect(rows: Rows, file: &Path, niggli: bool, import: &mut Import, notes: &m
 
 impl Row {
     fn finish(self, file: &Path, niggli: bool) -> Result<(Entry, Vec<String>), Skipped> {
-        let Self { row, line, id, outcome } = self;
-        match outcome.and_then(|found| found.prepare(niggli)) {
-            Ok(Found { structure, properties, notes }) => {
-                let id = id.unwrap_or_else(|| format!("row-{}", row.unwrap_or(1)));
+        let Self { row, line, id, mut properties, outcome } = self;
+        match outcome.and_then(|found| found.prepare(niggli, &mut properties)) {
+            Ok(Found { structure, notes }) => {
+                let id = id.unwrap_or_else(|| default_id(row));
                 Ok((Entry { id, structure, properties }, notes))
             }
             Err(reason) => Err(Skipped { file: file.to_owned(), row, line, id, reason }),
@@ -195,14 +240,19 @@ impl Row {
 }
 
 impl Found {
-    /// Takes properties out of the structure, refuses two sites on one spot, reduces the cell.
-    fn prepare(mut self, niggli: bool) -> Result<Self, String> {
+    /// Takes properties out of the structure, to stand beside it.
+    fn move_properties(&mut self, properties: &mut BTreeMap<String, Value>) {
         for (name, value) in std::mem::take(&mut self.structure.properties) {
             if let Some(value) = Value::from_json(&value) {
-                self.properties.entry(name).or_insert(value);
+                properties.entry(name).or_insert(value);
             }
         }
         self.structure.labels.clear();
+    }
+
+    /// Takes properties out of the structure, refuses two sites on one spot, reduces the cell.
+    fn prepare(mut self, niggli: bool, properties: &mut BTreeMap<String, Value>) -> Result<Self, String> {
+        self.move_properties(properties);
         if let Some((i, j)) = on_one_spot(&self.structure) {
             let name = |k: usize| format!("{} (site {})", self.structure.species[k].symbol(), k + 1);
             return Err(format!("{} and {} lie on one spot (nearer than {ONE_SPOT} Å)", name(i), name(j)));
@@ -212,6 +262,11 @@ impl Found {
         }
         Ok(self)
     }
+}
+
+/// The name of a row without one.
+pub(crate) fn default_id(row: Option<usize>) -> String {
+    format!("row-{}", row.unwrap_or(1))
 }
 
 /// The first two different sites nearer than [`ONE_SPOT`].
@@ -245,8 +300,7 @@ impl Notes {
         }
     }
 
-    fn repeated_ids(&mut self, entries: &[Entry]) {
-        let mut ids: Vec<&str> = entries.iter().map(|e| e.id.as_str()).collect();
+    fn repeated_ids(&mut self, mut ids: Vec<&str>) {
         ids.sort_unstable();
         let repeated: Vec<&str> = ids.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
         if let Some(first) = repeated.first() {
@@ -266,7 +320,7 @@ impl Notes {
 }
 
 /// Reads one file in the format that its name and content tell.
-fn read_file(path: &Path, raw: &[u8]) -> Result<Rows, DataError> {
+fn read_file(path: &Path, raw: &[u8], purpose: Purpose) -> Result<Rows, DataError> {
     let unpacked;
     let bytes = if is_gzip(path, raw)? {
         unpacked = gunzip(path, raw)?;
@@ -279,9 +333,9 @@ fn read_file(path: &Path, raw: &[u8]) -> Result<Rows, DataError> {
         return Ok(Rows::default());
     }
     match kind_of(path, bytes)? {
-        Kind::Csv => csv::read(path, bytes),
-        Kind::JsonLines => Ok(json_lines::read(utf8(path, bytes)?)),
-        Kind::Structures(format) => Ok(files::read(path, utf8(path, bytes)?, format)),
+        Kind::Csv => csv::read(path, bytes, purpose),
+        Kind::JsonLines => Ok(json_lines::read(utf8(path, bytes)?, purpose)),
+        Kind::Structures(format) => Ok(files::read(path, utf8(path, bytes)?, format, purpose)),
     }
 }
 

@@ -11,5 +11,6 @@ mod symmetry;
 mod write;
 
 pub use parse::read;
+pub(super) use parse::read_with;
 pub use symmetry::SymmetryOperationError;
 pub use write::{write, write_symmetrized};

@@ -3,9 +3,9 @@
 use super::lexer::{Lexer, TokenKind, Value, shorten};
 use super::space_group::{self, SpaceGroupSetting};
 use super::symmetry::{self, IDENTITY};
-use crate::formats::Parsed;
 use crate::formats::error::{FormatError, FormatErrorKind};
 use crate::formats::site::{self, MAX_SITES, SpeciesReader};
+use crate::formats::{OneSpot, Parsed};
 use crate::{Composition, Element, Lattice, Structure, SymmetryOperation, wrap_unit};
 
 /// Images of one site under symmetry closer than this (Å) are one atom on a special position,
@@ -76,6 +76,11 @@ impl<'a> Block<'a> {
 /// [`FormatError`] with the line: broken grammar, missing entries, numbers that are none or not finite, unknown
 /// elements, partial occupancy, atoms on one spot, impossible cells, unusable symmetry, or no structure at all.
 pub fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
+    read_with(text, OneSpot::Refuse)
+}
+
+/// As [`read`], with a choice of what becomes of two sites on one spot.
+pub(in crate::formats) fn read_with(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatError> {
     let mut structures = Vec::new();
     let mut current: Option<Block> = None;
     let mut lexer = Lexer::new(text);
@@ -92,7 +97,7 @@ pub fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
         };
         match token.kind {
             TokenKind::Data(name) => {
-                structures.extend(block.structure()?);
+                structures.extend(block.structure(one_spot)?);
                 *block = Block { name, line, items: Vec::new(), loops: Vec::new() };
             }
             TokenKind::Tag(tag) => {
@@ -136,7 +141,7 @@ pub fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
     let Some(block) = current else {
         return Err(FormatError::whole(FormatErrorKind::NoStructure("the file is empty".into())));
     };
-    structures.extend(block.structure()?);
+    structures.extend(block.structure(one_spot)?);
     if structures.is_empty() {
         let message = "no data block has a cell and atoms".into();
         return Err(FormatError::whole(FormatErrorKind::NoStructure(message)));
@@ -189,7 +194,7 @@ impl Stated {
 }
 
 impl<'a> Block<'a> {
-    fn structure(&self) -> Result<Option<Parsed>, FormatError> {
+    fn structure(&self, one_spot: OneSpot) -> Result<Option<Parsed>, FormatError> {
         let single;
         let atoms = match self.loop_with(&["_atom_site_fract_x"]) {
             Some((table, _)) => Some(table),
@@ -235,6 +240,7 @@ impl<'a> Block<'a> {
             })?;
         site::check_coincident(
             &structure,
+            one_spot,
             |i| sites[origin[i]].label.to_owned(),
             |i| Some(sites[origin[i]].line),
         )?;

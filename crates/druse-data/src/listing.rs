@@ -1,0 +1,165 @@
+//! Every row of a source, as a structure or as the reason why there is none: what evaluation reads.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use druse_crystal::Structure;
+use druse_crystal::formats::OneSpot;
+
+use crate::load::{in_pool, name_of};
+use crate::source::{AllRows, Source, default_id, json_lines};
+use crate::{DataError, Filter, Skipped, Value};
+
+/// How a source is listed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ListOptions {
+    /// Comparisons of properties that a row must pass to be listed ([`Filter::Property`]), whether or not it gives a
+    /// structure; other filters look at the structure, and rows without one pass them.
+    pub filters: Vec<Filter>,
+    /// Worker threads; `None` for rayon's global pool.
+    pub threads: Option<usize>,
+}
+
+/// One row of a source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Identifier: the id column of a table, the data block, or the file's name; `row-3` for a row without one.
+    pub id: String,
+    /// The file.
+    pub file: PathBuf,
+    /// Row of the table or number of the structure in the file, from 1 (a header does not count).
+    pub row: Option<usize>,
+    /// Line of the file at which the row begins, from 1.
+    pub line: Option<usize>,
+    /// Named values; a property without value is absent.
+    pub properties: BTreeMap<String, Value>,
+    /// The structure as it stands in the source, or why there is none.
+    pub outcome: Result<Structure, String>,
+}
+
+/// All rows of a source in its order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// Short name, taken from the source: `mp_20/test`.
+    pub name: String,
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// BLAKE3 (hex) of the source's bytes, before filters.
+    pub source_hash: String,
+    /// The rows.
+    pub items: Vec<Item>,
+    /// Remarks of the readers, each once with its count.
+    pub notes: Vec<String>,
+}
+
+impl Item {
+    /// The structure, where there is one.
+    pub fn structure(&self) -> Option<&Structure> {
+        self.outcome.as_ref().ok()
+    }
+
+    /// The row as one that was left out, for messages; `None` when it gave a structure.
+    pub fn skipped(&self) -> Option<Skipped> {
+        let reason = self.outcome.as_ref().err()?.clone();
+        Some(Skipped {
+            file: self.file.clone(),
+            row: self.row,
+            line: self.line,
+            id: Some(self.id.clone()),
+            reason,
+        })
+    }
+
+    fn passes(&self, filter: &Filter) -> bool {
+        match (filter, &self.outcome) {
+            (Filter::Property { .. }, _) => filter.accepts_properties(&self.properties),
+            (_, Ok(structure)) => filter.accepts_structure(structure),
+            (_, Err(_)) => true,
+        }
+    }
+}
+
+impl Listing {
+    /// Number of rows, those without a structure included.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The rows that gave no structure.
+    pub fn failures(&self) -> impl Iterator<Item = Skipped> + '_ {
+        self.items.iter().filter_map(Item::skipped)
+    }
+
+    /// BLAKE3 (hex) over cells, species and coordinates in order; a row without a structure counts as such. It does
+    /// not depend on place, name, format, identifiers or properties.
+    pub fn structures_hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&(self.items.len() as u64).to_le_bytes());
+        for item in &self.items {
+            let Ok(structure) = &item.outcome else {
+                hasher.update(&0u32.to_le_bytes());
+                continue;
+            };
+            hasher.update(&(structure.len() as u32).to_le_bytes());
+            for x in structure.lattice.rows().iter().chain(&structure.frac_coords).flatten() {
+                hasher.update(&x.to_le_bytes());
+            }
+            hasher.update(&structure.atomic_numbers());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// Lists a table (CSV, JSON Lines), a structure file (CIF, POSCAR, extended XYZ, pymatgen JSON) or a folder of structure
+/// files; all but folders may be gzip-compressed.
+///
+/// Unlike [`load`](crate::load) it leaves nothing out and changes nothing: cells are not reduced, atoms on one spot and
+/// cells of next to no volume are structures, and a row that gives none stays in its place with the reason.
+///
+/// # Errors
+/// [`DataError`]: the source cannot be read, is no data set, holds no row, or no row passes the filters.
+pub fn list(path: &Path, options: &ListOptions) -> Result<Listing, DataError> {
+    let source = Source::open(path)?;
+    let AllRows { rows, mut notes } = in_pool(options.threads, || source.rows())??;
+    if rows.is_empty() {
+        return Err(DataError::Empty { path: path.to_owned(), reason: "it holds no structure".into() });
+    }
+    let items = rows.into_iter().map(|(file, row)| Item {
+        id: row.id.unwrap_or_else(|| default_id(row.row)),
+        file: if file.as_os_str().is_empty() { path.to_owned() } else { path.join(file) },
+        row: row.row,
+        line: row.line,
+        properties: row.properties,
+        outcome: row.outcome.map(|found| found.structure),
+    });
+    let mut items: Vec<Item> = items.collect();
+    let (name, total) = (name_of(path), items.len());
+    for filter in &options.filters {
+        filter.check_rows(&name, items.iter().map(|i| (i.id.as_str(), &i.properties)))?;
+    }
+    items.retain(|item| options.filters.iter().all(|f| item.passes(f)));
+    if items.is_empty() {
+        let filters = options.filters.iter().map(|f| format!("`{f}`")).collect::<Vec<_>>().join(", ");
+        return Err(DataError::NothingLeft { name, total, filters });
+    }
+    if items.len() < total {
+        notes.push(format!("{} of {total} rows pass the filters", items.len()));
+    }
+    Ok(Listing { name, path: path.to_owned(), source_hash: source.hash(), items, notes })
+}
+
+/// The structure of a JSON object, in any of the forms that a line of a JSON Lines file may have: a member `structure`,
+/// a CIF text in `cif`, a pymatgen dictionary, or lists: the cell in `lattice` (rows in Å) or in `lengths` (Å) and
+/// `angles` (degrees), the elements in `species` (symbols), `atomic_numbers` or `atom_types`, and `frac_coords`.
+///
+/// # Errors
+/// Why the object gives no structure.
+pub fn structure_from_json(value: &serde_json::Value) -> Result<Structure, String> {
+    let object = value.as_object().ok_or("no JSON object")?;
+    json_lines::structure(object, OneSpot::Keep).map(|(structure, _)| structure)
+}
