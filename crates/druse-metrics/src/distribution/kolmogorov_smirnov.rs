@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{SampleError, sorted};
+use super::{SampleError, TwoSamples};
 
 /// Result of the two-sample test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -20,21 +20,15 @@ pub struct KolmogorovSmirnov {
 /// # Errors
 /// [`SampleError`] for an empty sample or values that are not finite.
 pub fn kolmogorov_smirnov(a: &[f64], b: &[f64]) -> Result<KolmogorovSmirnov, SampleError> {
-    let (a, b) = (sorted(a)?, sorted(b)?);
+    let statistic = TwoSamples::new(a, b)?.kolmogorov_smirnov();
     let (na, nb) = (a.len() as f64, b.len() as f64);
-    let (mut i, mut j, mut statistic) = (0, 0, 0.0f64);
-    while i < a.len() && j < b.len() {
-        let at = a[i].min(b[j]);
-        while a.get(i).is_some_and(|&x| x <= at) {
-            i += 1;
-        }
-        while b.get(j).is_some_and(|&x| x <= at) {
-            j += 1;
-        }
-        statistic = statistic.max((i as f64 / na - j as f64 / nb).abs());
-    }
     let root = (na * nb / (na + nb)).sqrt();
     Ok(KolmogorovSmirnov { statistic, p_value: tail((root + 0.12 + 0.11 / root) * statistic) })
+}
+
+/// The statistic from the differences of two distribution functions.
+pub(super) fn largest_gap(gaps: &[f64]) -> f64 {
+    gaps.iter().fold(0.0, |m: f64, gap| m.max(gap.abs()))
 }
 
 /// Kolmogorov's tail `2 Σ (−1)^(k−1) exp(−2 k² x²)`.

@@ -4,12 +4,14 @@ mod bootstrap;
 mod frechet;
 mod histogram;
 mod kolmogorov_smirnov;
+mod two_samples;
 mod wasserstein;
 
 pub use bootstrap::{Bootstrap, Interval, draw_without_replacement};
 pub use frechet::{Gaussian, frechet_distance};
 pub use histogram::Histogram;
 pub use kolmogorov_smirnov::{KolmogorovSmirnov, kolmogorov_smirnov};
+pub use two_samples::TwoSamples;
 pub use wasserstein::{wasserstein, wasserstein_weighted};
 
 /// Why samples cannot be compared.

@@ -1,6 +1,6 @@
 //! Earth mover's distance of one-dimensional samples.
 
-use super::{SampleError, sorted};
+use super::{SampleError, TwoSamples};
 
 /// Wasserstein-1 distance between the empirical distributions of two samples: `∫ |F(x) − G(x)| dx`, in the unit of the
 /// values. Equals scipy's `wasserstein_distance`.
@@ -8,24 +8,12 @@ use super::{SampleError, sorted};
 /// # Errors
 /// [`SampleError`] for an empty sample or values that are not finite.
 pub fn wasserstein(a: &[f64], b: &[f64]) -> Result<f64, SampleError> {
-    let (a, b) = (sorted(a)?, sorted(b)?);
-    let share = |x: &[f64]| 1.0 / x.len() as f64;
-    let (wa, wb) = (share(&a), share(&b));
-    // Counts, not sums of shares, so that equal samples have distance 0 exactly.
-    let (mut i, mut j, mut sum) = (0, 0, 0.0);
-    let mut at = a[0].min(b[0]);
-    while i < a.len() || j < b.len() {
-        let next = a.get(i).copied().unwrap_or(f64::INFINITY).min(b.get(j).copied().unwrap_or(f64::INFINITY));
-        sum += (i as f64 * wa - j as f64 * wb).abs() * (next - at);
-        at = next;
-        while a.get(i).is_some_and(|&x| x <= at) {
-            i += 1;
-        }
-        while b.get(j).is_some_and(|&x| x <= at) {
-            j += 1;
-        }
-    }
-    Ok(sum)
+    Ok(TwoSamples::new(a, b)?.wasserstein())
+}
+
+/// Area between two distribution functions that differ by `gaps[i]` between `values[i]` and the next.
+pub(super) fn area(values: &[f64], gaps: &[f64]) -> f64 {
+    values.windows(2).zip(gaps).map(|(v, gap)| gap.abs() * (v[1] - v[0])).sum()
 }
 
 /// [`wasserstein`] of weighted samples; weights are normalised to sum to 1.

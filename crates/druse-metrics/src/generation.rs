@@ -1,1 +1,0 @@
-//! Metrics of generation under the protocols of the field.

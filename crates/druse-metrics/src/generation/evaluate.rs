@@ -1,0 +1,422 @@
+//! From descriptors of a generated and a reference set to the figures of a protocol.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Figure, Population, Protocol};
+use crate::{
+    coverage::{Coverage, CrystalFeatures, coverage, diversity},
+    descriptors::{Descriptors, Geometry},
+    distribution::{Bootstrap, Interval, TwoSamples, draw_without_replacement, frechet_distance},
+    features::Features,
+    symmetry::SymmetryStatistics,
+    validity::MIN_VOLUME,
+};
+
+/// Why nothing can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GenerationError {
+    /// There is no generated crystal.
+    #[error("the generated set is empty")]
+    NoGenerated,
+    /// There is no reference crystal.
+    #[error("the reference set is empty")]
+    NoReference,
+}
+
+/// Randomness and intervals of an evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Options {
+    /// Seed of the draw of valid crystals.
+    pub seed: u64,
+    /// How intervals are made; `None` for none.
+    pub bootstrap: Option<Bootstrap>,
+}
+
+/// Coverage with the places of its crystals in the two sets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacedCoverage {
+    /// Nearest neighbours; their indices are into the lists below.
+    pub coverage: Coverage,
+    /// Place in the generated set of each generated crystal that took part.
+    pub generated: Vec<usize>,
+    /// Place in the reference set of each reference crystal that took part.
+    pub reference: Vec<usize>,
+}
+
+/// Everything measured under one protocol.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerationMetrics {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Number of generated crystals.
+    pub generated: usize,
+    /// Number of reference crystals.
+    pub reference: usize,
+    /// For each generated crystal why it is invalid; `None` for the valid ones.
+    pub invalid: Vec<Option<String>>,
+    /// Places of the valid crystals that were used, rising.
+    pub sample: Vec<usize>,
+    /// Reference crystals that could take no part in the coverage, with the reason.
+    pub reference_left_out: Vec<(usize, String)>,
+    /// The figures.
+    pub figures: Vec<Figure>,
+    /// Nearest neighbours; `None` when the protocol has no coverage or a set has no crystal with features.
+    pub coverage: Option<PlacedCoverage>,
+    /// Symmetry of the built generated and of the reference crystals, where it was looked for.
+    pub symmetry: Option<[SymmetryStatistics; 2]>,
+}
+
+impl GenerationMetrics {
+    /// The figure with this key.
+    pub fn figure(&self, key: &str) -> Option<&Figure> {
+        self.figures.iter().find(|f| f.key == key)
+    }
+
+    /// The value of the figure with this key.
+    pub fn value(&self, key: &str) -> Option<f64> {
+        self.figure(key).and_then(|f| f.value)
+    }
+}
+
+/// Measures a generated against a reference set.
+///
+/// A crystal without fingerprint takes no part in coverage and Fréchet distance; where that concerns the generated set
+/// it still counts in the denominators. A figure that cannot be computed has its reason in place of the value.
+///
+/// # Errors
+/// [`GenerationError`] for an empty set.
+pub fn evaluate(
+    generated: &[Descriptors],
+    reference: &[Descriptors],
+    protocol: &Protocol,
+    options: &Options,
+) -> Result<GenerationMetrics, GenerationError> {
+    if generated.is_empty() {
+        return Err(GenerationError::NoGenerated);
+    }
+    if reference.is_empty() {
+        return Err(GenerationError::NoReference);
+    }
+    let invalid: Vec<Option<String>> = generated
+        .iter()
+        .map(|d| d.invalid_because(protocol.composition, protocol.structure, protocol.fingerprint))
+        .collect();
+    let valid: Vec<usize> = (0..generated.len()).filter(|&i| invalid[i].is_none()).collect();
+    let drawn = draw_without_replacement(valid.len(), protocol.sample.unwrap_or(usize::MAX), options.seed);
+    let sample = drawn.into_iter().map(|k| valid[k]).collect();
+    let mut run = Run {
+        generated,
+        reference,
+        options,
+        metrics: GenerationMetrics {
+            protocol: protocol.clone(),
+            generated: generated.len(),
+            reference: reference.len(),
+            invalid,
+            sample,
+            reference_left_out: Vec::new(),
+            figures: Vec::new(),
+            coverage: None,
+            symmetry: None,
+        },
+    };
+    run.validity();
+    run.coverage();
+    run.diversity();
+    run.distances();
+    run.shapes();
+    run.symmetry();
+    Ok(run.metrics)
+}
+
+/// An evaluation under way.
+struct Run<'a> {
+    generated: &'a [Descriptors],
+    reference: &'a [Descriptors],
+    options: &'a Options,
+    metrics: GenerationMetrics,
+}
+
+impl Run<'_> {
+    /// Places of the generated crystals of a population.
+    fn places(&self, population: Population) -> Vec<usize> {
+        match population {
+            Population::All => (0..self.generated.len()).collect(),
+            Population::Built => (0..self.generated.len())
+                .filter(|&i| {
+                    self.generated[i].geometry.as_ref().is_ok_and(|g| g.validity.volume >= MIN_VOLUME)
+                })
+                .collect(),
+            Population::ValidSample => self.metrics.sample.clone(),
+        }
+    }
+
+    fn push(
+        &mut self,
+        key: &str,
+        value: Result<f64, String>,
+        [of, against]: [usize; 2],
+        interval: Option<Interval>,
+        protocol: String,
+    ) {
+        let value = value.and_then(|x| if x.is_finite() { Ok(x) } else { Err("no crystals".into()) });
+        self.metrics.figures.push(Figure {
+            key: key.into(),
+            value: value.as_ref().ok().copied(),
+            interval: interval.filter(|_| value.is_ok()),
+            problem: value.err(),
+            of,
+            against: (against > 0).then_some(against),
+            protocol,
+        });
+    }
+
+    /// A mean over crystals with its bootstrap interval.
+    fn push_mean(&mut self, key: &str, values: &[f64], against: usize, protocol: String) {
+        let interval = self.options.bootstrap.and_then(|b| b.mean(values));
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        self.push(key, Ok(mean), [values.len(), against], interval, protocol);
+    }
+
+    fn validity(&mut self) {
+        let (composition, structure) = (self.metrics.protocol.composition, self.metrics.protocol.structure);
+        let share = |flag: &dyn Fn(&Descriptors) -> bool| -> Vec<f64> {
+            self.generated.iter().map(|d| f64::from(u8::from(flag(d)))).collect()
+        };
+        let compositions = composition.map(|rule| share(&|d| d.composition_verdict(rule).is_valid()));
+        let structures = share(&|d| d.structure_valid(structure));
+        let all: Vec<f64> =
+            self.metrics.invalid.iter().map(|reason| f64::from(u8::from(reason.is_none()))).collect();
+        if let (Some(values), Some(rule)) = (compositions, composition) {
+            self.push_mean("comp_valid", &values, 0, format!("rule {rule:?}, all generated"));
+        }
+        self.push_mean("struct_valid", &structures, 0, format!("rule {structure:?}, all generated"));
+        let parts = [composition.map(|_| "composition"), Some("structure")]
+            .into_iter()
+            .chain([self.metrics.protocol.fingerprint.then_some("fingerprint")])
+            .flatten();
+        let parts = parts.collect::<Vec<_>>().join(" and ");
+        self.push_mean("valid", &all, 0, format!("{parts}, all generated"));
+    }
+
+    fn coverage(&mut self) {
+        let Some(cutoffs) = self.metrics.protocol.cutoffs else { return };
+        let population = self.metrics.protocol.coverage_on;
+        let places = self.places(population);
+        let denominator = places.len();
+        let (generated, features, _) = with_features(self.generated, places);
+        let (reference, reference_features, left_out) =
+            with_features(self.reference, (0..self.reference.len()).collect());
+        self.metrics.reference_left_out = left_out;
+        let within = format!(
+            "{population}, structure within {} and composition within {}",
+            cutoffs.structure, cutoffs.composition
+        );
+        let keys =
+            ["cov_recall", "cov_precision", "amsd_recall", "amsd_precision", "amcd_recall", "amcd_precision"];
+        let found = features.and_then(|g| {
+            let r = reference_features?;
+            coverage(&g, &r, denominator, cutoffs).map_err(|e| e.to_string())
+        });
+        let found = match found {
+            Ok(found) => found,
+            Err(problem) => {
+                for key in keys {
+                    self.push(
+                        key,
+                        Err(problem.clone()),
+                        [denominator, reference.len()],
+                        None,
+                        within.clone(),
+                    );
+                }
+                return;
+            }
+        };
+        let flags = |f: Vec<bool>, n: usize| -> Vec<f64> {
+            let mut values: Vec<f64> = f.into_iter().map(|x| f64::from(u8::from(x))).collect();
+            values.resize(n, 0.0);
+            values
+        };
+        let distances =
+            |n: &[crate::nearest::Nearest]| -> Vec<f64> { n.iter().map(|n| n.distance).collect() };
+        let values = [
+            flags(found.covered(), reference.len()),
+            flags(found.precise(), denominator),
+            distances(&found.recall_structure),
+            distances(&found.precision_structure),
+            distances(&found.recall_composition),
+            distances(&found.precision_composition),
+        ];
+        for (i, (key, values)) in keys.into_iter().zip(values).enumerate() {
+            let against = if i % 2 == 0 { generated.len() } else { reference.len() };
+            let what = match i / 2 {
+                0 => within.clone(),
+                1 => format!("{population}, nearest CrystalNN fingerprint"),
+                _ => format!("{population}, nearest normalised Magpie features"),
+            };
+            self.push_mean(key, &values, against, what);
+        }
+        self.metrics.coverage = Some(PlacedCoverage { coverage: found, generated, reference });
+    }
+
+    fn diversity(&mut self) {
+        if self.metrics.protocol.cutoffs.is_none() {
+            return;
+        }
+        let places = self.metrics.sample.clone();
+        let (places, features, _) = with_features(self.generated, places);
+        let protocol = format!("{}, mean distance of pairs", Population::ValidSample);
+        for (key, structure) in [("comp_div", false), ("struct_div", true)] {
+            let value = features.as_ref().map_err(Clone::clone).and_then(|f| {
+                let features = if structure { &f.structure } else { &f.composition };
+                diversity(features).ok_or_else(|| "fewer than two crystals".into())
+            });
+            self.push(key, value, [places.len(), 0], None, protocol.clone());
+        }
+    }
+
+    fn distances(&mut self) {
+        let protocol = self.metrics.protocol.clone();
+        let density = |d: &Descriptors| d.density().filter(|x| x.is_finite());
+        let elements = |d: &Descriptors| Some(d.num_elements() as f64);
+        self.push_wasserstein("wdist_density", protocol.density_on, "density (g/cm³)", &density);
+        self.push_wasserstein("wdist_num_elems", protocol.elements_on, "number of elements", &elements);
+
+        let (places, generated, _) = with_features(self.generated, self.places(protocol.frechet_on));
+        let (reference, reference_features, _) =
+            with_features(self.reference, (0..self.reference.len()).collect());
+        let value = generated.and_then(|g| {
+            let r = reference_features?;
+            frechet_distance(&g.structure, &r.structure).map_err(|e| e.to_string())
+        });
+        let what = format!("{}, Gaussians of CrystalNN fingerprints", protocol.frechet_on);
+        self.push("frechet_crystalnn", value, [places.len(), reference.len()], None, what);
+    }
+
+    /// Values of the generated crystals of a population and of the reference; what a crystal lacks is left out.
+    fn samples(&self, population: Population, value: &dyn Fn(&Descriptors) -> Option<f64>) -> [Vec<f64>; 2] {
+        [
+            self.places(population).into_iter().filter_map(|i| value(&self.generated[i])).collect(),
+            self.reference.iter().filter_map(value).collect(),
+        ]
+    }
+
+    fn push_wasserstein(
+        &mut self,
+        key: &str,
+        population: Population,
+        what: &str,
+        value: &dyn Fn(&Descriptors) -> Option<f64>,
+    ) {
+        let [a, b] = self.samples(population, value);
+        let two = TwoSamples::new(&a, &b).map_err(|e| e.to_string());
+        let interval = match (&two, self.options.bootstrap) {
+            (Ok(two), Some(bootstrap)) => two.wasserstein_interval(&bootstrap),
+            _ => None,
+        };
+        let protocol = format!("{population}, {what}");
+        self.push(key, two.map(|t| t.wasserstein()), [a.len(), b.len()], interval, protocol);
+    }
+
+    fn push_ks(&mut self, key: &str, what: &str, [a, b]: [Vec<f64>; 2]) {
+        let value = TwoSamples::new(&a, &b).map(|t| t.kolmogorov_smirnov()).map_err(|e| e.to_string());
+        self.push(key, value, [a.len(), b.len()], None, format!("{}, {what}", Population::Built));
+    }
+
+    /// Kolmogorov–Smirnov statistics of cells and compositions.
+    fn shapes(&mut self) {
+        let geometry = |value: &dyn Fn(&Geometry) -> Option<f64>| {
+            self.samples(Population::Built, &|d| {
+                d.geometry.as_ref().ok().and_then(value).filter(|x| x.is_finite())
+            })
+        };
+        const PARAMETERS: [&str; 6] = ["a", "b", "c", "alpha", "beta", "gamma"];
+        let mut all: Vec<(String, String, [Vec<f64>; 2])> = Vec::new();
+        for (i, name) in PARAMETERS.into_iter().enumerate() {
+            all.push((
+                format!("ks_{name}"),
+                format!("{name} of the cell as given"),
+                geometry(&|g| Some(g.lattice[i])),
+            ));
+        }
+        for (i, name) in PARAMETERS.into_iter().enumerate() {
+            let samples = geometry(&|g| g.niggli.map(|n| n[i]));
+            all.push((format!("ks_niggli_{name}"), format!("{name} of the Niggli cell"), samples));
+        }
+        all.push((
+            "ks_volume_per_atom".into(),
+            "volume per atom".into(),
+            geometry(&|g| Some(g.volume_per_atom)),
+        ));
+        all.push(("ks_density".into(), "density".into(), geometry(&|g| Some(g.density))));
+        let elements = self.samples(Population::Built, &|d| Some(d.num_elements() as f64));
+        all.push(("ks_num_elems".into(), "number of elements".into(), elements));
+        let atoms = |d: &Descriptors| -> Vec<f64> {
+            d.composition.atoms().into_iter().map(|e| f64::from(e.z())).collect()
+        };
+        let numbers = [
+            self.places(Population::Built).into_iter().flat_map(|i| atoms(&self.generated[i])).collect(),
+            self.reference.iter().flat_map(atoms).collect(),
+        ];
+        all.push(("ks_atomic_number".into(), "atomic number, one value an atom".into(), numbers));
+        for (key, what, samples) in all {
+            self.push_ks(&key, &what, samples);
+        }
+    }
+
+    fn symmetry(&mut self) {
+        let collect = |all: Vec<&Descriptors>| {
+            let found: Option<Vec<_>> = all.iter().map(|d| Some(d.symmetry.as_ref()?.as_ref())).collect();
+            found.map(SymmetryStatistics::collect)
+        };
+        let generated = self.places(Population::Built).into_iter().map(|i| &self.generated[i]).collect();
+        let (Some(generated), Some(reference)) =
+            (collect(generated), collect(self.reference.iter().collect()))
+        else {
+            return;
+        };
+        self.push_ks("ks_space_group", "space-group number", [generated.numbers(), reference.numbers()]);
+        for (key, statistics) in [("share_p1", &generated), ("reference_share_p1", &reference)] {
+            let value = statistics.share_p1().ok_or_else(|| "no space group was found".into());
+            self.push(
+                key,
+                value,
+                [statistics.found(), 0],
+                None,
+                "share of P1 where a group was found".into(),
+            );
+        }
+        self.metrics.symmetry = Some([generated, reference]);
+    }
+}
+
+/// Of the crystals at `places` those that have a fingerprint, their features, and the others with the reason.
+#[expect(clippy::type_complexity, reason = "three lists that belong together, used within this file")]
+fn with_features(
+    all: &[Descriptors],
+    places: Vec<usize>,
+) -> (Vec<usize>, Result<CrystalFeatures, String>, Vec<(usize, String)>) {
+    let mut left_out = Vec::new();
+    let places: Vec<usize> = places
+        .into_iter()
+        .filter(|&i| {
+            let reason = match &all[i].fingerprint {
+                Some(Ok(f)) if f.iter().all(|x| x.is_finite()) => return true,
+                Some(Ok(_)) => "the fingerprint is not finite".to_owned(),
+                Some(Err(reason)) => reason.clone(),
+                None => "the fingerprint was not computed".to_owned(),
+            };
+            left_out.push((i, reason));
+            false
+        })
+        .collect();
+    let structure = Features::from_rows(places.iter().filter_map(|&i| all[i].structure_features()));
+    let composition = Features::from_rows(places.iter().map(|&i| all[i].composition_features()));
+    let features = match (structure, composition) {
+        _ if places.is_empty() => Err("no crystal has a fingerprint".into()),
+        (Ok(structure), Ok(composition)) => Ok(CrystalFeatures { structure, composition }),
+        (Err(e), _) | (_, Err(e)) => Err(e.to_string()),
+    };
+    (places, features, left_out)
+}

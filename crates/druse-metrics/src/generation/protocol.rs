@@ -1,0 +1,132 @@
+//! Who counts, and how, in the evaluations of the field.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    coverage::{Benchmark, Cutoffs},
+    validity::{CompositionRule, StructureRule},
+};
+
+/// Which of the generated crystals a figure is measured on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Population {
+    /// Every generated crystal that has what the figure needs.
+    All,
+    /// Those that could be built and have a volume of at least 0.1 Å³.
+    Built,
+    /// The valid ones, or as many of them, drawn without replacement, as the protocol says.
+    ValidSample,
+}
+
+impl std::fmt::Display for Population {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::All => "all generated",
+            Self::Built => "all built",
+            Self::ValidSample => "valid sample",
+        })
+    }
+}
+
+/// An evaluation protocol. The reference set is used whole in each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// Its name.
+    pub name: String,
+    /// Composition test; `None` when compositions are not judged.
+    pub composition: Option<CompositionRule>,
+    /// Structure test.
+    pub structure: StructureRule,
+    /// Whether a crystal whose fingerprint cannot be computed is invalid.
+    pub fingerprint: bool,
+    /// Number of valid crystals drawn without replacement; `None`, or fewer valid ones than that: all of them.
+    pub sample: Option<usize>,
+    /// Cut-offs of the coverage; `None` when it is not part of the protocol.
+    pub cutoffs: Option<Cutoffs>,
+    /// On what coverage is measured.
+    pub coverage_on: Population,
+    /// On what the density is compared.
+    pub density_on: Population,
+    /// On what the number of elements is compared.
+    pub elements_on: Population,
+    /// On what the Fréchet distance of the fingerprints is measured.
+    pub frechet_on: Population,
+}
+
+impl Protocol {
+    /// CDVAE (and with it DiffCSP, FlowMM, CrystaLLM): coverage over all generated crystals that have both fingerprints,
+    /// with every generated one in the precision's denominator; diversity and distances over 1,000 valid ones.
+    ///
+    /// The original stops with an error when fewer than 1,000 are valid; here all of them are used, and the figures
+    /// say how many. The Fréchet distance is not part of the original.
+    pub fn cdvae(benchmark: Benchmark) -> Self {
+        Self {
+            name: "cdvae".into(),
+            composition: Some(CompositionRule::Cdvae),
+            structure: StructureRule::Cdvae,
+            fingerprint: true,
+            sample: Some(1000),
+            cutoffs: Some(Cutoffs::cdvae(benchmark)),
+            coverage_on: Population::All,
+            density_on: Population::ValidSample,
+            elements_on: Population::ValidSample,
+            frechet_on: Population::ValidSample,
+        }
+    }
+
+    /// SyMat: density over all buildable structures, number of elements over all generated; cut-offs looser than
+    /// CDVAE's. Its composition test has one state of Ir otherwise than CDVAE's, the states of `smact14`.
+    pub fn symat(benchmark: Benchmark) -> Self {
+        Self {
+            name: "symat".into(),
+            structure: StructureRule::Symat,
+            sample: None,
+            cutoffs: Some(Cutoffs::symat(benchmark)),
+            density_on: Population::Built,
+            elements_on: Population::All,
+            frechet_on: Population::Built,
+            ..Self::cdvae(benchmark)
+        }
+    }
+
+    /// diffusion-atoms (adaptive cells): compositions are not judged; everything, coverage too, over 986 valid crystals.
+    pub fn adaptive() -> Self {
+        Self {
+            name: "adaptive".into(),
+            composition: None,
+            sample: Some(986),
+            cutoffs: Some(Cutoffs::adaptive()),
+            coverage_on: Population::ValidSample,
+            ..Self::cdvae(Benchmark::Mp20)
+        }
+    }
+
+    /// GemsDiff: validity is the 0.5 Å rule alone, distances over all generated crystals. The Fréchet distance is on
+    /// CrystalNN fingerprints here, on the latent features of ALIGNN in the paper.
+    pub fn gemsdiff() -> Self {
+        Self {
+            name: "gemsdiff".into(),
+            composition: None,
+            structure: StructureRule::Gemsdiff,
+            fingerprint: false,
+            sample: None,
+            cutoffs: None,
+            coverage_on: Population::All,
+            density_on: Population::All,
+            elements_on: Population::All,
+            frechet_on: Population::All,
+        }
+    }
+
+    /// CDVAE's figures by rules without its quirks, over all valid crystals instead of 1,000.
+    pub fn honest(benchmark: Benchmark) -> Self {
+        Self {
+            name: "honest".into(),
+            composition: Some(CompositionRule::Honest),
+            structure: StructureRule::Honest,
+            sample: None,
+            ..Self::cdvae(benchmark)
+        }
+    }
+}
