@@ -128,9 +128,9 @@ pub fn k_nearest(lattice: &Lattice, frac: &[[f64; 3]], k: usize) -> NeighborList
 }
 
 /// The crystal in a reduced basis, its atoms wrapped into that cell.
-struct Frame {
+pub(crate) struct Frame {
     /// Reduced lattice vectors.
-    rows: [[f64; 3]; 3],
+    pub(crate) rows: [[f64; 3]; 3],
     /// Reduced vectors in terms of the given ones; `None` when they are the same.
     transform: Option<IntMatrix>,
     /// Distances between opposite faces of the reduced cell (Å).
@@ -140,13 +140,13 @@ struct Frame {
     /// Fractional coordinates in the reduced basis, in [0, 1] or NaN.
     frac: Vec<[f64; 3]>,
     /// Cartesian coordinates of the wrapped atoms (Å).
-    cart: Vec<[f64; 3]>,
+    pub(crate) cart: Vec<[f64; 3]>,
     /// Translation, in the given basis, that wrapping took away: `given position = wrapped position + shift`.
     shift: Vec<[i64; 3]>,
 }
 
 impl Frame {
-    fn new(lattice: &Lattice, frac: &[[f64; 3]]) -> Self {
+    pub(crate) fn new(lattice: &Lattice, frac: &[[f64; 3]]) -> Self {
         let (reduced, transform) = if is_minkowski_reduced(lattice) {
             (*lattice, None)
         } else {
@@ -205,10 +205,10 @@ fn is_minkowski_reduced(lattice: &Lattice) -> bool {
 }
 
 /// Every image of every atom that can lie within a radius of an atom of the wrapped cell, in arrays by component.
-struct Images {
-    x: Vec<f64>,
-    y: Vec<f64>,
-    z: Vec<f64>,
+pub(crate) struct Images {
+    pub(crate) x: Vec<f64>,
+    pub(crate) y: Vec<f64>,
+    pub(crate) z: Vec<f64>,
     site: Vec<u32>,
     /// Translation in the given basis, before the shift of the central atom is added.
     image: Vec<[i64; 3]>,
@@ -221,7 +221,9 @@ struct Images {
 }
 
 impl Images {
-    fn within(frame: &Frame, radius: f64) -> Self {
+    /// Ranges of fractional coordinates that the images within `radius` of any atom fill, and about how many images
+    /// that makes.
+    fn range(frame: &Frame, radius: f64) -> ([f64; 3], [f64; 3], f64) {
         let reach: [f64; 3] = std::array::from_fn(|c| radius / frame.faces[c] + 1e-9);
         let mut low = [f64::INFINITY; 3];
         let mut high = [f64::NEG_INFINITY; 3];
@@ -232,6 +234,16 @@ impl Images {
             }
         }
         let expected = (0..3).map(|c| high[c] - low[c] + 0.2).product::<f64>() * frame.frac.len() as f64;
+        (low, high, expected)
+    }
+
+    /// About how many images [`Images::within`] would list.
+    pub(crate) fn expected(frame: &Frame, radius: f64) -> f64 {
+        Self::range(frame, radius).2
+    }
+
+    pub(crate) fn within(frame: &Frame, radius: f64) -> Self {
+        let (low, high, expected) = Self::range(frame, radius);
         let capacity = if expected.is_finite() { (expected as usize).min(1 << 20) } else { 0 };
         let axis = (0..3).max_by(|&a, &b| frame.faces[a].total_cmp(&frame.faces[b])).unwrap_or(0);
         let mut images = Self {
@@ -293,7 +305,7 @@ impl Images {
     }
 
     /// The images that can lie within `radius` of atom `i`.
-    fn window(&self, frame: &Frame, i: usize, radius: f64) -> std::ops::Range<usize> {
+    pub(crate) fn window(&self, frame: &Frame, i: usize, radius: f64) -> std::ops::Range<usize> {
         if self.height.is_empty() {
             return 0..self.x.len();
         }
@@ -305,7 +317,7 @@ impl Images {
     }
 
     /// Squared distances of the images in `window` from `p`.
-    fn squared_distances(&self, p: [f64; 3], window: std::ops::Range<usize>, out: &mut Vec<f64>) {
+    pub(crate) fn squared_distances(&self, p: [f64; 3], window: std::ops::Range<usize>, out: &mut Vec<f64>) {
         let (x, y, z) = (&self.x[window.clone()], &self.y[window.clone()], &self.z[window]);
         out.clear();
         out.extend(x.iter().zip(y).zip(z).map(|((x, y), z)| {
@@ -315,18 +327,20 @@ impl Images {
     }
 
     /// Whether image `m` is atom `i` itself.
-    fn is_home(&self, m: usize, frame: &Frame, i: usize) -> bool {
+    pub(crate) fn is_home(&self, m: usize, frame: &Frame, i: usize) -> bool {
         self.site[m] as usize == i && (0..3).all(|c| self.image[m][c] == -frame.shift[i][c])
+    }
+
+    /// Image `m` as a neighbour of atom `i` at the squared distance `d2`.
+    pub(crate) fn neighbor(&self, frame: &Frame, i: usize, m: usize, d2: f64) -> Neighbor {
+        let image = std::array::from_fn(|c| self.image[m][c].saturating_add(frame.shift[i][c]) as i32);
+        Neighbor { site: self.site[m], image, distance: d2.sqrt() }
     }
 
     /// Appends the images `first + c` of every kept `(squared distance, c)` as neighbours of atom `i`.
     fn emit(&self, frame: &Frame, i: usize, first: usize, kept: &[(f64, u32)], out: &mut Vec<Neighbor>) {
-        let (start, shift) = (out.len(), frame.shift[i]);
-        out.extend(kept.iter().map(|&(d2, c)| {
-            let m = first + c as usize;
-            let image = std::array::from_fn(|c| self.image[m][c].saturating_add(shift[c]) as i32);
-            Neighbor { site: self.site[m], image, distance: d2.sqrt() }
-        }));
+        let start = out.len();
+        out.extend(kept.iter().map(|&(d2, c)| self.neighbor(frame, i, first + c as usize, d2)));
         if !self.ordered {
             out[start..].sort_unstable_by_key(|n| (n.site, n.image));
         }

@@ -61,6 +61,20 @@ pub fn structure(record: &Value) -> Structure {
     .unwrap()
 }
 
+/// The crystal of six parameters that generative models work on (`lengths`, `angles`, `atom_types`, `frac_coords`), as
+/// `canonical` of `niggli.jsonl.gz` and the lines of the `e2e_*` files hold it; `None` where no cell can be built.
+pub fn crystal(record: &Value) -> Option<Structure> {
+    let ([a, b, c], [al, be, ga]) =
+        (field::<[f64; 3]>(record, "lengths"), field::<[f64; 3]>(record, "angles"));
+    let species = field::<Vec<u8>>(record, "atom_types");
+    Structure::new(
+        Lattice::from_parameters([a, b, c, al, be, ga]).ok()?,
+        species.into_iter().map(|z| Element::from_z(z).unwrap()).collect(),
+        field(record, "frac_coords"),
+    )
+    .ok()
+}
+
 /// Asserts that every pair of numbers agrees to `tol` relative to the larger of the expected one and 1.
 pub fn assert_close(what: &str, got: &[f64], want: &[f64], tol: f64) {
     assert_eq!(got.len(), want.len(), "{what}: {got:?} against {want:?}");
