@@ -4,6 +4,7 @@
 //! a polar angle and an azimuth. A motif scores the pair by how near these are to ideal values, and takes the best pair
 //! or the mean (B. Peters, J. Chem. Phys. 131, 244103 (2009); N. E. R. Zimmermann et al., Front. Mater. 4, 34 (2017)).
 //! Definitions and thresholds are those of pymatgen's `LocalStructOrderParams`.
+#![allow(clippy::needless_range_loop, reason = "indices are neighbours, and run over several tables at once")]
 
 use std::f64::consts::{FRAC_1_PI, FRAC_PI_2};
 
