@@ -10,6 +10,7 @@ mod wasserstein;
 pub use bootstrap::{Bootstrap, Interval, draw_without_replacement};
 pub use frechet::{Gaussian, frechet_distance};
 pub use histogram::Histogram;
+pub(crate) use histogram::quantile;
 pub use kolmogorov_smirnov::{KolmogorovSmirnov, kolmogorov_smirnov};
 pub use two_samples::TwoSamples;
 pub use wasserstein::{wasserstein, wasserstein_weighted};
