@@ -3,7 +3,7 @@
 use std::{f64::consts::PI, sync::OnceLock};
 
 use crate::{
-    Element, Structure,
+    Element, Neighbor, Structure,
     coordination::{CoordinationError, Facet, Tessellation},
 };
 
@@ -128,12 +128,16 @@ impl CrystalNn {
             .iter()
             .map(|&(w, f)| (in_steps(w), &facets[f]))
             .take_while(|&(steps, _)| steps > 0)
-            .map(|(steps, f)| CoordinatedAtom {
-                site: f.neighbor.site,
-                image: f.neighbor.image,
-                vector: f.vector,
-                distance: f.neighbor.distance,
-                weight: steps as f64 / STEPS,
+            .map(|(steps, f)| {
+                let vector = vector(s, i, &f.neighbor);
+                let distance = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
+                CoordinatedAtom {
+                    site: f.neighbor.site,
+                    image: f.neighbor.image,
+                    vector,
+                    distance,
+                    weight: steps as f64 / STEPS,
+                }
             })
             .collect();
         let cn_weights = probabilities(&neighbors);
@@ -165,6 +169,15 @@ impl CrystalNn {
         };
         facets.iter().map(weight).zip(0..).collect()
     }
+}
+
+/// From site `i` to a neighbour (Å), by the shortest computation: opposite neighbours in a symmetric cell come out
+/// exactly opposite, which sums over images do not give.
+fn vector(s: &Structure, i: usize, neighbor: &Neighbor) -> [f64; 3] {
+    let at = s.frac_coords[neighbor.site as usize];
+    let there = s.lattice.to_cartesian(std::array::from_fn(|c| at[c] + f64::from(neighbor.image[c])));
+    let here = s.lattice.to_cartesian(s.frac_coords[i]);
+    std::array::from_fn(|c| there[c] - here[c])
 }
 
 fn largest(weighted: &[(f64, usize)]) -> f64 {
