@@ -4,7 +4,7 @@ use druse_crystal::{Composition, Structure, niggli};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    fingerprint::magpie,
+    fingerprint::{crystalnn, magpie},
     symmetry::SymmetrySummary,
     validity::{self, CompositionRule, CompositionVerdict, StructureFault, StructureRule, StructureValidity},
 };
@@ -47,7 +47,7 @@ pub struct Descriptors {
     pub composition: Composition,
     /// Scalars of the cell, or why there is none: the crystal could not be built.
     pub geometry: Result<Geometry, String>,
-    /// Mean CrystalNN fingerprint (61 numbers) or why it has none; `None` if not computed.
+    /// Mean CrystalNN fingerprint ([`crystalnn::LEN`] numbers) or why it has none; `None` if not computed.
     pub fingerprint: Option<Result<Vec<f64>, String>>,
     /// Symmetry or why none was found; `None` if not looked for.
     pub symmetry: Option<Result<SymmetrySummary, String>>,
@@ -59,7 +59,9 @@ impl Descriptors {
     /// A failure of one descriptor is kept as the reason in its place, as the protocols count them: a crystal of
     /// nearly no volume, say, still has its fingerprint tried.
     pub fn of(structure: &Structure, settings: &DescriptorSettings) -> Self {
-        let fingerprint = settings.fingerprint.then(|| structure_fingerprint(structure));
+        let fingerprint = settings
+            .fingerprint
+            .then(|| crystalnn::fingerprint(structure).map(|f| f.mean.to_vec()).map_err(|e| e.to_string()));
         let symmetry =
             settings.symprec.map(|tol| SymmetrySummary::of(structure, tol).map_err(|e| e.to_string()));
         let volume = structure.lattice.volume();
@@ -149,9 +151,4 @@ impl Descriptors {
             _ => None,
         }
     }
-}
-
-/// The mean CrystalNN fingerprint.
-fn structure_fingerprint(_structure: &Structure) -> Result<Vec<f64>, String> {
-    Err("the CrystalNN fingerprint is not available".into())
 }
