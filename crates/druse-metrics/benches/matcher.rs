@@ -1,0 +1,174 @@
+//! Structure matching and novelty.
+//!
+//! With the shared reference data (`$DRUSE_SHARED`, else `shared` beside the repository): all reference pairs, from
+//! parsed structures to verdicts on one core, with the ratio to the times of the Python tools printed beside; and
+//! uniqueness and novelty over whole data sets on all cores. Without it: prototypes only.
+
+use std::{
+    hint::black_box,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use criterion::{Criterion as Bench, Throughput, criterion_group, criterion_main};
+use druse_crystal::{
+    Element, Lattice, Structure,
+    formats::{Format, read_str},
+};
+use druse_metrics::{
+    matcher::{Prepared, StructureMatcher},
+    novelty::novelty,
+};
+use flate2::read::MultiGzDecoder;
+use rayon::prelude::*;
+use serde_json::Value;
+
+fn shared() -> PathBuf {
+    std::env::var_os("DRUSE_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from)
+}
+
+fn open(name: &str) -> Option<impl Read + use<>> {
+    Some(MultiGzDecoder::new(std::fs::File::open(shared().join(name)).ok()?))
+}
+
+fn side(s: &Value) -> Option<Structure> {
+    let lattice: [[f64; 3]; 3] = serde_json::from_value(s["lattice"].clone()).ok()?;
+    let species: Vec<String> = serde_json::from_value(s["species"].clone()).ok()?;
+    let species = species.iter().map(|e| Element::from_symbol(e).ok()).collect::<Option<Vec<_>>>()?;
+    let coords = serde_json::from_value(s["frac_coords"].clone()).ok()?;
+    Structure::new(Lattice::from_rows(lattice).ok()?, species, coords).ok()
+}
+
+type Pair = (String, Structure, Structure);
+
+/// The reference pairs with their names.
+fn pairs() -> Option<Vec<Pair>> {
+    BufReader::new(open("golden/match_pairs.jsonl.gz")?)
+        .lines()
+        .map(|line| {
+            let record: Value = serde_json::from_str(&line.ok()?).ok()?;
+            Some((record["pair"].as_str()?.to_owned(), side(&record["s1"])?, side(&record["s2"])?))
+        })
+        .collect()
+}
+
+/// Seconds that the Python tool took for these pairs.
+fn python_seconds(pairs: &[Pair], key: &str) -> Option<f64> {
+    let text = std::fs::read_to_string(shared().join("golden/timings.json")).ok()?;
+    let timings: Value = serde_json::from_str(&text).ok()?;
+    pairs.iter().map(|(name, ..)| timings["per_pair"][name][key].as_f64()).sum()
+}
+
+fn time<T>(f: impl FnOnce() -> T) -> Duration {
+    let start = Instant::now();
+    black_box(f());
+    start.elapsed()
+}
+
+fn reference_pairs(c: &mut Bench) {
+    let Some(pairs) = pairs() else { return };
+    let cases = [
+        ("cdvae_get_rms_dist", StructureMatcher::CDVAE, true),
+        ("cdvae_fit", StructureMatcher::CDVAE, false),
+        ("default_get_rms_dist", StructureMatcher::default(), true),
+        ("default_fit", StructureMatcher::default(), false),
+    ];
+    let mut group = c.benchmark_group("reference_pairs");
+    group.throughput(Throughput::Elements(pairs.len() as u64)).sample_size(10);
+    for (name, matcher, rms) in cases {
+        let matches = |(_, a, b): &&Pair| {
+            let (a, b) = (matcher.prepare(a), matcher.prepare(b));
+            if rms { matcher.rms(&a, &b).is_some() } else { matcher.fit(&a, &b) }
+        };
+        let all = || pairs.iter().filter(matches).count();
+        let best = (0..5).map(|_| time(all)).min().unwrap_or_default().as_secs_f64();
+        if let Some(python) = python_seconds(&pairs, name) {
+            let per_pair = best / pairs.len() as f64 * 1e6;
+            eprintln!("{name}: {per_pair:.1} µs a pair, {:.0} times as fast as Python", python / best);
+        }
+        group.bench_function(name, |b| b.iter(all));
+    }
+    let structures: Vec<&Structure> = pairs.iter().flat_map(|(_, a, b)| [a, b]).collect();
+    group.throughput(Throughput::Elements(structures.len() as u64));
+    let matcher = StructureMatcher::CDVAE;
+    group.bench_function("prepare", |b| {
+        b.iter(|| structures.iter().map(|s| matcher.prepare(s).num_sites()).sum::<usize>());
+    });
+    group.finish();
+}
+
+/// The structures of splits of a data set, ready to be compared.
+fn prepared(set: &str, splits: &[&str]) -> Option<Vec<Prepared>> {
+    let matcher = StructureMatcher::default();
+    let mut all = Vec::new();
+    for split in splits {
+        let mut reader = csv::Reader::from_reader(open(&format!("data/{set}/{split}.csv.gz"))?);
+        let column = reader.headers().ok()?.iter().position(|h| h == "cif")?;
+        let cifs: Vec<String> =
+            reader.records().map(|r| Some(r.ok()?.get(column)?.to_owned())).collect::<Option<_>>()?;
+        let read = |cif: &String| {
+            Some(matcher.prepare(&read_str(cif, Format::Cif).ok()?.into_iter().next()?.structure))
+        };
+        all.extend(cifs.par_iter().map(read).collect::<Option<Vec<_>>>()?);
+    }
+    Some(all)
+}
+
+fn whole_sets(c: &mut Bench) {
+    let mut group = c.benchmark_group("novelty");
+    group.sample_size(10);
+    for set in ["perov_5", "mp_20_bt", "carbon_24"] {
+        let (Some(test), Some(train)) = (prepared(set, &["val", "test"]), prepared(set, &["train"])) else {
+            continue;
+        };
+        let matcher = StructureMatcher::default();
+        let start = Instant::now();
+        let n = novelty(&matcher, &test, &train);
+        eprintln!(
+            "{set}: {} against {} in {:.2} s: {} unique, {} novel, {} both, {} unfinished",
+            n.structures,
+            train.len(),
+            start.elapsed().as_secs_f64(),
+            n.components,
+            n.novel,
+            n.novel_components,
+            n.unfinished.len()
+        );
+        group.throughput(Throughput::Elements(test.len() as u64));
+        group.bench_function(set, |b| b.iter(|| novelty(&matcher, &test, &train).novel));
+    }
+    group.finish();
+}
+
+/// Rock salt, and rock salt with displaced atoms in a doubled cell.
+fn rock_salt() -> Option<(Structure, Structure)> {
+    let element = |s| Element::from_symbol(s).ok();
+    let lattice = Lattice::from_rows([[0.0, 2.82, 2.82], [2.82, 0.0, 2.82], [2.82, 2.82, 0.0]]).ok()?;
+    let species = vec![element("Na")?, element("Cl")?];
+    let ideal = Structure::new(lattice, species.clone(), vec![[0.0; 3], [0.5; 3]]).ok()?;
+    let mut coords = Vec::new();
+    for i in 0..8u8 {
+        let at = [i & 1, i >> 1 & 1, i >> 2].map(f64::from);
+        coords.push(at.map(|x| 0.5 * x + 0.002 * f64::from(i)));
+        coords.push(at.map(|x| 0.5 * x + 0.25));
+    }
+    let doubled = Lattice::from_matrix(lattice.matrix() * 2.0).ok()?;
+    Some((ideal, Structure::new(doubled, species.repeat(8), coords).ok()?))
+}
+
+fn prototypes(c: &mut Bench) {
+    let Some((ideal, displaced)) = rock_salt() else { return };
+    let matcher = StructureMatcher::CDVAE;
+    let mut group = c.benchmark_group("prototypes");
+    group.bench_function("prepare_16_sites", |b| {
+        b.iter(|| matcher.prepare(black_box(&displaced)).num_sites())
+    });
+    let [p, q] = [&ideal, &displaced].map(|s| matcher.prepare(s));
+    group.bench_function("rock_salt_rms", |b| b.iter(|| matcher.rms(black_box(&p), black_box(&q))));
+    group.finish();
+}
+
+criterion_group!(benches, prototypes, reference_pairs, whole_sets);
+criterion_main!(benches);
