@@ -17,9 +17,12 @@ struct Division {
     above: [usize; 3],
 }
 
-/// Difference of two fractional coordinates to the nearest image.
+/// Difference of two fractional coordinates to the nearest image. The nearest integer comes from a sum that drops
+/// the fraction (exact below 2^51, ties to even): the library call costs more than the rest of the search.
+#[inline(always)]
 fn nearest(x: f64) -> f64 {
-    x - x.round_ties_even()
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    x - ((x + SHIFT) - SHIFT)
 }
 
 fn within(p: [f64; 3], q: [f64; 3], tolerance: [f64; 3]) -> bool {
@@ -96,11 +99,22 @@ fn translations(groups: &[Group], tolerance: [f64; 3]) -> Vec<[f64; 3]> {
     let mut shifts: Vec<[f64; 3]> =
         rarest.frac.iter().map(|f| std::array::from_fn(|k| f[k] - first[k])).collect();
     for group in by_size {
+        // Sites in order of their first coordinate: those near a point lie in a window, or two across the boundary.
+        let mut sites: Vec<[f64; 3]> = group.frac.iter().map(|f| f.map(wrap_unit)).collect();
+        sites.sort_by(|p, q| p[0].total_cmp(&q[0]));
+        let any_near = |p: [f64; 3]| {
+            let x = wrap_unit(p[0]);
+            [-1.0, 0.0, 1.0].into_iter().any(|image| {
+                let x = x + image;
+                let start = sites.partition_point(|s| s[0] < x - tolerance[0]);
+                sites[start..]
+                    .iter()
+                    .take_while(|s| s[0] <= x + tolerance[0])
+                    .any(|&s| within(p, s, tolerance))
+            })
+        };
         for from in &group.frac {
-            shifts.retain(|shift| {
-                let end = std::array::from_fn(|k| from[k] + shift[k]);
-                group.frac.iter().any(|&to| within(end, to, tolerance))
-            });
+            shifts.retain(|shift| any_near(std::array::from_fn(|k| from[k] + shift[k])));
         }
     }
     shifts

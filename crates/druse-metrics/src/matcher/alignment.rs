@@ -2,7 +2,8 @@
 
 use super::{
     assignment::Assignment,
-    average::{AverageCell, round},
+    average::{AverageCell, round, times},
+    mappings::dot,
     prepared::{Block, Cell},
 };
 
@@ -20,8 +21,8 @@ pub(super) struct Alignment<'a> {
     columns: Vec<usize>,
     taken: Vec<bool>,
     assignment: Assignment,
-    /// Pairs of sites looked at so far.
-    pub(super) work: u64,
+    /// Pairs of sites looked at so far, apart from assignments.
+    pairs: u64,
 }
 
 /// Root mean square and maximum of the distances, normalised by (V/N)^(1/3).
@@ -44,10 +45,6 @@ fn within(p: [f64; 3], q: [f64; 3], tolerance: [f64; 3]) -> bool {
     (d[0].abs() <= tolerance[0]) & (d[1].abs() <= tolerance[1]) & (d[2].abs() <= tolerance[2])
 }
 
-fn times(f: [f64; 3], m: &[[f64; 3]; 3]) -> [f64; 3] {
-    std::array::from_fn(|c| f[0] * m[0][c] + f[1] * m[1][c] + f[2] * m[2][c])
-}
-
 impl<'a> Alignment<'a> {
     pub(super) fn new(blocks: &'a [Block], second: &'a Cell) -> Self {
         let n = second.frac.len();
@@ -62,8 +59,13 @@ impl<'a> Alignment<'a> {
             columns: Vec::with_capacity(largest),
             taken: Vec::with_capacity(largest),
             assignment: Assignment::default(),
-            work: 0,
+            pairs: 0,
         }
+    }
+
+    /// Pairs of sites looked at so far.
+    pub(super) fn work(&self) -> u64 {
+        self.pairs + self.assignment.work
     }
 
     /// Takes the sites of the first structure in the basis whose inverse is given.
@@ -80,8 +82,8 @@ impl<'a> Alignment<'a> {
     }
 
     /// Pairs the sites with the anchor of the second structure put on the given site of the first; `None` when
-    /// some site has no partner within the tolerances.
-    pub(super) fn pair(&mut self, cell: &AverageCell, onto: usize) -> Option<Distances> {
+    /// some site has no partner within the tolerances, or when the RMS is at least `limit`.
+    pub(super) fn pair(&mut self, cell: &AverageCell, onto: usize, limit: f64) -> Option<Distances> {
         let (to, from) = (self.first[onto], self.second.frac[self.second.anchor]);
         let shift: [f64; 3] = std::array::from_fn(|k| to[k] - from[k]);
         self.shifted.clear();
@@ -91,10 +93,20 @@ impl<'a> Alignment<'a> {
             return None;
         }
         self.vectors.clear();
-        let mut start = 0;
+        // Elements are paired independently, and the squares about the mean of some sites never exceed those of the
+        // same sites about the mean of all: a few elements may already be too far apart.
+        let most = (limit / cell.normalization).powi(2) * self.shifted.len() as f64;
+        let (mut start, mut sum, mut squares) = (0, [0.0; 3], 0.0);
         for block in self.blocks {
             let end = start + block.count as usize;
             self.pair_block(cell, start, end)?;
+            for v in &self.vectors[start..end] {
+                squares += dot(*v, *v);
+                (0..3).for_each(|k| sum[k] += v[k]);
+            }
+            if squares - dot(sum, sum) / end as f64 > most * (1.0 + 1e-9) {
+                return None;
+            }
             start = end;
         }
         Some(self.distances(cell))
@@ -110,7 +122,7 @@ impl<'a> Alignment<'a> {
             let end = start + block.count as usize;
             for &q in &self.shifted[start..end] {
                 let found = self.first[start..end].iter().position(|&p| within(q, p, cell.tolerance));
-                self.work += found.map_or(end - start, |i| i + 1) as u64;
+                self.pairs += found.map_or(end - start, |i| i + 1) as u64;
                 if found.is_none() {
                     return false;
                 }
@@ -123,7 +135,7 @@ impl<'a> Alignment<'a> {
     /// Pairs the sites of one element at the smallest sum of squares and appends their difference vectors.
     fn pair_block(&mut self, cell: &AverageCell, start: usize, end: usize) -> Option<()> {
         let n = end - start;
-        self.work += 4 * (n * n) as u64;
+        self.pairs += 4 * (n * n) as u64;
         self.columns.clear();
         self.taken.clear();
         self.taken.resize(n, false);
@@ -134,7 +146,7 @@ impl<'a> Alignment<'a> {
                 let d = self.difference(cell, start + row, start + column);
                 let t = cell.reduced_tolerance;
                 let near = (d[0].abs() <= t[0]) & (d[1].abs() <= t[1]) & (d[2].abs() <= t[2]);
-                let square = if near { cell.shortest(d).1 } else { f64::INFINITY };
+                let square = if near { cell.shortest_square(d) } else { f64::INFINITY };
                 self.cost[row * n + column] = square;
                 if square < lowest {
                     (lowest, at) = (square, column);
@@ -148,14 +160,13 @@ impl<'a> Alignment<'a> {
         }
         if !distinct {
             // Each row has its nearest column, but two rows want the same one.
-            self.work += (n * n * n / 4) as u64;
             let columns = self.assignment.solve(&self.cost[..n * n], n)?;
             self.columns.clear();
             self.columns.extend_from_slice(columns);
         }
         for row in 0..n {
             let d = self.difference(cell, start + row, start + self.columns[row]);
-            self.vectors.push(cell.shortest(d).0);
+            self.vectors.push(cell.shortest(d));
         }
         Some(())
     }

@@ -16,6 +16,8 @@ pub(super) struct Assignment {
     open: Vec<usize>,
     row_seen: Vec<bool>,
     column_seen: Vec<bool>,
+    /// Matrix entries looked at so far.
+    pub(super) work: u64,
 }
 
 const NONE: usize = usize::MAX;
@@ -52,6 +54,7 @@ impl Assignment {
         let (mut row, mut reached) = (start, 0.0);
         let sink = loop {
             self.row_seen[row] = true;
+            self.work += self.open.len() as u64;
             let (mut lowest, mut at) = (f64::INFINITY, NONE);
             for (k, &column) in self.open.iter().enumerate() {
                 let d = reached + cost[row * n + column] - self.u[row] - self.v[column];

@@ -15,13 +15,18 @@ pub(super) struct AverageCell {
     pub(super) to_reduced: Option<[[f64; 3]; 3]>,
     /// Rows of the reduced cell (Å).
     rows: [[f64; 3]; 3],
-    /// The 26 shortest non-zero combinations of them.
-    images: [[f64; 3]; 26],
+    /// One of each pair ±t of the 26 combinations t of them with coefficients −1, 0, 1; coordinate by coordinate.
+    images: [[f64; IMAGES]; 3],
+    /// Their squares.
+    squares: [f64; IMAGES],
     /// No image of a difference vector with a smaller square is shorter than itself.
     safe: f64,
     /// Inverse length (V/N)^(-1/3) that distances are multiplied by.
     pub(super) normalization: f64,
 }
+
+/// Half of the 26 neighbour images, padded to a multiple of the vector width.
+const IMAGES: usize = 16;
 
 /// Nearest integer, as a sum that compiles to two instructions; ties go to even, exact below 2^51.
 #[inline(always)]
@@ -60,43 +65,84 @@ impl AverageCell {
             }
             (rows, Some(super::mappings::inverse(&basis)), tolerance(&rows))
         };
-        let mut images = [[0.0; 3]; 26];
+        // The padding is never the nearest.
+        let (mut images, mut squares) = ([[0.0; IMAGES]; 3], [f64::INFINITY; IMAGES]);
         let steps = (-1..2).flat_map(|i| (-1..2).flat_map(move |j| (-1..2).map(move |k| [i, j, k])));
-        for (image, n) in images.iter_mut().zip(steps.filter(|n| *n != [0, 0, 0])) {
+        for (slot, n) in steps.filter(|n| *n > [0, 0, 0]).enumerate() {
             let n = n.map(f64::from);
-            *image = std::array::from_fn(|k| n[0] * rows[0][k] + n[1] * rows[1][k] + n[2] * rows[2][k]);
+            let t = times(n, &rows);
+            squares[slot] = dot(t, t);
+            (0..3).for_each(|k| images[k][slot] = t[k]);
         }
         // |d + t| >= |t| - |d| >= |d| when |d| is at most half the shortest translation.
-        let shortest = images.iter().map(|t| dot(*t, *t)).fold(f64::INFINITY, f64::min);
+        let shortest = squares.into_iter().fold(f64::INFINITY, f64::min);
         Some(Self {
             tolerance: in_cell,
             reduced_tolerance,
             to_reduced,
             rows,
             images,
+            squares,
             safe: shortest / 4.0,
             normalization: 1.0 / free_length,
         })
     }
 
-    /// Shortest Cartesian vector (Å) with the given fractional difference in the reduced cell (components within
-    /// ±1/2), and its square.
+    /// Cartesian vector (Å) of a fractional difference in the reduced cell, and its square.
+    #[inline(always)]
+    fn cartesian(&self, d: [f64; 3]) -> ([f64; 3], f64) {
+        let v = times(d, &self.rows);
+        (v, dot(v, v))
+    }
+
+    /// By how much the square of `v` shrinks at each of the images ±t: 2 |v·t| − t².
+    #[inline(always)]
+    fn gains(&self, v: [f64; 3]) -> [f64; IMAGES] {
+        let [x, y, z] = &self.images;
+        std::array::from_fn(|i| 2.0 * (v[0] * x[i] + v[1] * y[i] + v[2] * z[i]).abs() - self.squares[i])
+    }
+
+    /// Square of the shortest vector (Å²) with the given fractional difference in the reduced cell (components
+    /// within ±1/2).
     #[inline]
-    pub(super) fn shortest(&self, d: [f64; 3]) -> ([f64; 3], f64) {
-        let rows = &self.rows;
-        let v: [f64; 3] = std::array::from_fn(|k| d[0] * rows[0][k] + d[1] * rows[1][k] + d[2] * rows[2][k]);
-        let mut best = (v, dot(v, v));
-        if best.1 > self.safe {
-            for t in &self.images {
-                let w = [v[0] + t[0], v[1] + t[1], v[2] + t[2]];
-                let square = dot(w, w);
-                if square < best.1 {
-                    best = (w, square);
-                }
+    pub(super) fn shortest_square(&self, d: [f64; 3]) -> f64 {
+        let (v, square) = self.cartesian(d);
+        if square <= self.safe {
+            return square;
+        }
+        let gains = self.gains(v);
+        let mut lanes = [0.0f64; 4];
+        for chunk in gains.chunks_exact(4) {
+            for (lane, g) in lanes.iter_mut().zip(chunk) {
+                *lane = if *g > *lane { *g } else { *lane };
             }
         }
-        best
+        square - lanes.into_iter().fold(0.0, f64::max)
     }
+
+    /// The shortest vector (Å) itself.
+    pub(super) fn shortest(&self, d: [f64; 3]) -> [f64; 3] {
+        let (v, square) = self.cartesian(d);
+        if square <= self.safe {
+            return v;
+        }
+        let mut best = (0.0, None);
+        for (i, gain) in self.gains(v).into_iter().enumerate() {
+            if gain > best.0 {
+                best = (gain, Some(i));
+            }
+        }
+        let Some(i) = best.1 else { return v };
+        let t = [self.images[0][i], self.images[1][i], self.images[2][i]];
+        let sign = if dot(v, t) > 0.0 { -1.0 } else { 1.0 };
+        std::array::from_fn(|k| v[k] + sign * t[k])
+    }
+}
+
+/// Row vector times matrix.
+#[inline(always)]
+pub(super) fn times(f: [f64; 3], m: &[[f64; 3]; 3]) -> [f64; 3] {
+    std::array::from_fn(|c| f[0] * m[0][c] + f[1] * m[1][c] + f[2] * m[2][c])
 }
 
 /// Whether the LLL reduction (δ = 3/4) would leave the basis as it is.

@@ -35,8 +35,8 @@ use serde::{Deserialize, Serialize};
 
 /// Below this RMS the search stops: the structures are identical.
 const IDENTICAL: f64 = 1e-5;
-/// Pairs of sites looked at before a comparison is given up, some seconds of work. Only cells of hundreds of atoms of
-/// one element whose atoms nearly repeat get there.
+/// Pairs of sites looked at before a comparison is given up, some ten seconds of work. Only cells of hundreds of atoms
+/// of one element get there.
 const MAX_WORK: u64 = 4_000_000_000;
 
 /// Compares crystals within tolerances.
@@ -128,7 +128,7 @@ impl StructureMatcher {
 
     /// Compares two structures prepared by this matcher (or one that agrees in `primitive`).
     ///
-    /// The work is bounded: some seconds, which only cells of hundreds of nearly equivalent atoms or of extreme shape
+    /// The work is bounded: some ten seconds, which only cells of hundreds of nearly equivalent atoms or of extreme shape
     /// need. Beyond that the outcome is [`Outcome::Unfinished`].
     pub fn compare(&self, a: &Prepared, b: &Prepared, criterion: Criterion) -> Outcome {
         let (Ok(first), Ok(second)) = (&a.cell, &b.cell) else { return Outcome::Different };
@@ -157,7 +157,12 @@ impl StructureMatcher {
             alignment.map_first(&first.frac, &inverse(&mapping.basis));
             for _ in 0..2 {
                 for onto in start..start + count {
-                    let Some(d) = alignment.pair(&cell, onto) else { continue };
+                    if alignment.work() > MAX_WORK {
+                        return Outcome::Unfinished(best);
+                    }
+                    // The largest distance is at least the RMS, so the bound serves both criteria.
+                    let limit = best.map_or(self.stol, |b| value(&b));
+                    let Some(d) = alignment.pair(&cell, onto, limit) else { continue };
                     let d = Displacement { rms: d.rms, max: d.max };
                     if value(&d) >= self.stol || best.is_some_and(|b| value(&b) <= value(&d)) {
                         continue;
@@ -166,9 +171,6 @@ impl StructureMatcher {
                         return Outcome::Match(d);
                     }
                     best = Some(d);
-                }
-                if alignment.work > MAX_WORK {
-                    return Outcome::Unfinished(best);
                 }
                 alignment.invert_first();
             }

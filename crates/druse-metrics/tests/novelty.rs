@@ -1,0 +1,139 @@
+//! Reconstruction, uniqueness and novelty on sets whose figures can be counted by hand.
+
+use druse_crystal::{Element, Lattice, Structure};
+use druse_metrics::{
+    matcher::{Prepared, StructureMatcher},
+    novelty::{components, novelty, training_matches},
+    reconstruction::{MatchRate, match_everyone, reconstruct},
+};
+
+const DEFAULT: StructureMatcher =
+    StructureMatcher { ltol: 0.2, stol: 0.3, angle_tol: 5.0, primitive: true, scale: true };
+
+/// A cubic perovskite (3.905 Å) with one oxygen displaced by `d` Å.
+fn perovskite(a: &str, d: f64) -> Structure {
+    let edge = 3.905;
+    let element = |s| Element::from_symbol(s).unwrap();
+    Structure::new(
+        Lattice::cubic(edge).unwrap(),
+        [a, "Ti", "O", "O", "O"].map(element).to_vec(),
+        vec![[0.0; 3], [0.5; 3], [0.5, 0.5, d / edge], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]],
+    )
+    .unwrap()
+}
+
+/// RMS distance between perovskites whose displacements differ by `d`: one of five atoms moves, less the mean.
+fn distance(d: f64) -> f64 {
+    0.4 * d / (3.905 / 5f64.cbrt())
+}
+
+/// A cell whose reduction fails.
+fn unreadable() -> Structure {
+    let lattice = Lattice::from_rows([[1.0, 0.0, 0.0], [3e9, 1.0, 0.0], [0.0, 0.0, 1.0]]).unwrap();
+    Structure::new(lattice, vec![Element::from_z(6).unwrap()], vec![[0.0; 3]]).unwrap()
+}
+
+fn prepare(all: &[Structure]) -> Vec<Prepared> {
+    all.iter().map(|s| DEFAULT.prepare(s)).collect()
+}
+
+fn close(got: Option<f64>, want: f64) {
+    assert!((got.unwrap() - want).abs() < 1e-9, "{got:?} against {want}");
+}
+
+#[test]
+fn reconstruction_counts_over_all_references() {
+    let references =
+        [perovskite("Sr", 0.0), perovskite("Ba", 0.0), perovskite("Ca", 0.0), perovskite("Pb", 0.0)];
+    let near: Vec<Structure> = ["Sr", "Ba", "Ca"].map(|a| perovskite(a, 0.2)).to_vec();
+    let nearer: Vec<Structure> = ["Sr", "Ba", "Ca"].map(|a| perovskite(a, 0.05)).to_vec();
+    let m = StructureMatcher::CDVAE;
+    let candidates = vec![
+        vec![Some(&near[0]), Some(&nearer[0])],
+        // The wrong composition first, then the right one.
+        vec![Some(&near[0]), Some(&near[1])],
+        // A prediction that is not valid, and nothing else; and no prediction at all.
+        vec![None, None],
+    ];
+    let result = reconstruct(&m, &references.each_ref(), &candidates);
+    assert_eq!(result.max_candidates(), 2);
+    let one = result.at(1);
+    assert_eq!((one.references, one.matched), (4, 1));
+    close(one.rate, 0.25);
+    close(one.rmse, distance(0.2));
+    close(one.crmse, (distance(0.2) + 3.0 * 0.5) / 4.0);
+    let two = result.at(2);
+    close(two.rate, 0.5);
+    close(two.rmse, (distance(0.05) + distance(0.2)) / 2.0);
+    assert_eq!(result.at(0).matched, 0);
+    assert_eq!(result.at(0).rmse, None);
+
+    // For the whole set it does not matter for which reference a structure was generated.
+    let generated: Vec<Prepared> = [&near[2], &nearer[0], &near[0]].map(|s| m.prepare(s)).to_vec();
+    let prepared: Vec<Prepared> = references.iter().map(|s| m.prepare(s)).collect();
+    let coverage = match_everyone(&m, &prepared, &generated);
+    assert_eq!((coverage.rate.references, coverage.rate.matched), (4, 2));
+    assert_eq!(
+        coverage.closest.iter().map(|c| c.map(|c| c.0)).collect::<Vec<_>>(),
+        [Some(1), None, Some(0), None]
+    );
+    close(coverage.rate.crmse, (distance(0.05) + distance(0.2) + 2.0 * 0.5) / 4.0);
+
+    let empty = MatchRate::new([], 0.5);
+    assert_eq!((empty.rate, empty.rmse, empty.crmse), (None, None, None));
+}
+
+#[test]
+fn a_chain_of_matches_is_one_component_in_any_order() {
+    // Neighbours in the chain match, its ends do not.
+    let chain = [0.0, 0.6, 1.2].map(|d| perovskite("Sr", d));
+    let p = prepare(&chain);
+    assert!(DEFAULT.fit(&p[0], &p[1]) && DEFAULT.fit(&p[1], &p[2]));
+    assert!(!DEFAULT.fit(&p[0], &p[2]) && !DEFAULT.fit(&p[2], &p[0]));
+
+    let all =
+        [perovskite("Ba", 0.0), chain[0].clone(), chain[1].clone(), chain[2].clone(), perovskite("Ba", 0.1)];
+    let orders = [[0, 1, 2, 3, 4], [4, 3, 1, 0, 2], [1, 3, 2, 4, 0]];
+    let mut greedy = Vec::new();
+    for order in orders {
+        let set = prepare(&order.map(|i| all[i].clone()));
+        let (component, unfinished) = components(&DEFAULT, &set);
+        assert!(unfinished.is_empty());
+        let barium: Vec<_> =
+            (0..5).filter(|&k| order[k] == 0 || order[k] == 4).map(|k| component[k]).collect();
+        let strontium: Vec<_> =
+            (0..5).filter(|&k| (1..4).contains(&order[k])).map(|k| component[k]).collect();
+        assert!(barium.windows(2).all(|w| w[0] == w[1]) && strontium.windows(2).all(|w| w[0] == w[1]));
+        assert_eq!(component[0], Some(0));
+        assert_eq!(component.iter().flatten().max(), Some(&1));
+        greedy.push(DEFAULT.group(&set).into_iter().max());
+    }
+    // Greedy groups do depend on it.
+    assert!(greedy.contains(&Some(2)), "{greedy:?}");
+}
+
+#[test]
+fn shares_are_over_all_generated_structures() {
+    let generated = [
+        perovskite("Sr", 0.0),
+        perovskite("Sr", 0.1),
+        perovskite("Ba", 0.0),
+        perovskite("Ca", 0.0),
+        unreadable(),
+        perovskite("Ca", 0.05),
+    ];
+    let training =
+        [perovskite("Pb", 0.0), perovskite("Sr", 1.2), perovskite("Ca", 0.02), perovskite("Ca", 0.0)];
+    let n = novelty(&DEFAULT, &prepare(&generated), &prepare(&training));
+    assert_eq!(n.component, [Some(0), Some(0), Some(1), Some(2), None, Some(2)]);
+    assert_eq!(n.training_match, [None, None, None, Some(2), None, Some(2)]);
+    assert_eq!((n.structures, n.components, n.novel, n.novel_components), (6, 3, 3, 2));
+    close(n.unique_share(), 0.5);
+    close(n.novel_share(), 0.5);
+    close(n.unique_novel_share(), 1.0 / 3.0);
+    assert!(n.unfinished.is_empty());
+
+    let none = novelty(&DEFAULT, &[], &prepare(&training));
+    assert_eq!((none.unique_share(), none.novel_share(), none.unique_novel_share()), (None, None, None));
+    assert_eq!(training_matches(&DEFAULT, &prepare(&generated), &[]).0, [None; 6]);
+}
