@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use nalgebra::{Matrix3, Vector3};
 
 use super::SymmetryError;
-use crate::{Structure, within_cutoff};
+use crate::{Lattice, Structure, reduction::lll_reduced, within_cutoff};
 
 /// Largest distance tolerance (Å) with which symmetry is sought.
 const LARGEST: f64 = 0.5;
@@ -26,7 +26,8 @@ type Rotation = Matrix3<i32>;
 
 /// The tolerance to use: the one asked for, lowered as [`super::analyze`] describes.
 pub(super) fn bounded(structure: &Structure, symprec: f64) -> Result<f64, SymmetryError> {
-    let mut symprec = symprec.min(LARGEST);
+    // Lowered by the lattice first: a cell far smaller than the tolerance would have countless images within it.
+    let mut symprec = symprec.min(LARGEST).min(RELATIVE * shortest_translation(&structure.lattice));
     let close = within_cutoff(&structure.lattice, &structure.frac_coords, symprec / RELATIVE_CENTRED);
     let mut shortest = f64::INFINITY;
     for first in 0..close.len() {
@@ -57,6 +58,15 @@ pub(super) fn bounded(structure: &Structure, symprec: f64) -> Result<f64, Symmet
         symprec *= 0.8;
     }
     Ok(symprec)
+}
+
+/// Length of the shortest lattice vector (Å).
+fn shortest_translation(lattice: &Lattice) -> f64 {
+    let reduced = lll_reduced(lattice).unwrap_or(*lattice);
+    let step = |code: usize, place: usize| (code / place % 3) as f64 - 1.0;
+    // Beyond the middle of the 27, one of each pair ±t.
+    let vectors = (14..27).map(|code| reduced.to_cartesian([step(code, 9), step(code, 3), step(code, 1)]));
+    vectors.map(|v| v.iter().map(|x| x * x).sum::<f64>().sqrt()).fold(f64::INFINITY, f64::min)
 }
 
 /// Whether a translation other than the lattice's maps every site within `distance` (Å) onto one of its element.
