@@ -11,6 +11,8 @@ use crate::{
 const MAX_X_DIFFERENCE: f64 = 3.3;
 /// Weights are rounded to this fraction of 1.
 const STEPS: f64 = 1000.0;
+/// Weights that differ by no more than this are those of equivalent neighbours: rounding decides their order.
+const TIE: f64 = 1e-12;
 
 /// Settings of the near-neighbour rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,6 +55,8 @@ pub struct CoordinatedAtom {
     pub distance: f64,
     /// Weight in (0, 1], a multiple of 0.001.
     pub weight: f64,
+    /// Place in the order of the weights before rounding, from 0; neighbours whose weights are equal share one.
+    pub rank: u32,
 }
 
 /// What CrystalNN says of one site.
@@ -124,22 +128,25 @@ impl CrystalNn {
         // The order decides which of two neighbours of equal rounded weight comes first.
         weighted.retain(|&(w, _)| w > 0.0);
         weighted.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let neighbors: Vec<CoordinatedAtom> = weighted
-            .iter()
-            .map(|&(w, f)| (in_steps(w), &facets[f]))
-            .take_while(|&(steps, _)| steps > 0)
-            .map(|(steps, f)| {
-                let vector = vector(s, i, &f.neighbor);
-                let distance = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
-                CoordinatedAtom {
-                    site: f.neighbor.site,
-                    image: f.neighbor.image,
-                    vector,
-                    distance,
-                    weight: steps as f64 / STEPS,
-                }
-            })
-            .collect();
+        let mut neighbors = Vec::<CoordinatedAtom>::with_capacity(weighted.len());
+        let (mut rank, mut last) = (0, f64::INFINITY);
+        for &(raw, f) in &weighted {
+            let (steps, facet) = (in_steps(raw), &facets[f]);
+            if steps == 0 {
+                break;
+            }
+            rank += u32::from(last.is_finite() && last - raw > TIE);
+            last = raw;
+            let vector = vector(s, i, &facet.neighbor);
+            neighbors.push(CoordinatedAtom {
+                site: facet.neighbor.site,
+                image: facet.neighbor.image,
+                vector,
+                distance: vector.iter().map(|x| x * x).sum::<f64>().sqrt(),
+                weight: steps as f64 / STEPS,
+                rank,
+            });
+        }
         let cn_weights = probabilities(&neighbors);
         Ok(SiteCoordination {
             cn: most_probable(&cn_weights),

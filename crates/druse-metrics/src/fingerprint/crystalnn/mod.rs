@@ -12,7 +12,7 @@ use druse_crystal::{
 };
 
 use motifs::{Kind, MAX_CN, motifs};
-use order::{MAX_NEIGHBORS, Surroundings};
+use order::Surroundings;
 
 /// Number of entries.
 pub const LEN: usize = 61;
@@ -84,8 +84,7 @@ fn of_site(coordination: &SiteCoordination, surroundings: &mut Surroundings) -> 
     let with_angles = largest(|kind| !matches!(kind, Kind::SingleBond | Kind::Steinhardt(_)));
     let with_azimuths =
         largest(|kind| !matches!(kind, Kind::SingleBond | Kind::Steinhardt(_) | Kind::Bent { .. }));
-    let neighbors = coordination.neighbors.iter().take(MAX_NEIGHBORS).map(|n| (n.vector, n.distance));
-    surroundings.set(neighbors, with_angles, with_azimuths);
+    surroundings.set(&coordination.neighbors, with_angles, with_azimuths);
 
     let mut entries = [0.0; LEN];
     let mut weights = coordination.cn_weights.iter().filter(|p| p.0 > 0).peekable();

@@ -8,6 +8,8 @@
 
 use std::f64::consts::{FRAC_1_PI, FRAC_PI_2};
 
+use druse_crystal::coordination::CoordinatedAtom;
+
 use super::motifs::{Equator, Kind};
 
 /// Order parameters are defined for at most this many neighbours.
@@ -25,6 +27,7 @@ type Matrix = [[f64; MAX_NEIGHBORS]; MAX_NEIGHBORS];
 pub(super) struct Surroundings {
     len: usize,
     distance: [f64; MAX_NEIGHBORS],
+    rank: [u32; MAX_NEIGHBORS],
     cosine: Matrix,
     /// Angles between neighbours in radians.
     angle: Matrix,
@@ -40,6 +43,7 @@ impl Surroundings {
         Self {
             len: 0,
             distance: [0.0; MAX_NEIGHBORS],
+            rank: [0; MAX_NEIGHBORS],
             cosine: zero,
             angle: zero,
             azimuthal: zero,
@@ -47,22 +51,17 @@ impl Surroundings {
         }
     }
 
-    /// Takes the first neighbours: their vectors from the centre and distances (Å). Angles are prepared for the first
+    /// Takes the first neighbours. Angles are prepared for the first
     /// `with_angles` of them, azimuths for the first `with_azimuths`.
-    pub(super) fn set(
-        &mut self,
-        neighbors: impl Iterator<Item = ([f64; 3], f64)>,
-        with_angles: usize,
-        with_azimuths: usize,
-    ) {
+    pub(super) fn set(&mut self, neighbors: &[CoordinatedAtom], with_angles: usize, with_azimuths: usize) {
         let mut unit = [[0.0; 3]; MAX_NEIGHBORS];
-        self.len = 0;
-        for ((v, d), slot) in neighbors.zip(0..MAX_NEIGHBORS) {
-            unit[slot] = v.map(|x| x / d);
-            self.distance[slot] = d;
-            self.len += 1;
+        let n = neighbors.len().min(MAX_NEIGHBORS);
+        self.len = n;
+        for (slot, neighbor) in neighbors[..n].iter().enumerate() {
+            unit[slot] = neighbor.vector.map(|x| x / neighbor.distance);
+            self.distance[slot] = neighbor.distance;
+            self.rank[slot] = neighbor.rank;
         }
-        let n = self.len;
         for j in 0..n {
             self.cosine[j][j] = 1.0;
             for k in 0..j {
@@ -315,7 +314,10 @@ impl Surroundings {
         best
     }
 
-    /// Sum over unordered pairs, the first as the pole; normalised so that the perfect cube has 1.
+    /// Sum over pairs, the neighbour that comes first as the pole; normalised so that the perfect cube has 1.
+    ///
+    /// The order matters unless the cube is perfect. Where two neighbours share a rank the reference takes the order
+    /// that rounding happens to give; here such a pair counts by the mean of both.
     fn cube(&self, n: usize, opposite: f64, opposite_width: f64, weight: f64) -> f64 {
         if n <= 3 {
             return 0.0;
@@ -330,13 +332,14 @@ impl Surroundings {
         for j in 0..n {
             let mut weights = [0.0; MAX_NEIGHBORS];
             (0..n).for_each(|m| weights[m] = steps[j][m] * self.azimuthal[j][m]);
-            for k in j + 1..n {
+            for k in (0..n).filter(|&k| k != j && self.rank[j] <= self.rank[k]) {
+                let share = if self.rank[j] == self.rank[k] { 0.5 } else { 1.0 };
                 if self.angle[j][k] >= opposite {
-                    sum += weight * gauss(opposite_width, self.angle[j][k] * FRAC_1_PI - 1.0);
+                    sum += share * weight * gauss(opposite_width, self.angle[j][k] * FRAC_1_PI - 1.0);
                 } else if self.azimuthal[j][k] > 0.0 {
                     let row = &self.azimuth[j][k];
                     let terms = (0..n).map(|m| weights[m] * row[m] * (4.0 * row[m] * row[m] - 3.0));
-                    let around: f64 = terms.sum::<f64>() - weights[k];
+                    let around = share * (terms.sum::<f64>() - weights[k]);
                     sum += if self.angle[j][k] > FRAC_PI_2 { around } else { -around };
                 }
             }
