@@ -1,70 +1,120 @@
 //! CrystalNN fingerprints against the reference.
+//!
+//! One entry cannot agree everywhere. The order parameter of the body-centred cube depends on the order of the
+//! neighbours, which is that of their weights; where weights are equal by symmetry, the reference takes the order that
+//! rounding gave them, and its own value changes when the crystal is rotated (by 2e-5 to 3e-2 in the crystals named
+//! below). Here such pairs of neighbours count by the mean of both orders. Everything else agrees.
 
 #[path = "../../druse-crystal/tests/common/mod.rs"]
 mod common;
 
 use common::{crystal, field, golden};
-use druse_metrics::fingerprint::crystalnn::fingerprint;
+use druse_crystal::coordination::CoordinationError;
+use druse_metrics::fingerprint::crystalnn::{FingerprintError, fingerprint, labels};
 
-fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
+/// The entry that depends on the order of equal neighbours.
+const ORDER_DEPENDENT: &str = "body-centered cubic CN_8";
+
+/// Sites not flagged as unstable that differ by more than 1e-6, because two rotations happened not to change the order
+/// of equal neighbours in the reference.
+const SITES: [(&str, usize); 1] = [("mpts_52:mp-567342", 3)];
+
+/// Crystals of the evaluation cases that differ by more than 1e-3 in the mean, with the reason given above.
+const CRYSTALS: [(&str, &str, u64); 5] = [
+    ("mp20", "gt", 28),
+    ("mp20", "gt", 207),
+    ("mp20_degraded", "gen", 1),
+    ("mp20_degraded", "gen", 33),
+    ("perov5", "gt", 33),
+];
+
+/// Largest difference in the entry that depends on order, and in the others.
+fn differences(a: &[f64], b: &[f64]) -> (f64, f64) {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max)
+    let (mut ordered, mut others) = (0.0f64, 0.0f64);
+    for ((x, y), label) in a.iter().zip(b).zip(labels()) {
+        let d = (x - y).abs();
+        let slot = if label == ORDER_DEPENDENT { &mut ordered } else { &mut others };
+        *slot = slot.max(d);
+    }
+    (ordered, others)
 }
 
 #[test]
-fn fingerprints_match_the_reference() {
+fn site_fingerprints_match_the_reference() {
     let (Some(cells), Some(reference)) = (golden("niggli.jsonl.gz"), golden("crystalnn.jsonl.gz")) else {
         return;
     };
+    let (mut sites, mut close_sites, mut close_means, mut worst) = (0, 0, 0, 0.0f64);
     for (cell, want) in cells.iter().zip(&reference) {
         assert_eq!(cell["id"], want["id"]);
-        let s = crystal(&cell["canonical"]).unwrap();
-        let got = fingerprint(&s).unwrap();
+        let id = want["id"].as_str().unwrap();
+        let got = fingerprint(&crystal(&cell["canonical"]).unwrap()).unwrap();
+        let (ordered, others) = differences(&got.mean, &field::<Vec<f64>>(want, "struct_fp"));
+        assert!(others < 1e-7, "{id}: {others:e}");
+        close_means += usize::from(ordered < 1e-3);
         let unstable: Vec<usize> = field(want, "unstable_sites_fp64");
-        let mean = largest_difference(&got.mean, &field::<Vec<f64>>(want, "struct_fp"));
-        for (i, (got, want_site)) in
-            got.sites.iter().zip(field::<Vec<Vec<f64>>>(want, "site_fps")).enumerate()
-        {
-            let d = largest_difference(got, &want_site);
-            if d > 1e-7 {
-                eprintln!(
-                    "{} site {i}: {d:.2e} unstable {}  mean {mean:.2e}",
-                    want["id"],
-                    unstable.contains(&i)
-                );
-            }
+        for (i, (got, want)) in got.sites.iter().zip(field::<Vec<Vec<f64>>>(want, "site_fps")).enumerate() {
+            let (ordered, others) = differences(got, &want);
+            assert!(others < 1e-7, "{id} site {i}: {others:e}");
+            assert!(
+                ordered < 1e-6 || unstable.contains(&i) || SITES.contains(&(id, i)),
+                "{id} site {i}: {ordered:e}"
+            );
+            sites += 1;
+            close_sites += usize::from(ordered < 1e-6);
+            worst = worst.max(ordered);
         }
     }
+    eprintln!(
+        "within 1e-6: {close_sites} of {sites} sites (largest difference {worst:.1e}); within 1e-3: {close_means} of {} means",
+        reference.len()
+    );
+    assert_eq!(close_means, reference.len());
 }
 
 #[test]
 fn evaluated_crystals_have_the_fingerprints_of_the_reference() {
     for case in ["carbon24", "mp20", "mp20_degraded", "perov5"] {
         let Some(lines) = golden(&format!("e2e_{case}.jsonl.gz")) else { return };
+        let (mut compared, mut close, mut coincident) = (0, 0, 0);
         for line in &lines {
+            let (role, k) = (line["role"].as_str().unwrap(), line["k"].as_u64().unwrap());
             let want: Option<Vec<f64>> = field(line, "struct_fp");
-            let degraded: Option<String> = field(line, "degraded");
-            let degraded = degraded.unwrap_or_default();
-            match (crystal(line), want) {
-                (Some(s), Some(want)) => match fingerprint(&s) {
-                    Ok(got) => {
-                        let d = largest_difference(&got.mean, &want);
-                        if d > 1e-6 {
-                            eprintln!(
-                                "{case} {} {} {} {degraded}: {d:.2e}",
-                                line["role"], line["k"], line["id"]
-                            );
-                        }
-                    }
-                    Err(e) => eprintln!("{case} {} {} {degraded}: {e}", line["k"], line["id"]),
-                },
-                (Some(s), None) => {
-                    eprintln!("{case} {} {}: none, own {:?}", line["k"], line["id"], fingerprint(&s).err())
+            let Some(s) = crystal(line) else {
+                assert!(want.is_none(), "{case} {role} {k}");
+                continue;
+            };
+            // The tessellation of duplicate points is arbitrary in the reference; here it is refused.
+            if line["degraded"] == "coincident" {
+                let refused = fingerprint(&s);
+                assert!(
+                    matches!(
+                        refused,
+                        Err(FingerprintError::Coordination(CoordinationError::Coincident { .. }))
+                    ),
+                    "{case} {role} {k}: {refused:?}"
+                );
+                coincident += 1;
+                continue;
+            }
+            match (fingerprint(&s), want) {
+                (Ok(got), Some(want)) => {
+                    let (ordered, others) = differences(&got.mean, &want);
+                    assert!(others < 1e-7, "{case} {role} {k}: {others:e}");
+                    assert!(
+                        ordered < 1e-3 || CRYSTALS.contains(&(case, role, k)),
+                        "{case} {role} {k}: {ordered:e}"
+                    );
+                    assert!(ordered < 1e-2, "{case} {role} {k}: {ordered:e}");
+                    compared += 1;
+                    close += usize::from(ordered < 1e-3);
                 }
-                (None, want) => {
-                    eprintln!("{case} {} {}: no structure; {}", line["k"], line["id"], want.is_some())
-                }
+                (Err(e), None) => eprintln!("{case} {role} {k}: {e}; reference: {}", line["reason"]),
+                (got, want) => panic!("{case} {role} {k}: {got:?} against {want:?}"),
             }
         }
+        eprintln!("{case}: {close} of {compared} within 1e-3, {coincident} refused");
+        assert!(close as f64 >= 0.98 * f64::from(compared));
     }
 }

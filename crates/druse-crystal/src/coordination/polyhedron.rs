@@ -18,6 +18,9 @@ const RELATIVE_SLACK: f64 = 1e-13;
 /// Below this determinant of three unit normals their intersection is found along the edge instead.
 const FLAT: f64 = 1e-4;
 
+/// Vertices this near to one another, relative to their distance from the origin, are one.
+const SAME: f64 = 1e-11;
+
 /// The cut could not be made consistently: planes agree to within rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ambiguous;
@@ -121,7 +124,7 @@ impl Polyhedron {
             .filter(|&v| {
                 real[..v].iter().all(|w| {
                     let d = [real[v][0] - w[0], real[v][1] - w[1], real[v][2] - w[2]];
-                    dot(d, d) > 1e-16 * (1.0 + dot(real[v], real[v]))
+                    dot(d, d) > SAME * SAME * (1.0 + dot(real[v], real[v]))
                 })
             })
             .count()
@@ -357,4 +360,83 @@ fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
 
 fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
     [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(p: &mut Polyhedron, point: [f64; 3], tag: u32) -> bool {
+        p.cut(point, dot(point, point), tag).unwrap()
+    }
+
+    /// The cube of edge 2 around the origin.
+    fn cube() -> Polyhedron {
+        let mut p = Polyhedron::default();
+        p.reset();
+        let points = [
+            [2.0, 0.0, 0.0],
+            [-2.0, 0.0, 0.0],
+            [0.0, 2.0, 0.0],
+            [0.0, -2.0, 0.0],
+            [0.0, 0.0, 2.0],
+            [0.0, 0.0, -2.0],
+        ];
+        for (tag, point) in points.into_iter().enumerate() {
+            assert!(!p.is_bounded());
+            assert!(cut(&mut p, point, tag as u32));
+        }
+        assert!(p.is_bounded());
+        p
+    }
+
+    #[test]
+    fn a_cube_is_cut_out_of_space() {
+        let mut p = cube();
+        assert_eq!((p.corners.len(), p.real_vertices()), (8, 8));
+        assert!((p.squared_radius() - 3.0).abs() < 1e-12);
+        let mut faces = Vec::new();
+        p.faces(&mut faces);
+        assert_eq!(faces.iter().map(|f| f.tag).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+        for f in &faces {
+            assert!((f.solid_angle - 4.0 * std::f64::consts::PI / 6.0).abs() < 1e-13);
+            assert!((f.six_volumes - 8.0).abs() < 1e-13);
+        }
+        // The next polyhedron starts from nothing.
+        p.reset();
+        assert_eq!((p.corners.len(), p.real_vertices(), p.is_bounded()), (8, 0, false));
+    }
+
+    #[test]
+    fn planes_that_touch_cut_nothing() {
+        let mut p = cube();
+        // Through a corner, along an edge, onto a face: the first two also with the noise of rounding.
+        for noise in [0.0, 1e-15, -1e-15, 3e-13] {
+            for point in [[2.0, 2.0, 2.0], [2.0, 2.0, 0.0], [2.0, 0.0, 0.0]] {
+                assert!(!cut(&mut p, point.map(|x| x * (1.0 - noise)), 9), "{point:?} {noise}");
+            }
+        }
+        assert_eq!(p.corners.len(), 8);
+        // A little deeper they do.
+        assert!(cut(&mut p, [1.99; 3], 9));
+        assert!(cut(&mut p, [-1.99, -1.99, 0.0], 10));
+        let mut faces = Vec::new();
+        p.faces(&mut faces);
+        let whole: f64 = faces.iter().map(|f| f.solid_angle).sum();
+        assert!((whole - 4.0 * std::f64::consts::PI).abs() < 1e-12);
+        // Gone are a corner of legs 0.015 and a wedge of legs 0.01 along an edge.
+        let volume: f64 = faces.iter().map(|f| f.six_volumes).sum::<f64>() / 6.0;
+        let want = 8.0 - 0.015f64.powi(3) / 6.0 - 0.01 * 0.01;
+        assert!((volume - want).abs() < 1e-12, "{volume}");
+    }
+
+    #[test]
+    fn a_single_corner_is_open() {
+        let mut p = Polyhedron::default();
+        p.reset();
+        for (tag, point) in [[2.0, 0.1, 0.3], [0.2, 2.0, 0.1], [0.3, 0.2, 2.0]].into_iter().enumerate() {
+            cut(&mut p, point, tag as u32);
+        }
+        assert_eq!((p.real_vertices(), p.is_bounded()), (1, false));
+    }
 }
