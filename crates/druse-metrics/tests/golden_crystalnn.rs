@@ -1,9 +1,9 @@
 //! CrystalNN fingerprints against the reference.
 //!
 //! One entry cannot agree everywhere. The order parameter of the body-centred cube depends on the order of the
-//! neighbours, which is that of their weights; where weights are equal by symmetry, the reference takes the order that
-//! rounding gave them, and its own value changes when the crystal is rotated (by 2e-5 to 3e-2 in the crystals named
-//! below). Here such pairs of neighbours count by the mean of both orders. Everything else agrees.
+//! neighbours, which is that of their weights, and on which side of 90° their angles are. Where weights are equal or
+//! angles right by symmetry, rounding decides, and the value of the reference itself changes when the crystal is
+//! rotated (by 2e-5 to 3e-2 in the crystals named below). Everything else agrees.
 
 #[path = "../../druse-crystal/tests/common/mod.rs"]
 mod common;
@@ -12,14 +12,15 @@ use common::{crystal, field, golden};
 use druse_crystal::coordination::CoordinationError;
 use druse_metrics::fingerprint::crystalnn::{FingerprintError, fingerprint, labels};
 
-/// The entry that depends on the order of equal neighbours.
+/// The entry that depends on rounding.
 const ORDER_DEPENDENT: &str = "body-centered cubic CN_8";
 
-/// Sites not flagged as unstable that differ by more than 1e-6, because two rotations happened not to change the order
-/// of equal neighbours in the reference.
+/// Sites not flagged as unstable that differ by more than 1e-6: the two rotations that the flag was found with happened
+/// not to change the order of equal neighbours.
 const SITES: [(&str, usize); 1] = [("mpts_52:mp-567342", 3)];
 
-/// Crystals of the evaluation cases that differ by more than 1e-3 in the mean, with the reason given above.
+/// Crystals of the evaluation cases whose mean may differ by more than 1e-3, for the reason given above (which of them do
+/// depends on the last digits of the mathematical library).
 const CRYSTALS: [(&str, &str, u64); 5] = [
     ("mp20", "gt", 28),
     ("mp20", "gt", 207),

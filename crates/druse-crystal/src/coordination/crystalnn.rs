@@ -11,8 +11,6 @@ use crate::{
 const MAX_X_DIFFERENCE: f64 = 3.3;
 /// Weights are rounded to this fraction of 1.
 const STEPS: f64 = 1000.0;
-/// Weights that differ by no more than this are those of equivalent neighbours: rounding decides their order.
-const TIE: f64 = 1e-12;
 
 /// Settings of the near-neighbour rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,8 +53,6 @@ pub struct CoordinatedAtom {
     pub distance: f64,
     /// Weight in (0, 1], a multiple of 0.001.
     pub weight: f64,
-    /// Place in the order of the weights before rounding, from 0; neighbours whose weights are equal share one.
-    pub rank: u32,
 }
 
 /// What CrystalNN says of one site.
@@ -125,28 +121,25 @@ impl CrystalNn {
                 *weight *= by_distance(neighbor.distance, sum + cutoffs[0], sum + cutoffs[1]);
             }
         }
-        // The order decides which of two neighbours of equal rounded weight comes first.
+        // By the weights before rounding: the order of neighbours matters to one order parameter, even that of equal
+        // ones, which in the reference too is left to the last digits.
         weighted.retain(|&(w, _)| w > 0.0);
         weighted.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut neighbors = Vec::<CoordinatedAtom>::with_capacity(weighted.len());
-        let (mut rank, mut last) = (0, f64::INFINITY);
-        for &(raw, f) in &weighted {
-            let (steps, facet) = (in_steps(raw), &facets[f]);
-            if steps == 0 {
-                break;
-            }
-            rank += u32::from(last.is_finite() && last - raw > TIE);
-            last = raw;
-            let vector = vector(s, i, &facet.neighbor);
-            neighbors.push(CoordinatedAtom {
-                site: facet.neighbor.site,
-                image: facet.neighbor.image,
-                vector,
-                distance: vector.iter().map(|x| x * x).sum::<f64>().sqrt(),
-                weight: steps as f64 / STEPS,
-                rank,
-            });
-        }
+        let neighbors: Vec<CoordinatedAtom> = weighted
+            .iter()
+            .map(|&(w, f)| (in_steps(w), &facets[f].neighbor))
+            .take_while(|&(steps, _)| steps > 0)
+            .map(|(steps, neighbor)| {
+                let vector = vector(s, i, neighbor);
+                CoordinatedAtom {
+                    site: neighbor.site,
+                    image: neighbor.image,
+                    vector,
+                    distance: vector.iter().map(|x| x * x).sum::<f64>().sqrt(),
+                    weight: steps as f64 / STEPS,
+                }
+            })
+            .collect();
         let cn_weights = probabilities(&neighbors);
         Ok(SiteCoordination {
             cn: most_probable(&cn_weights),

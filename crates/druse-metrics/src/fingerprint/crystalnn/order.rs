@@ -27,7 +27,6 @@ type Matrix = [[f64; MAX_NEIGHBORS]; MAX_NEIGHBORS];
 pub(super) struct Surroundings {
     len: usize,
     distance: [f64; MAX_NEIGHBORS],
-    rank: [u32; MAX_NEIGHBORS],
     cosine: Matrix,
     /// Angles between neighbours in radians.
     angle: Matrix,
@@ -43,7 +42,6 @@ impl Surroundings {
         Self {
             len: 0,
             distance: [0.0; MAX_NEIGHBORS],
-            rank: [0; MAX_NEIGHBORS],
             cosine: zero,
             angle: zero,
             azimuthal: zero,
@@ -60,7 +58,6 @@ impl Surroundings {
         for (slot, neighbor) in neighbors[..n].iter().enumerate() {
             unit[slot] = neighbor.vector.map(|x| x / neighbor.distance);
             self.distance[slot] = neighbor.distance;
-            self.rank[slot] = neighbor.rank;
         }
         for j in 0..n {
             self.cosine[j][j] = 1.0;
@@ -316,8 +313,8 @@ impl Surroundings {
 
     /// Sum over pairs, the neighbour that comes first as the pole; normalised so that the perfect cube has 1.
     ///
-    /// The order matters unless the cube is perfect. Where two neighbours share a rank the reference takes the order
-    /// that rounding happens to give; here such a pair counts by the mean of both.
+    /// The order matters unless the cube is perfect, and so does the side of 90° on which an angle falls: in a crystal
+    /// with equivalent neighbours or right angles the value hangs on rounding, here as in the reference.
     fn cube(&self, n: usize, opposite: f64, opposite_width: f64, weight: f64) -> f64 {
         if n <= 3 {
             return 0.0;
@@ -332,14 +329,13 @@ impl Surroundings {
         for j in 0..n {
             let mut weights = [0.0; MAX_NEIGHBORS];
             (0..n).for_each(|m| weights[m] = steps[j][m] * self.azimuthal[j][m]);
-            for k in (0..n).filter(|&k| k != j && self.rank[j] <= self.rank[k]) {
-                let share = if self.rank[j] == self.rank[k] { 0.5 } else { 1.0 };
+            for k in j + 1..n {
                 if self.angle[j][k] >= opposite {
-                    sum += share * weight * gauss(opposite_width, self.angle[j][k] * FRAC_1_PI - 1.0);
+                    sum += weight * gauss(opposite_width, self.angle[j][k] * FRAC_1_PI - 1.0);
                 } else if self.azimuthal[j][k] > 0.0 {
                     let row = &self.azimuth[j][k];
                     let terms = (0..n).map(|m| weights[m] * row[m] * (4.0 * row[m] * row[m] - 3.0));
-                    let around = share * (terms.sum::<f64>() - weights[k]);
+                    let around = terms.sum::<f64>() - weights[k];
                     sum += if self.angle[j][k] > FRAC_PI_2 { around } else { -around };
                 }
             }
