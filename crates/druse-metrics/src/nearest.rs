@@ -29,11 +29,17 @@ pub struct Nearest {
 /// For each vector of `a` the nearest of `b`, and for each of `b` the nearest of `a`.
 ///
 /// # Errors
-/// [`FeatureError`] when a set has no vector or the sets have vectors of different length.
+/// [`FeatureError`] when a set has no vector, the sets have vectors of different length, or squares overflow.
 pub fn nearest_both_ways(a: &Features, b: &Features) -> Result<(Vec<Nearest>, Vec<Nearest>), FeatureError> {
     a.check_len(1)?;
     b.check_len(1)?;
     a.check_same_dim(b)?;
+    for features in [a, b] {
+        // Four times the square of a norm bounds whatever is computed below.
+        if squared_norms(features).iter().any(|x| !(4.0 * x).is_finite()) {
+            return Err(FeatureError::TooLarge);
+        }
+    }
     // Equal vectors (all of Carbon-24 has one composition) would all tie and all be computed again.
     let ((a, which_a), (b, which_b)) = (a.distinct(), b.distinct());
     let (for_a, for_b) = nearest_of_distinct(&a, &b);
@@ -108,7 +114,7 @@ fn nearest_of_distinct(a: &Features, b: &Features) -> (Vec<Best>, Vec<Best>) {
     (for_a, for_b)
 }
 
-/// Mean Euclidean distance of all pairs; `None` for fewer than two vectors.
+/// Mean Euclidean distance of all pairs; `None` for fewer than two vectors, or when squares overflow.
 pub fn mean_pairwise_distance(features: &Features) -> Option<f64> {
     let n = features.len();
     if n < 2 {
@@ -118,6 +124,9 @@ pub fn mean_pairwise_distance(features: &Features) -> Option<f64> {
     let mut times = vec![0.0f64; distinct.len()];
     which.iter().for_each(|&k| times[k] += 1.0);
     let norms = squared_norms(&distinct);
+    if norms.iter().any(|x| !(4.0 * x).is_finite()) {
+        return None;
+    }
     let parts: Vec<f64> = (0..distinct.len().div_ceil(BLOCK))
         .into_par_iter()
         .map(|block| {
@@ -256,5 +265,8 @@ mod tests {
         };
         assert_eq!(with(1), with(3));
         assert_eq!(mean_pairwise_distance(&a.select(&[0])), None);
+        let large = Features::from_rows([[1e200], [0.0]]).unwrap();
+        assert_eq!(nearest_both_ways(&large, &large), Err(FeatureError::TooLarge));
+        assert_eq!(mean_pairwise_distance(&large), None);
     }
 }

@@ -63,7 +63,9 @@ fn eigen(m: DMatrix<f64>) -> Result<SymmetricEigen<f64, nalgebra::Dyn>, FeatureE
     if m.iter().any(|x| !x.is_finite()) {
         return Err(FeatureError::TooLarge);
     }
-    SymmetricEigen::try_new(m, f64::EPSILON, 0).ok_or(FeatureError::TooLarge)
+    // A few steps an eigenvalue are usual.
+    let steps = 100 * (m.nrows() + 10);
+    SymmetricEigen::try_new(m, f64::EPSILON, steps).ok_or(FeatureError::TooLarge)
 }
 
 /// [`Gaussian::frechet`] of two sets of feature vectors.
@@ -91,6 +93,12 @@ mod tests {
         assert_eq!(frechet_distance(&a, &a.select(&[0])), Err(FeatureError::TooFew { found: 1, needed: 2 }));
         let wide = Features::from_rows([[0.0, 1.0], [2.0, 0.0]]).unwrap();
         assert_eq!(frechet_distance(&a, &wide), Err(FeatureError::Dimension { left: 1, right: 2 }));
+    }
+
+    #[test]
+    fn features_that_overflow_are_an_error() {
+        let large = Features::from_rows([[1e200, 0.0], [-1e200, 1.0]]).unwrap();
+        assert_eq!(frechet_distance(&large, &large), Err(FeatureError::TooLarge));
     }
 
     #[test]

@@ -105,6 +105,8 @@ pub fn scaled(features: &[f64; LEN]) -> [f64; LEN] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use druse_crystal::Element;
+    use proptest::prelude::*;
 
     fn of(formula: &str) -> [f64; LEN] {
         features(&Composition::parse(formula).unwrap())
@@ -156,5 +158,26 @@ mod tests {
         let f = of("Na333333Cl333334Br333333");
         assert_eq!(f[5], 11.0, "fractions within 1e-5 are equal");
         assert_eq!(of("Na1Cl2Br2")[5], 17.0);
+    }
+
+    proptest! {
+        #[test]
+        fn statistics_are_ordered_and_depend_on_ratios_alone(
+            amounts in prop::collection::vec((1u8..=118, 1u32..20), 1..6), factor in 2u32..9,
+        ) {
+            let c = Composition::from_counts(amounts.iter().map(|&(z, n)| (Element::from_z(z).unwrap(), n)));
+            let (once, times) = (features(&c), features(&c.multiplied(factor).unwrap()));
+            for (f, g) in once.chunks_exact(6).zip(times.chunks_exact(6)) {
+                for (x, y) in f.iter().zip(g) {
+                    prop_assert!((x - y).abs() <= 1e-9 * x.abs().max(1.0) || x.is_nan() && y.is_nan());
+                }
+                if let [low, high, range, mean, deviation, mode] = *f && !mean.is_nan() {
+                    let slack = 1e-9 * high.abs().max(1.0);
+                    prop_assert!(low <= mode && mode <= high && range == high - low);
+                    prop_assert!(low - slack <= mean && mean <= high + slack && deviation <= range + slack);
+                }
+            }
+            prop_assert!(scaled(&once).iter().all(|x| x.is_finite()));
+        }
     }
 }

@@ -76,7 +76,8 @@ impl Protocol {
     }
 
     /// SyMat: density over all buildable structures, number of elements over all generated; cut-offs looser than
-    /// CDVAE's. Its composition test has one state of Ir otherwise than CDVAE's, the states of `smact14`.
+    /// CDVAE's. Compositions are judged by CDVAE's rule; the SMACT 2.3.1 that SyMat pins gives Ir a state −3 in place
+    /// of −2.
     pub fn symat(benchmark: Benchmark) -> Self {
         Self {
             name: "symat".into(),
