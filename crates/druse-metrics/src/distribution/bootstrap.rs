@@ -51,8 +51,29 @@ impl Bootstrap {
         n: [usize; 2],
         statistic: impl Fn([&[usize]; 2]) -> f64 + Sync,
     ) -> Option<Interval> {
-        if n[0] == 0 || self.resamples == 0 {
-            return None;
+        self.percentiles(&self.resampled(n, statistic), 0.0)
+    }
+
+    /// Interval of a distance between two samples that was found to be `distance`.
+    ///
+    /// Resampling adds noise of its own to a distance, which a plain percentile interval would hold against it: here the
+    /// interval is shifted by what the mean over the resamples exceeds the distance, and ends at 0.
+    pub fn interval_of_distance(
+        &self,
+        distance: f64,
+        n: [usize; 2],
+        statistic: impl Fn([&[usize]; 2]) -> f64 + Sync,
+    ) -> Option<Interval> {
+        let values = self.resampled(n, statistic);
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let interval = self.percentiles(&values, mean - distance)?;
+        Some(Interval { low: interval.low.max(0.0), high: interval.high.max(0.0), ..interval })
+    }
+
+    /// The finite values of the statistic over all resamples, rising.
+    fn resampled(&self, n: [usize; 2], statistic: impl Fn([&[usize]; 2]) -> f64 + Sync) -> Vec<f64> {
+        if n[0] == 0 {
+            return Vec::new();
         }
         let mut values: Vec<f64> = (0..self.resamples as u64)
             .into_par_iter()
@@ -71,10 +92,14 @@ impl Bootstrap {
             .filter(|x| x.is_finite())
             .collect();
         values.sort_unstable_by(f64::total_cmp);
+        values
+    }
+
+    fn percentiles(&self, sorted: &[f64], shift: f64) -> Option<Interval> {
         let tail = (1.0 - self.level) / 2.0;
         Some(Interval {
-            low: quantile(&values, tail)?,
-            high: quantile(&values, 1.0 - tail)?,
+            low: quantile(sorted, tail)? - shift,
+            high: quantile(sorted, 1.0 - tail)? - shift,
             level: self.level,
         })
     }

@@ -36,10 +36,9 @@ impl TwoSamples {
         largest_gap(&self.gaps(|s| self.ranks[s].iter().copied()))
     }
 
-    /// Bootstrap interval of the Wasserstein distance, both samples drawn anew. Resampling adds noise of its own, so the
-    /// interval of a distance that is small against it leans upwards.
+    /// Bootstrap interval of the Wasserstein distance, both samples drawn anew ([`Bootstrap::interval_of_distance`]).
     pub fn wasserstein_interval(&self, bootstrap: &Bootstrap) -> Option<Interval> {
-        bootstrap.interval_of_two(self.ranks.each_ref().map(Vec::len), |places| {
+        bootstrap.interval_of_distance(self.wasserstein(), self.ranks.each_ref().map(Vec::len), |places| {
             area(&self.values, &self.gaps(|s| places[s].iter().map(move |&i| self.ranks[s][i])))
         })
     }
@@ -95,5 +94,7 @@ mod tests {
         let b: Vec<f64> = a.iter().map(|x| x + 3.0).collect();
         let i = TwoSamples::new(&a, &b).unwrap().wasserstein_interval(&Bootstrap::default()).unwrap();
         assert!(i.low < 3.0 && 3.0 < i.high && i.high - i.low < 0.2, "{i:?}");
+        let same = TwoSamples::new(&a, &a).unwrap().wasserstein_interval(&Bootstrap::default()).unwrap();
+        assert!(same.low == 0.0 && same.high < 0.05, "{same:?}");
     }
 }
