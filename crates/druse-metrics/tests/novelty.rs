@@ -137,3 +137,17 @@ fn shares_are_over_all_generated_structures() {
     assert_eq!((none.unique_share(), none.novel_share(), none.unique_novel_share()), (None, None, None));
     assert_eq!(training_matches(&DEFAULT, &prepare(&generated), &[]).0, [None; 6]);
 }
+
+#[test]
+fn threads_do_not_change_the_result() {
+    let set = |seed: usize| -> Vec<Structure> {
+        let names = ["Sr", "Ba", "Ca"];
+        (0..60).map(|i| perovskite(names[(i * seed) % 3], ((i * 37 * seed) % 100) as f64 * 0.019)).collect()
+    };
+    let (generated, training) = (prepare(&set(1)), prepare(&set(5)));
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| novelty(&DEFAULT, &generated, &training))
+    };
+    assert_eq!(with(1), with(4));
+}

@@ -36,8 +36,9 @@ impl Structure {
     /// The search is that of pymatgen's `get_primitive_structure`: translations that carry the sites of the rarest
     /// element onto each other, and cells of Hermite normal form made of them, in order of size; it is repeated on
     /// its own result. Being a search with a tolerance it may merge what symmetry analysis keeps apart, and the
-    /// cell it arrives at may depend on the one it starts from. A cell in which two sites that would merge are
-    /// closer than twice the tolerance is left alone. Site labels and properties are dropped with the sites.
+    /// cell it arrives at may depend on the one it starts from. Sites closer to each other than twice the tolerance
+    /// never become one; where some are closer than the tolerance itself the sites do not divide evenly, and the cell
+    /// is left alone. Site labels and properties are dropped with the sites.
     ///
     /// # Errors
     /// [`ReductionError`] as of the Niggli reduction.

@@ -135,12 +135,12 @@ impl<'a> Alignment<'a> {
     /// Pairs the sites of one element at the smallest sum of squares and appends their difference vectors.
     fn pair_block(&mut self, cell: &AverageCell, start: usize, end: usize) -> Option<()> {
         let n = end - start;
-        self.pairs += 4 * (n * n) as u64;
         self.columns.clear();
         self.taken.clear();
         self.taken.resize(n, false);
         let mut distinct = true;
         for row in 0..n {
+            self.pairs += 4 * n as u64;
             let (mut lowest, mut at) = (f64::INFINITY, 0);
             for column in 0..n {
                 let d = self.difference(cell, start + row, start + column);
@@ -160,9 +160,8 @@ impl<'a> Alignment<'a> {
         }
         if !distinct {
             // Each row has its nearest column, but two rows want the same one.
-            let columns = self.assignment.solve(&self.cost[..n * n], n)?;
-            self.columns.clear();
-            self.columns.extend_from_slice(columns);
+            let columns = self.assignment.solve(&self.cost[..n * n], &self.columns)?;
+            self.columns.copy_from_slice(columns);
         }
         for row in 0..n {
             let d = self.difference(cell, start + row, start + self.columns[row]);

@@ -13,11 +13,23 @@ pub(super) struct Mapping {
     pub(super) deviation: f64,
 }
 
-/// Vectors of the first lattice that are about as long as one vector of the second.
-struct Shell {
-    n: Vec<[i32; 3]>,
-    cart: Vec<[f64; 3]>,
-    length: Vec<f64>,
+/// A vector of the first lattice that is about as long as one vector of the second.
+#[derive(Clone, Copy)]
+struct Candidate {
+    n: [i32; 3],
+    cart: [f64; 3],
+    length: f64,
+}
+
+impl Candidate {
+    fn cos(&self, other: &Self) -> f64 {
+        dot(self.cart, other.cart) / (self.length * other.length)
+    }
+
+    /// Degrees.
+    fn angle(&self, other: &Self) -> f64 {
+        self.cos(other).clamp(-1.0, 1.0).acos().to_degrees()
+    }
 }
 
 /// The search was too large and is incomplete.
@@ -55,51 +67,33 @@ pub(super) fn mappings(
         let high = if target[i] - angle_tol <= 0.0 { 2.0 } else { cos(target[i] - angle_tol) };
         (low, high)
     });
-    let fits = |p: &Shell, i: usize, q: &Shell, j: usize, (low, high): (f64, f64)| {
-        let cos = dot(p.cart[i], q.cart[j]) / (p.length[i] * q.length[j]);
+    let fits = |p: &Candidate, q: &Candidate, (low, high): (f64, f64)| {
+        let cos = p.cos(q);
         cos >= low && cos <= high
     };
     let mut found = Vec::new();
+    let mut partners: Vec<&Candidate> = Vec::with_capacity(c.len());
     let mut combinations = 0;
-    for i in 0..a.n.len() {
-        // One of ±a: the other sign belongs to the inverted basis.
-        if a.n[i] < [0, 0, 0] {
-            continue;
-        }
-        let partners: Vec<usize> = (0..c.n.len()).filter(|&k| fits(&a, i, &c, k, bounds[1])).collect();
+    // One of ±a: the other sign belongs to the inverted basis.
+    for p in a.iter().filter(|p| p.n > [0, 0, 0]) {
+        partners.clear();
+        partners.extend(c.iter().filter(|r| fits(p, r, bounds[1])));
         if partners.is_empty() {
             continue;
         }
-        for j in 0..b.n.len() {
-            if !fits(&a, i, &b, j, bounds[2]) {
-                continue;
-            }
+        for q in b.iter().filter(|q| fits(p, q, bounds[2])) {
             combinations += partners.len();
             if combinations > MAX_COMBINATIONS || found.len() > MAX_MAPPINGS {
                 return Err(TooMany);
             }
-            let normal = cross(a.n[i], b.n[j]);
-            for &k in &partners {
-                let n = c.n[k].map(i64::from);
+            let normal = cross(p.n, q.n);
+            for r in &partners {
+                let n = r.n.map(i64::from);
                 let determinant = normal[0] * n[0] + normal[1] * n[1] + normal[2] * n[2];
-                if determinant.abs() == 1 && fits(&b, j, &c, k, bounds[0]) {
-                    let angle = |p: &Shell, i: usize, q: &Shell, j: usize| {
-                        let cos = dot(p.cart[i], q.cart[j]) / (p.length[i] * q.length[j]);
-                        cos.clamp(-1.0, 1.0).acos().to_degrees()
-                    };
-                    let parameters = [
-                        a.length[i],
-                        b.length[j],
-                        c.length[k],
-                        angle(&b, j, &c, k),
-                        angle(&a, i, &c, k),
-                        angle(&a, i, &b, j),
-                    ];
-                    found.push(Mapping {
-                        basis: [a.n[i], b.n[j], c.n[k]],
-                        parameters,
-                        deviation: deviation(&parameters, target, ltol, angle_tol),
-                    });
+                if determinant.abs() == 1 && fits(q, r, bounds[0]) {
+                    let parameters = [p.length, q.length, r.length, q.angle(r), p.angle(r), p.angle(q)];
+                    let deviation = deviation(&parameters, target, ltol, angle_tol);
+                    found.push(Mapping { basis: [p.n, q.n, r.n], parameters, deviation });
                 }
             }
         }
@@ -116,7 +110,7 @@ fn deviation(got: &[f64; 6], want: &[f64; 6], ltol: f64, angle_tol: f64) -> f64 
 }
 
 /// The vectors of the lattice about as long as each of the three lengths.
-fn shells(rows: &[[f64; 3]; 3], lengths: [f64; 3], ltol: f64) -> Result<[Shell; 3], TooMany> {
+fn shells(rows: &[[f64; 3]; 3], lengths: [f64; 3], ltol: f64) -> Result<[Vec<Candidate>; 3], TooMany> {
     let (low, high) = (1.0 / (1.0 + ltol), 1.0 + ltol);
     let radius = lengths.into_iter().fold(0.0, f64::max) * high;
     let shortest = lengths.into_iter().fold(f64::INFINITY, f64::min) * low;
@@ -128,7 +122,7 @@ fn shells(rows: &[[f64; 3]; 3], lengths: [f64; 3], ltol: f64) -> Result<[Shell; 
         return Err(TooMany);
     }
     let reach = reach.map(|n| n as i32);
-    let mut shells = [0; 3].map(|_| Shell { n: Vec::new(), cart: Vec::new(), length: Vec::new() });
+    let mut shells = [0; 3].map(|_| Vec::with_capacity(32));
     let mut visit = |n: [i32; 3]| {
         let f = n.map(f64::from);
         let cart: [f64; 3] =
@@ -141,11 +135,8 @@ fn shells(rows: &[[f64; 3]; 3], lengths: [f64; 3], ltol: f64) -> Result<[Shell; 
         for (shell, want) in shells.iter_mut().zip(lengths) {
             let ratio = length / want;
             if ratio < high && ratio > low {
-                for sign in [1, -1] {
-                    shell.n.push(n.map(|x| sign * x));
-                    shell.cart.push(cart.map(|x| f64::from(sign) * x));
-                    shell.length.push(length);
-                }
+                shell.push(Candidate { n, cart, length });
+                shell.push(Candidate { n: n.map(|x| -x), cart: cart.map(|x| -x), length });
             }
         }
     };

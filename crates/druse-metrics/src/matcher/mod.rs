@@ -146,6 +146,9 @@ impl StructureMatcher {
         let Ok(mappings) = mappings(&rows, &target, self.ltol, self.angle_tol) else {
             return Outcome::Unfinished(None);
         };
+        if mappings.is_empty() {
+            return Outcome::Different;
+        }
         let mut best: Option<Displacement> = None;
         let value = |d: &Displacement| if criterion == Criterion::Rms { d.rms } else { d.max };
         let mut alignment = Alignment::new(&b.blocks, second);
