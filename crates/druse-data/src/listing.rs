@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use druse_crystal::Structure;
 use druse_crystal::formats::OneSpot;
+use druse_crystal::{Composition, Structure};
 
 use crate::load::{in_pool, name_of};
 use crate::source::{AllRows, Source, default_id, json_lines};
@@ -33,6 +33,8 @@ pub struct Item {
     pub line: Option<usize>,
     /// Named values; a property without value is absent.
     pub properties: BTreeMap<String, Value>,
+    /// The elements, also of a row that gives no structure but tells them.
+    pub composition: Option<Composition>,
     /// The structure as it stands in the source, or why there is none.
     pub outcome: Result<Structure, String>,
 }
@@ -130,6 +132,10 @@ pub fn list(path: &Path, options: &ListOptions) -> Result<Listing, DataError> {
         return Err(DataError::Empty { path: path.to_owned(), reason: "it holds no structure".into() });
     }
     let items = rows.into_iter().map(|(file, row)| Item {
+        composition: match &row.outcome {
+            Ok(found) => Some(Composition::from_species(&found.structure.species)),
+            Err(_) => row.composition,
+        },
         id: row.id.unwrap_or_else(|| default_id(row.row)),
         file: if file.as_os_str().is_empty() { path.to_owned() } else { path.join(file) },
         row: row.row,
@@ -152,6 +158,22 @@ pub fn list(path: &Path, options: &ListOptions) -> Result<Listing, DataError> {
     }
     Ok(Listing { name, path: path.to_owned(), source_hash: source.hash(), items, notes })
 }
+
+/// The lines of a JSON Lines file (`.gz` is decompressed) with their numbers, from 1, each as JSON or as the reason why it
+/// is none. `NaN` and infinities, which Python writes although they are no JSON, are `null`. Empty lines are left out.
+///
+/// # Errors
+/// [`DataError`]: the file cannot be read, is no text, or has no line.
+pub fn read_json_lines(path: &Path) -> Result<Vec<NumberedJson>, DataError> {
+    let lines = Source::open(path)?.lines()?;
+    if lines.is_empty() {
+        return Err(DataError::Empty { path: path.to_owned(), reason: "it has no line".into() });
+    }
+    Ok(lines.into_iter().map(|(number, line)| (number, json_lines::parse(&line))).collect())
+}
+
+/// Number of a line and its JSON, or why it is none.
+pub type NumberedJson = (usize, Result<serde_json::Value, String>);
 
 /// The structure of a JSON object, in any of the forms that a line of a JSON Lines file may have: a member `structure`,
 /// a CIF text in `cif`, a pymatgen dictionary, or lists: the cell in `lattice` (rows in Å) or in `lengths` (Å) and

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Entry, Skipped, Value};
 
 /// Raised whenever the layout, a reader or the reduction changes what a source becomes.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"DRUSEPAK";
 const HEADER: usize = 8 + 4 + 8 + 32;
 
@@ -90,10 +90,11 @@ pub(crate) fn write(path: &Path, import: &Import, content: &[u8]) -> Result<(), 
 }
 
 /// Creates the file under a temporary name, syncs it and renames it, so that a reader sees all of it or nothing.
-pub(crate) fn write_atomically(
-    path: &Path,
-    fill: impl FnOnce(&mut File) -> io::Result<()>,
-) -> io::Result<()> {
+/// Folders above it are created.
+///
+/// # Errors
+/// The system's or the writer's; the temporary file is removed.
+pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

@@ -46,6 +46,10 @@ fn rows_without_a_structure_stay_in_their_place() {
     {
         assert!(reason.contains(word), "{reason}");
     }
+    let formulas: Vec<_> =
+        listing.items.iter().map(|i| i.composition.as_ref().map(|c| c.formula())).collect();
+    assert_eq!(formulas[2].as_deref(), Some("Po1"), "an impossible cell has a composition: {formulas:?}");
+    assert_eq!((formulas[4].as_deref(), formulas[6].as_deref()), (None, None));
     assert_eq!(listing.items[3].line, Some(4));
     assert_eq!(listing.items[3].properties["role"].as_text(), Some("gen"));
 }
@@ -93,8 +97,13 @@ fn atoms_on_one_spot_are_kept_in_every_format() {
             listing.items[0].outcome
         );
     }
+    // Settings beside the structures are no structure, half a structure is a broken one.
+    fs::write(dir.path().join("settings.json"), "{\"seed\": 0}").unwrap();
+    fs::write(dir.path().join("z.json"), "{\"lattice\": 0}").unwrap();
     let folder = list(dir.path(), &ListOptions::default()).unwrap();
-    assert_eq!(folder.items.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(folder.items.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "z"]);
+    assert_eq!(folder.failures().count(), 1);
+    assert!(folder.notes.iter().any(|n| n.contains("settings.json")), "{:?}", folder.notes);
 }
 
 #[test]

@@ -81,6 +81,7 @@ pub(super) fn read(path: &Path, bytes: &[u8], purpose: Purpose) -> Result<Rows, 
                 line: record.position().map(|p| p.line() as usize),
                 id: id.filter(|i| !i.is_empty()),
                 properties,
+                composition: None,
                 outcome,
             }
         })

@@ -88,9 +88,7 @@ pub(super) fn read(path: &Path, text: &str, format: Format, purpose: Purpose) ->
             Err(e) => {
                 let in_file = FormatError { line: e.line.map(|l| l + line - 1), ..e };
                 let id = block_name(block, format);
-                let properties = BTreeMap::new();
-                let row = Row { row: None, line: None, id, properties, outcome: Err(in_file.to_string()) };
-                Rows { rows: vec![row], notes: Vec::new() }
+                Rows { rows: vec![Row::broken(id, in_file.to_string())], notes: Vec::new() }
             }
         })
         .collect();
@@ -141,6 +139,7 @@ fn named(path: &Path, parsed: Vec<Parsed>) -> Rows {
                 line: None,
                 id: Some(id),
                 properties: BTreeMap::new(),
+                composition: None,
                 outcome: Ok(found),
             }
         })

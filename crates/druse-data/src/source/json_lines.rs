@@ -2,9 +2,10 @@
 //! list cell, species and coordinates.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use druse_crystal::formats::{Format, OneSpot, Parsed, read_str_with};
-use druse_crystal::{Element, Lattice, Structure};
+use druse_crystal::{Composition, Element, Lattice, Structure};
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
@@ -25,6 +26,9 @@ const NOT_PROPERTIES: [&str; 11] = [
     "properties",
     "notes",
 ];
+
+/// Members that list the elements of the sites, by symbol or atomic number.
+const SPECIES: [&str; 3] = ["species", "atomic_numbers", "atom_types"];
 
 pub(super) fn read(text: &str, purpose: Purpose) -> Rows {
     let lines: Vec<(usize, &str)> = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).collect();
@@ -57,8 +61,17 @@ pub(super) fn read_document(text: &str, purpose: Purpose) -> Option<Rows> {
     Some(Rows { rows, notes: Vec::new() })
 }
 
+/// Whether a file of a folder is JSON about something else, such as the settings of the program that wrote the structures
+/// beside it: an object with none of the members that a structure has.
+pub(super) fn is_something_else(path: &Path, bytes: &[u8]) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"))
+        && serde_json::from_slice::<Map<String, Json>>(bytes).is_ok_and(|object| {
+            !["lattice", "sites", "structure", "cif", "lengths"].iter().any(|key| object.contains_key(*key))
+        })
+}
+
 /// JSON as Python writes it: `NaN` and infinities, which are no JSON, become `null`.
-fn parse(text: &str) -> Result<Json, String> {
+pub(crate) fn parse(text: &str) -> Result<Json, String> {
     let error = match serde_json::from_str(text) {
         Ok(value) => return Ok(value),
         Err(e) => format!("the line is not JSON: {e}"),
@@ -103,6 +116,7 @@ fn row(index: usize, parsed: Result<Json, String>, purpose: Purpose) -> Row {
         line: None,
         id: None,
         properties: BTreeMap::new(),
+        composition: None,
         outcome: Err(String::new()),
     };
     let object = match parsed {
@@ -119,6 +133,9 @@ fn row(index: usize, parsed: Result<Json, String>, purpose: Purpose) -> Row {
     });
     row.properties = properties(&object);
     row.outcome = structure(&object, purpose.one_spot()).map(|(structure, notes)| Found { structure, notes });
+    if row.outcome.is_err() {
+        row.composition = composition(object.get("structure").and_then(Json::as_object).unwrap_or(&object));
+    }
     row
 }
 
@@ -154,6 +171,14 @@ pub(crate) fn structure(
     Err("the object has none of `structure`, `cif`, `lattice` and `lengths`".to_owned())
 }
 
+/// Elements of an object that lists its species, where all of them are elements: a crystal with an impossible cell still
+/// has a composition.
+fn composition(object: &Map<String, Json>) -> Option<Composition> {
+    let list = SPECIES.iter().find_map(|name| object.get(*name))?.as_array()?;
+    let species: Result<Vec<Element>, String> = list.iter().map(element).collect();
+    species.ok().filter(|s| !s.is_empty()).map(|s| Composition::from_species(&s))
+}
+
 /// A pymatgen dictionary (with `sites`), or cell, species and coordinates as lists.
 fn from_object(object: &Map<String, Json>, one_spot: OneSpot) -> Result<(Structure, Vec<String>), String> {
     if object.contains_key("sites") {
@@ -168,7 +193,7 @@ fn from_object(object: &Map<String, Json>, one_spot: OneSpot) -> Result<(Structu
             Lattice::from_parameters([a, b, c, alpha, beta, gamma]).map_err(|e| e.to_string())?
         }
     };
-    let (name, species) = ["species", "atomic_numbers", "atom_types"]
+    let (name, species) = SPECIES
         .iter()
         .find_map(|name| object.get(*name).map(|v| (name, v)))
         .ok_or("the object has none of `species`, `atomic_numbers` and `atom_types`")?;

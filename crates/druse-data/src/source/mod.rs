@@ -73,6 +73,8 @@ pub(crate) struct Row {
     pub line: Option<usize>,
     pub id: Option<String>,
     pub properties: BTreeMap<String, Value>,
+    /// Its elements, where they are told although there is no structure.
+    pub composition: Option<Composition>,
     pub outcome: Result<Found, String>,
 }
 
@@ -158,8 +160,12 @@ impl Source {
         let read = self.files.par_iter().map(|relative| {
             let path = self.root.join(relative);
             let id = Some(stem(&relative.to_string_lossy()).to_owned());
-            let rows = fs::read(&path)
-                .map_err(DataError::read(&path))
+            let bytes = fs::read(&path).map_err(DataError::read(&path));
+            if bytes.as_ref().is_ok_and(|bytes| json_lines::is_something_else(&path, bytes)) {
+                let note = format!("`{}` holds no structure and is passed over", relative.display());
+                return Rows { rows: Vec::new(), notes: vec![note] };
+            }
+            let rows = bytes
                 .and_then(|bytes| read_file(&path, &bytes, purpose))
                 .unwrap_or_else(|e| Rows::broken_file(e.to_string()));
             let empty = rows.rows.is_empty();
@@ -167,6 +173,19 @@ impl Source {
             rows.under(id)
         });
         Ok(read.collect())
+    }
+
+    /// The non-empty lines of a single file with their numbers, from 1.
+    pub fn lines(&self) -> Result<Vec<(usize, String)>, DataError> {
+        let unpacked;
+        let bytes = if is_gzip(&self.root, &self.bytes)? {
+            unpacked = gunzip(&self.root, &self.bytes)?;
+            unpacked.as_slice()
+        } else {
+            &self.bytes
+        };
+        let lines = utf8(&self.root, bytes)?.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
+        Ok(lines.map(|(k, line)| (k + 1, line.to_owned())).collect())
     }
 
     /// Every row of the source as it is, in order.
@@ -191,8 +210,7 @@ impl Source {
 
 impl Rows {
     fn broken_file(reason: String) -> Self {
-        let row = Row { row: None, line: None, id: None, properties: BTreeMap::new(), outcome: Err(reason) };
-        Self { rows: vec![row], notes: Vec::new() }
+        Self { rows: vec![Row::broken(None, reason)], notes: Vec::new() }
     }
 
     /// Identifiers of a file inside a folder: the file's, with the structure's name behind it if there are several.
@@ -227,8 +245,14 @@ fn collect(rows: Rows, file: &Path, niggli: bool, import: &mut Import, notes: &m
 }
 
 impl Row {
+    /// A row of which nothing but the reason is known, and maybe a name.
+    fn broken(id: Option<String>, reason: String) -> Self {
+        let (row, line, properties, composition) = (None, None, BTreeMap::new(), None);
+        Self { row, line, id, properties, composition, outcome: Err(reason) }
+    }
+
     fn finish(self, file: &Path, niggli: bool) -> Result<(Entry, Vec<String>), Skipped> {
-        let Self { row, line, id, mut properties, outcome } = self;
+        let Self { row, line, id, mut properties, composition: _, outcome } = self;
         match outcome.and_then(|found| found.prepare(niggli, &mut properties)) {
             Ok(Found { structure, notes }) => {
                 let id = id.unwrap_or_else(|| default_id(row));
