@@ -10,6 +10,7 @@ use druse_nn::weights::WeightsError;
 use crate::checkpoint::CheckpointError;
 use crate::config::Violation;
 use crate::enumerate::EnumerationError;
+use crate::evaluate::EvaluateError;
 use crate::overlay::ConfigError;
 
 /// Failure of a training or sampling run, in the order of the stages that raise them.
@@ -130,6 +131,12 @@ pub enum RunError {
         /// Identifiers of the structures in the batch.
         ids: Vec<String>,
     },
+    /// Sets cannot be evaluated.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// Whoever started it stopped it; nothing was written.
+    #[error("interrupted; nothing was written")]
+    Interrupted,
     /// Parts of a sharded run do not fit together.
     #[error("cannot merge: {0}")]
     Merge(String),
@@ -145,7 +152,7 @@ impl RunError {
     /// Whether the person who started the run can put it right by other arguments or other input.
     pub fn is_user_mistake(&self) -> bool {
         match self {
-            Self::Write { .. } | Self::NotFinite { .. } | Self::Diverged { .. } => false,
+            Self::Write { .. } | Self::NotFinite { .. } | Self::Diverged { .. } | Self::Interrupted => false,
             Self::Model(e) => !matches!(e, ModelError::Output(_)),
             Self::Checkpoint(CheckpointError::Weights(WeightsError::Io { action, .. })) => *action == "read",
             _ => true,

@@ -1,4 +1,5 @@
-//! Drivers: the training loop with its checkpoints, and the sampling loop with its streaming output.
+//! Drivers: the training loop with its checkpoints, the sampling loop with its streaming output, and evaluation with its
+//! cache of features.
 //!
 //! Drivers own files, seeds, progress and interruption; models are functions of their arguments
 //! ([`druse_models::Generator`]). Nothing here prints: progress goes to an [`Observer`].
@@ -9,12 +10,15 @@ pub mod config;
 pub mod data;
 pub mod enumerate;
 mod error;
+pub mod evaluate;
+pub mod featurize;
 pub mod folder;
 pub mod merge;
 pub mod metrics;
 mod observer;
 pub mod output;
 pub mod overlay;
+pub mod pairs;
 pub mod sample;
 pub mod schedule;
 pub mod train;

@@ -31,6 +31,15 @@ pub enum Event<'a> {
         /// Why there is none, where the model failed.
         failure: Option<&'a str>,
     },
+    /// Part of an evaluation is done.
+    Progress {
+        /// What is done: `features of the generated set`.
+        stage: &'a str,
+        /// Structures or pairs that are done.
+        done: usize,
+        /// Structures or pairs in all; 0 when it cannot be told.
+        total: usize,
+    },
 }
 
 /// The extent of a training run.

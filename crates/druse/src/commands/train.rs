@@ -193,7 +193,8 @@ impl View {
                     _ => console::note(&line),
                 }
             }
-            Event::Saved(_) | Event::SamplingStep { .. } | Event::Sampled { .. } => {}
+            Event::Saved(_) | Event::SamplingStep { .. } | Event::Sampled { .. } | Event::Progress { .. } => {
+            }
         }
     }
 }

@@ -1,0 +1,164 @@
+//! The result of an evaluation: what `--json` writes, reports show and comparisons read.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use druse_data::Listing;
+use druse_metrics::generation::{Figure, Protocol};
+use druse_metrics::symmetry::SymmetryStatistics;
+use serde::{Deserialize, Serialize};
+
+use super::Chart;
+
+/// Version of the layout of [`Evaluation`].
+pub const FORMAT: u32 = 1;
+
+/// What was evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// A generated set against a reference set.
+    Generation,
+    /// Each structure against the one it was made from.
+    Reconstruction,
+    /// Candidates against the structure that was asked for.
+    Prediction,
+}
+
+impl std::fmt::Display for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Generation => "generation",
+            Self::Reconstruction => "reconstruction",
+            Self::Prediction => "prediction",
+        })
+    }
+}
+
+/// A set that took part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetSummary {
+    /// Short name: `mp_20/test`.
+    pub name: String,
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// BLAKE3 over cells, species and coordinates: the same set has the same hash, whatever its file.
+    pub structures_hash: String,
+    /// Rows of the source.
+    pub rows: usize,
+    /// Rows that give a structure.
+    pub structures: usize,
+}
+
+impl SetSummary {
+    /// Of a set.
+    pub fn of(listing: &Listing) -> Self {
+        Self {
+            name: listing.name.clone(),
+            path: listing.path.clone(),
+            structures_hash: listing.structures_hash(),
+            rows: listing.len(),
+            structures: listing.items.iter().filter(|i| i.outcome.is_ok()).count(),
+        }
+    }
+}
+
+/// A row and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowReason {
+    /// Place in the set, from 0.
+    pub index: usize,
+    /// Identifier.
+    pub id: String,
+    /// The file.
+    pub file: PathBuf,
+    /// Row of the table or number in the file, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<usize>,
+    /// Line of the file, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The reason.
+    pub reason: String,
+}
+
+impl RowReason {
+    /// Of row `index` of a set.
+    pub(super) fn of(listing: &Listing, index: usize, reason: impl Into<String>) -> Self {
+        let item = &listing.items[index];
+        let (id, file) = (item.id.clone(), item.file.clone());
+        Self { index, id, file, row: item.row, line: item.line, reason: reason.into() }
+    }
+}
+
+/// A generated structure and the reference closest to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Neighbor {
+    /// Place in the generated set, from 0.
+    pub index: usize,
+    /// Identifier of the generated structure.
+    pub id: String,
+    /// Its reduced formula.
+    pub formula: String,
+    /// Identifier of the reference.
+    pub reference: String,
+    /// Reduced formula of the reference.
+    pub reference_formula: String,
+    /// Distance of the CrystalNN fingerprints, or normalised RMS distance of a matched pair.
+    pub distance: f64,
+    /// Why the generated structure is invalid; `None` for a valid one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid: Option<String>,
+}
+
+/// Everything an evaluation found. It holds no times, so that the same input gives the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Version of the program.
+    pub druse: String,
+    /// The task.
+    pub task: Task,
+    /// What was judged.
+    pub generated: SetSummary,
+    /// What it was compared with.
+    pub reference: SetSummary,
+    /// The training set, where novelty was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<SetSummary>,
+    /// The rules.
+    pub protocol: Protocol,
+    /// What holds for all figures: where cut-offs come from, what was left out, how structures were paired.
+    pub remarks: Vec<String>,
+    /// The values by key, for programs in a hurry.
+    pub metrics: BTreeMap<String, Option<f64>>,
+    /// The figures with protocol, sample sizes and intervals, in the order of reports.
+    pub figures: Vec<Figure>,
+    /// Every generated row that is not valid, with the first reason.
+    pub invalid: Vec<RowReason>,
+    /// Reference rows that could not take part, with the reason.
+    pub left_out: Vec<RowReason>,
+    /// The generated structures closest to the reference.
+    pub best: Vec<Neighbor>,
+    /// Those farthest from it.
+    pub worst: Vec<Neighbor>,
+    /// Space groups and site symmetries of the generated and of the reference set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symmetry: Option<[SymmetryStatistics; 2]>,
+    /// Distributions of the generated set beside those of the reference.
+    pub charts: Vec<Chart>,
+}
+
+impl Evaluation {
+    /// The figure with this key.
+    pub fn figure(&self, key: &str) -> Option<&Figure> {
+        self.figures.iter().find(|f| f.key == key)
+    }
+
+    /// Fills [`Evaluation::metrics`] from the figures.
+    pub(super) fn with_metrics(mut self) -> Self {
+        self.metrics = self.figures.iter().map(|f| (f.key.clone(), f.value)).collect();
+        self
+    }
+}

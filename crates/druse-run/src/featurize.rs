@@ -1,0 +1,353 @@
+//! Features of single structures, one JSON object a structure.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::AtomicBool;
+
+use druse_crystal::coordination::{CoordinatedAtom, CrystalNn};
+use druse_crystal::reduction::lll_reduced;
+use druse_crystal::symmetry::analyze;
+use druse_crystal::{Composition, Structure, k_nearest, niggli, within_cutoff};
+use druse_data::{Item, Listing};
+use druse_metrics::fingerprint::{crystalnn, magpie};
+use druse_metrics::validity::{self, CompositionRule, StructureRule};
+use serde_json::{Map, Value, json};
+
+use crate::evaluate::in_chunks;
+use crate::{Observer, RunError};
+
+/// Distance tolerances of the symmetry search (Å).
+const SYMPRECS: [f64; 2] = [0.1, 0.01];
+/// Radii within which neighbours are counted (Å).
+const CUTOFFS: [u8; 3] = [4, 6, 8];
+/// Neighbours expected within the largest radius beyond which a cell is no crystal to count in.
+const MAX_NEIGHBORS: f64 = 2e6;
+/// Site tolerance of the primitive cell (Å), as pymatgen's.
+const PRIMITIVE_TOLERANCE: f64 = 0.25;
+
+/// A group of features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// CrystalNN coordination and fingerprint.
+    CrystalNn,
+    /// Magpie features of the composition.
+    Magpie,
+    /// Composition and structure validity.
+    Validity,
+    /// Space group, Wyckoff positions, site symmetries.
+    Symmetry,
+    /// Reduced and primitive cells.
+    Niggli,
+    /// Numbers of neighbours and shortest distances.
+    Neighbors,
+}
+
+impl Feature {
+    /// All features, in the order in which they are computed.
+    pub const ALL: [Self; 6] =
+        [Self::CrystalNn, Self::Magpie, Self::Validity, Self::Symmetry, Self::Niggli, Self::Neighbors];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CrystalNn => "crystalnn",
+            Self::Magpie => "magpie",
+            Self::Validity => "validity",
+            Self::Symmetry => "symmetry",
+            Self::Niggli => "niggli",
+            Self::Neighbors => "neighbors",
+        }
+    }
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A name that is no [`Feature`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown feature `{0}`; known are crystalnn, magpie, validity, symmetry, niggli and neighbors")]
+pub struct UnknownFeature(String);
+
+impl FromStr for Feature {
+    type Err = UnknownFeature;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|f| f.name() == s).ok_or_else(|| UnknownFeature(s.to_owned()))
+    }
+}
+
+/// Computes features of every row of a set, on all threads, in the order of its rows. Each object has the row's `id`, the
+/// fields of the features, and `error`: `null`, or what could not be computed and why; the fields concerned are `null`.
+///
+/// With `niggli` each cell is reduced first and rebuilt from its parameters ([`Structure::canonical`]).
+///
+/// # Errors
+/// [`RunError::Interrupted`].
+pub fn featurize(
+    listing: &Listing,
+    features: &[Feature],
+    niggli: bool,
+    watch: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Vec<Value>, RunError> {
+    in_chunks(&listing.items, "structures", watch, stop, |item| Value::Object(row(item, features, niggli)))
+}
+
+fn row(item: &Item, features: &[Feature], reduce: bool) -> Map<String, Value> {
+    let structure = match (&item.outcome, reduce) {
+        (Ok(s), true) => s.canonical().map_err(|e| e.to_string()),
+        (Ok(s), false) => Ok(s.clone()),
+        (Err(reason), _) => Err(reason.clone()),
+    };
+    let mut fields = Map::new();
+    fields.insert("id".into(), item.id.clone().into());
+    let mut errors: Vec<String> =
+        structure.as_ref().err().map(|e| format!("not constructed: {e}")).into_iter().collect();
+    let structure = structure.ok();
+    for &feature in features {
+        let outcome = match (feature, &structure) {
+            (Feature::Magpie, _) => {
+                composition_features(item.composition.as_ref(), &mut fields);
+                Ok(())
+            }
+            (Feature::Validity, s) => {
+                validity_of(item.composition.as_ref(), s.as_ref(), &mut fields);
+                Ok(())
+            }
+            // The reason stands there already.
+            (_, None) => Ok(()),
+            (Feature::CrystalNn, Some(s)) => crystalnn_of(s, &mut fields),
+            (Feature::Symmetry, Some(s)) => symmetry_of(s, &mut fields),
+            (Feature::Niggli, Some(s)) => niggli_of(s, &mut fields),
+            // Validity has `counts` of its own.
+            (Feature::Neighbors, Some(s)) => {
+                neighbors_of(s, !features.contains(&Feature::Validity), &mut fields)
+            }
+        };
+        errors.extend(outcome.err().map(|reason| format!("{feature}: {reason}")));
+    }
+    for name in features.iter().flat_map(|f| names(*f)) {
+        fields.entry(*name).or_insert(Value::Null);
+    }
+    let error = if errors.is_empty() { Value::Null } else { errors.join("; ").into() };
+    fields.insert("error".into(), error);
+    fields
+}
+
+/// Fields that are `null` when a feature cannot be computed.
+fn names(feature: Feature) -> &'static [&'static str] {
+    match feature {
+        Feature::CrystalNn => &["struct_fp", "site_fps", "sites"],
+        Feature::Magpie => &["composition", "features"],
+        Feature::Validity => &["elems", "counts", "volume", "min_dist_distinct_sites"],
+        Feature::Symmetry => &["symprec_0.1", "symprec_0.01"],
+        Feature::Niggli => &["niggli_params_exact", "niggli_params", "niggli_matrix", "volume"],
+        Feature::Neighbors => &["neighbor_counts", "first_atom_20", "min_dist"],
+    }
+}
+
+fn put(fields: &mut Map<String, Value>, values: Value) {
+    if let Value::Object(values) = values {
+        fields.extend(values);
+    }
+}
+
+fn crystalnn_of(s: &Structure, fields: &mut Map<String, Value>) -> Result<(), String> {
+    let fingerprint = crystalnn::fingerprint(s).map_err(|e| e.to_string())?;
+    let sites = CrystalNn::FINGERPRINT.sites(s).map_err(|e| e.to_string())?;
+    // The graph of CDVAE's encoder fails where no radius is asked for, too, only for other reasons than the above.
+    let graph = CrystalNn::GRAPH.sites(s).map_err(|e| e.to_string())?;
+    let place =
+        |n: &CoordinatedAtom| [i64::from(n.site), n.image[0].into(), n.image[1].into(), n.image[2].into()];
+    let sites: Vec<Value> = sites
+        .iter()
+        .zip(&graph)
+        .map(|(site, graph)| {
+            let weights: Map<String, Value> =
+                site.cn_weights.iter().map(|(cn, w)| (cn.to_string(), json!(w))).collect();
+            let nn: Vec<Value> = site
+                .neighbors
+                .iter()
+                .map(|n| {
+                    let [j, x, y, z] = place(n);
+                    json!([j, x, y, z, n.weight])
+                })
+                .collect();
+            json!({
+                "cn": site.cn,
+                "cn_weights": weights,
+                "nn": nn,
+                "n_voronoi": site.n_voronoi,
+                "voronoi_solid_angle": site.solid_angle,
+                "cn_graph": graph.cn,
+                "nn_graph": graph.bonded().iter().map(place).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    put(
+        fields,
+        json!({
+            "struct_fp": fingerprint.mean.to_vec(),
+            "site_fps": fingerprint.sites.iter().map(|f| f.to_vec()).collect::<Vec<_>>(),
+            "sites": sites,
+        }),
+    );
+    Ok(())
+}
+
+fn composition_features(composition: Option<&Composition>, fields: &mut Map<String, Value>) {
+    let Some(composition) = composition else { return };
+    let counts: Map<String, Value> =
+        composition.iter().map(|(e, n)| (e.symbol().to_owned(), n.into())).collect();
+    // A number that is not finite, which a table's gap makes, is `null` in JSON.
+    let features = magpie::features(composition).to_vec();
+    put(fields, json!({ "composition": counts, "features": features }));
+}
+
+fn validity_of(composition: Option<&Composition>, s: Option<&Structure>, fields: &mut Map<String, Value>) {
+    let valid = |rule| composition.is_some_and(|c| validity::composition(c, rule));
+    if let Some(composition) = composition {
+        let (reduced, _) = composition.reduced();
+        let mut parts: Vec<(u8, u32)> = reduced.iter().map(|(e, n)| (e.z(), n)).collect();
+        parts.sort_unstable();
+        put(
+            fields,
+            json!({
+                "elems": parts.iter().map(|p| p.0).collect::<Vec<_>>(),
+                "counts": parts.iter().map(|p| p.1).collect::<Vec<_>>(),
+            }),
+        );
+    }
+    let geometry = s.map(validity::structure);
+    let struct_valid = |rule| geometry.is_some_and(|g| g.is_valid(rule));
+    let fingerprint = s.map(|s| crystalnn::fingerprint(s).map(|_| ()).map_err(|e| e.to_string()));
+    let ok = fingerprint.as_ref().is_some_and(Result::is_ok);
+    put(
+        fields,
+        json!({
+            "constructed": geometry.is_some_and(|g| g.volume >= validity::MIN_VOLUME),
+            "comp_valid": valid(CompositionRule::Cdvae),
+            "comp_valid_smact402_smact14": valid(CompositionRule::Smact14),
+            "comp_valid_smact402_icsd24": valid(CompositionRule::Icsd24),
+            "comp_valid_honest": valid(CompositionRule::Honest),
+            "struct_valid": struct_valid(StructureRule::Cdvae),
+            "struct_valid_symat": struct_valid(StructureRule::Symat),
+            "struct_valid_gemsdiff": struct_valid(StructureRule::Gemsdiff),
+            "struct_valid_honest": struct_valid(StructureRule::Honest),
+            "fingerprint_ok": ok,
+            "fingerprint_error": fingerprint.and_then(Result::err),
+            "valid": valid(CompositionRule::Cdvae) && struct_valid(StructureRule::Cdvae) && ok,
+        }),
+    );
+    if let Some(g) = geometry {
+        put(
+            fields,
+            json!({
+                "volume": g.volume,
+                "min_dist_distinct_sites": g.min_distance,
+                "min_dist": g.min_distance_any(),
+            }),
+        );
+    }
+}
+
+fn symmetry_of(s: &Structure, fields: &mut Map<String, Value>) -> Result<(), String> {
+    let mut first_error = None;
+    for symprec in SYMPRECS {
+        let value = match analyze(s, symprec) {
+            Ok(d) => {
+                let conventional = &d.conventional.structure;
+                json!({
+                    "number": d.number,
+                    "hall_number": d.hall_number,
+                    "international": d.international,
+                    "hall": d.hall_symbol,
+                    "pointgroup": d.point_group,
+                    "pearson": d.pearson,
+                    "wyckoffs": d.wyckoffs.iter().map(char::to_string).collect::<Vec<_>>(),
+                    "site_symmetry": d.site_symmetry,
+                    "equivalent_atoms": d.orbits,
+                    "n_rotations": d.operations.len(),
+                    "std_lattice_params": conventional.lattice.parameters(),
+                    "std_volume": conventional.lattice.volume(),
+                    "std_n_atoms": conventional.len(),
+                    "n_primitive": d.primitive.structure.len(),
+                    "symprec": d.symprec,
+                })
+            }
+            Err(e) => {
+                first_error.get_or_insert(format!("symprec {symprec}: {e}"));
+                Value::Null
+            }
+        };
+        fields.insert(format!("symprec_{symprec}"), value);
+    }
+    first_error.map_or(Ok(()), Err)
+}
+
+fn niggli_of(s: &Structure, fields: &mut Map<String, Value>) -> Result<(), String> {
+    let reduced = niggli(&s.lattice).map_err(|e| e.to_string())?;
+    let lll = lll_reduced(&s.lattice).map_err(|e| e.to_string())?;
+    put(
+        fields,
+        json!({
+            "niggli_params_exact": reduced.lattice.parameters(),
+            "niggli_matrix": reduced.lattice.rows(),
+            "niggli_transform": reduced.transform,
+            "lll_params": lll.parameters(),
+            "volume": s.lattice.volume(),
+        }),
+    );
+    let as_pymatgen = s.niggli_reduced_as_pymatgen().map_err(|e| e.to_string())?;
+    fields.insert("niggli_params".into(), json!(as_pymatgen.lattice.parameters()));
+    let primitive = s.primitive(PRIMITIVE_TOLERANCE).map_err(|e| e.to_string())?;
+    let lattice = niggli(&primitive.lattice).map_err(|e| e.to_string())?.lattice;
+    put(
+        fields,
+        json!({
+            "n_sites_primitive": primitive.len(),
+            "primitive_niggli_params": lattice.parameters(),
+        }),
+    );
+    Ok(())
+}
+
+fn neighbors_of(s: &Structure, alone: bool, fields: &mut Map<String, Value>) -> Result<(), String> {
+    let largest = f64::from(CUTOFFS[CUTOFFS.len() - 1]);
+    let longest = s.lattice.lengths().into_iter().fold(0.0, f64::max);
+    // A sphere as large as the radius and the cell bounds what is searched, also in flat cells.
+    let expected =
+        s.len() as f64 * s.len() as f64 * 4.19 * (largest + longest).powi(3).max(1.0) / s.lattice.volume();
+    if expected / (s.len() as f64) > MAX_NEIGHBORS {
+        return Err(format!(
+            "about {expected:.0e} images of atoms lie within {largest} Å of the cell, too many to count"
+        ));
+    }
+    let counts: Map<String, Value> = CUTOFFS
+        .iter()
+        .map(|&cutoff| {
+            let list = within_cutoff(&s.lattice, &s.frac_coords, f64::from(cutoff) + 1e-8);
+            let counts: Vec<usize> = (0..s.len()).map(|i| list.of(i).len()).collect();
+            (cutoff.to_string(), json!(counts))
+        })
+        .collect();
+    let nearest = k_nearest(&s.lattice, &s.frac_coords, 20);
+    let mut distances: Vec<f64> = nearest.of(0).iter().map(|n| n.distance).collect();
+    distances.sort_unstable_by(f64::total_cmp);
+    distances.truncate(20);
+    if alone {
+        fields.insert("counts".into(), counts.clone().into());
+    }
+    put(
+        fields,
+        json!({
+            "neighbor_counts": counts,
+            "first_atom_20": distances,
+            "min_dist": validity::structure(s).min_distance_any(),
+        }),
+    );
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! Matching of many pairs of structures, one pair a line.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use druse_crystal::Structure;
+use druse_data::{read_json_lines, structure_from_json};
+use druse_metrics::matcher::{Criterion, Outcome, Prepared, StructureMatcher};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::evaluate::in_chunks;
+use crate::{Observer, RunError};
+
+/// Names of the two structures of a line: plain, and those of a prediction and its reference.
+const MEMBERS: [[&str; 2]; 2] = [["s1", "s2"], ["pred", "gt"]];
+
+/// What a comparison of two structures gives.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The line's `pair` (or `id`), else its number, from 1.
+    pub pair: Value,
+    /// Whether some alignment keeps every site within `stol`.
+    pub fit: bool,
+    /// Smallest normalised RMS distance; `None` when it is not below `stol` for any alignment.
+    pub rms: Option<f64>,
+    /// Largest normalised distance of that alignment.
+    pub max: Option<f64>,
+    /// Whether a search was given up, so that there may be a closer alignment, or one at all.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
+    /// Why the structures cannot be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Compares two structures by RMS and by the largest distance.
+pub fn compare(matcher: &StructureMatcher, pair: Value, a: &Structure, b: &Structure) -> Comparison {
+    let (a, b) = (matcher.prepare(a), matcher.prepare(b));
+    let error = |name: &str, p: &Prepared| p.error().map(|e| format!("{name}: {e}"));
+    let by_rms = matcher.compare(&a, &b, Criterion::Rms);
+    let by_max = matcher.compare(&a, &b, Criterion::Max);
+    let given_up = |o: &Outcome| matches!(o, Outcome::Unfinished(_));
+    let displacement = by_rms.displacement();
+    Comparison {
+        pair,
+        fit: by_max.displacement().is_some(),
+        rms: displacement.map(|d| d.rms),
+        max: displacement.map(|d| d.max),
+        unfinished: given_up(&by_rms) || given_up(&by_max),
+        error: error("first structure", &a).or_else(|| error("second structure", &b)),
+    }
+}
+
+/// Compares the pairs of a JSON Lines file (`.gz` is decompressed), on all threads, in the order of its lines. Each line
+/// holds two structures, `s1` and `s2` or `pred` and `gt`, in any form a data set may have.
+///
+/// A line that does not is answered by its reason; nothing is left out.
+///
+/// # Errors
+/// [`RunError::Data`] when the file cannot be read, [`RunError::Interrupted`].
+pub fn compare_file(
+    path: &Path,
+    matcher: &StructureMatcher,
+    watch: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Vec<Comparison>, RunError> {
+    let lines = read_json_lines(path)?;
+    in_chunks(&lines, "pairs", watch, stop, |(number, line)| {
+        let name =
+            |line: &Value| ["pair", "id"].iter().find_map(|k| line.get(*k).filter(|v| !v.is_null()).cloned());
+        let pair = line.as_ref().ok().and_then(name).unwrap_or_else(|| Value::from(*number));
+        let structures = line.as_ref().map_err(Clone::clone).and_then(|line| {
+            let [first, second] = MEMBERS
+                .into_iter()
+                .find(|names| names.iter().all(|n| line.get(*n).is_some()))
+                .ok_or("the line does not hold two structures, `s1` and `s2`")?;
+            let read = |name: &str| structure_from_json(&line[name]).map_err(|e| format!("{name}: {e}"));
+            Ok((read(first)?, read(second)?))
+        });
+        match structures {
+            Ok((a, b)) => compare(matcher, pair, &a, &b),
+            Err(reason) => {
+                let error = Some(format!("line {number}: {reason}"));
+                Comparison { pair, fit: false, rms: None, max: None, unfinished: false, error }
+            }
+        }
+    })
+}
