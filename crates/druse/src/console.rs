@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use druse_run::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
@@ -82,18 +83,60 @@ pub fn draws_bars() -> bool {
     !QUIET.load(Ordering::Relaxed) && io::stderr().is_terminal()
 }
 
+/// A bar that follows the stages of an evaluation.
+#[derive(Default)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    stage: String,
+}
+
+impl Progress {
+    /// Takes the bar away.
+    pub fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.stage.clear();
+    }
+}
+
+impl Observer for Progress {
+    fn observe(&mut self, event: Event<'_>) {
+        let Event::Progress { stage, done, total } = event else { return };
+        if self.stage != stage {
+            self.finish();
+            let template =
+                if total == 0 { "{msg} {elapsed}" } else { "{bar:24} {pos}/{len} {msg} {eta_precise} left" };
+            let bar = bar(total as u64, template);
+            bar.set_message(stage.to_owned());
+            (self.bar, self.stage) = (Some(bar), stage.to_owned());
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+        }
+    }
+}
+
 /// A flag that Ctrl-C and SIGTERM set. A second Ctrl-C ends the program at once.
 ///
 /// # Errors
 /// When the system refuses a handler.
 pub fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    stop_flag_saying("stopping: finishing the current step and saving")
+}
+
+/// As [`stop_flag`], with what is said when it is set.
+///
+/// # Errors
+/// When the system refuses a handler.
+pub fn stop_flag_saying(what: &'static str) -> Result<Arc<AtomicBool>, Failure> {
     let flag = Arc::new(AtomicBool::new(false));
     let seen = flag.clone();
     ctrlc::set_handler(move || {
         if seen.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("stopping: finishing the current step and saving (press Ctrl-C again to quit at once)");
+        eprintln!("{what} (press Ctrl-C again to quit at once)");
     })
     .map_err(|e| Failure::environment(format!("cannot watch for Ctrl-C: {e}")))?;
     Ok(flag)

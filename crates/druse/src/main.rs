@@ -4,6 +4,7 @@ mod commands;
 mod console;
 mod failure;
 mod model_source;
+mod report;
 
 use std::process::ExitCode;
 

@@ -1,13 +1,18 @@
 //! One file a command.
 
 mod bench;
+mod compare;
 mod config;
 mod data;
+mod evaluate;
 mod export;
+mod featurize;
 mod info;
+mod match_structures;
 mod merge;
 mod parity;
 mod sample;
+mod sets;
 mod train;
 
 use clap::Subcommand;
@@ -23,6 +28,14 @@ pub enum Command {
     Sample(sample::SampleArgs),
     /// Put the shards of a sampling run together.
     Merge(merge::MergeArgs),
+    /// Judge generated structures: validity, coverage, distances, uniqueness, novelty, match rates.
+    Evaluate(evaluate::EvaluateArgs),
+    /// Put several evaluations side by side.
+    Compare(compare::CompareArgs),
+    /// Compute features of every structure of a set.
+    Featurize(featurize::FeaturizeArgs),
+    /// Say whether structures are the same.
+    Match(match_structures::MatchArgs),
     /// Say what a checkpoint, data set or structure file holds.
     Info(info::InfoArgs),
     /// Data sets: statistics, conversion, splits, download.
@@ -46,6 +59,10 @@ impl Command {
             Self::Train(args) => train::run(&args),
             Self::Sample(args) => sample::run(&args),
             Self::Merge(args) => merge::run(&args),
+            Self::Evaluate(args) => evaluate::run(&args),
+            Self::Compare(args) => compare::run(&args),
+            Self::Featurize(args) => featurize::run(&args),
+            Self::Match(args) => match_structures::run(&args),
             Self::Info(args) => info::run(&args),
             Self::Data(command) => data::run(command),
             Self::Config(command) => config::run(&command),

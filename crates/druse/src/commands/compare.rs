@@ -1,0 +1,109 @@
+//! `druse compare`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use druse_run::evaluate::{Evaluation, FORMAT, Sets};
+use serde_json::json;
+
+use super::evaluate::RuleArgs;
+use super::sets::{read, write_result};
+use crate::console;
+use crate::failure::Failure;
+use crate::model_source::set_threads;
+use crate::report;
+use crate::report::comparison::Comparison;
+
+/// Arguments of `druse compare`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  druse compare a.json b.json c.json
+  druse compare runs/a runs/b --reference data/mp_20/test.csv.gz --html compare.html
+
+An input is what `druse evaluate --json FILE` wrote, or, with --reference, a set of structures, which is evaluated first.
+The best value of a figure is marked. Figures measured under different protocols, or against different references, are
+shown but not ranked.")]
+pub struct CompareArgs {
+    /// Evaluations, or generated sets.
+    #[arg(required = true, num_args = 2.., value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// Reference set to evaluate generated sets against.
+    #[arg(long, value_name = "SET")]
+    reference: Option<PathBuf>,
+    /// Training set, for novelty.
+    #[arg(long, value_name = "SET", requires = "reference")]
+    train: Option<PathBuf>,
+    #[command(flatten)]
+    rules: RuleArgs,
+    /// Write the comparison as JSON, to stdout in place of the table when no file is named.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    json: Option<PathBuf>,
+    /// Write it as one file that a browser shows without network.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(args: &CompareArgs) -> crate::Outcome {
+    set_threads(args.rules.threads.unwrap_or(0))?;
+    args.rules.check()?;
+    let stop = console::stop_flag_saying("stopping; nothing is written")?;
+    let reference = args.reference.as_deref().map(|path| read(path, &[])).transpose()?;
+    let train = args.train.as_deref().map(|path| read(path, &[])).transpose()?;
+    let mut evaluations = Vec::new();
+    for path in &args.inputs {
+        let evaluation = match (evaluation(path)?, &reference) {
+            (Some(evaluation), _) => evaluation,
+            (None, Some(reference)) => {
+                let generated = read(path, &[])?;
+                let sets = Sets { generated: &generated, reference, train: train.as_ref() };
+                args.rules.generation(sets, None, &stop)?
+            }
+            (None, None) => {
+                let text =
+                    format!("`{}` is no evaluation that `druse evaluate --json` wrote", path.display());
+                return Err(Failure::mistake(text).hint("a set of structures needs --reference"));
+            }
+        };
+        evaluations.push((path.display().to_string(), evaluation));
+    }
+    let comparison = Comparison::new(&evaluations);
+    if let Some(path) = &args.json {
+        let value = json!({ "format": FORMAT, "comparison": comparison });
+        write_result(path, |out| {
+            serde_json::to_writer_pretty(&mut *out, &value)?;
+            out.write_all(b"\n")
+        })?;
+    }
+    if let Some(path) = &args.html {
+        let page = report::html::comparison_page(&comparison);
+        write_result(path, |out| out.write_all(page.as_bytes()))?;
+    }
+    if args.json.as_deref() != Some(Path::new("-")) && args.html.as_deref() != Some(Path::new("-")) {
+        console::data(&report::table::comparison(&comparison))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The evaluation in a file; `None` when the path is something else.
+fn evaluation(path: &Path) -> Result<Option<Evaluation>, Failure> {
+    if path.is_dir() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(path)
+        .map_err(|e| Failure::mistake(format!("cannot read `{}`: {e}", path.display())))?;
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return Ok(None) };
+    if value.get("figures").is_none() || value.get("task").is_none() {
+        return Ok(None);
+    }
+    let format = value.get("format").and_then(serde_json::Value::as_u64);
+    if format != Some(FORMAT.into()) {
+        let found = format.map_or("none".to_owned(), |f| f.to_string());
+        let text = format!("`{}` has format {found}, this program reads {FORMAT}", path.display());
+        return Err(Failure::mistake(text).hint("evaluate the set again"));
+    }
+    let evaluation = serde_json::from_value(value)
+        .map_err(|e| Failure::mistake(format!("`{}` is a damaged evaluation: {e}", path.display())))?;
+    Ok(Some(evaluation))
+}

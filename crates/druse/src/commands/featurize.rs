@@ -1,0 +1,59 @@
+//! `druse featurize`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use druse_run::featurize::{Feature, featurize};
+
+use super::sets::{SourceArgs, write_result};
+use crate::console;
+use crate::model_source::set_threads;
+
+/// Arguments of `druse featurize`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  druse featurize structures/ --features validity,symmetry --out features.jsonl
+  druse featurize generated.jsonl.gz --features crystalnn --niggli --out -
+
+One line a row of the input, in its order: `id`, the fields of the features, and `error`, which is null or says what
+could not be computed and why. docs/evaluate.md lists the fields.")]
+pub struct FeaturizeArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Features to compute: crystalnn, magpie, validity, symmetry, niggli, neighbors.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', required = true)]
+    features: Vec<Feature>,
+    /// File to write; `-` for stdout.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+    /// Reduce each cell first and rebuild it from its lengths and angles.
+    #[arg(long)]
+    niggli: bool,
+    /// Worker threads [default: all].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// Runs the command.
+pub fn run(args: &FeaturizeArgs) -> crate::Outcome {
+    set_threads(args.threads.unwrap_or(0))?;
+    let listing = args.source.list()?;
+    let stop = console::stop_flag_saying("stopping; nothing is written")?;
+    let mut progress = console::Progress::default();
+    let rows = featurize(&listing, &args.features, args.niggli, &mut progress, &stop);
+    progress.finish();
+    let rows = rows?;
+    let failed = rows.iter().filter(|row| !row["error"].is_null()).count();
+    write_result(&args.out, |out| {
+        for row in &rows {
+            serde_json::to_writer(&mut *out, row)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    })?;
+    if failed > 0 {
+        console::warn(&format!("{failed} of {} rows have an `error`", rows.len()));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,112 @@
+//! What the commands on sets of structures share: reading, choosing rows, writing results.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use druse_data::{DataError, Filter, ListOptions, Listing, list, write_atomically};
+use druse_metrics::matcher::StructureMatcher;
+
+use crate::console;
+use crate::failure::Failure;
+
+/// A set of structures.
+#[derive(Args)]
+pub struct SourceArgs {
+    /// Folder of CIF or POSCAR files, extended XYZ, JSON Lines, CSV with a `cif` column, pymatgen JSON; also .gz.
+    #[arg(value_name = "INPUT")]
+    path: PathBuf,
+    /// Keep only rows whose property passes, such as 'role=gen' or 'e_above_hull<0.1'. Repeatable.
+    #[arg(long = "filter", value_name = "COMPARISON")]
+    filters: Vec<String>,
+}
+
+impl SourceArgs {
+    /// Every row of the set.
+    pub fn list(&self) -> Result<Listing, Failure> {
+        read(&self.path, &self.filters)
+    }
+}
+
+/// Lists a set and repeats the readers' remarks.
+pub fn read(path: &Path, filters: &[String]) -> Result<Listing, Failure> {
+    let filters: Vec<Filter> =
+        filters.iter().map(|text| text.parse().map_err(DataError::Filter)).collect::<Result<_, _>>()?;
+    let listing = list(path, &ListOptions { filters, threads: None })?;
+    for note in &listing.notes {
+        console::note(&format!("{}: {note}", listing.name));
+    }
+    Ok(listing)
+}
+
+/// Writes a result to a file, which appears whole or not at all, or to stdout (`-`).
+pub fn write_result(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    if path.as_os_str() == "-" {
+        let mut text = Vec::new();
+        fill(&mut text).map_err(Failure::environment)?;
+        return console::data(&String::from_utf8_lossy(&text));
+    }
+    write_atomically(path, |file| {
+        let mut out = io::BufWriter::new(file);
+        fill(&mut out)?;
+        out.flush()
+    })
+    .map_err(|e| Failure::environment(format!("cannot write `{}`: {e}", path.display())))
+}
+
+/// Tolerances of the structure matcher.
+#[derive(Args)]
+pub struct MatcherArgs {
+    /// Tolerances to start from [default: cdvae where predictions are matched, else default].
+    #[arg(long, value_enum)]
+    preset: Option<MatcherPreset>,
+    /// Relative tolerance of cell lengths.
+    #[arg(long, value_name = "X")]
+    ltol: Option<f64>,
+    /// Tolerance of site distances in units of (V/N)^(1/3).
+    #[arg(long, value_name = "X")]
+    stol: Option<f64>,
+    /// Tolerance of cell angles in degrees.
+    #[arg(long, value_name = "DEGREES")]
+    angle_tol: Option<f64>,
+    /// Compare the cells as given instead of primitive cells.
+    #[arg(long)]
+    no_primitive: bool,
+    /// Compare volumes, too, instead of scaling both structures to the same one.
+    #[arg(long)]
+    no_scale: bool,
+}
+
+/// Named tolerances.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MatcherPreset {
+    /// pymatgen's: 0.2, 0.3, 5°, for finding duplicates.
+    Default,
+    /// CDVAE's: 0.3, 0.5, 10°, for reconstruction and structure prediction.
+    Cdvae,
+}
+
+impl MatcherArgs {
+    /// The matcher; `preset` counts where none was given.
+    pub fn matcher(&self, preset: MatcherPreset) -> Result<StructureMatcher, Failure> {
+        let start = match self.preset.unwrap_or(preset) {
+            MatcherPreset::Default => StructureMatcher::default(),
+            MatcherPreset::Cdvae => StructureMatcher::CDVAE,
+        };
+        let matcher = StructureMatcher {
+            ltol: self.ltol.unwrap_or(start.ltol),
+            stol: self.stol.unwrap_or(start.stol),
+            angle_tol: self.angle_tol.unwrap_or(start.angle_tol),
+            primitive: !self.no_primitive,
+            scale: !self.no_scale,
+        };
+        for (name, x) in
+            [("--ltol", matcher.ltol), ("--stol", matcher.stol), ("--angle-tol", matcher.angle_tol)]
+        {
+            if !(x.is_finite() && x > 0.0) {
+                return Err(Failure::mistake(format!("{name} {x}: expected a positive number")));
+            }
+        }
+        Ok(matcher)
+    }
+}

@@ -1,0 +1,89 @@
+//! Several evaluations side by side.
+
+use std::collections::BTreeSet;
+
+use druse_metrics::generation::Figure;
+use druse_run::evaluate::{Better, Evaluation, better, label};
+use serde::Serialize;
+
+/// One figure over all evaluations.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Key of the figure.
+    pub key: String,
+    /// Its name.
+    pub label: String,
+    /// The figure of each evaluation that has it.
+    pub figures: Vec<Option<Figure>>,
+    /// Columns with the best value; empty when nothing can be ranked.
+    pub best: Vec<usize>,
+    /// Why the values cannot be ranked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Several evaluations side by side.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Names of the columns.
+    pub names: Vec<String>,
+    /// Protocol and reference of each column, in words.
+    pub bases: Vec<String>,
+    /// The figures in the order of the first evaluation that has them.
+    pub rows: Vec<Row>,
+}
+
+impl Comparison {
+    /// Compares evaluations with their names.
+    pub fn new(evaluations: &[(String, Evaluation)]) -> Self {
+        let mut keys: Vec<&str> = Vec::new();
+        for (_, e) in evaluations {
+            for figure in &e.figures {
+                if !keys.contains(&figure.key.as_str()) {
+                    keys.push(&figure.key);
+                }
+            }
+        }
+        Self {
+            names: evaluations.iter().map(|(name, _)| name.clone()).collect(),
+            bases: evaluations
+                .iter()
+                .map(|(_, e)| {
+                    let rows = format!("{} rows of {}", e.generated.rows, e.generated.name);
+                    format!("{}, protocol {}, {rows} against {}", e.task, e.protocol.name, e.reference.name)
+                })
+                .collect(),
+            rows: keys.into_iter().map(|key| row(key, evaluations)).collect(),
+        }
+    }
+}
+
+fn row(key: &str, evaluations: &[(String, Evaluation)]) -> Row {
+    let figures: Vec<Option<Figure>> = evaluations.iter().map(|(_, e)| e.figure(key).cloned()).collect();
+    let present = || evaluations.iter().filter_map(|(_, e)| Some((e, e.figure(key)?)));
+    let protocols: BTreeSet<&str> = present().map(|(_, f)| f.protocol.as_str()).collect();
+    let references: BTreeSet<&str> = present()
+        .filter(|(e, f)| f.against.is_some() || e.task != druse_run::evaluate::Task::Generation)
+        .map(|(e, _)| e.reference.structures_hash.as_str())
+        .collect();
+    let problem = if protocols.len() > 1 {
+        Some("protocols differ".to_owned())
+    } else if references.len() > 1 {
+        Some("references differ".to_owned())
+    } else {
+        None
+    };
+    let direction = better(key);
+    let ranked = || figures.iter().enumerate().filter_map(|(i, f)| Some((i, f.as_ref()?.value?)));
+    let best = match direction {
+        Better::Higher => ranked().map(|(_, x)| x).reduce(f64::max),
+        Better::Lower => ranked().map(|(_, x)| x).reduce(f64::min),
+        Better::Neither => None,
+    };
+    let distinct = ranked().any(|(_, x)| Some(x) != best);
+    let best = match (best, &problem) {
+        (Some(best), None) if distinct => ranked().filter(|&(_, x)| x == best).map(|(i, _)| i).collect(),
+        _ => Vec::new(),
+    };
+    Row { key: key.to_owned(), label: label(key), figures, best, problem }
+}

@@ -1,0 +1,226 @@
+//! Pages for a browser: one file, nothing loaded from elsewhere.
+
+use druse_run::evaluate::{Chart, Evaluation, Neighbor, RowReason, SetSummary, Task, label};
+
+use super::comparison::Comparison;
+use super::style::CSS;
+use super::{basis, interval, number, svg, table, value};
+
+/// Rows of the list of invalid structures that a page shows.
+const LISTED: usize = 100;
+/// Figures shown large, where an evaluation has them.
+const HEADLINES: [&str; 9] = [
+    "valid",
+    "cov_recall",
+    "cov_precision",
+    "wdist_density",
+    "wdist_num_elems",
+    "unique",
+    "match_rate",
+    "rms_dist",
+    "metre",
+];
+
+/// Text with the characters that mean something in HTML replaced.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn document(title: &str, body: &str) -> String {
+    let title = escape(title);
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title><style>{CSS}</style></head>\n<body><main>\n{body}</main></body></html>\n"
+    )
+}
+
+fn set(role: &str, s: &SetSummary) -> String {
+    let (name, path) = (escape(&s.name), escape(&s.path.display().to_string()));
+    let left =
+        if s.structures < s.rows { format!(", {} of them structures", s.structures) } else { String::new() };
+    format!("<dt>{role}</dt><dd>{name}: {} rows{left} <small>{path}</small></dd>\n", s.rows)
+}
+
+/// The report of an evaluation.
+pub fn page(e: &Evaluation) -> String {
+    let title = format!("{} against {}", e.generated.name, e.reference.name);
+    let mut body = format!(
+        "<h1>{}</h1>\n<p class=\"soft\">Evaluation of {}, protocol {}, druse {}</p>\n",
+        escape(&title),
+        e.task,
+        escape(&e.protocol.name),
+        escape(&e.druse)
+    );
+    body += "<dl>\n";
+    body += &set("Generated", &e.generated);
+    body += &set("Reference", &e.reference);
+    if let Some(train) = &e.train {
+        body += &set("Training", train);
+    }
+    body += "</dl>\n<div class=\"tiles\">";
+    for figure in HEADLINES.iter().filter_map(|key| e.figure(key)) {
+        let spread = interval(figure);
+        body += &format!(
+            "<div class=\"tile\"><span class=\"soft\">{}</span><b>{}</b><small>{}</small></div>",
+            escape(&label(&figure.key)),
+            value(figure),
+            if spread.is_empty() { format!("of {}", figure.of) } else { spread },
+        );
+    }
+    body += "</div>\n<h2>Figures</h2>\n";
+    body += &figures(e);
+    if !e.remarks.is_empty() {
+        body += "<h2>Remarks</h2>\n<ul>";
+        for remark in &e.remarks {
+            body += &format!("<li>{}</li>", escape(remark));
+        }
+        body += "</ul>\n";
+    }
+    if !e.charts.is_empty() {
+        body += "<h2>Distributions</h2>\n<div class=\"legend\"><span><i class=\"g\"></i>generated</span><span><i class=\"r\"></i>reference</span></div>\n<div class=\"charts\">\n";
+        for chart in &e.charts {
+            body += &figure(chart);
+        }
+        body += "</div>\n";
+    }
+    let (by, unit) = match e.task {
+        Task::Generation => ("fingerprint", "Distance of fingerprints"),
+        Task::Reconstruction | Task::Prediction => ("RMS distance", "RMS distance"),
+    };
+    body += &neighbors(&format!("Closest to the reference, by {by}"), unit, &e.best);
+    body += &neighbors(&format!("Farthest from the reference, by {by}"), unit, &e.worst);
+    body += &reasons("Invalid generated structures", &e.invalid, e.generated.rows);
+    body += &reasons("Reference rows that take no part", &e.left_out, e.reference.rows);
+    document(&title, &body)
+}
+
+fn figures(e: &Evaluation) -> String {
+    let mut html = "<div class=\"scroll\"><table><thead><tr><th>Figure</th><th class=\"n\">Value</th><th>Interval</th><th>Measured on</th></tr></thead><tbody>\n".to_owned();
+    for f in &e.figures {
+        let problem = f
+            .problem
+            .as_ref()
+            .map(|p| format!(" <span class=\"bad\">{}</span>", escape(p)))
+            .unwrap_or_default();
+        html += &format!(
+            "<tr><td>{} <small>{}</small></td><td class=\"n\">{}</td><td class=\"i\">{}</td><td class=\"basis\">{}{problem}</td></tr>\n",
+            escape(&label(&f.key)),
+            escape(&f.key),
+            value(f),
+            interval(f),
+            escape(&basis(f))
+        );
+    }
+    html + "</tbody></table></div>\n"
+}
+
+fn figure(chart: &Chart) -> String {
+    let wide = if svg::is_wide(chart) { " class=\"wide\"" } else { "" };
+    let outside = match chart.outside {
+        [0, 0] => String::new(),
+        [g, r] => format!("; not shown: {g} and {r}"),
+    };
+    let [generated, reference] = svg::shares(chart);
+    let mut rows = String::new();
+    for k in 0..generated.len() {
+        let name = match chart.labels.get(k) {
+            Some(label) => escape(label),
+            None => format!("{:.3} – {:.3}", chart.edges[k], chart.edges[k + 1]),
+        };
+        rows += &format!(
+            "<tr><td>{name}</td><td class=\"n\">{} ({:.1} %)</td><td class=\"n\">{} ({:.1} %)</td></tr>",
+            chart.generated[k], generated[k], chart.reference[k], reference[k]
+        );
+    }
+    format!(
+        "<figure{wide}><figcaption><b>{}</b><br>{} generated, {} reference{outside}</figcaption>{}<details><summary>Numbers</summary><table><thead><tr><th></th><th class=\"n\">generated</th><th class=\"n\">reference</th></tr></thead><tbody>{rows}</tbody></table></details></figure>\n",
+        escape(&chart.title),
+        chart.totals[0],
+        chart.totals[1],
+        svg::chart(chart)
+    )
+}
+
+fn neighbors(title: &str, unit: &str, all: &[Neighbor]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut html = format!(
+        "<h2>{}</h2>\n<div class=\"scroll\"><table><thead><tr><th>Generated</th><th>Closest reference</th><th class=\"n\">{unit}</th><th>Invalid because</th></tr></thead><tbody>\n",
+        escape(title)
+    );
+    for n in all {
+        html += &format!(
+            "<tr><td>{} <small>{}</small></td><td>{} <small>{}</small></td><td class=\"n\">{}</td><td>{}</td></tr>\n",
+            escape(&n.formula),
+            escape(&n.id),
+            escape(&n.reference_formula),
+            escape(&n.reference),
+            number(n.distance),
+            escape(n.invalid.as_deref().unwrap_or(""))
+        );
+    }
+    html + "</tbody></table></div>\n"
+}
+
+fn reasons(title: &str, rows: &[RowReason], of: usize) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut html = format!(
+        "<h2>{title}: {} of {of}</h2>\n<div class=\"scroll\"><table><thead><tr><th>Structure</th><th>Reason</th></tr></thead><tbody>\n",
+        rows.len()
+    );
+    for row in rows.iter().take(LISTED) {
+        html += &format!("<tr><td>{}</td><td>{}</td></tr>\n", escape(&row.id), escape(&row.reason));
+    }
+    html += "</tbody></table></div>\n";
+    if rows.len() > LISTED {
+        html += &format!(
+            "<p class=\"soft\">… and {} more, which the JSON file lists.</p>\n",
+            rows.len() - LISTED
+        );
+    }
+    html
+}
+
+/// Several evaluations side by side.
+pub fn comparison_page(c: &Comparison) -> String {
+    let mut body = "<h1>Comparison</h1>\n<dl>\n".to_owned();
+    for (k, (name, basis)) in c.names.iter().zip(&c.bases).enumerate() {
+        body += &format!(
+            "<dt>{}</dt><dd>{} <small>{}</small></dd>\n",
+            table::column(k),
+            escape(name),
+            escape(basis)
+        );
+    }
+    body += "</dl>\n<div class=\"scroll\"><table><thead><tr><th>Figure</th>";
+    for k in 0..c.names.len() {
+        body += &format!("<th class=\"n\">{}</th>", table::column(k));
+    }
+    body += "<th></th></tr></thead><tbody>\n";
+    for row in &c.rows {
+        body += &format!("<tr><td>{} <small>{}</small></td>", escape(&row.label), escape(&row.key));
+        for (k, figure) in row.figures.iter().enumerate() {
+            let class = if row.best.contains(&k) { "n best" } else { "n" };
+            let text = figure.as_ref().map(value).unwrap_or_default();
+            let title = figure.as_ref().map(basis).unwrap_or_default();
+            body += &format!("<td class=\"{class}\" title=\"{}\">{text}</td>", escape(&title));
+        }
+        let problem = row.problem.as_ref().map(|p| format!("not ranked: {}", escape(p))).unwrap_or_default();
+        body += &format!("<td class=\"basis\">{problem}</td></tr>\n");
+    }
+    body += "</tbody></table></div>\n<p class=\"soft\">The best value of a row is marked. Values that are measured under different protocols or against different references are not ranked.</p>\n";
+    document("Comparison", &body)
+}

@@ -1,0 +1,138 @@
+//! Tables for the terminal.
+
+use std::fmt::Write as _;
+
+use druse_run::evaluate::{Evaluation, RowReason, label};
+
+use super::comparison::Comparison;
+use super::{basis, interval, number, value};
+
+/// Rows of a list that are printed.
+const LISTED: usize = 8;
+
+/// An evaluation: figures with their protocols, remarks, and what was invalid.
+pub fn evaluation(e: &Evaluation) -> String {
+    let mut text = String::new();
+    let mut line = |args: std::fmt::Arguments<'_>| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{args}");
+    };
+    line(format_args!("task       {}, protocol {}", e.task, e.protocol.name));
+    line(format_args!(
+        "generated  {}: {} rows, {} structures",
+        e.generated.name, e.generated.rows, e.generated.structures
+    ));
+    line(format_args!(
+        "reference  {}: {} rows, {} structures",
+        e.reference.name, e.reference.rows, e.reference.structures
+    ));
+    if let Some(train) = &e.train {
+        line(format_args!("training   {}: {} rows, {} structures", train.name, train.rows, train.structures));
+    }
+    line(format_args!(""));
+    let rows: Vec<[String; 4]> =
+        e.figures.iter().map(|f| [label(&f.key), value(f), interval(f), basis(f)]).collect();
+    let width =
+        |k: usize, head: &str| rows.iter().map(|r| chars(&r[k])).chain([chars(head)]).max().unwrap_or(0);
+    let level = e.figures.iter().find_map(|f| f.interval).map_or(95.0, |i| 100.0 * i.level);
+    let heads =
+        ["figure".to_owned(), "value".to_owned(), format!("{level} % interval"), "measured on".to_owned()];
+    let widths = [0, 1, 2].map(|k| width(k, &heads[k]));
+    for row in std::iter::once(&heads).chain(&rows) {
+        let cells = [pad(&row[0], widths[0]), pad_left(&row[1], widths[1]), pad(&row[2], widths[2])];
+        line(format_args!("{}  {}  {}  {}", cells[0], cells[1], cells[2], row[3]));
+    }
+    for figure in &e.figures {
+        if let Some(problem) = &figure.problem {
+            line(format_args!("{}: {problem}", label(&figure.key)));
+        }
+    }
+    if !e.remarks.is_empty() {
+        line(format_args!(""));
+    }
+    for remark in &e.remarks {
+        line(format_args!("note: {remark}"));
+    }
+    list(
+        &mut text,
+        &format!("invalid generated structures: {} of {}", e.invalid.len(), e.generated.rows),
+        &e.invalid,
+    );
+    list(
+        &mut text,
+        &format!("reference rows left out: {} of {}", e.left_out.len(), e.reference.rows),
+        &e.left_out,
+    );
+    text
+}
+
+fn list(text: &mut String, title: &str, rows: &[RowReason]) {
+    if rows.is_empty() {
+        return;
+    }
+    text.push_str(&format!("\n{title}\n"));
+    for row in rows.iter().take(LISTED) {
+        text.push_str(&format!("  {}: {}\n", row.id, row.reason));
+    }
+    if rows.len() > LISTED {
+        text.push_str(&format!("  … and {} more (--json lists all)\n", rows.len() - LISTED));
+    }
+}
+
+/// Several evaluations: a column each, the best value marked with a star.
+pub fn comparison(c: &Comparison) -> String {
+    let mut text = String::new();
+    for (k, (name, basis)) in c.names.iter().zip(&c.bases).enumerate() {
+        text.push_str(&format!("{}  {name}: {basis}\n", column(k)));
+    }
+    text.push('\n');
+    let cell = |row: &super::comparison::Row, k: usize| {
+        let star = if row.best.contains(&k) { "*" } else { " " };
+        match row.figures[k].as_ref().map(|f| f.value) {
+            Some(Some(x)) => format!("{}{star}", number(x)),
+            Some(None) => "– ".to_owned(),
+            None => "  ".to_owned(),
+        }
+    };
+    let first = c.rows.iter().map(|r| chars(&r.label)).chain([6]).max().unwrap_or(6);
+    let widths: Vec<usize> = (0..c.names.len())
+        .map(|k| c.rows.iter().map(|r| chars(&cell(r, k))).chain([8]).max().unwrap_or(8))
+        .collect();
+    text.push_str(&pad("figure", first));
+    for (k, width) in widths.iter().enumerate() {
+        text.push_str(&format!("  {}", pad_left(&format!("{} ", column(k)), *width)));
+    }
+    text.push('\n');
+    for row in &c.rows {
+        text.push_str(&pad(&row.label, first));
+        for (k, width) in widths.iter().enumerate() {
+            text.push_str(&format!("  {}", pad_left(&cell(row, k), *width)));
+        }
+        if let Some(problem) = &row.problem {
+            text.push_str(&format!("  not ranked: {problem}"));
+        }
+        text.push('\n');
+    }
+    text.push_str("\n* best of the row\n");
+    text
+}
+
+/// `A`, `B` … `Z`, then numbers.
+pub fn column(k: usize) -> String {
+    u8::try_from(k)
+        .ok()
+        .filter(|&k| k < 26)
+        .map_or_else(|| (k + 1).to_string(), |k| char::from(b'A' + k).to_string())
+}
+
+fn chars(text: &str) -> usize {
+    text.chars().count()
+}
+
+fn pad(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(chars(text))))
+}
+
+fn pad_left(text: &str, width: usize) -> String {
+    format!("{}{text}", " ".repeat(width.saturating_sub(chars(text))))
+}
