@@ -108,6 +108,42 @@ fn the_result_does_not_depend_on_threads_or_cache() {
     assert!(output.status.success() && stderr.contains("cannot write the feature cache"), "{stderr}");
 }
 
+#[test]
+fn reference_rows_that_lack_something_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    sets(dir);
+    // The roles changed: the reference has a row that is no crystal and one without a fingerprint.
+    let run =
+        druse(dir, &["evaluate", "reference.csv", "--reference", "generated.jsonl", "--json", "a.json"]).ok();
+    assert!(run.stdout.contains("reference rows left out: 2 of 10"), "{}", run.stdout);
+    let e = json(&dir.join("a.json"));
+    let rows = e["left_out"].as_array().unwrap();
+    assert!(rows[0]["reason"].as_str().unwrap().contains("must be positive"), "{rows:?}");
+    assert!(
+        rows[1]["id"] == "one-spot" && rows[1]["reason"].as_str().unwrap().contains("no fingerprint"),
+        "{rows:?}"
+    );
+    let figure =
+        |key: &str| e["figures"].as_array().unwrap().iter().find(|f| f["key"] == key).unwrap().clone();
+    assert_eq!(
+        (figure("cov_recall")["of"].as_u64(), figure("wdist_density")["against"].as_u64()),
+        (Some(8), Some(9))
+    );
+}
+
+#[test]
+fn results_replace_no_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    sets(dir);
+    evaluate(dir, &["--json", "a.json", "--bootstrap", "0"]).ok();
+    let before = fs::read(dir.join("a.json")).unwrap();
+    druse(dir, &["compare", "--json", "a.json", "a.json", "a.json"]).fails(2, &["a.json", "put --json last"]);
+    evaluate(dir, &["--json", "reference.csv"]).fails(2, &["`reference.csv` would be replaced"]);
+    assert_eq!(fs::read(dir.join("a.json")).unwrap(), before);
+}
+
 /// Checks that the tags of a page are balanced, and that nothing is loaded from elsewhere.
 fn check_page(page: &str) {
     for word in ["http://", "https://", "src=", "<link", "@import", "url(", "<script"] {
@@ -291,7 +327,12 @@ fn comparisons_rank_what_can_be_ranked() {
     assert_eq!(row(&two, "valid")["best"], serde_json::json!([1]));
     let three = druse(dir, &["compare", "a.json", "b.json", "c.json"]).ok();
     assert!(three.stdout.contains("not ranked: protocols differ"), "{}", three.stdout);
-    assert!(three.stdout.contains('*'));
+    assert!(three.stdout.contains('*') && three.stdout.contains("samples of 8, 10"));
+    let (c, honest): (Value, Value) = (json(&dir.join("a.json")), json(&dir.join("c.json")));
+    assert_ne!(
+        c["figures"][2]["protocol"], honest["figures"][2]["protocol"],
+        "the rules are part of the protocol"
+    );
     // Sets are evaluated on the way.
     let sets = druse(
         dir,

@@ -188,14 +188,15 @@ impl Run<'_> {
         let all: Vec<f64> =
             self.metrics.invalid.iter().map(|reason| f64::from(u8::from(reason.is_none()))).collect();
         if let (Some(values), Some(rule)) = (compositions, composition) {
-            self.push_mean("comp_valid", &values, 0, format!("rule {rule:?}, all generated"));
+            self.push_mean("comp_valid", &values, 0, format!("composition rule {rule}, all generated"));
         }
-        self.push_mean("struct_valid", &structures, 0, format!("rule {structure:?}, all generated"));
-        let parts = [composition.map(|_| "composition"), Some("structure")]
-            .into_iter()
-            .chain([self.metrics.protocol.fingerprint.then_some("fingerprint")])
-            .flatten();
-        let parts = parts.collect::<Vec<_>>().join(" and ");
+        self.push_mean("struct_valid", &structures, 0, format!("structure rule {structure}, all generated"));
+        let parts = [
+            composition.map(|rule| format!("composition rule {rule}")),
+            Some(format!("structure rule {structure}")),
+            self.metrics.protocol.fingerprint.then(|| "fingerprint".to_owned()),
+        ];
+        let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(" and ");
         self.push_mean("valid", &all, 0, format!("{parts}, all generated"));
     }
 

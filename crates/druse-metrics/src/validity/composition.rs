@@ -46,6 +46,17 @@ impl CompositionRule {
     pub const ALL: [Self; 4] = [Self::Cdvae, Self::Smact14, Self::Icsd24, Self::Honest];
 }
 
+impl fmt::Display for CompositionRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cdvae => "cdvae",
+            Self::Smact14 => "smact14",
+            Self::Icsd24 => "icsd24",
+            Self::Honest => "honest",
+        })
+    }
+}
+
 /// Outcome of the composition test, with its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -31,6 +31,17 @@ impl StructureRule {
     pub const ALL: [Self; 4] = [Self::Cdvae, Self::Symat, Self::Gemsdiff, Self::Honest];
 }
 
+impl std::fmt::Display for StructureRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cdvae => "cdvae",
+            Self::Symat => "symat",
+            Self::Gemsdiff => "gemsdiff",
+            Self::Honest => "honest",
+        })
+    }
+}
+
 /// Why a structure is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]

@@ -48,6 +48,13 @@ pub struct CompareArgs {
 pub fn run(args: &CompareArgs) -> crate::Outcome {
     set_threads(args.rules.threads.unwrap_or(0))?;
     args.rules.check()?;
+    // `--json a.json b.json` names a file to write, where inputs were meant.
+    if let Some(path) = args.json.as_deref().filter(|path| path.is_file())
+        && evaluation(path)?.is_some()
+    {
+        let text = format!("--json would replace the evaluation `{}`", path.display());
+        return Err(Failure::mistake(text).hint("put --json last, or write --json=FILE"));
+    }
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
     let reference = args.reference.as_deref().map(|path| read(path, &[])).transpose()?;
     let train = args.train.as_deref().map(|path| read(path, &[])).transpose()?;

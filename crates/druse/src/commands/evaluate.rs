@@ -157,6 +157,11 @@ enum PairArg {
 pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     set_threads(args.rules.threads.unwrap_or(0))?;
     args.rules.check()?;
+    for out in [&args.json, &args.html].into_iter().flatten() {
+        if [Some(&args.generated), Some(&args.reference), args.train.as_ref()].contains(&Some(out)) {
+            return Err(Failure::mistake(format!("`{}` would be replaced by the result", out.display())));
+        }
+    }
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
     let begun = Instant::now();
     let reference = read(&args.reference, &args.reference_filters)?;

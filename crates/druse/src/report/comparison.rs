@@ -20,6 +20,9 @@ pub struct Row {
     /// Why the values cannot be ranked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// What to keep in mind where they are ranked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
 }
 
 /// Several evaluations side by side.
@@ -31,6 +34,17 @@ pub struct Comparison {
     pub bases: Vec<String>,
     /// The figures in the order of the first evaluation that has them.
     pub rows: Vec<Row>,
+}
+
+impl Row {
+    /// Why the values are not ranked, or what to keep in mind.
+    pub fn note(&self) -> String {
+        match (&self.problem, &self.remark) {
+            (Some(problem), _) => format!("not ranked: {problem}"),
+            (None, Some(remark)) => remark.clone(),
+            (None, None) => String::new(),
+        }
+    }
 }
 
 impl Comparison {
@@ -61,7 +75,16 @@ impl Comparison {
 fn row(key: &str, evaluations: &[(String, Evaluation)]) -> Row {
     let figures: Vec<Option<Figure>> = evaluations.iter().map(|(_, e)| e.figure(key).cloned()).collect();
     let present = || evaluations.iter().filter_map(|(_, e)| Some((e, e.figure(key)?)));
-    let protocols: BTreeSet<&str> = present().map(|(_, f)| f.protocol.as_str()).collect();
+    let protocols: BTreeSet<String> = present()
+        .map(|(e, f)| {
+            // What is measured on valid structures depends on what counts as valid.
+            let p = &e.protocol;
+            let rules = (f.protocol.contains("valid") && !f.protocol.contains("valid or not"))
+                .then(|| (p.composition, p.structure, p.fingerprint));
+            format!("{} {rules:?}", f.protocol)
+        })
+        .collect();
+    let sizes: BTreeSet<usize> = present().map(|(_, f)| f.of).collect();
     let references: BTreeSet<&str> = present()
         .filter(|(e, f)| f.against.is_some() || e.task != druse_run::evaluate::Task::Generation)
         .map(|(e, _)| e.reference.structures_hash.as_str())
@@ -70,9 +93,13 @@ fn row(key: &str, evaluations: &[(String, Evaluation)]) -> Row {
         Some("protocols differ".to_owned())
     } else if references.len() > 1 {
         Some("references differ".to_owned())
+    } else if key.starts_with("frechet") && sizes.len() > 1 {
+        Some("samples differ in size, on which the bias of the estimate depends".to_owned())
     } else {
         None
     };
+    let sizes = sizes.iter().map(usize::to_string).collect::<Vec<_>>();
+    let remark = (sizes.len() > 1 && problem.is_none()).then(|| format!("samples of {}", sizes.join(", ")));
     let direction = better(key);
     let ranked = || figures.iter().enumerate().filter_map(|(i, f)| Some((i, f.as_ref()?.value?)));
     let best = match direction {
@@ -85,5 +112,5 @@ fn row(key: &str, evaluations: &[(String, Evaluation)]) -> Row {
         (Some(best), None) if distinct => ranked().filter(|&(_, x)| x == best).map(|(i, _)| i).collect(),
         _ => Vec::new(),
     };
-    Row { key: key.to_owned(), label: label(key), figures, best, problem }
+    Row { key: key.to_owned(), label: label(key), figures, best, problem, remark }
 }

@@ -218,8 +218,7 @@ pub fn comparison_page(c: &Comparison) -> String {
             let title = figure.as_ref().map(basis).unwrap_or_default();
             body += &format!("<td class=\"{class}\" title=\"{}\">{text}</td>", escape(&title));
         }
-        let problem = row.problem.as_ref().map(|p| format!("not ranked: {}", escape(p))).unwrap_or_default();
-        body += &format!("<td class=\"basis\">{problem}</td></tr>\n");
+        body += &format!("<td class=\"basis\">{}</td></tr>\n", escape(&row.note()));
     }
     body += "</tbody></table></div>\n<p class=\"soft\">The best value of a row is marked. Values that are measured under different protocols or against different references are not ranked.</p>\n";
     document("Comparison", &body)

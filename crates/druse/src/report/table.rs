@@ -108,8 +108,9 @@ pub fn comparison(c: &Comparison) -> String {
         for (k, width) in widths.iter().enumerate() {
             text.push_str(&format!("  {}", pad_left(&cell(row, k), *width)));
         }
-        if let Some(problem) = &row.problem {
-            text.push_str(&format!("  not ranked: {problem}"));
+        let note = row.note();
+        if !note.is_empty() {
+            text.push_str(&format!("  {note}"));
         }
         text.push('\n');
     }
