@@ -75,15 +75,16 @@ impl Comparison {
 fn row(key: &str, evaluations: &[(String, Evaluation)]) -> Row {
     let figures: Vec<Option<Figure>> = evaluations.iter().map(|(_, e)| e.figure(key).cloned()).collect();
     let present = || evaluations.iter().filter_map(|(_, e)| Some((e, e.figure(key)?)));
-    let protocols: BTreeSet<String> = present()
-        .map(|(e, f)| {
-            // What is measured on valid structures depends on what counts as valid.
-            let p = &e.protocol;
-            let rules = (f.protocol.contains("valid") && !f.protocol.contains("valid or not"))
-                .then(|| (p.composition, p.structure, p.fingerprint));
-            format!("{} {rules:?}", f.protocol)
-        })
-        .collect();
+    let protocols: BTreeSet<String> =
+        present()
+            .map(|(e, f)| {
+                // What is measured on valid structures depends on what counts as valid.
+                let p = &e.protocol;
+                let rules = (f.protocol.contains("valid") && !f.protocol.contains("valid or not"))
+                    .then_some((p.composition, p.structure, p.fingerprint));
+                format!("{} {rules:?}", f.protocol)
+            })
+            .collect();
     let sizes: BTreeSet<usize> = present().map(|(_, f)| f.of).collect();
     let references: BTreeSet<&str> = present()
         .filter(|(e, f)| f.against.is_some() || e.task != druse_run::evaluate::Task::Generation)
