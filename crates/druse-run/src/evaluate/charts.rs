@@ -72,7 +72,7 @@ pub(super) fn charts(
     if let Some(coverage) = coverage {
         let distances = |all: &[Nearest]| all.iter().map(|n| n.distance).collect::<Vec<f64>>();
         let both = [distances(&coverage.precision_structure), distances(&coverage.recall_structure)];
-        charts.push(histogram("nearest", "Distance to the nearest fingerprint of the other set", &both));
+        charts.push(histogram("nearest", "Distance to the nearest of the other set", &both));
     }
     if let Some(symmetry) = symmetry {
         let counts = [&symmetry[0], &symmetry[1]];

@@ -128,7 +128,7 @@ fn figure(chart: &Chart) -> String {
     let wide = if svg::is_wide(chart) { " class=\"wide\"" } else { "" };
     let outside = match chart.outside {
         [0, 0] => String::new(),
-        [g, r] => format!("; not shown: {g} and {r}"),
+        [g, r] => format!("; outside {g}, {r}"),
     };
     let [generated, reference] = svg::shares(chart);
     let mut rows = String::new();

@@ -21,7 +21,7 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(340px,1fr));gap:1rem}
 .charts .wide{grid-column:1/-1}
 figure{margin:0;padding:.75rem .75rem .5rem}
-figcaption{font-size:.85rem}figcaption b{color:var(--ink);font-size:.95rem;font-weight:600}
+figcaption{font-size:.85rem;min-height:2.7rem}figcaption b{color:var(--ink);font-size:.95rem;font-weight:600}
 svg{display:block;width:100%;height:auto}
 svg text{fill:var(--soft);font:11px system-ui,sans-serif}
 .grid{stroke:var(--grid)}.axis{stroke:var(--line)}
@@ -37,6 +37,7 @@ tr:last-child td{border-bottom:0}
 th{font-weight:600;color:var(--soft);white-space:nowrap}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.i{white-space:nowrap;font-variant-numeric:tabular-nums}
+td.basis{min-width:20rem}
 td.best{background:var(--good);font-weight:600}
 .bad{color:var(--bad)}
 details{margin-top:.25rem;font-size:.85rem}summary{cursor:pointer;color:var(--soft)}
