@@ -21,8 +21,8 @@ use crate::report::comparison::Comparison;
   druse compare a.json b.json c.json
   druse compare runs/a runs/b --reference data/mp_20/test.csv.gz --html compare.html
 
-An input is what `druse evaluate --json FILE` wrote, or, with --reference, a set of structures, which is evaluated first.
-The best value of a figure is marked. Figures measured under different protocols, or against different references, are
+An input is what `druse evaluate --json FILE` wrote, or, with --reference, a set of structures, which is evaluated first. \
+The best value of a figure is marked. Figures measured under different protocols, or against different references, are \
 shown but not ranked.")]
 pub struct CompareArgs {
     /// Evaluations, or generated sets.

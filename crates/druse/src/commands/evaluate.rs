@@ -29,8 +29,8 @@ use crate::report;
   druse evaluate reconstructed.jsonl --reference test.csv --task reconstruction
   druse evaluate candidates.jsonl --reference test.csv --task prediction --group-by prompt
 
-Every figure is printed with its protocol: on what it is measured, with which tolerance, over how many structures.
-docs/evaluate.md explains figures and protocols. Features are kept in the cache folder, so that a second evaluation
+Every figure is printed with its protocol: on what it is measured, with which tolerance, over how many structures. \
+docs/evaluate.md explains figures and protocols. Features are kept in the cache folder, so that a second evaluation \
 against the same reference starts at once.")]
 pub struct EvaluateArgs {
     /// What is judged: folder of CIF or POSCAR files, extended XYZ, JSON Lines, CSV with a `cif` column; also .gz.

@@ -16,7 +16,7 @@ use crate::model_source::set_threads;
   druse featurize structures/ --features validity,symmetry --out features.jsonl
   druse featurize generated.jsonl.gz --features crystalnn --niggli --out -
 
-One line a row of the input, in its order: `id`, the fields of the features, and `error`, which is null or says what
+One line a row of the input, in its order: `id`, the fields of the features, and `error`, which is null or says what \
 could not be computed and why. docs/evaluate.md lists the fields.")]
 pub struct FeaturizeArgs {
     #[command(flatten)]

@@ -20,7 +20,7 @@ use crate::model_source::set_threads;
   druse match a.cif b.cif --preset cdvae --json
   druse match --pairs pairs.jsonl.gz --preset cdvae --out verdicts.jsonl
 
-`fit` asks whether some alignment keeps every site within the tolerance, `rms` is the smallest root mean square
+`fit` asks whether some alignment keeps every site within the tolerance, `rms` is the smallest root mean square \
 distance over all alignments, in units of (V/N)^(1/3); both answer for structures of the same elements alone.
 A line of a pairs file holds two structures, `s1` and `s2`; its answer has the line's `pair` or `id`.")]
 pub struct MatchArgs {

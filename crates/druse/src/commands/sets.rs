@@ -69,11 +69,17 @@ pub struct MatcherArgs {
     /// Tolerance of cell angles in degrees.
     #[arg(long, value_name = "DEGREES")]
     angle_tol: Option<f64>,
+    /// Compare primitive cells (the default).
+    #[arg(long, overrides_with = "no_primitive")]
+    primitive: bool,
     /// Compare the cells as given instead of primitive cells.
-    #[arg(long)]
+    #[arg(long, overrides_with = "primitive")]
     no_primitive: bool,
-    /// Compare volumes, too, instead of scaling both structures to the same one.
-    #[arg(long)]
+    /// Scale both structures to the same volume (the default).
+    #[arg(long, overrides_with = "no_scale")]
+    scale: bool,
+    /// Compare volumes, too.
+    #[arg(long, overrides_with = "scale")]
     no_scale: bool,
 }
 
@@ -97,8 +103,8 @@ impl MatcherArgs {
             ltol: self.ltol.unwrap_or(start.ltol),
             stol: self.stol.unwrap_or(start.stol),
             angle_tol: self.angle_tol.unwrap_or(start.angle_tol),
-            primitive: !self.no_primitive,
-            scale: !self.no_scale,
+            primitive: self.primitive || !self.no_primitive,
+            scale: self.scale || !self.no_scale,
         };
         for (name, x) in
             [("--ltol", matcher.ltol), ("--stol", matcher.stol), ("--angle-tol", matcher.angle_tol)]
