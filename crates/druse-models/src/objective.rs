@@ -4,7 +4,9 @@
 //! with the batch, and pieces run on all threads. The cut depends on the batch alone and gradients are added in the
 //! order of the pieces, so the result is the same for any number of threads.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 use druse_crystal::Structure;
@@ -50,7 +52,6 @@ fn pieces_for(params: &Params, batch: &[&Structure]) -> Vec<Range<usize>> {
 
 struct Piece {
     sums: Vec<(&'static str, f64, f64)>,
-    grads: Option<Grads>,
 }
 
 fn scalar(t: &Tensor<1>) -> f64 {
@@ -92,7 +93,7 @@ pub fn evaluate(
         .into_par_iter()
         .map(|r| {
             let terms = model.loss(params, &batch[r.clone()], &noise[r])?;
-            Ok(Piece { sums: sums(&terms), grads: None })
+            Ok(Piece { sums: sums(&terms) })
         })
         .collect();
     Ok(collect(&pieces?))
@@ -109,19 +110,40 @@ pub fn differentiate(
     noise: &[NoiseKey],
 ) -> Result<(Objective, Grads), ModelError> {
     let counts = model.loss_counts(batch);
-    let mut pieces: Vec<Piece> = pieces_for(params, batch)
+    let total = Mutex::new(OrderedSum::default());
+    let pieces: Vec<Piece> = pieces_for(params, batch)
         .into_par_iter()
-        .map(|r| {
+        .enumerate()
+        .map(|(i, r)| {
             let tracked = params.tracked();
             let terms = model.loss(&tracked, &batch[r.clone()], &noise[r])?;
             let grads = tracked.gradients(&combine(&terms, &counts)?);
-            Ok(Piece { sums: sums(&terms), grads: Some(grads) })
+            total.lock().unwrap_or_else(PoisonError::into_inner).add(i, grads);
+            Ok(Piece { sums: sums(&terms) })
         })
         .collect::<Result<_, ModelError>>()?;
-    let objective = collect(&pieces);
-    let grads = sum_grads(pieces.iter_mut().filter_map(|p| p.grads.take()))
-        .ok_or_else(|| ModelError::Config("an empty batch has no gradient".into()))?;
-    Ok((objective, grads))
+    let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let grads = total.sum.ok_or_else(|| ModelError::Config("an empty batch has no gradient".into()))?;
+    Ok((collect(&pieces), grads))
+}
+
+/// Adds gradients in the order of the pieces while they arrive in any order: the result does not depend on which was
+/// ready first, and few are held at a time.
+#[derive(Default)]
+struct OrderedSum {
+    sum: Option<Grads>,
+    next: usize,
+    waiting: BTreeMap<usize, Grads>,
+}
+
+impl OrderedSum {
+    fn add(&mut self, index: usize, grads: Grads) {
+        self.waiting.insert(index, grads);
+        while let Some(grads) = self.waiting.remove(&self.next) {
+            self.sum = sum_grads(self.sum.take().into_iter().chain([grads]));
+            self.next += 1;
+        }
+    }
 }
 
 /// Sum of the terms of one piece, each divided by its number of items in the whole batch.

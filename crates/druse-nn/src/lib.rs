@@ -6,6 +6,7 @@ pub mod blocks;
 pub mod device;
 pub mod graph;
 mod init;
+pub mod limits;
 pub mod ops;
 pub mod optim;
 mod params;

@@ -85,22 +85,22 @@ pub fn residual(x: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
 /// `(u + Dense(Dense(u))) / √2`, two activated layers of equal width.
 #[derive(Debug, Clone)]
 pub struct ResidualDense {
-    layers: [Dense; 2],
+    weights: [ParamId; 2],
 }
 
 impl ResidualDense {
     /// Registers `name.dense_mlp.{0,1}.linear.weight`.
     pub fn new(builder: &mut ParamBuilder, name: &str, width: usize) -> Self {
-        let layers = [0, 1].map(|i| {
-            Dense::new(builder, &format!("{name}.dense_mlp.{i}"), [width, width], Activation::ScaledSilu)
+        let weights = [0, 1].map(|i| {
+            builder.add(format!("{name}.dense_mlp.{i}.linear.weight"), &[width, width], Init::HeOrthogonal)
         });
-        Self { layers }
+        Self { weights }
     }
 
     /// (rows, width) → (rows, width).
     pub fn forward(&self, params: &Params, x: Tensor<2>) -> Tensor<2> {
-        let y = self.layers.iter().fold(x.clone(), |y, layer| layer.forward(params, y));
-        residual(x, y)
+        let [first, second] = self.weights.map(|w| params.get(w));
+        ops::residual_pair(x, first, second)
     }
 }
 

@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, activation};
 
 use super::gather::index_tensor;
 use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::{View, add_assign, product, silu, silu_backward, vectorized};
+use super::kernels::{View, add_assign, new_product, new_silu, silu_backward, silu_in_place, vectorized};
 
 /// What follows the linear map.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,9 +39,13 @@ impl Activation {
     /// Applies the activation; keeps its argument when asked to.
     fn forward(self, z: Matrix, keep: bool) -> (Matrix, Vec<Vec<f32>>) {
         let Some(scale) = self.scale() else { return (z, Vec::new()) };
-        let mut y = Matrix::zeros(z.rows, z.cols);
-        silu(&z.data, scale, &mut y.data);
-        (y, if keep { vec![z.data] } else { Vec::new() })
+        if !keep {
+            let mut y = z;
+            silu_in_place(&mut y.data, scale);
+            return (y, Vec::new());
+        }
+        let y = Matrix { data: new_silu(&z.data, scale), rows: z.rows, cols: z.cols };
+        (y, vec![z.data])
     }
 
     /// The gradient with respect to the argument.
@@ -66,10 +70,9 @@ pub(crate) struct Dense {
 
 impl HostOp<2> for Dense {
     fn forward(&self, [x, w]: [Mat<'_>; 2], keep: bool) -> (Matrix, Vec<Vec<f32>>) {
-        let mut z = Matrix::zeros(x.rows, w.rows);
         let shape = [x.rows, w.rows, x.cols];
-        product(&mut z.data, shape, View::rows(x.data, x.cols), View::transposed(w.data, w.cols), false);
-        self.act.forward(z, keep)
+        let z = new_product(shape, View::rows(x.data, x.cols), View::transposed(w.data, w.cols));
+        self.act.forward(Matrix { data: z, rows: x.rows, cols: w.rows }, keep)
     }
 
     fn backward(
@@ -81,16 +84,14 @@ impl HostOp<2> for Dense {
     ) -> [Option<Matrix>; 2] {
         let g = self.act.backward(kept, grad);
         let dx = wanted[0].then(|| {
-            let mut d = Matrix::zeros(x.rows, x.cols);
             let shape = [x.rows, x.cols, w.rows];
-            product(&mut d.data, shape, View::rows(&g, w.rows), View::rows(w.data, w.cols), false);
-            d
+            let data = new_product(shape, View::rows(&g, w.rows), View::rows(w.data, w.cols));
+            Matrix { data, rows: x.rows, cols: x.cols }
         });
         let dw = wanted[1].then(|| {
-            let mut d = Matrix::zeros(w.rows, w.cols);
             let shape = [w.rows, w.cols, x.rows];
-            product(&mut d.data, shape, View::transposed(&g, w.rows), View::rows(x.data, x.cols), false);
-            d
+            let data = new_product(shape, View::transposed(&g, w.rows), View::rows(x.data, x.cols));
+            Matrix { data, rows: w.rows, cols: w.cols }
         });
         [dx, dw]
     }

@@ -6,12 +6,15 @@ mod host;
 mod kernels;
 mod lattice_head;
 mod lattice_parameters;
+mod residual;
 mod triplet;
 
 pub use dense::{Activation, dense, merge_edges};
 pub use gather::{gather, scatter_sum};
+pub(crate) use kernels::{count_products, matrix_product};
 pub use lattice_head::{LatticeHeadWeights, lattice_head};
 pub use lattice_parameters::lattice_parameters;
+pub use residual::residual_pair;
 pub use triplet::{angular_sum, contract_degrees};
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -13,6 +13,7 @@ use super::gather::{Gather, ScatterSum};
 use super::host::{HostOp, Mat, apply};
 use super::lattice_head::LatticeHead;
 use super::lattice_parameters::LatticeParameters;
+use super::residual::ResidualPair;
 use super::triplet::{AngularSum, ContractDegrees};
 use crate::device::cpu;
 use crate::graph::{Angles, Multigraph, TripletFields};
@@ -109,6 +110,12 @@ fn dense_layers() {
     for act in [Activation::Identity, Activation::Silu, Activation::ScaledSilu] {
         check(&Dense { act }, shapes, &random(shapes, 1.5), 2e-3);
     }
+}
+
+#[test]
+fn residual_pairs() {
+    let shapes = [[5, 6], [6, 6], [6, 6]];
+    check(&ResidualPair, shapes, &random(shapes, 1.0), 2e-3);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::gather::{gather, scatter_sum};
 use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::{View, product, vectorized};
+use super::kernels::{View, add_scaled, product, vectorized};
 use crate::graph::{Angles, Multigraph};
 
 /// `S[q, l, c] = Σ_p Y_l(cos φ_pq) x[p, c]` over the other edges p with the source of q: x is (edges, c), the result
@@ -108,10 +108,7 @@ impl HostOp<2> for ContractDegrees {
             let (s, b) = (&s.data[e * s.cols..][..s.cols], &b.data[e * b.cols..][..b.cols]);
             for (c, t) in out.data[e * nc * ni..][..nc * ni].chunks_exact_mut(ni).enumerate() {
                 for (l, b) in b.chunks_exact(ni).enumerate() {
-                    let factor = s[l * nc + c];
-                    for (t, &b) in t.iter_mut().zip(b) {
-                        *t += factor * b;
-                    }
+                    add_scaled(t, b, s[l * nc + c]);
                 }
             }
         });
@@ -128,22 +125,26 @@ impl HostOp<2> for ContractDegrees {
         let (nc, ni) = (s.cols / self.degrees, b.cols / self.degrees);
         let mut ds = Matrix::zeros(s.rows, s.cols);
         let mut db = Matrix::zeros(b.rows, b.cols);
+        // The gradient with c fast, so that both loops below run over whole vectors.
+        let mut turned = vec![0f32; grad.cols];
         vectorized!(for e in 0..s.rows {
             let g = &grad.data[e * grad.cols..][..grad.cols];
+            for (c, g) in g.chunks_exact(ni).enumerate() {
+                for (i, &g) in g.iter().enumerate() {
+                    turned[i * nc + c] = g;
+                }
+            }
             let (s, b) = (&s.data[e * s.cols..][..s.cols], &b.data[e * b.cols..][..b.cols]);
             let ds = &mut ds.data[e * s.len()..][..s.len()];
             let db = &mut db.data[e * b.len()..][..b.len()];
-            for l in 0..self.degrees {
-                let (bl, dbl) = (&b[l * ni..][..ni], &mut db[l * ni..][..ni]);
-                for c in 0..nc {
-                    let gc = &g[c * ni..][..ni];
-                    let factor = s[l * nc + c];
-                    let mut sum = 0.0;
-                    for i in 0..ni {
-                        sum += gc[i] * bl[i];
-                        dbl[i] += factor * gc[i];
-                    }
-                    ds[l * nc + c] = sum;
+            for (ds, b) in ds.chunks_exact_mut(nc).zip(b.chunks_exact(ni)) {
+                for (turned, &factor) in turned.chunks_exact(nc).zip(b) {
+                    add_scaled(ds, turned, factor);
+                }
+            }
+            for (db, s) in db.chunks_exact_mut(ni).zip(s.chunks_exact(nc)) {
+                for (g, &factor) in g.chunks_exact(ni).zip(s) {
+                    add_scaled(db, g, factor);
                 }
             }
         });

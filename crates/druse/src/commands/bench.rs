@@ -8,9 +8,11 @@ use clap::Args;
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_models::{Condition, NoiseKey, SampleRequest, differentiate};
 use druse_nn::Params;
-use druse_nn::device;
+use druse_nn::device::{self, is_host};
+use druse_nn::limits::{MachineLimits, count_products};
 use druse_nn::optim::{Adam, AdamConfig, Ema, clip_grad_norm};
 use druse_run::overlay::Layers;
+use serde::Serialize;
 
 use crate::console;
 use crate::failure::Failure;
@@ -23,7 +25,8 @@ use crate::model_source::{ComputeArgs, set_threads};
   druse bench --preset gemsdiff-paper --data data/mp_20 --batch-size 128
 
 Prints structures per second of a training step (loss, gradient, clipping, Adam, moving average) and of a sampling
-step, with freshly initialised weights.")]
+step, with freshly initialised weights; on the CPU also what the machine can do at most (matrix products of the shape
+of an edge layer; memory traffic) and the share of the former that each step reaches.")]
 pub struct BenchArgs {
     /// Preset [default: gemsdiff-small].
     #[arg(long, value_name = "NAME")]
@@ -40,8 +43,51 @@ pub struct BenchArgs {
     /// Seconds to measure each of the two.
     #[arg(long, value_name = "S", default_value_t = 5.0)]
     seconds: f64,
+    /// Print one JSON object instead of the table.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     compute: ComputeArgs,
+}
+
+/// The measurements of one run.
+#[derive(Serialize)]
+struct Report {
+    preset: String,
+    device: String,
+    threads: usize,
+    parameters: usize,
+    structures: usize,
+    atoms: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<Limits>,
+    training: StepTime,
+    sampling: StepTime,
+    /// Sampling steps of a whole structure.
+    sampling_steps: usize,
+}
+
+/// What the machine can do.
+#[derive(Serialize)]
+struct Limits {
+    /// 32-bit matrix products, 10⁹ operations per second.
+    product_gflops: f64,
+    /// 10⁹ bytes per second.
+    memory_gb_per_s: f64,
+}
+
+/// One kind of step.
+#[derive(Serialize)]
+struct StepTime {
+    seconds: f64,
+    repetitions: u32,
+    structures_per_second: f64,
+    /// Operations of the matrix products of one step, 10⁹; absent where they are not run by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product_gflop: Option<f64>,
+    /// Share of the machine's rate of matrix products.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share: Option<f64>,
 }
 
 /// Runs the command.
@@ -66,17 +112,12 @@ pub fn run(args: &BenchArgs) -> crate::Outcome {
     let mut generator = config.model.build()?;
     generator.fit_statistics(&batch)?;
     let mut params = Params::init(generator.parameters(), 0, &device);
-    let (preset, threads) = (&config.preset, rayon::current_num_threads());
-    console::data_line(&format!(
-        "{preset}, {} parameters, {size} structures, {atoms} atoms, device {}, {threads} threads",
-        params.count(),
-        args.compute.device
-    ))?;
+    let limits = is_host(&device).then(|| MachineLimits::measure(Duration::from_millis(300)));
 
     let mut adam = Adam::new(&params, AdamConfig::default());
     let mut ema = Ema::new(&params, config.optim.ema_decay);
     let mut epoch = 0;
-    let (steps, time) = repeat(args.seconds, || {
+    let training = measure(args.seconds, size, limits, || {
         let keys: Vec<_> = (0..size as u64).map(|index| NoiseKey { seed: 0, epoch, index }).collect();
         epoch += 1;
         let (_, mut grads) = differentiate(generator.as_ref(), &params, &batch, &keys)?;
@@ -85,7 +126,6 @@ pub fn run(args: &BenchArgs) -> crate::Outcome {
         ema.update(&params);
         Ok(())
     })?;
-    report("training step", size, steps, time)?;
 
     let params = Params::init(generator.parameters(), 0, &device);
     let request = |(index, s): (u64, &&Structure)| SampleRequest {
@@ -96,7 +136,7 @@ pub fn run(args: &BenchArgs) -> crate::Outcome {
     let requests: Vec<_> = (0..).zip(&batch).map(request).collect();
     let mut sampler = generator.sampler(&params, &requests)?;
     let (mut left, total) = (sampler.total_steps(), sampler.total_steps());
-    let (steps, time) = repeat(args.seconds, || {
+    let sampling = measure(args.seconds, size, limits, || {
         if left == 0 {
             sampler = generator.sampler(&params, &requests)?;
             left = total;
@@ -105,31 +145,78 @@ pub fn run(args: &BenchArgs) -> crate::Outcome {
         sampler.step()?;
         Ok(())
     })?;
-    report("sampling step", size, steps, time)?;
-    let whole = size as f64 * steps as f64 / time.as_secs_f64() / total as f64;
-    console::data_line(&format!("{:14} {whole:10.2} structures/s at {total} steps each", "sampling"))?;
+    let report = Report {
+        preset: config.preset.clone(),
+        device: args.compute.device.clone(),
+        threads: rayon::current_num_threads(),
+        parameters: params.count(),
+        structures: size,
+        atoms,
+        limits: limits
+            .map(|l| Limits { product_gflops: 1e-9 * l.product_rate, memory_gb_per_s: 1e-9 * l.bandwidth }),
+        training,
+        sampling,
+        sampling_steps: total,
+    };
+    if args.json {
+        let json = serde_json::to_string_pretty(&report).map_err(Failure::environment)?;
+        console::data_line(&json)?;
+    } else {
+        print(&report)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Repeats `work` for at least so many seconds and three times, after one unmeasured run.
-fn repeat(seconds: f64, mut work: impl FnMut() -> Result<(), Failure>) -> Result<(u32, Duration), Failure> {
-    work()?;
+/// Repeats `work` for at least so many seconds and three times, after one unmeasured run that counts its operations.
+fn measure(
+    seconds: f64,
+    structures: usize,
+    limits: Option<MachineLimits>,
+    mut work: impl FnMut() -> Result<(), Failure>,
+) -> Result<StepTime, Failure> {
+    let (first, operations) = count_products(&mut work);
+    first?;
     let begun = Instant::now();
-    let mut steps = 0;
-    while steps < 3 || begun.elapsed().as_secs_f64() < seconds {
+    let mut repetitions = 0;
+    while repetitions < 3 || begun.elapsed().as_secs_f64() < seconds {
         work()?;
-        steps += 1;
+        repetitions += 1;
     }
-    Ok((steps, begun.elapsed()))
+    let seconds = begun.elapsed().as_secs_f64() / f64::from(repetitions);
+    Ok(StepTime {
+        seconds,
+        repetitions,
+        structures_per_second: structures as f64 / seconds,
+        product_gflop: limits.map(|_| 1e-9 * operations as f64),
+        share: limits.map(|l| operations as f64 / seconds / l.product_rate),
+    })
 }
 
-fn report(name: &str, size: usize, steps: u32, time: Duration) -> Result<(), Failure> {
-    let seconds = time.as_secs_f64() / f64::from(steps);
-    let rate = size as f64 / seconds;
+fn print(report: &Report) -> Result<(), Failure> {
+    let Report { preset, device, threads, parameters, structures, atoms, .. } = report;
     console::data_line(&format!(
-        "{name:14} {rate:10.1} structures/s ({:.1} ms, {steps} steps)",
-        1e3 * seconds
-    ))
+        "{preset}, {parameters} parameters, {structures} structures, {atoms} atoms, device {device}, {threads} threads"
+    ))?;
+    if let Some(l) = &report.limits {
+        console::data_line(&format!(
+            "{:14} {:10.1} GFLOP/s in matrix products, {:.1} GB/s of memory traffic",
+            "machine", l.product_gflops, l.memory_gb_per_s
+        ))?;
+    }
+    for (name, step) in [("training step", &report.training), ("sampling step", &report.sampling)] {
+        let share = step.product_gflop.zip(step.share).map_or(String::new(), |(gflop, share)| {
+            format!("; {gflop:.1} GFLOP in products, {:.0} % of the machine", 100.0 * share)
+        });
+        console::data_line(&format!(
+            "{name:14} {:10.1} structures/s ({:.1} ms, {} steps{share})",
+            step.structures_per_second,
+            1e3 * step.seconds,
+            step.repetitions
+        ))?;
+    }
+    let total = report.sampling_steps;
+    let whole = report.sampling.structures_per_second / total as f64;
+    console::data_line(&format!("{:14} {whole:10.2} structures/s at {total} steps each", "sampling"))
 }
 
 /// Cubic SrTiO3, a = 3.905 Å.
