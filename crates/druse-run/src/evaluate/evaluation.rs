@@ -89,6 +89,12 @@ impl RowReason {
         let (id, file) = (item.id.clone(), item.file.clone());
         Self { index, id, file, row: item.row, line: item.line, reason: reason.into() }
     }
+
+    /// The rows of a set that give no structure.
+    pub(super) fn without_structure(listing: &Listing) -> Vec<Self> {
+        let rows = listing.items.iter().enumerate();
+        rows.filter_map(|(i, item)| Some(Self::of(listing, i, item.outcome.as_ref().err()?))).collect()
+    }
 }
 
 /// A generated structure and the reference closest to it.

@@ -84,13 +84,7 @@ pub fn generation(
     let metrics =
         evaluate(&generated, &reference, &settings.protocol, &options).map_err(EvaluateError::from)?;
 
-    let mut left_out: Vec<RowReason> = sets
-        .reference
-        .items
-        .iter()
-        .enumerate()
-        .filter_map(|(i, item)| Some(RowReason::of(sets.reference, i, item.outcome.as_ref().err()?)))
-        .collect();
+    let mut left_out = RowReason::without_structure(sets.reference);
     let without = metrics.reference_left_out.iter();
     left_out.extend(
         without.map(|(i, reason)| {

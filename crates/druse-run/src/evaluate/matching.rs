@@ -82,13 +82,7 @@ pub fn matching(
     remarks.push(how);
 
     // References without a structure cannot be found by anyone.
-    let left_out: Vec<RowReason> = sets
-        .reference
-        .items
-        .iter()
-        .enumerate()
-        .filter_map(|(i, item)| Some(RowReason::of(sets.reference, i, item.outcome.as_ref().err()?)))
-        .collect();
+    let left_out = RowReason::without_structure(sets.reference);
     let places: Vec<usize> =
         (0..sets.reference.len()).filter(|&i| sets.reference.items[i].outcome.is_ok()).collect();
     let references: Vec<&Structure> =

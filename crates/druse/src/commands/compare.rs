@@ -8,7 +8,7 @@ use druse_run::evaluate::{Evaluation, FORMAT, Sets};
 use serde_json::json;
 
 use super::evaluate::RuleArgs;
-use super::sets::{read, write_result};
+use super::sets::{Destinations, read};
 use crate::console;
 use crate::failure::Failure;
 use crate::model_source::set_threads;
@@ -76,20 +76,12 @@ pub fn run(args: &CompareArgs) -> crate::Outcome {
         evaluations.push((path.display().to_string(), evaluation));
     }
     let comparison = Comparison::new(&evaluations);
-    if let Some(path) = &args.json {
-        let value = json!({ "format": FORMAT, "comparison": comparison });
-        write_result(path, |out| {
-            serde_json::to_writer_pretty(&mut *out, &value)?;
-            out.write_all(b"\n")
-        })?;
-    }
-    if let Some(path) = &args.html {
-        let page = report::html::comparison_page(&comparison);
-        write_result(path, |out| out.write_all(page.as_bytes()))?;
-    }
-    if args.json.as_deref() != Some(Path::new("-")) && args.html.as_deref() != Some(Path::new("-")) {
-        console::data(&report::table::comparison(&comparison))?;
-    }
+    let value = json!({ "format": FORMAT, "comparison": comparison });
+    Destinations { json: args.json.as_deref(), html: args.html.as_deref() }.deliver(
+        &value,
+        || report::html::comparison_page(&comparison),
+        || report::table::comparison(&comparison),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,6 @@
 //! `druse evaluate`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use druse_run::evaluate::{
     Evaluation, GenerationSettings, MatchingSettings, Optimization, Pairing, Sets, Task, generation, matching,
 };
 
-use super::sets::{MatcherArgs, MatcherPreset, read, write_result};
+use super::sets::{Destinations, MatcherArgs, MatcherPreset, read};
 use crate::console;
 use crate::failure::Failure;
 use crate::model_source::set_threads;
@@ -179,19 +179,11 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
         TaskArg::Reconstruction => args.predictions(sets, Task::Reconstruction, &stop)?,
         TaskArg::Prediction => args.predictions(sets, Task::Prediction, &stop)?,
     };
-    if let Some(path) = &args.json {
-        write_result(path, |out| {
-            serde_json::to_writer_pretty(&mut *out, &evaluation)?;
-            out.write_all(b"\n")
-        })?;
-    }
-    if let Some(path) = &args.html {
-        let page = report::html::page(&evaluation);
-        write_result(path, |out| out.write_all(page.as_bytes()))?;
-    }
-    if args.json.as_deref() != Some(Path::new("-")) && args.html.as_deref() != Some(Path::new("-")) {
-        console::data(&report::table::evaluation(&evaluation))?;
-    }
+    Destinations { json: args.json.as_deref(), html: args.html.as_deref() }.deliver(
+        &evaluation,
+        || report::html::page(&evaluation),
+        || report::table::evaluation(&evaluation),
+    )?;
     console::note(&format!("{:.1} s", begun.elapsed().as_secs_f64()));
     Ok(ExitCode::SUCCESS)
 }

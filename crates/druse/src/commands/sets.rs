@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use druse_data::{DataError, Filter, ListOptions, Listing, list, write_atomically};
 use druse_metrics::matcher::StructureMatcher;
+use serde::Serialize;
 
 use crate::console;
 use crate::failure::Failure;
@@ -52,6 +53,40 @@ pub fn write_result(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result
         out.flush()
     })
     .map_err(|e| Failure::environment(format!("cannot write `{}`: {e}", path.display())))
+}
+
+/// Where a result goes besides the terminal.
+#[derive(Clone, Copy)]
+pub struct Destinations<'a> {
+    /// File of the JSON, `-` for stdout in place of the table.
+    pub json: Option<&'a Path>,
+    /// File of the page, `-` for stdout in place of the table.
+    pub html: Option<&'a Path>,
+}
+
+impl Destinations<'_> {
+    /// Writes a result as JSON and as a page where wanted, and as a table unless one of them takes stdout.
+    pub fn deliver(
+        self,
+        value: &impl Serialize,
+        page: impl FnOnce() -> String,
+        table: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        if let Some(path) = self.json {
+            write_result(path, |out| {
+                serde_json::to_writer_pretty(&mut *out, value)?;
+                out.write_all(b"\n")
+            })?;
+        }
+        if let Some(path) = self.html {
+            let page = page();
+            write_result(path, |out| out.write_all(page.as_bytes()))?;
+        }
+        if [self.json, self.html].contains(&Some(Path::new("-"))) {
+            return Ok(());
+        }
+        console::data(&table())
+    }
 }
 
 /// Tolerances of the structure matcher.
