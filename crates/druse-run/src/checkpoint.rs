@@ -344,11 +344,13 @@ impl Checkpoint {
         averaged.map(|(_, (_, values))| values.len()).sum()
     }
 
-    /// The model alone, without what only training needs: averaged weights, configuration and statistics. Of the path
-    /// of the data only the last part stays: where it lay on the machine that trained is nobody's business.
+    /// The model alone, without what only training needs: averaged weights, configuration and statistics. Of the paths
+    /// only the last part stays: where files lay on the machine that trained is nobody's business.
     pub fn export(&self) -> Self {
         let mut slim = self.clone();
-        slim.config.data.path = self.config.data.path.file_name().map(Into::into).unwrap_or_default();
+        let name_of = |path: &Path| path.file_name().map(Into::into).unwrap_or_default();
+        slim.config.data.path = name_of(&self.config.data.path);
+        slim.config.train.init = self.config.train.init.as_deref().map(name_of);
         slim.counters = None;
         slim.file.tensors.retain(|name, _| name.starts_with(AVERAGE));
         slim

@@ -162,6 +162,8 @@ pub struct TrainConfig {
     pub epochs: u64,
     /// Stops after so many minutes of training, all resumed parts together.
     pub max_minutes: Option<f64>,
+    /// Model file or checkpoint of the same sizes whose averaged weights the run starts from, instead of random ones.
+    pub init: Option<PathBuf>,
     /// Determines initial weights, order of the data and noise.
     pub seed: u64,
     /// Epochs between validations.
@@ -185,6 +187,7 @@ impl Default for TrainConfig {
             batch_atoms: None,
             epochs: 512,
             max_minutes: None,
+            init: None,
             seed: 0,
             validation_every: 1,
             patience: None,

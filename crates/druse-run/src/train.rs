@@ -152,7 +152,15 @@ impl<'a> Trainer<'a> {
             None => {
                 let structures: Vec<&Structure> = data.train.structures.iter().collect();
                 generator.fit_statistics(&structures)?;
-                let params = Params::init(generator.parameters(), config.train.seed, device);
+                let specs = generator.parameters();
+                let params = match &config.train.init {
+                    Some(path) => {
+                        let source = Checkpoint::load(path)?;
+                        source.expect_kind(generator.kind())?;
+                        source.averaged(specs, device)?
+                    }
+                    None => Params::init(specs, config.train.seed, device),
+                };
                 let adam = Adam::new(&params, adam_config);
                 let ema = Ema::new(&params, optim.ema_decay);
                 (params, adam, ema, Progress::default())

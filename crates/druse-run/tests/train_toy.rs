@@ -146,6 +146,27 @@ fn early_stop_time_limit_and_best_checkpoint() {
 }
 
 #[test]
+fn a_run_can_start_from_the_weights_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+    run(&mut Toy::default(), &config(), &first, false, u64::MAX).unwrap();
+    let mut further = config();
+    further.train.init = Some(first.join(LAST));
+    // Not a single step, so that the first checkpoint holds what the run started from.
+    run(&mut Toy::default(), &further, &second, false, 0).unwrap();
+    let (weights, average, step) = state(&second);
+    assert_eq!(step, 0);
+    assert_eq!(weights, state(&first).1);
+    assert_eq!(average, weights);
+    let exported = Checkpoint::load(&second.join(LAST)).unwrap().export();
+    assert_eq!(exported.config.train.init.as_deref(), Some(Path::new("last.safetensors")));
+
+    further.train.init = Some(dir.path().join("absent.safetensors"));
+    let error = run(&mut Toy::default(), &further, &dir.path().join("third"), false, 1).unwrap_err();
+    assert!(matches!(&error, RunError::Checkpoint(_)) && error.to_string().contains("absent"), "{error}");
+}
+
+#[test]
 fn folders_and_changes_are_guarded() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r");

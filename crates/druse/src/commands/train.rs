@@ -23,6 +23,7 @@ use crate::model_source::set_threads;
   druse train --preset gemsdiff-paper --data data/mp_20 --out runs/paper --set train.batch_size=64
   druse train --config my.toml --out runs/mine
   druse train --out runs/mp20 --resume
+  druse train --data data/oxides --init runs/mp20/checkpoints/best.safetensors --out runs/oxides
 
 A run's folder holds config.toml, metrics.jsonl and checkpoints/{last,best}.safetensors. Ctrl-C saves and stops;
 --resume continues with the numbers of an unbroken run.")]
@@ -39,6 +40,9 @@ pub struct TrainArgs {
     /// Continue the run in the folder.
     #[arg(long)]
     resume: bool,
+    /// Start from the weights of this model of the same sizes (train.init), to train it further or on other data.
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    init: Option<PathBuf>,
     /// Configuration file (TOML); its values replace those of the preset.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -67,6 +71,9 @@ impl TrainArgs {
         let mut config = layers.resolve()?;
         if let Some(path) = &self.data {
             config.data.path.clone_from(path);
+        }
+        if let Some(init) = &self.init {
+            config.train.init = Some(init.clone());
         }
         if let Some(device) = &self.device {
             config.train.device.clone_from(device);
