@@ -1,5 +1,7 @@
 //! Invariants of the periodic multigraph.
 
+use std::sync::Arc;
+
 use druse_crystal::Lattice;
 use druse_nn::graph::{Angles, Multigraph, TripletFields};
 use proptest::prelude::*;
@@ -34,7 +36,7 @@ fn check(graph: &Multigraph, k: usize) {
 
 #[test]
 fn simple_cubic_has_six_neighbours_and_thirty_pairs() {
-    let graph = Multigraph::nearest(&[(Lattice::cubic(2.5).unwrap(), &[[0.2, 0.3, 0.4]])], 4);
+    let graph = Arc::new(Multigraph::nearest(&[(Lattice::cubic(2.5).unwrap(), &[[0.2, 0.3, 0.4]])], 4));
     check(&graph, 4);
     assert_eq!(graph.num_edges(), 6, "ties are included");
     assert_eq!(graph.triplets_per_crystal(), vec![30]);

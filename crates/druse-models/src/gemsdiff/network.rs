@@ -9,7 +9,7 @@ use druse_nn::blocks::{
     AtomUpdate, EdgeHead, GaussianBasis, GemNetSizes, Geometry, InteractionBlock, Linear, ProjectedBasis,
     SharedBasis, SplitDense,
 };
-use druse_nn::graph::{Angles, Multigraph, TripletFields};
+use druse_nn::graph::{Angles, Index, Multigraph, TripletFields};
 use druse_nn::ops::{self, Activation, LatticeHeadWeights, matrix};
 use druse_nn::{Init, ParamBuilder, ParamId, Params};
 
@@ -22,7 +22,7 @@ pub const MAX_ELEMENT: u8 = 100;
 pub struct GeometryInput {
     pub(crate) geometry: Geometry,
     pub(crate) fields: Option<Arc<TripletFields>>,
-    pub(crate) rbf: Vec<f32>,
+    pub(crate) basis: GaussianBasis,
 }
 
 impl GeometryInput {
@@ -36,8 +36,8 @@ impl GeometryInput {
         let graph = Arc::new(Multigraph::nearest(crystals, knn));
         let angles = Arc::new(Angles::new(&graph, config.num_spherical));
         let fields = fields.then(|| Arc::new(TripletFields::new(&graph)));
-        let rbf = GaussianBasis { count: config.num_radial, cutoff: config.cutoff }.evaluate(&graph.lengths);
-        Self { geometry: Geometry { graph, angles }, fields, rbf }
+        let basis = GaussianBasis { count: config.num_radial, cutoff: config.cutoff };
+        Self { geometry: Geometry { graph, angles }, fields, basis }
     }
 
     /// The multigraph.
@@ -62,7 +62,7 @@ impl AtomEmbedding {
 
     /// (N) → (N, width).
     pub fn forward(&self, params: &Params, species: &[Element]) -> Tensor<2> {
-        let rows: Arc<[u32]> = species.iter().map(|e| u32::from(e.z()) - 1).collect();
+        let rows: Index = species.iter().map(|e| u32::from(e.z()) - 1).collect();
         ops::gather(params.get(self.table), &rows)
     }
 }
@@ -113,12 +113,11 @@ impl Trunk {
         &self,
         params: &Params,
         input: &GeometryInput,
-        config: &GemsNetConfig,
         h: Tensor<2>,
         mut visit: impl FnMut(usize, &TrunkState, &ProjectedBasis),
     ) -> TrunkState {
         let graph = input.graph();
-        let rbf = matrix(input.rbf.clone(), config.num_radial, params.device());
+        let rbf = input.basis.tensor(&graph.lengths, params.device());
         let basis = self.basis.forward(params, &rbf);
         let m = self.edge_embedding.forward(params, h.clone(), rbf, &graph.source, &graph.destination);
         let mut state = TrunkState { h, m };
@@ -212,7 +211,7 @@ impl Decoder {
         let graph = input.graph();
         let mut scalars: Option<Tensor<2>> = None;
         let mut cell: Option<Tensor<2>> = None;
-        self.trunk.forward(params, input, &self.config, h, |i, state, basis| {
+        self.trunk.forward(params, input, h, |i, state, basis| {
             let scalar = self.edge_heads[i].forward(params, state.m.clone(), basis.output.clone());
             let part = self.lattice_output(params, i, state, basis, input);
             if let Some(trace) = trace.as_deref_mut() {
@@ -304,7 +303,7 @@ impl Decoder {
         angular: &[f32],
         pairs: &[[u32; 2]],
     ) -> Tensor<2> {
-        let index = |k: usize| pairs.iter().map(|p| p[k]).collect::<Arc<[u32]>>();
+        let index = |k: usize| pairs.iter().map(|p| p[k]).collect::<Index>();
         let m = &trace.outputs[i];
         let rbf = &trace.basis.as_ref().expect("a recorded forward pass").output;
         let cbf = matrix(angular.to_vec(), self.config.num_spherical, params.device());
@@ -365,7 +364,7 @@ impl Encoder {
     pub fn forward(&self, params: &Params, input: &GeometryInput, h: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let graph = input.graph();
         let mut sum: Option<Tensor<2>> = None;
-        let state = self.trunk.forward(params, input, &self.config, h, |i, state, basis| {
+        let state = self.trunk.forward(params, input, h, |i, state, basis| {
             let (update, output) = &self.heads[i];
             let atoms = update.forward(params, state.m.clone(), basis.atom.clone(), graph);
             let atoms = output.forward(params, atoms);

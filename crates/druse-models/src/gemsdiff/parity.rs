@@ -245,7 +245,8 @@ fn evaluate(
         t.as_ref().map(|t| host(&t.clone().narrow(0, 0, rows.min(t.dims()[0])))).unwrap_or_default()
     };
     let columns = 41.min(config.num_radial);
-    let rbf = geometry.rbf.chunks(config.num_radial).take(5).flat_map(|r| &r[..columns]);
+    let rbf = geometry.basis.evaluate(&geometry.graph().lengths);
+    let rbf = rbf.chunks(config.num_radial).take(5).flat_map(|r| &r[..columns]);
     let (ps, qs) = graph.triplets();
     let pairs: Vec<[u32; 2]> = ps.iter().zip(&qs).take(5).map(|(&p, &q)| [p, q]).collect();
     let angular = pair_angles(&graph, &geometry.geometry.angles, &pairs);

@@ -1,10 +1,10 @@
 //! Linear layers and residual pairs.
 
 use std::f64::consts::FRAC_1_SQRT_2;
-use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
+use crate::graph::Index;
 use crate::ops::{self, Activation};
 use crate::{Init, ParamBuilder, ParamId, Params};
 
@@ -127,8 +127,8 @@ impl SplitDense {
         params: &Params,
         h: Tensor<2>,
         m: Tensor<2>,
-        source: &Arc<[u32]>,
-        destination: &Arc<[u32]>,
+        source: &Index,
+        destination: &Index,
     ) -> Tensor<2> {
         let weight = params.get(self.weight);
         let part = |x: Tensor<2>, start: usize, len: usize| {

@@ -1,5 +1,7 @@
 //! Radial bases and envelopes.
 
+use burn::tensor::{Device, Tensor};
+
 /// `1 - 21 u⁵ + 35 u⁶ - 15 u⁷` for u < 1, else 0: smooth at the cut-off (GemNet, exponent 5).
 pub fn envelope_gemnet(u: f64) -> f64 {
     if u < 1.0 { 1.0 + u.powi(5) * (-21.0 + u * (35.0 - 15.0 * u)) } else { 0.0 }
@@ -35,6 +37,11 @@ impl GaussianBasis {
             }));
         }
         out
+    }
+
+    /// Values at the given distances on a device, (distances, count).
+    pub fn tensor(&self, distances: &[f64], device: &Device) -> Tensor<2> {
+        crate::ops::matrix(self.evaluate(distances), self.count, device)
     }
 }
 

@@ -1,17 +1,26 @@
 //! What pairs of edges with a common source contribute: angular functions and lattice vector fields.
 
 use std::f64::consts::PI;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use super::Multigraph;
 
 /// `Y_l^0(cos φ_pq) = sqrt((2l+1)/4π) P_l(cos φ_pq)` for l < `degrees` and all pairs of edges that leave one atom.
 ///
-/// For an atom with K edges the block starts at `ptr[atom]` and holds `(q · degrees + l) · K + p`; the diagonal
-/// p = q is zero, so sums over p run over *other* edges only.
+/// Reading a field of [`AngleTable`] evaluates the table once; what never reads one does not pay for it.
 #[derive(Debug)]
 pub struct Angles {
     /// Number of Legendre degrees.
     pub degrees: usize,
+    graph: Arc<Multigraph>,
+    table: OnceLock<AngleTable>,
+}
+
+/// Values of [`Angles`]: for an atom with K edges the block starts at `ptr[atom]` and holds `(q · degrees + l) · K + p`;
+/// the diagonal p = q is zero, so sums over p run over *other* edges only.
+#[derive(Debug)]
+pub struct AngleTable {
     /// Start of each atom's block.
     pub ptr: Vec<usize>,
     /// The values.
@@ -29,8 +38,22 @@ pub(crate) fn zonal_harmonics(x: f64, out: &mut [f64]) {
 }
 
 impl Angles {
-    /// Evaluates the angular functions of a graph.
-    pub fn new(graph: &Multigraph, degrees: usize) -> Self {
+    /// The angular functions of a graph.
+    pub fn new(graph: &Arc<Multigraph>, degrees: usize) -> Self {
+        Self { degrees, graph: graph.clone(), table: OnceLock::new() }
+    }
+}
+
+impl Deref for Angles {
+    type Target = AngleTable;
+
+    fn deref(&self) -> &AngleTable {
+        self.table.get_or_init(|| AngleTable::new(&self.graph, self.degrees))
+    }
+}
+
+impl AngleTable {
+    fn new(graph: &Multigraph, degrees: usize) -> Self {
         let mut ptr = vec![0];
         for a in 0..graph.num_atoms {
             let k = graph.edges_from(a).len();
@@ -54,17 +77,24 @@ impl Angles {
                 }
             }
         }
-        Self { degrees, ptr, values }
+        Self { ptr, values }
     }
 }
 
 /// The first-order change of lengths and angles under a linear map g of space, at g = I: three symmetric matrices for
 /// each ordered pair of edges (u, w) with a common source, with respect to |g u|, |g w| and the angle between them.
 ///
-/// Symmetric matrices are stored as (xx, yy, zz, xy, xz, yz). The two length fields belong to one edge each, the angle
-/// field to the pair: `(q · K + p)` in the block of the atom, zero on the diagonal.
+/// Reading a field of [`FieldTable`] evaluates the table once.
 #[derive(Debug)]
 pub struct TripletFields {
+    graph: Arc<Multigraph>,
+    table: OnceLock<FieldTable>,
+}
+
+/// Values of [`TripletFields`]. Symmetric matrices are stored as (xx, yy, zz, xy, xz, yz). The two length fields belong
+/// to one edge each, the angle field to the pair: `(q · K + p)` in the block of the atom, zero on the diagonal.
+#[derive(Debug)]
+pub struct FieldTable {
     /// `u uᵀ / |u|` of each edge.
     pub length: Vec<[f32; 6]>,
     /// Start of each atom's block of angle fields.
@@ -74,8 +104,22 @@ pub struct TripletFields {
 }
 
 impl TripletFields {
-    /// Evaluates the vector fields of a graph from its Cartesian edge vectors.
-    pub fn new(graph: &Multigraph) -> Self {
+    /// The vector fields of a graph.
+    pub fn new(graph: &Arc<Multigraph>) -> Self {
+        Self { graph: graph.clone(), table: OnceLock::new() }
+    }
+}
+
+impl Deref for TripletFields {
+    type Target = FieldTable;
+
+    fn deref(&self) -> &FieldTable {
+        self.table.get_or_init(|| FieldTable::new(&self.graph))
+    }
+}
+
+impl FieldTable {
+    fn new(graph: &Multigraph) -> Self {
         let length = graph.vectors.iter().map(|&u| length_field(u).map(|x| x as f32)).collect();
         let mut ptr = vec![0];
         for a in 0..graph.num_atoms {

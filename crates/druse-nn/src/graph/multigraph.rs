@@ -1,8 +1,8 @@
 //! The symmetrised k-nearest-neighbour multigraph of a batch of crystals.
 
-use std::sync::Arc;
-
 use druse_crystal::{Lattice, k_nearest};
+
+use super::Index;
 
 /// A directed multigraph over the atoms of a batch of crystals; parallel edges lead to different periodic images.
 ///
@@ -15,15 +15,15 @@ pub struct Multigraph {
     /// First atom of each crystal, and N at the end.
     pub atom_ptr: Vec<u32>,
     /// Crystal of each atom.
-    pub crystal_of_atom: Arc<[u32]>,
+    pub crystal_of_atom: Index,
     /// Atom that each edge leaves (E).
-    pub source: Arc<[u32]>,
+    pub source: Index,
     /// Atom that each edge reaches (E).
-    pub destination: Arc<[u32]>,
+    pub destination: Index,
     /// Cell offset of the destination (E).
     pub image: Vec<[i32; 3]>,
     /// Index of the opposite edge (E).
-    pub reverse: Arc<[u32]>,
+    pub reverse: Index,
     /// First edge of each atom, and E at the end.
     pub source_ptr: Vec<u32>,
     /// Fractional vector from source to the destination's image (E).

@@ -1,12 +1,11 @@
 //! Linear layers, alone and at the end of a split concatenation.
 
-use std::sync::Arc;
-
 use burn::tensor::{Tensor, activation};
 
 use super::gather::index_tensor;
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{View, add_assign, new_product, new_silu, silu_backward, silu_in_place, vectorized};
+use crate::graph::Index;
 
 /// What follows the linear map.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,7 +19,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    fn scale(self) -> Option<f32> {
+    pub(crate) fn scale(self) -> Option<f32> {
         match self {
             Self::Identity => None,
             Self::Silu => Some(1.0),
@@ -107,8 +106,8 @@ pub fn merge_edges(
     a: Tensor<2>,
     b: Tensor<2>,
     c: Tensor<2>,
-    first: &Arc<[u32]>,
-    second: &Arc<[u32]>,
+    first: &Index,
+    second: &Index,
     act: Activation,
 ) -> Tensor<2> {
     apply(&MergeEdges { first: first.clone(), second: second.clone(), act }, [a, b, c])
@@ -116,8 +115,8 @@ pub fn merge_edges(
 
 #[derive(Debug, Clone)]
 pub(crate) struct MergeEdges {
-    pub first: Arc<[u32]>,
-    pub second: Arc<[u32]>,
+    pub first: Index,
+    pub second: Index,
     pub act: Activation,
 }
 

@@ -1,19 +1,18 @@
 //! Reading rows by index and its transpose, summing rows by index.
 
-use std::sync::Arc;
-
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{add_assign, vectorized};
+use crate::graph::Index;
 
 /// `y[e] = x[index[e]]`, row by row.
-pub fn gather(x: Tensor<2>, index: &Arc<[u32]>) -> Tensor<2> {
+pub fn gather(x: Tensor<2>, index: &Index) -> Tensor<2> {
     apply(&Gather { index: index.clone() }, [x])
 }
 
 /// `y[i] = Σ_e [index[e] = i] x[e]` with `rows` rows; summed in the order of e, so the result is reproducible.
-pub fn scatter_sum(x: Tensor<2>, index: &Arc<[u32]>, rows: usize) -> Tensor<2> {
+pub fn scatter_sum(x: Tensor<2>, index: &Index, rows: usize) -> Tensor<2> {
     apply(&ScatterSum { index: index.clone(), rows }, [x])
 }
 
@@ -42,7 +41,7 @@ fn sum_rows(x: Mat<'_>, index: &[u32], rows: usize) -> Matrix {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Gather {
-    pub index: Arc<[u32]>,
+    pub index: Index,
 }
 
 impl HostOp<1> for Gather {
@@ -68,7 +67,7 @@ impl HostOp<1> for Gather {
 
 #[derive(Debug, Clone)]
 pub(crate) struct ScatterSum {
-    pub index: Arc<[u32]>,
+    pub index: Index,
     pub rows: usize,
 }
 

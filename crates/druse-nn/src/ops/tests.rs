@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use druse_crystal::Lattice;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -16,22 +16,26 @@ use super::lattice_parameters::LatticeParameters;
 use super::residual::ResidualPair;
 use super::triplet::{AngularSum, ContractDegrees};
 use crate::device::cpu;
-use crate::graph::{Angles, Multigraph, TripletFields};
+use crate::graph::{Angles, Index, Multigraph, TripletFields};
 
 /// Random inputs of the given shapes, entries in ±scale.
-fn random<const N: usize>(shapes: [[usize; 2]; N], scale: f32) -> [Vec<f32>; N] {
+pub(super) fn random<const N: usize>(shapes: [[usize; 2]; N], scale: f32) -> [Vec<f32>; N] {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     shapes.map(|[r, c]| (0..r * c).map(|_| rng.random_range(-scale..scale)).collect())
 }
 
-fn tensors<const N: usize>(data: &[Vec<f32>; N], shapes: [[usize; 2]; N]) -> [Tensor<2>; N] {
-    let device = cpu().autodiff();
+pub(super) fn tensors<const N: usize>(
+    device: &Device,
+    data: &[Vec<f32>; N],
+    shapes: [[usize; 2]; N],
+) -> [Tensor<2>; N] {
+    let device = device.clone().autodiff();
     std::array::from_fn(|i| {
         Tensor::<2>::from_data(TensorData::new(data[i].clone(), shapes[i]), &device).require_grad()
     })
 }
 
-fn host(t: &Tensor<2>) -> Vec<f32> {
+pub(super) fn host(t: &Tensor<2>) -> Vec<f32> {
     t.to_data().try_into_vec().unwrap()
 }
 
@@ -40,12 +44,13 @@ fn weights(n: usize) -> Vec<f32> {
 }
 
 /// Value and gradients of `Σ w · f(inputs)`.
-fn differentiate<const N: usize>(
+pub(super) fn differentiate<const N: usize>(
+    device: &Device,
     data: &[Vec<f32>; N],
     shapes: [[usize; 2]; N],
     f: impl Fn([Tensor<2>; N]) -> Tensor<2>,
 ) -> (Vec<f32>, [Vec<f32>; N]) {
-    let inputs = tensors(data, shapes);
+    let inputs = tensors(device, data, shapes);
     let out = f(inputs.clone());
     let [r, c] = out.dims();
     let w = Tensor::<2>::from_data(TensorData::new(weights(r * c), [r, c]), &out.device());
@@ -53,7 +58,7 @@ fn differentiate<const N: usize>(
     (host(&out), inputs.map(|t| host(&t.grad_remove(&mut grads).expect("every input has a gradient"))))
 }
 
-fn assert_close(a: &[f32], b: &[f32], tolerance: f32, what: &str) {
+pub(super) fn assert_close(a: &[f32], b: &[f32], tolerance: f32, what: &str) {
     assert_eq!(a.len(), b.len(), "{what}");
     let scale = b.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
     for (i, (x, y)) in a.iter().zip(b).enumerate() {
@@ -63,8 +68,8 @@ fn assert_close(a: &[f32], b: &[f32], tolerance: f32, what: &str) {
 
 /// Checks one operation; `slope` is the tolerance of the finite differences relative to the largest gradient.
 fn check<O: HostOp<N>, const N: usize>(op: &O, shapes: [[usize; 2]; N], data: &[Vec<f32>; N], slope: f32) {
-    let (value, grads) = differentiate(data, shapes, |x| apply(op, x));
-    let (oracle, oracle_grads) = differentiate(data, shapes, |x| op.compose(x));
+    let (value, grads) = differentiate(&cpu(), data, shapes, |x| apply(op, x));
+    let (oracle, oracle_grads) = differentiate(&cpu(), data, shapes, |x| op.compose(x));
     assert_close(&value, &oracle, 2e-6, "value");
     for i in 0..N {
         assert_close(&grads[i], &oracle_grads[i], 1e-5, &format!("gradient {i} against the composition"));
@@ -96,7 +101,7 @@ fn check<O: HostOp<N>, const N: usize>(op: &O, shapes: [[usize; 2]; N], data: &[
     }
 }
 
-fn example_graph() -> Arc<Multigraph> {
+pub(super) fn example_graph() -> Arc<Multigraph> {
     let skewed = Lattice::from_rows([[1.1, 0.1, 0.0], [0.3, 0.9, 0.1], [-0.2, 0.1, 1.2]]).unwrap();
     let cube = Lattice::cubic(1.0).unwrap();
     let a = [[0.11, 0.23, 0.31], [0.62, 0.57, 0.81], [0.05, 0.71, 0.44]];
@@ -120,8 +125,8 @@ fn residual_pairs() {
 
 #[test]
 fn split_concatenation() {
-    let first: Arc<[u32]> = [0, 0, 1, 2, 2, 3].into();
-    let second: Arc<[u32]> = [3, 1, 1, 0, 2, 2].into();
+    let first: Index = [0, 0, 1, 2, 2, 3].into();
+    let second: Index = [3, 1, 1, 0, 2, 2].into();
     let shapes = [[4, 5], [4, 5], [6, 5]];
     let op = MergeEdges { first, second, act: Activation::ScaledSilu };
     check(&op, shapes, &random(shapes, 1.0), 2e-3);
@@ -129,7 +134,7 @@ fn split_concatenation() {
 
 #[test]
 fn gather_and_sum() {
-    let index: Arc<[u32]> = [2, 0, 2, 1, 2].into();
+    let index: Index = [2, 0, 2, 1, 2].into();
     check(&Gather { index: index.clone() }, [[3, 4]], &random([[3, 4]], 1.0), 2e-3);
     check(&ScatterSum { index, rows: 4 }, [[5, 3]], &random([[5, 3]], 1.0), 2e-3);
 }
