@@ -1,7 +1,7 @@
 //! Checkpoints: a model with everything needed to sample from it and, while it is trained, to continue.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use druse_models::{Generator, ModelError};
@@ -347,8 +347,10 @@ impl Checkpoint {
     /// The model alone, without what only training needs: averaged weights, configuration and statistics. Of the paths
     /// only the last part stays: where files lay on the machine that trained is nobody's business.
     pub fn export(&self) -> Self {
+        fn name_of(path: &Path) -> PathBuf {
+            path.file_name().map(PathBuf::from).unwrap_or_default()
+        }
         let mut slim = self.clone();
-        let name_of = |path: &Path| path.file_name().map(Into::into).unwrap_or_default();
         slim.config.data.path = name_of(&self.config.data.path);
         slim.config.train.init = self.config.train.init.as_deref().map(name_of);
         slim.counters = None;
