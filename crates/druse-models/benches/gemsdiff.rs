@@ -6,11 +6,11 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig};
-use druse_models::{Condition, Generator, NoiseKey, SampleRequest, differentiate};
+use druse_models::{Condition, Generator, NoiseKey, PieceLimit, SampleRequest, differentiate};
 use druse_nn::Params;
 use druse_nn::device::cpu;
 use druse_nn::graph::{Angles, Multigraph, TripletFields};
-use druse_nn::optim::{Adam, AdamConfig, Ema, clip_grad_norm};
+use druse_nn::optim::{Adam, AdamConfig, Ema};
 
 /// Perovskite blocks of one to four cells with atoms off their ideal places: 5, 10, 15 and 20 atoms.
 fn crystals(count: usize) -> Vec<Structure> {
@@ -58,9 +58,9 @@ fn network(c: &mut Criterion) {
         group.sample_size(10).throughput(Throughput::Elements(refs.len() as u64));
         group.bench_function("training step", |b| {
             b.iter(|| {
-                let (_, mut grads) = differentiate(&model, &params, &refs, &keys).expect("a finite step");
-                clip_grad_norm(&mut grads, 1.0);
-                adam.step(&mut params, &grads, 1e-4);
+                let mut gradient = differentiate(&model, &params, &refs, &keys).expect("a finite step");
+                gradient.clip(1.0);
+                adam.step(&mut params, &gradient.grads, 1e-4);
                 ema.update(&params);
             });
         });
@@ -74,12 +74,15 @@ fn network(c: &mut Criterion) {
             .collect();
         let params = ema.params();
         group.bench_function("sampling step", |b| {
-            let start = || model.sampler(params, &requests).expect("compositions are served");
-            b.iter_batched(
-                start,
-                |mut sampler| sampler.step().expect("a finite step"),
-                criterion::BatchSize::LargeInput,
-            );
+            let limit = PieceLimit::for_device(params.device());
+            let start = || {
+                let mut sampler = model.sampler(params, &limit);
+                for request in &requests {
+                    sampler.add(request.index, request).expect("compositions are served");
+                }
+                sampler
+            };
+            b.iter_batched(start, |mut sampler| sampler.step(), criterion::BatchSize::LargeInput);
         });
         group.finish();
     }

@@ -2,8 +2,11 @@
 
 use burn::tensor::Tensor;
 use druse_crystal::{Composition, Structure};
+use druse_nn::memory::ComputeError;
 use druse_nn::{ParamSpec, Params};
 use serde_json::Value;
+
+use crate::PieceLimit;
 
 /// What a model refuses to do, in words for its user.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -44,6 +47,17 @@ pub enum ModelError {
     /// The configuration or the stored statistics do not describe a model.
     #[error("invalid model configuration: {0}")]
     Config(String),
+    /// A single structure needs more memory than the device has.
+    #[error("{what} ({atoms} atoms) alone does not fit into the memory of the device")]
+    TooLarge {
+        /// Its formula.
+        what: String,
+        /// Its number of atoms.
+        atoms: usize,
+    },
+    /// The device failed.
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
 }
 
 /// What a model can be asked for.
@@ -98,19 +112,50 @@ pub struct LossTerm {
     pub count: f64,
 }
 
-/// A reverse process over a fixed list of requests; the driver owns the loop.
-pub trait Sampler: Send {
-    /// Number of calls of [`Sampler::step`] until the structures are finished.
-    fn total_steps(&self) -> usize;
-
-    /// Advances every structure by one step.
+/// The work of a piece of a batch that does not depend on the weights, done: noise, corrupted crystals, graphs, angles,
+/// targets. It is made on any thread, ahead of the step that uses it.
+pub trait Prepared: Send + Sync {
+    /// The parts of the objective, always the same ones in the same order; the objective is the sum of their means.
     ///
     /// # Errors
-    /// [`ModelError`] when the whole batch cannot continue; a single failed structure is reported by `finish`.
-    fn step(&mut self) -> Result<(), ModelError>;
+    /// [`ModelError`] when the device fails.
+    fn loss(&self, params: &Params) -> Result<Vec<LossTerm>, ModelError>;
+}
 
-    /// The finished structures, in the order of the requests.
-    fn finish(self: Box<Self>) -> Vec<Result<Structure, ModelError>>;
+/// A structure that left its sampler.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampled {
+    /// The number under which it was added.
+    pub ticket: u64,
+    /// The structure, or why there is none.
+    pub result: Result<Structure, ModelError>,
+}
+
+/// Reverse processes in flight; the driver owns the loop. Structures may be added at any time and leave when they are
+/// finished or have failed, so those in flight may be at different steps.
+pub trait Sampler: Send {
+    /// Number of calls of [`Sampler::step`] that a structure takes.
+    fn total_steps(&self) -> usize;
+
+    /// Takes in one more structure; `ticket` tells it from the others when it leaves.
+    ///
+    /// # Errors
+    /// As [`Generator::check`].
+    fn add(&mut self, ticket: u64, request: &SampleRequest) -> Result<(), ModelError>;
+
+    /// Number of structures in flight.
+    fn len(&self) -> usize;
+
+    /// Whether no structure is in flight.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of atoms in flight.
+    fn atoms(&self) -> usize;
+
+    /// Advances every structure in flight by one step and returns those that leave, in the order they came.
+    fn step(&mut self) -> Vec<Sampled>;
 }
 
 /// A generative model of crystals as the drivers see it. Parameters live outside, so that the training values and
@@ -140,28 +185,48 @@ pub trait Generator: Send + Sync {
     /// [`ModelError::Config`] when the value is not of this model's form.
     fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError>;
 
-    /// The parts of the objective on a batch, always the same ones in the same order; the objective is the sum of
-    /// their means. `noise` has one key per structure.
+    /// Does what the objective on a piece of a batch needs besides the weights. `noise` has one key per structure.
     ///
     /// # Errors
     /// [`ModelError`] when a structure cannot be represented.
-    fn loss(
-        &self,
-        params: &Params,
-        batch: &[&Structure],
+    fn prepare<'a>(
+        &'a self,
+        piece: &[&Structure],
         noise: &[NoiseKey],
-    ) -> Result<Vec<LossTerm>, ModelError>;
+    ) -> Result<Box<dyn Prepared + 'a>, ModelError>;
 
-    /// Number of items of each part of the objective on a batch, in the order of [`Generator::loss`].
+    /// Number of items of each part of the objective on a batch, in the order of [`Prepared::loss`].
     fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64>;
 
-    /// Starts the reverse process for these requests.
+    /// Whether the model can serve a request.
     ///
     /// # Errors
-    /// [`ModelError`] for conditions the model cannot serve.
-    fn sampler<'a>(
-        &'a self,
-        params: &'a Params,
-        requests: &[SampleRequest],
-    ) -> Result<Box<dyn Sampler + 'a>, ModelError>;
+    /// [`ModelError`] with the reason when it cannot.
+    fn check(&self, request: &SampleRequest) -> Result<(), ModelError>;
+
+    /// A sampler without structures. On an accelerator it computes at most `limit` atoms at a time and lowers the limit
+    /// when they do not fit; on the CPU each structure is computed alone.
+    fn sampler<'a>(&'a self, params: &'a Params, limit: &'a PieceLimit) -> Box<dyn Sampler + 'a>;
+}
+
+/// Samples a list of requests to their end; the results are in the order of the requests.
+///
+/// # Errors
+/// As [`Generator::check`]. A structure that fails on its way is an error in its place.
+pub fn sample_all(
+    generator: &dyn Generator,
+    params: &Params,
+    requests: &[SampleRequest],
+) -> Result<Vec<Result<Structure, ModelError>>, ModelError> {
+    let limit = PieceLimit::for_device(params.device());
+    let mut sampler = generator.sampler(params, &limit);
+    for (ticket, request) in (0..).zip(requests) {
+        sampler.add(ticket, request)?;
+    }
+    let mut finished = Vec::with_capacity(requests.len());
+    while !sampler.is_empty() {
+        finished.extend(sampler.step());
+    }
+    finished.sort_unstable_by_key(|s| s.ticket);
+    Ok(finished.into_iter().map(|s| s.result).collect())
 }

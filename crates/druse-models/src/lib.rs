@@ -5,9 +5,12 @@
 pub mod gemsdiff;
 mod generator;
 mod objective;
+mod pieces;
 pub mod process;
 
 pub use generator::{
-    Capabilities, Condition, Generator, LossTerm, ModelError, NoiseKey, SampleRequest, Sampler,
+    Capabilities, Condition, Generator, LossTerm, ModelError, NoiseKey, Prepared, SampleRequest, Sampled,
+    Sampler, sample_all,
 };
-pub use objective::{Objective, differentiate, evaluate};
+pub use objective::{Batch, Gradient, Objective, differentiate, evaluate};
+pub use pieces::PieceLimit;

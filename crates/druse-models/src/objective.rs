@@ -1,8 +1,10 @@
 //! The objective of a batch and its gradient, piece by piece.
 //!
-//! On the CPU a batch is cut into pieces of a few atoms each: their activations fit the caches, memory does not grow
-//! with the batch, and pieces run on all threads. The cut depends on the batch alone and gradients are added in the
-//! order of the pieces, so the result is the same for any number of threads.
+//! A batch is cut into pieces of a limited number of atoms. On the CPU pieces are small (their activations fit the
+//! caches, memory does not grow with the batch) and run on all threads. On an accelerator they are as large as its
+//! memory allows and run one after the other, prepared on the host beforehand; when one does not fit, the batch is
+//! repeated in pieces of half the size. The cut depends on batch and limit alone and gradients are added in the order
+//! of the pieces, so the result is the same for any number of threads.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,13 +14,12 @@ use burn::tensor::Tensor;
 use druse_crystal::Structure;
 use druse_nn::Params;
 use druse_nn::device::is_host;
-use druse_nn::optim::{Grads, sum_grads};
+use druse_nn::memory::{ComputeError, guarded, release, to_host};
+use druse_nn::optim::{Grads, clip, grad_norm, sum_grads};
 use rayon::prelude::*;
 
-use crate::{Generator, LossTerm, ModelError, NoiseKey};
-
-/// Atoms in one piece of a batch on the CPU.
-const PIECE_ATOMS: usize = 48;
+use crate::pieces::{cut, too_large};
+use crate::{Generator, LossTerm, ModelError, NoiseKey, PieceLimit, Prepared};
 
 /// Value of an objective: total and named parts.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,102 +30,222 @@ pub struct Objective {
     pub parts: Vec<(&'static str, f64)>,
 }
 
-/// Cuts a batch into pieces of at most `limit` atoms (or one structure).
-fn pieces(batch: &[&Structure], limit: usize) -> Vec<Range<usize>> {
-    let mut cuts = Vec::new();
-    let (mut start, mut atoms) = (0, 0);
-    for (i, s) in batch.iter().enumerate() {
-        if i > start && atoms + s.len() > limit {
-            cuts.push(start..i);
-            (start, atoms) = (i, 0);
-        }
-        atoms += s.len();
+/// Value and gradient of an objective.
+pub struct Gradient {
+    /// The value.
+    pub objective: Objective,
+    /// The gradient with respect to every parameter, in the order of the parameters.
+    pub grads: Grads,
+    /// Euclidean norm of all gradients together, before any clipping; NaN or infinity when one of them is.
+    pub norm: f64,
+}
+
+impl Gradient {
+    /// Scales the gradient so that its norm is at most `limit`.
+    pub fn clip(&mut self, limit: f64) {
+        clip(&mut self.grads, self.norm, limit);
     }
-    if start < batch.len() {
-        cuts.push(start..batch.len());
-    }
-    cuts
 }
 
-fn pieces_for(params: &Params, batch: &[&Structure]) -> Vec<Range<usize>> {
-    pieces(batch, if is_host(params.device()) { PIECE_ATOMS } else { usize::MAX })
-}
-
-struct Piece {
-    sums: Vec<(&'static str, f64, f64)>,
-}
-
-fn scalar(t: &Tensor<1>) -> f64 {
-    let values = t.to_data().try_into_vec::<f32>().expect("losses are 32-bit floats");
-    f64::from(values[0])
-}
-
-fn collect(pieces: &[Piece]) -> Objective {
-    let mut totals: Vec<(&'static str, f64, f64)> = Vec::new();
-    for piece in pieces {
-        if totals.is_empty() {
-            totals.clone_from(&piece.sums);
-        } else {
-            for (total, part) in totals.iter_mut().zip(&piece.sums) {
-                total.1 += part.1;
-                total.2 += part.2;
-            }
-        }
-    }
-    let parts: Vec<_> = totals.into_iter().map(|(name, sum, count)| (name, sum / count.max(1.0))).collect();
-    Objective { total: parts.iter().map(|p| p.1).sum(), parts }
-}
-
-fn sums(terms: &[LossTerm]) -> Vec<(&'static str, f64, f64)> {
-    terms.iter().map(|t| (t.name, scalar(&t.sum), t.count)).collect()
-}
-
-/// The objective on a batch, without gradients.
+/// The objective on a batch, without gradients, in pieces that suit the device.
 ///
 /// # Errors
-/// [`ModelError`] when a structure cannot be represented.
+/// As [`Batch::evaluate`].
 pub fn evaluate(
     model: &dyn Generator,
     params: &Params,
     batch: &[&Structure],
     noise: &[NoiseKey],
 ) -> Result<Objective, ModelError> {
-    let pieces: Result<Vec<Piece>, ModelError> = pieces_for(params, batch)
-        .into_par_iter()
-        .map(|r| {
-            let terms = model.loss(params, &batch[r.clone()], &noise[r])?;
-            Ok(Piece { sums: sums(&terms) })
-        })
-        .collect();
-    Ok(collect(&pieces?))
+    let limit = PieceLimit::for_device(params.device());
+    Batch::new(model, batch.to_vec(), noise.to_vec()).evaluate(params, &limit)
 }
 
-/// The objective on a batch and its gradient with respect to every parameter.
+/// The objective on a batch and its gradient, in pieces that suit the device.
 ///
 /// # Errors
-/// [`ModelError`] when a structure cannot be represented or the batch is empty.
+/// As [`Batch::differentiate`].
 pub fn differentiate(
     model: &dyn Generator,
     params: &Params,
     batch: &[&Structure],
     noise: &[NoiseKey],
-) -> Result<(Objective, Grads), ModelError> {
-    let counts = model.loss_counts(batch);
-    let total = Mutex::new(OrderedSum::default());
-    let pieces: Vec<Piece> = pieces_for(params, batch)
-        .into_par_iter()
-        .enumerate()
-        .map(|(i, r)| {
-            let tracked = params.tracked();
-            let terms = model.loss(&tracked, &batch[r.clone()], &noise[r])?;
-            let grads = tracked.gradients(&combine(&terms, &counts)?);
-            total.lock().unwrap_or_else(PoisonError::into_inner).add(i, grads);
-            Ok(Piece { sums: sums(&terms) })
+) -> Result<Gradient, ModelError> {
+    let limit = PieceLimit::for_device(params.device());
+    Batch::new(model, batch.to_vec(), noise.to_vec()).differentiate(params, &limit)
+}
+
+/// Structures with their noise, on their way to an objective.
+pub struct Batch<'a> {
+    model: &'a dyn Generator,
+    structures: Vec<&'a Structure>,
+    noise: Vec<NoiseKey>,
+    ahead: Option<Ahead<'a>>,
+}
+
+/// Pieces that were prepared before the weights were at hand.
+struct Ahead<'a> {
+    cut: Vec<Range<usize>>,
+    pieces: Vec<Box<dyn Prepared + 'a>>,
+}
+
+impl<'a> Batch<'a> {
+    /// A batch; `noise` has one key per structure.
+    pub fn new(model: &'a dyn Generator, structures: Vec<&'a Structure>, noise: Vec<NoiseKey>) -> Self {
+        debug_assert_eq!(structures.len(), noise.len(), "one key per structure");
+        Self { model, structures, noise, ahead: None }
+    }
+
+    /// Does the work that needs no weights now, on all threads. Results do not depend on whether this was called.
+    ///
+    /// # Errors
+    /// [`ModelError`] when a structure cannot be represented.
+    pub fn prepare(&mut self, limit: &PieceLimit) -> Result<(), ModelError> {
+        let cut = self.cut(limit);
+        let pieces = self.prepare_all(&cut)?;
+        self.ahead = Some(Ahead { cut, pieces });
+        Ok(())
+    }
+
+    /// The objective, without gradients.
+    ///
+    /// # Errors
+    /// [`ModelError`] when a structure cannot be represented, one alone does not fit into memory, or the device fails.
+    pub fn evaluate(mut self, params: &Params, limit: &PieceLimit) -> Result<Objective, ModelError> {
+        self.repeated_until_it_fits(params, limit, |batch, cut| {
+            let pieces = batch.each_piece(params, cut, |_, piece| PieceSums::new(&piece.loss(params)?))?;
+            collect(pieces)
         })
-        .collect::<Result<_, ModelError>>()?;
-    let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let grads = total.sum.ok_or_else(|| ModelError::Config("an empty batch has no gradient".into()))?;
-    Ok((collect(&pieces), grads))
+    }
+
+    /// The objective and its gradient with respect to every parameter.
+    ///
+    /// # Errors
+    /// As [`Batch::evaluate`], and when the batch is empty.
+    pub fn differentiate(mut self, params: &Params, limit: &PieceLimit) -> Result<Gradient, ModelError> {
+        let counts = self.model.loss_counts(&self.structures);
+        self.repeated_until_it_fits(params, limit, |batch, cut| {
+            let total = Mutex::new(OrderedSum::default());
+            let pieces = batch.each_piece(params, cut, |i, piece| {
+                let tracked = params.tracked();
+                let terms = piece.loss(&tracked)?;
+                let grads = tracked.gradients(&combine(&terms, &counts)?);
+                total.lock().unwrap_or_else(PoisonError::into_inner).add(i, grads);
+                PieceSums::new(&without_graph(terms))
+            })?;
+            let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let grads =
+                total.sum.ok_or_else(|| ModelError::Config("an empty batch has no gradient".into()))?;
+            // The norm depends on every gradient: reading it shows whether the device failed at any of them.
+            Ok(Gradient { objective: collect(pieces)?, norm: grad_norm(&grads)?, grads })
+        })
+    }
+
+    fn cut(&self, limit: &PieceLimit) -> Vec<Range<usize>> {
+        cut(self.structures.iter().map(|s| s.len()), limit.atoms())
+    }
+
+    fn prepare_piece(&self, piece: &Range<usize>) -> Result<Box<dyn Prepared + 'a>, ModelError> {
+        self.model.prepare(&self.structures[piece.clone()], &self.noise[piece.clone()])
+    }
+
+    fn prepare_all(&self, cut: &[Range<usize>]) -> Result<Vec<Box<dyn Prepared + 'a>>, ModelError> {
+        cut.par_iter().map(|piece| self.prepare_piece(piece)).collect()
+    }
+
+    /// Runs `work` on every piece: side by side on the CPU, in order on an accelerator.
+    fn each_piece<T: Send>(
+        &mut self,
+        params: &Params,
+        cut: &[Range<usize>],
+        work: impl Fn(usize, &dyn Prepared) -> Result<T, ModelError> + Sync,
+    ) -> Result<Vec<T>, ModelError> {
+        let ahead = self.ahead.take().filter(|ahead| ahead.cut == cut).map(|ahead| ahead.pieces);
+        match (ahead, is_host(params.device())) {
+            (None, true) => {
+                let one = |(i, piece)| work(i, self.prepare_piece(piece)?.as_ref());
+                cut.par_iter().enumerate().map(one).collect()
+            }
+            (Some(pieces), true) => {
+                pieces.into_par_iter().enumerate().map(|(i, piece)| work(i, piece.as_ref())).collect()
+            }
+            (ahead, false) => {
+                let pieces = ahead.map_or_else(|| self.prepare_all(cut), Ok)?;
+                pieces.into_iter().enumerate().map(|(i, piece)| work(i, piece.as_ref())).collect()
+            }
+        }
+    }
+
+    /// Runs `work` on the batch as the limit cuts it; when memory does not suffice, lowers the limit and repeats.
+    fn repeated_until_it_fits<T>(
+        &mut self,
+        params: &Params,
+        limit: &PieceLimit,
+        work: impl Fn(&mut Self, &[Range<usize>]) -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
+        loop {
+            let cut = self.cut(limit);
+            match guarded(|| work(self, &cut)) {
+                Err(ModelError::Compute(ComputeError::OutOfMemory(_))) => self.lower(&cut, limit)?,
+                result => return result,
+            }
+            release(params.device());
+        }
+    }
+
+    /// Lowers the limit below the largest piece, which is the one that did not fit.
+    fn lower(&self, cut: &[Range<usize>], limit: &PieceLimit) -> Result<(), ModelError> {
+        let atoms = |piece: &Range<usize>| self.structures[piece.clone()].iter().map(|s| s.len()).sum();
+        let largest = cut.iter().max_by_key(|piece| atoms(piece));
+        match largest.map(|piece| (&self.structures[piece.clone()], atoms(piece))) {
+            Some(([single], _)) => Err(too_large(&single.species)),
+            Some((_, atoms)) => {
+                limit.halve(atoms);
+                Ok(())
+            }
+            None => Err(ModelError::Config("an empty batch has no objective".into())),
+        }
+    }
+}
+
+/// Sums of the parts of the objective over one piece, still on the device.
+struct PieceSums {
+    names: Vec<(&'static str, f64)>,
+    sums: Tensor<1>,
+}
+
+impl PieceSums {
+    fn new(terms: &[LossTerm]) -> Result<Self, ModelError> {
+        if terms.is_empty() {
+            return Err(no_terms());
+        }
+        Ok(Self {
+            names: terms.iter().map(|t| (t.name, t.count)).collect(),
+            sums: Tensor::cat(terms.iter().map(|t| t.sum.clone()).collect(), 0),
+        })
+    }
+}
+
+/// The values alone: what was recorded for the backward pass is let go.
+fn without_graph(terms: Vec<LossTerm>) -> Vec<LossTerm> {
+    terms.into_iter().map(|t| LossTerm { sum: t.sum.inner(), ..t }).collect()
+}
+
+/// Reads the sums of all pieces at once.
+fn collect(pieces: Vec<PieceSums>) -> Result<Objective, ModelError> {
+    let Some(first) = pieces.first() else { return Ok(Objective { total: 0.0, parts: Vec::new() }) };
+    let mut parts: Vec<(&'static str, f64, f64)> =
+        first.names.iter().map(|&(name, _)| (name, 0.0, 0.0)).collect();
+    let counts: Vec<f64> = pieces.iter().flat_map(|p| p.names.iter().map(|&(_, count)| count)).collect();
+    let sums = to_host(Tensor::cat(pieces.into_iter().map(|p| p.sums).collect(), 0))?;
+    let terms = parts.len();
+    for (i, (sum, count)) in sums.into_iter().zip(counts).enumerate() {
+        let (_, total, items) = &mut parts[i % terms];
+        *total += f64::from(sum);
+        *items += count;
+    }
+    let parts: Vec<_> = parts.into_iter().map(|(name, sum, count)| (name, sum / count.max(1.0))).collect();
+    Ok(Objective { total: parts.iter().map(|p| p.1).sum(), parts })
 }
 
 /// Adds gradients in the order of the pieces while they arrive in any order: the result does not depend on which was
@@ -153,24 +274,9 @@ fn combine(terms: &[LossTerm], counts: &[f64]) -> Result<Tensor<1>, ModelError> 
         .zip(counts)
         .map(|(t, count)| t.sum.clone().div_scalar(count.max(1.0)))
         .reduce(|a, b| a + b)
-        .ok_or_else(|| ModelError::Config("a model without loss terms".into()))
+        .ok_or_else(no_terms)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use druse_crystal::{Element, Lattice};
-
-    #[test]
-    fn pieces_cover_the_batch_in_order() {
-        let of = |n: usize| {
-            let species = vec![Element::from_z(6).unwrap(); n];
-            Structure::new(Lattice::cubic(5.0).unwrap(), species, vec![[0.0; 3]; n]).unwrap()
-        };
-        let all = [of(20), of(20), of(20), of(60), of(1)];
-        let batch: Vec<_> = all.iter().collect();
-        assert_eq!(pieces(&batch, 48), vec![0..2, 2..3, 3..4, 4..5]);
-        assert_eq!(pieces(&batch, usize::MAX), vec![0..5]);
-        assert!(pieces(&[], 48).is_empty());
-    }
+fn no_terms() -> ModelError {
+    ModelError::Config("a model without loss terms".into())
 }

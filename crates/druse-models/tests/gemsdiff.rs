@@ -2,10 +2,13 @@
 
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig, GemsNetConfig, Variant};
-use druse_models::{Condition, Generator, NoiseKey, SampleRequest, differentiate, evaluate};
+use druse_models::{
+    Batch, Condition, Generator, Gradient, NoiseKey, PieceLimit, SampleRequest, Sampled, differentiate,
+    evaluate, sample_all,
+};
 use druse_nn::Params;
 use druse_nn::device::cpu;
-use druse_nn::optim::{Adam, AdamConfig, Ema, clip_grad_norm};
+use druse_nn::optim::{Adam, AdamConfig, Ema};
 use nalgebra::{Matrix3, Rotation3, Vector3};
 
 fn tiny(variant: Variant) -> GemsDiffConfig {
@@ -233,7 +236,7 @@ fn gradients_agree_with_finite_differences() {
     for variant in [Variant::Paper, Variant::Released] {
         let (model, params) = model(variant, &refs);
         let keys = keys(refs.len(), 2);
-        let (_, grads) = differentiate(&model, &params, &refs, &keys).unwrap();
+        let grads = differentiate(&model, &params, &refs, &keys).unwrap().grads;
         let mut checked = 0;
         for (i, spec) in model.parameters().iter().enumerate().step_by(5) {
             let grad = grads[i].to_data().try_into_vec::<f32>().unwrap();
@@ -268,20 +271,32 @@ fn pieces_of_a_batch_add_up() {
     let refs: Vec<&Structure> = structures.iter().collect();
     let (model, params) = model(Variant::Paper, &refs);
     let keys = keys(refs.len(), 1);
-    let (whole, grads) = differentiate(&model, &params, &refs, &keys).unwrap();
-    let (again, same) = rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .build()
-        .unwrap()
-        .install(|| differentiate(&model, &params, &refs, &keys).unwrap());
-    assert_eq!(whole, again);
-    for (a, b) in grads.iter().zip(&same) {
-        assert_eq!(a.to_data(), b.to_data(), "the number of threads changes nothing");
-    }
+    let whole = differentiate(&model, &params, &refs, &keys).unwrap();
+    let same = |other: &Gradient, what: &str| {
+        assert_eq!(whole.objective, other.objective, "{what}");
+        assert_eq!(whole.norm, other.norm, "{what}");
+        for (a, b) in whole.grads.iter().zip(&other.grads) {
+            assert_eq!(a.to_data(), b.to_data(), "{what}");
+        }
+    };
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let again = one_thread.install(|| differentiate(&model, &params, &refs, &keys).unwrap());
+    same(&again, "the number of threads changes nothing");
+    let limit = PieceLimit::for_device(&cpu());
+    let mut batch = Batch::new(&model, refs.clone(), keys.clone());
+    batch.prepare(&limit).unwrap();
+    same(&batch.differentiate(&params, &limit).unwrap(), "preparing ahead changes nothing");
+    let mut batch = Batch::new(&model, refs.clone(), keys.clone());
+    batch.prepare(&PieceLimit::atoms_at_most(7)).unwrap();
+    same(&batch.differentiate(&params, &limit).unwrap(), "the limit at the time of the step counts");
+    let in_one = Batch::new(&model, refs.clone(), keys.clone());
+    let in_one = in_one.differentiate(&params, &PieceLimit::atoms_at_most(usize::MAX)).unwrap();
+    assert!((in_one.norm - whole.norm).abs() < 1e-4 * whole.norm, "{} {}", in_one.norm, whole.norm);
     let single: Vec<_> =
         refs.iter().zip(&keys).map(|(s, k)| evaluate(&model, &params, &[s], &[*k]).unwrap()).collect();
     let lattice = single.iter().map(|o| o.parts[1].1).sum::<f64>() / refs.len() as f64;
-    assert!((lattice - whole.parts[1].1).abs() < 1e-4 * lattice, "{lattice} {whole:?}");
+    let parts = whole.objective.parts;
+    assert!((lattice - parts[1].1).abs() < 1e-4 * lattice, "{lattice} {parts:?}");
 }
 
 #[test]
@@ -295,17 +310,27 @@ fn a_crystal_does_not_depend_on_its_neighbours_in_the_batch() {
             seed: 4,
             index,
         };
-        let sample = |requests: &[SampleRequest]| {
-            let mut sampler = model.sampler(&params, requests).unwrap();
-            for _ in 0..sampler.total_steps() {
-                sampler.step().unwrap();
-            }
-            sampler.finish()
-        };
+        let sample = |requests: &[SampleRequest]| sample_all(&model, &params, requests).unwrap();
         let together = sample(&[request(0, "CsCl"), request(1, "SrTiO3"), request(2, "ZnS")]);
         assert_eq!(together[1], sample(&[request(1, "SrTiO3")])[0]);
         assert_ne!(together[1], sample(&[request(7, "SrTiO3")])[0]);
-        let too_large = model.sampler(&params, &[request(0, "Sr2Ti2O6")]).err().unwrap();
+        // Added when others are half way: at another step, and with the same result.
+        let limit = PieceLimit::for_device(&cpu());
+        let mut sampler = model.sampler(&params, &limit);
+        sampler.add(0, &request(0, "CsCl")).unwrap();
+        for _ in 0..sampler.total_steps() / 2 {
+            assert!(sampler.step().is_empty());
+        }
+        sampler.add(1, &request(1, "SrTiO3")).unwrap();
+        assert_eq!((sampler.len(), sampler.atoms()), (2, 7));
+        let mut left: Vec<Sampled> = Vec::new();
+        while !sampler.is_empty() {
+            left.extend(sampler.step());
+        }
+        let results: Vec<_> = left.into_iter().map(|s| (s.ticket, s.result)).collect();
+        assert_eq!(results, [(0, together[0].clone()), (1, together[1].clone())]);
+        let too_large = sampler.add(2, &request(0, "Sr2Ti2O6")).unwrap_err();
+        assert_eq!(model.check(&request(0, "Sr2Ti2O6")), Err(too_large.clone()));
         assert!(too_large.to_string().contains("10 atoms"), "{too_large}");
     }
 }
@@ -330,11 +355,11 @@ fn overfits_sixteen_structures() {
     let steps = 1000;
     let mut first = None;
     for step in 0..steps {
-        let (objective, mut grads) = differentiate(&model, &params, &refs, &keys(refs.len(), step)).unwrap();
-        first.get_or_insert(objective.total);
-        clip_grad_norm(&mut grads, 1.0);
+        let mut gradient = differentiate(&model, &params, &refs, &keys(refs.len(), step)).unwrap();
+        first.get_or_insert(gradient.objective.total);
+        gradient.clip(1.0);
         let rate = 2.5e-3 * (1.0 - step as f64 / steps as f64).max(0.02);
-        adam.step(&mut params, &grads, rate);
+        adam.step(&mut params, &gradient.grads, rate);
         ema.update(&params);
     }
     let end = (0..4)
@@ -352,13 +377,10 @@ fn overfits_sixteen_structures() {
             index,
         })
         .collect();
-    let mut sampler = model.sampler(ema.params(), &requests).unwrap();
-    for _ in 0..sampler.total_steps() {
-        sampler.step().unwrap();
-    }
+    let results = sample_all(&model, ema.params(), &requests).unwrap();
     let mut volumes = 0;
     let mut distances = 0;
-    for (sampled, original) in sampler.finish().into_iter().zip(&structures) {
+    for (sampled, original) in results.into_iter().zip(&structures) {
         let sampled = sampled.unwrap();
         let ratio = sampled.lattice.volume() / original.lattice.volume();
         volumes += usize::from((ratio - 1.0).abs() < 0.1);

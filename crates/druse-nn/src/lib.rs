@@ -7,6 +7,7 @@ pub mod device;
 pub mod graph;
 mod init;
 pub mod limits;
+pub mod memory;
 pub mod ops;
 pub mod optim;
 mod params;

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::Params;
+use crate::memory::{ComputeError, to_host};
 
 /// Gradients of all parameters, in the order of the specifications, on the device without autodiff.
 pub type Grads = Vec<Tensor<2>>;
@@ -88,28 +89,23 @@ fn host(t: &Tensor<2>) -> Vec<f32> {
 }
 
 /// Euclidean norm of all gradients together; NaN or infinity when one of them is.
-pub fn grad_norm(grads: &Grads) -> f64 {
+///
+/// # Errors
+/// [`ComputeError`] when the device failed at one of them.
+pub fn grad_norm(grads: &Grads) -> Result<f64, ComputeError> {
     let squares: Vec<Tensor<1>> = grads.iter().map(|g| (g.clone() * g.clone()).sum()).collect();
-    let total: f64 = Tensor::cat(squares, 0)
-        .to_data()
-        .try_into_vec::<f32>()
-        .expect("gradients are 32-bit floats")
-        .into_iter()
-        .map(f64::from)
-        .sum();
-    total.sqrt()
+    let total: f64 = to_host(Tensor::cat(squares, 0))?.into_iter().map(f64::from).sum();
+    Ok(total.sqrt())
 }
 
-/// Scales the gradients so that their common norm is at most `limit`; returns the norm before.
-pub fn clip_grad_norm(grads: &mut Grads, limit: f64) -> f64 {
-    let norm = grad_norm(grads);
+/// Scales gradients of the common norm `norm` so that it becomes at most `limit`.
+pub fn clip(grads: &mut Grads, norm: f64, limit: f64) {
     if norm > limit {
         let factor = limit / (norm + 1e-6);
         for g in grads {
             *g = g.clone().mul_scalar(factor);
         }
     }
-    norm
 }
 
 /// Exponential moving average of parameters with warm-up: decay `min(decay, (1 + n) / (10 + n))` at update n.
@@ -211,9 +207,13 @@ mod tests {
     fn clipping_keeps_the_direction() {
         let device = crate::device::cpu();
         let mut grads = vec![matrix(vec![3.0, 0.0], 2, &device), matrix(vec![4.0], 1, &device)];
-        assert!((clip_grad_norm(&mut grads, 1.0) - 5.0).abs() < 1e-6);
-        assert!((grad_norm(&grads) - 1.0).abs() < 1e-5);
-        assert!((grad_norm(&vec![matrix(vec![f32::NAN], 1, &device)])).is_nan());
+        let norm = grad_norm(&grads).unwrap();
+        assert!((norm - 5.0).abs() < 1e-6);
+        clip(&mut grads, norm, 7.0);
+        assert_eq!(grad_norm(&grads).unwrap(), norm);
+        clip(&mut grads, norm, 1.0);
+        assert!((grad_norm(&grads).unwrap() - 1.0).abs() < 1e-5);
+        assert!(grad_norm(&vec![matrix(vec![f32::NAN], 1, &device)]).unwrap().is_nan());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::checkpoint::CheckpointError;
 use crate::config::Violation;
 use crate::enumerate::EnumerationError;
 use crate::evaluate::EvaluateError;
+use crate::lookahead::Panicked;
 use crate::overlay::ConfigError;
 
 /// Failure of a training or sampling run, in the order of the stages that raise them.
@@ -131,6 +132,9 @@ pub enum RunError {
         /// Identifiers of the structures in the batch.
         ids: Vec<String>,
     },
+    /// A thread of the run panicked.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
     /// Sets cannot be evaluated.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
@@ -152,8 +156,14 @@ impl RunError {
     /// Whether the person who started the run can put it right by other arguments or other input.
     pub fn is_user_mistake(&self) -> bool {
         match self {
-            Self::Write { .. } | Self::NotFinite { .. } | Self::Diverged { .. } | Self::Interrupted => false,
-            Self::Model(e) => !matches!(e, ModelError::Output(_)),
+            Self::Write { .. }
+            | Self::NotFinite { .. }
+            | Self::Diverged { .. }
+            | Self::Panicked(_)
+            | Self::Interrupted => false,
+            Self::Model(e) => {
+                !matches!(e, ModelError::Output(_) | ModelError::Compute(_) | ModelError::TooLarge { .. })
+            }
             Self::Checkpoint(CheckpointError::Weights(WeightsError::Io { action, .. })) => *action == "read",
             _ => true,
         }

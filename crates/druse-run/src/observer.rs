@@ -15,14 +15,17 @@ pub enum Event<'a> {
     Epoch(&'a EpochMetric),
     /// A checkpoint is on the disk.
     Saved(&'a Path),
-    /// A sampling batch made one of its steps.
+    /// The device ran out of memory; the step was repeated, and the run continues, in smaller pieces.
+    MemoryLimit {
+        /// Atoms that are computed at a time from now on.
+        atoms: usize,
+    },
+    /// Structures in flight made a step of sampling.
     SamplingStep {
-        /// Structures that are finished.
-        finished: usize,
-        /// Structures in the batch at work.
-        batch: usize,
-        /// Steps done, and steps in all, of that batch.
-        steps: (usize, usize),
+        /// Structures done, those in flight counted by their share of steps.
+        done: f64,
+        /// Structures in flight.
+        in_flight: usize,
     },
     /// A structure is finished and on the disk.
     Sampled {

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Device;
 use druse_crystal::Structure;
-use druse_models::{Generator, NoiseKey, Objective, differentiate, evaluate};
+use druse_models::{Batch, Generator, ModelError, NoiseKey, Objective, PieceLimit};
 use druse_nn::Params;
-use druse_nn::optim::{Adam, AdamConfig, Ema, clip_grad_norm};
+use druse_nn::device::is_host;
+use druse_nn::optim::{Adam, AdamConfig, Ema};
 
 use crate::RunError;
 use crate::batches::{pack, shuffled};
@@ -17,6 +19,7 @@ use crate::checkpoint::{Checkpoint, Progress, TrainingState};
 use crate::config::RunConfig;
 use crate::data::{TrainingData, TrainingSet};
 use crate::folder::{RunFolder, write_atomic};
+use crate::lookahead::with_lookahead;
 use crate::metrics::{EpochMetric, Metric, MetricsLog, StepMetric};
 use crate::observer::{Event, Observer, Start};
 use crate::schedule::learning_rate;
@@ -26,6 +29,10 @@ const WINDOW: usize = 101;
 
 /// Losses that have to be known before a loss can count as diverging.
 const SETTLED: usize = 25;
+
+/// Batches that are prepared on the host while an accelerator computes. One covers the mean, the second a batch that
+/// takes longer than others.
+const AHEAD: usize = 2;
 
 /// Epoch of the noise keys of the validation: the same noise each time, and none that training ever draws.
 const VALIDATION_EPOCH: u64 = u64::MAX;
@@ -103,6 +110,7 @@ struct Trainer<'a> {
     data: &'a TrainingData,
     folder: &'a RunFolder,
     params: Params,
+    limit: Arc<PieceLimit>,
     adam: Adam,
     ema: Ema,
     progress: Progress,
@@ -175,6 +183,7 @@ impl<'a> Trainer<'a> {
             config,
             data,
             folder,
+            limit: Arc::new(PieceLimit::new(config.train.piece_atoms, device)),
             params,
             adam,
             ema,
@@ -202,27 +211,50 @@ impl<'a> Trainer<'a> {
             if self.exhausted() {
                 return Ok(self.outcome(Ending::EarlyStop));
             }
-            // The number of batches varies between epochs where atoms limit them; the schedule takes the current one.
-            let total = train.epochs * batches.len() as u64;
-            while self.progress.batch < batches.len() {
-                let ending = match () {
-                    () if stop.load(Ordering::Relaxed) => Some(Ending::Interrupted),
-                    () if self.time_is_up() => Some(Ending::TimeLimit),
-                    () => None,
-                };
-                if let Some(ending) = ending {
-                    self.save(LAST, observer)?;
-                    return Ok(self.outcome(ending));
-                }
-                self.step(&batches[self.progress.batch], total, observer)?;
-                if train.checkpoint_every.is_some_and(|n| self.progress.step.is_multiple_of(n)) {
-                    self.save(LAST, observer)?;
-                }
+            if let Some(ending) = self.epoch(&batches, observer, stop)? {
+                self.save(LAST, observer)?;
+                return Ok(self.outcome(ending));
             }
             self.finish_epoch(observer)?;
             batches = self.batches(self.progress.epoch);
         }
         Ok(self.outcome(Ending::Finished))
+    }
+
+    /// The rest of the current epoch; tells why it was left early.
+    fn epoch(
+        &mut self,
+        batches: &[Vec<usize>],
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Option<Ending>, RunError> {
+        let train = &self.config.train;
+        // The number of batches varies between epochs where atoms limit them; the schedule takes the current one.
+        let total = train.epochs * batches.len() as u64;
+        let rest = &batches[self.progress.batch.min(batches.len())..];
+        let source = self.source(&self.data.train, self.progress.epoch);
+        with_lookahead(
+            rest,
+            source.ahead,
+            |indices| source.batch(indices),
+            |prepared| {
+                for (indices, batch) in rest.iter().zip(prepared) {
+                    let ending = match () {
+                        () if stop.load(Ordering::Relaxed) => Some(Ending::Interrupted),
+                        () if self.time_is_up() => Some(Ending::TimeLimit),
+                        () => None,
+                    };
+                    if ending.is_some() {
+                        return Ok(ending);
+                    }
+                    self.step(indices, batch??, total, observer)?;
+                    if train.checkpoint_every.is_some_and(|n| self.progress.step.is_multiple_of(n)) {
+                        self.save(LAST, observer)?;
+                    }
+                }
+                Ok(None)
+            },
+        )
     }
 
     fn batches(&self, epoch: u64) -> Vec<Vec<usize>> {
@@ -231,19 +263,28 @@ impl<'a> Trainer<'a> {
         pack(&order, &sizes, self.config.train.batch_size, self.config.train.batch_atoms)
     }
 
-    fn step(&mut self, batch: &[usize], total: u64, observer: &mut dyn Observer) -> Result<(), RunError> {
+    fn step(
+        &mut self,
+        indices: &[usize],
+        batch: Batch<'a>,
+        total: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError> {
         let begun = Instant::now();
-        let (step, epoch) = (self.progress.step + 1, self.progress.epoch);
-        let (structures, keys) = items(&self.data.train, batch, self.config.train.seed, epoch);
-        let (objective, mut grads) = differentiate(self.generator, &self.params, &structures, &keys)?;
-        let loss = objective.total;
-        self.check_loss(loss, step, batch)?;
-        let grad_norm = clip_grad_norm(&mut grads, self.config.optim.clip_norm);
-        if !grad_norm.is_finite() {
-            return Err(self.not_finite("gradient norm", grad_norm, step, batch));
+        let step = self.progress.step + 1;
+        let before = self.limit.atoms();
+        let mut gradient = batch.differentiate(&self.params, &self.limit)?;
+        if self.limit.atoms() < before {
+            observer.observe(Event::MemoryLimit { atoms: self.limit.atoms() });
         }
+        let (loss, grad_norm) = (gradient.objective.total, gradient.norm);
+        self.check_loss(loss, step, indices)?;
+        if !grad_norm.is_finite() {
+            return Err(self.not_finite("gradient norm", grad_norm, step, indices));
+        }
+        gradient.clip(self.config.optim.clip_norm);
         let lr = learning_rate(&self.config.optim, step, total, &self.progress.plateau);
-        self.adam.step(&mut self.params, &grads, lr);
+        self.adam.step(&mut self.params, &gradient.grads, lr);
         self.ema.update(&self.params);
         if self.recent.len() == WINDOW {
             self.recent.pop_front();
@@ -251,10 +292,11 @@ impl<'a> Trainer<'a> {
         self.recent.push_back(loss);
         self.progress.step = step;
         self.progress.batch += 1;
-        self.progress.loss_sum += loss * batch.len() as f64;
-        let structures_per_s = batch.len() as f64 / begun.elapsed().as_secs_f64();
-        let parts = named(&objective);
-        let metric = StepMetric { step, epoch: epoch + 1, loss, parts, grad_norm, lr, structures_per_s };
+        self.progress.loss_sum += loss * indices.len() as f64;
+        let structures_per_s = indices.len() as f64 / begun.elapsed().as_secs_f64();
+        let parts = named(&gradient.objective);
+        let epoch = self.progress.epoch + 1;
+        let metric = StepMetric { step, epoch, loss, parts, grad_norm, lr, structures_per_s };
         observer.observe(Event::Step(&metric));
         self.log.write(&Metric::Step(metric))
     }
@@ -329,17 +371,37 @@ impl<'a> Trainer<'a> {
         let order: Vec<usize> = (0..set.len()).collect();
         let sizes: Vec<usize> = set.structures.iter().map(Structure::len).collect();
         let train = &self.config.train;
-        let (mut loss, mut parts) = (0.0, BTreeMap::new());
-        for batch in pack(&order, &sizes, train.batch_size, train.batch_atoms) {
-            let (structures, keys) = items(set, &batch, train.seed, VALIDATION_EPOCH);
-            let objective = evaluate(self.generator, self.ema.params(), &structures, &keys)?;
-            let weight = batch.len() as f64 / set.len() as f64;
-            loss += weight * objective.total;
-            for (name, value) in objective.parts {
-                *parts.entry(name.to_owned()).or_insert(0.0) += weight * value;
-            }
+        let batches = pack(&order, &sizes, train.batch_size, train.batch_atoms);
+        let source = self.source(set, VALIDATION_EPOCH);
+        with_lookahead(
+            &batches,
+            source.ahead,
+            |indices| source.batch(indices),
+            |prepared| {
+                let (mut loss, mut parts) = (0.0, BTreeMap::new());
+                for (indices, batch) in batches.iter().zip(prepared) {
+                    let objective = batch??.evaluate(self.ema.params(), &self.limit)?;
+                    let weight = indices.len() as f64 / set.len() as f64;
+                    loss += weight * objective.total;
+                    for (name, value) in objective.parts {
+                        *parts.entry(name.to_owned()).or_insert(0.0) += weight * value;
+                    }
+                }
+                Ok(Some((loss, parts)))
+            },
+        )
+    }
+
+    /// Batches of a set with the noise of an epoch. The host prepares them ahead where an accelerator computes; on the
+    /// CPU that would only take the threads from the computation.
+    fn source(&self, set: &'a TrainingSet, epoch: u64) -> Source<'a> {
+        Source {
+            generator: self.generator,
+            set,
+            key: (self.config.train.seed, epoch),
+            limit: self.limit.clone(),
+            ahead: if is_host(self.params.device()) { 0 } else { AHEAD },
         }
-        Ok(Some((loss, parts)))
     }
 
     fn save(&mut self, name: &str, observer: &mut dyn Observer) -> Result<(), RunError> {
@@ -386,14 +448,27 @@ impl<'a> Trainer<'a> {
 /// Mean validation loss and its parts.
 type Validation = (f64, BTreeMap<String, f64>);
 
-/// Structures of a batch and their noise keys.
-fn items<'s>(
-    set: &'s TrainingSet,
-    batch: &[usize],
-    seed: u64,
-    epoch: u64,
-) -> (Vec<&'s Structure>, Vec<NoiseKey>) {
-    batch.iter().map(|&i| (&set.structures[i], NoiseKey { seed, epoch, index: i as u64 })).unzip()
+/// Makes batches of a set.
+struct Source<'a> {
+    generator: &'a dyn Generator,
+    set: &'a TrainingSet,
+    /// Seed and epoch of the noise.
+    key: (u64, u64),
+    limit: Arc<PieceLimit>,
+    ahead: usize,
+}
+
+impl<'a> Source<'a> {
+    fn batch(&self, indices: &[usize]) -> Result<Batch<'a>, ModelError> {
+        let (seed, epoch) = self.key;
+        let item = |&i: &usize| (&self.set.structures[i], NoiseKey { seed, epoch, index: i as u64 });
+        let (structures, noise) = indices.iter().map(item).unzip();
+        let mut batch = Batch::new(self.generator, structures, noise);
+        if self.ahead > 0 {
+            batch.prepare(&self.limit)?;
+        }
+        Ok(batch)
+    }
 }
 
 fn named(objective: &Objective) -> BTreeMap<String, f64> {

@@ -24,14 +24,17 @@ fn plan() -> SamplePlan {
         model: "toy".into(),
         shard: Shard::default(),
         format: OutputFormat::Jsonl,
-        batch_size: 6,
+        in_flight: 6,
         resume: false,
     }
 }
 
 /// Samples until `stop_after` structures are finished.
 fn run(plan: &SamplePlan, path: &Path, stop_after: usize) -> Result<Summary, RunError> {
-    let mut toy = Toy::default();
+    run_model(Toy::default(), plan, path, stop_after)
+}
+
+fn run_model(mut toy: Toy, plan: &SamplePlan, path: &Path, stop_after: usize) -> Result<Summary, RunError> {
     let all = prototypes();
     toy.fit_statistics(&all.iter().map(|(_, s)| s).collect::<Vec<_>>())?;
     let params = Params::init(toy.parameters(), 1, &druse_nn::device::cpu());
@@ -63,21 +66,24 @@ fn output_does_not_depend_on_batches_interruption_or_shards() {
     assert_eq!(failures.iter().map(|f| f.index).collect::<Vec<_>>(), [5, 12, 19]);
     assert!(failures[0].reason.contains("every seventh"));
 
-    for batch_size in [1, 4, 100] {
-        let path = at(&format!("batch-{batch_size}"));
-        run(&SamplePlan { batch_size, ..plan() }, &path, usize::MAX).unwrap();
+    // Structures of different sizes take different numbers of steps, so those of several threads finish out of order.
+    for threads in [1, 2, 5] {
+        let path = at(&format!("threads-{threads}"));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| run(&plan(), &path, usize::MAX)).unwrap();
         assert_eq!(output(&path), whole);
-    }
 
-    let broken = at("broken");
-    let first = run(&plan(), &broken, 1).unwrap();
-    assert!(first.interrupted && first.sampled + first.failed == 6);
-    // What a killed process leaves: half a line.
-    let file = broken.join(STRUCTURES_FILE);
-    fs::write(&file, fs::read_to_string(&file).unwrap() + "{\"id\":\"6\",\"form").unwrap();
-    let rest = run(&SamplePlan { resume: true, batch_size: 3, ..plan() }, &broken, usize::MAX).unwrap();
-    assert_eq!((rest.found, rest.sampled + rest.failed), (6, 14));
-    assert_eq!(output(&broken), whole);
+        let broken = at(&format!("broken-{threads}"));
+        let first = pool.install(|| run(&plan(), &broken, 6)).unwrap();
+        let done = first.sampled + first.failed;
+        assert!(first.interrupted && (6..20).contains(&done), "{first:?}");
+        // What a killed process leaves: half a line.
+        let file = broken.join(STRUCTURES_FILE);
+        fs::write(&file, fs::read_to_string(&file).unwrap() + "{\"id\":\"6\",\"form").unwrap();
+        let rest = pool.install(|| run(&SamplePlan { resume: true, ..plan() }, &broken, usize::MAX)).unwrap();
+        assert_eq!((rest.found, rest.sampled + rest.failed), (done, 20 - done));
+        assert_eq!(output(&broken), whole);
+    }
 
     let parts: Vec<PathBuf> = (0..3).map(|i| at(&format!("part-{i}"))).collect();
     for (index, part) in (0..).zip(&parts) {
@@ -97,6 +103,16 @@ fn output_does_not_depend_on_batches_interruption_or_shards() {
     let mixed = [parts[0].clone(), at("other")];
     let error = merge(&mixed, &RunFolder::open(&at("mixed")).unwrap(), OutputFormat::Jsonl).unwrap_err();
     assert!(error.to_string().contains("seed is 3 and 4"), "{error}");
+}
+
+#[test]
+fn a_bug_in_a_sampler_is_no_hang() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r");
+    let run = || run_model(Toy::panicking(0), &plan(), &path, usize::MAX);
+    let panic = std::panic::catch_unwind(run).unwrap_err();
+    assert_eq!(druse_nn::memory::panic_message(panic.as_ref()), Some("a bug in step"));
+    assert_eq!(output(&path), ["", ""]);
 }
 
 #[test]

@@ -92,14 +92,14 @@ fn a_broken_run_continues_bit_for_bit_and_its_checkpoint_samples() {
         model: "tiny".into(),
         shard: Shard::default(),
         format: OutputFormat::Jsonl,
-        batch_size: 2,
+        in_flight: 2,
         resume: false,
     };
     let mut outputs = Vec::new();
-    for (name, checkpoint, batch_size) in [("full", &a, 2), ("slim", &slim, 5), ("single", &slim, 1)] {
+    for (name, checkpoint, in_flight) in [("full", &a, 2), ("slim", &slim, 5), ("single", &slim, 1)] {
         let folder = RunFolder::open(&dir.path().join(name)).unwrap();
         let (model, params) = checkpoint.model(&cpu()).unwrap();
-        let plan = SamplePlan { batch_size, ..plan.clone() };
+        let plan = SamplePlan { in_flight, ..plan.clone() };
         let stop = AtomicBool::new(false);
         let summary = sample(model.as_ref(), &params, &plan, &folder, &mut Silent, &stop).unwrap();
         assert_eq!(summary.sampled + summary.failed, 5);

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Toy, data};
+use druse_models::ModelError;
 use druse_run::folder::complete_lines;
 use druse_run::metrics::{EpochMetric, Metric, StepMetric};
 use druse_run::train::{BEST, Ending, LAST, METRICS_FILE, Outcome, train};
@@ -110,6 +111,41 @@ fn a_loss_that_is_no_number_stops_with_the_batch_named() {
     // The checkpoint is usable: the same run without the poison continues from it.
     assert!(state(&path).2 >= 5);
     run(&mut Toy::default(), &config(), &path, true, u64::MAX).unwrap();
+}
+
+/// Losses and gradient norms of all steps.
+fn numbers(path: &Path) -> Vec<(f64, f64)> {
+    let step = |m: &Metric| if let Metric::Step(s) = m { Some((s.loss, s.grad_norm)) } else { None };
+    log(path).iter().filter_map(step).collect()
+}
+
+#[test]
+fn pieces_that_do_not_fit_into_memory_are_halved_and_give_the_same_gradient() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, split) = (dir.path().join("whole"), dir.path().join("split"));
+    run(&mut Toy::default(), &config(), &whole, false, u64::MAX).unwrap();
+    // Batches of three have up to 14 atoms.
+    let mut limits = Vec::new();
+    let mut watch = |event: Event<'_>| {
+        if let Event::MemoryLimit { atoms } = event {
+            limits.push(atoms);
+        }
+    };
+    let (stop, device) = (AtomicBool::new(false), druse_nn::device::cpu());
+    let mut toy = Toy::with_capacity(5);
+    let folder = RunFolder::open(&split).unwrap();
+    train(&mut toy, &config(), &data(), &folder, false, &device, &mut watch, &stop).unwrap();
+    assert!(!limits.is_empty() && limits.is_sorted_by(|a, b| a > b) && limits[0] < 14, "{limits:?}");
+    let (whole, split) = (numbers(&whole), numbers(&split));
+    assert_eq!(whole.len(), split.len());
+    for (a, b) in whole.iter().zip(&split) {
+        let close = |x: f64, y: f64| (x - y).abs() <= 1e-4 * y.abs();
+        assert!(close(a.0, b.0) && close(a.1, b.1), "{a:?} {b:?}");
+    }
+
+    let error = run(&mut Toy::with_capacity(4), &config(), &dir.path().join("tiny"), false, u64::MAX);
+    let Err(RunError::Model(ModelError::TooLarge { what, atoms: 5 })) = &error else { panic!("{error:?}") };
+    assert!(what.contains("TiO3") || what.contains("O3"), "{what}");
 }
 
 #[test]

@@ -66,6 +66,13 @@ pub fn warn(text: &str) {
     eprintln!("{head} {text}");
 }
 
+/// Says that the device ran out of memory and how the work goes on.
+pub fn memory_limit(atoms: usize) {
+    warn(&format!(
+        "the memory of the device does not suffice; going on with at most {atoms} atoms at a time"
+    ));
+}
+
 /// A bar on stderr; nothing is drawn without a terminal.
 pub fn bar(total: u64, template: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));

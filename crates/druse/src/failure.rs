@@ -68,8 +68,10 @@ impl From<RunError> for Failure {
             }
             _ => None,
         };
-        if matches!(e, RunError::Interrupted) {
-            return Self { message: e.to_string(), hint: None, code: 130 };
+        match e {
+            RunError::Interrupted => return Self { message: e.to_string(), hint: None, code: 130 },
+            RunError::Panicked(_) => return Self { message: e.to_string(), hint: None, code: 101 },
+            _ => {}
         }
         let failure = if e.is_user_mistake() { Self::mistake(&e) } else { Self::environment(&e) };
         Self { hint: hint.map(str::to_owned), ..failure }

@@ -6,6 +6,7 @@
 mod config;
 mod model;
 mod network;
+mod objective;
 pub mod parity;
 mod sampler;
 mod scaler;

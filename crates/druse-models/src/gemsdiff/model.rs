@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use burn::tensor::Tensor;
 use druse_crystal::{Element, Lattice, Structure};
 use druse_nn::blocks::Linear;
 use druse_nn::ops::{self, Activation, matrix};
@@ -10,13 +9,14 @@ use druse_nn::{ParamBuilder, ParamSpec, Params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::config::{GemsDiffConfig, PositionLoss, Variant};
+use super::config::{GemsDiffConfig, Variant};
 use super::network::{AtomEmbedding, Decoder, Encoder, GeometryInput, MAX_ELEMENT, Prediction};
+use super::objective::{PreparedPiece, counts};
 use super::sampler::GemsDiffSampler;
 use super::scaler::LatticeScaler;
 use crate::process::lattice_algebra::{self, ROTATION, VOLUME};
-use crate::process::{BetaSchedule, Noise, torus};
-use crate::{Capabilities, Generator, LossTerm, ModelError, NoiseKey, SampleRequest, Sampler};
+use crate::process::{BetaSchedule, Noise};
+use crate::{Capabilities, Generator, ModelError, NoiseKey, PieceLimit, Prepared, SampleRequest, Sampler};
 
 /// What the model keeps of its training set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,15 @@ pub(crate) struct NoisyCrystal<'a> {
     pub cell: Lattice,
     /// Diffusion step.
     pub t: usize,
+}
+
+/// What the networks read of a list of noisy crystals.
+pub(crate) struct NetworkInput {
+    species: Vec<Element>,
+    /// Noisy positions in the identity cell.
+    decoder: GeometryInput,
+    /// The noisy crystals and the time embedding of each atom (N, hidden); the paper's variant only.
+    encoder: Option<(GeometryInput, Vec<f32>)>,
 }
 
 /// A GemsDiff model without its parameters.
@@ -102,35 +111,51 @@ impl GemsDiff {
         }
     }
 
-    /// Predicts the clean crystals.
-    pub(crate) fn predict(&self, params: &Params, batch: &[NoisyCrystal<'_>]) -> Prediction {
-        let species: Vec<Element> = batch.iter().flat_map(|c| c.species).copied().collect();
+    /// Does the work of a prediction that needs no weights.
+    pub(crate) fn network_input(&self, batch: &[NoisyCrystal<'_>]) -> NetworkInput {
         let identity = Lattice::cubic(1.0).expect("the unit cube is a lattice");
         let cells: Vec<_> = batch.iter().map(|c| (identity, c.frac)).collect();
-        let decoder_input = GeometryInput::new(&self.config.decoder, &cells, self.config.knn, true);
-        let h = self.embedding.forward(params, &species);
-        let Some((encoder, merge)) = &self.encoder else {
-            return self.decoder.forward(params, &decoder_input, h);
+        let encoder = self.encoder.as_ref().map(|_| {
+            let width = self.config.encoder.hidden;
+            let times = batch
+                .iter()
+                .flat_map(|c| time_embedding(c.t, self.config.steps, width).repeat(c.species.len()))
+                .collect();
+            let cells: Vec<_> = batch.iter().map(|c| (c.cell, c.frac)).collect();
+            (GeometryInput::new(&self.config.encoder, &cells, self.config.knn, false), times)
+        });
+        NetworkInput {
+            species: batch.iter().flat_map(|c| c.species).copied().collect(),
+            decoder: GeometryInput::new(&self.config.decoder, &cells, self.config.knn, true),
+            encoder,
+        }
+    }
+
+    /// Predicts the clean crystals.
+    pub(crate) fn predict(&self, params: &Params, input: &NetworkInput) -> Prediction {
+        let h = self.embedding.forward(params, &input.species);
+        let Some(((encoder, merge), (geometry, times))) = self.encoder.as_ref().zip(input.encoder.as_ref())
+        else {
+            return self.decoder.forward(params, &input.decoder, h);
         };
         let width = self.config.encoder.hidden;
-        let times = batch
-            .iter()
-            .flat_map(|c| time_embedding(c.t, self.config.steps, width).repeat(c.species.len()))
-            .collect();
-        let h = h + matrix(times, width, params.device());
-        let cells: Vec<_> = batch.iter().map(|c| (c.cell, c.frac)).collect();
-        let encoder_input = GeometryInput::new(&self.config.encoder, &cells, self.config.knn, false);
-        let (h, crystal) = encoder.forward(params, &encoder_input, h);
+        let h = h + matrix(times.clone(), width, params.device());
+        let (h, crystal) = encoder.forward(params, geometry, h);
         // The linear map of [h ‖ crystal vector], with the crystal part computed once per crystal.
         let atom = ops::dense(h, merge.slice(params, 0, width), Activation::Identity);
         let crystal =
             ops::dense(crystal, merge.slice(params, width, self.config.latent), Activation::Identity);
-        let crystal = ops::gather(crystal, &encoder_input.graph().crystal_of_atom);
-        self.decoder.forward(params, &decoder_input, atom + crystal + merge.bias(params))
+        let crystal = ops::gather(crystal, &geometry.graph().crystal_of_atom);
+        self.decoder.forward(params, &input.decoder, atom + crystal + merge.bias(params))
     }
 
     /// The noisy cell of step t: noise on the symmetric part of the logarithm, less on the volume (spec 4.5).
-    fn corrupt_lattice(&self, lattice: &Lattice, t: usize, noise: &mut Noise) -> Result<Lattice, ModelError> {
+    pub(crate) fn corrupt_lattice(
+        &self,
+        lattice: &Lattice,
+        t: usize,
+        noise: &mut Noise,
+    ) -> Result<Lattice, ModelError> {
         let failed =
             |e: &dyn std::fmt::Display| ModelError::Output(format!("cell of a training structure: {e}"));
         let polar = lattice_algebra::polar(lattice.matrix());
@@ -146,56 +171,6 @@ impl GemsDiff {
     /// Noise of component k of the log-lattice at unit scale.
     pub(crate) fn lattice_noise(&self, k: usize, noise: &mut Noise) -> f64 {
         noise.normal() * if k == VOLUME { self.config.volume_noise } else { 1.0 }
-    }
-
-    /// Sum over atoms and mean over axes of the position loss.
-    fn position_loss(
-        &self,
-        params: &Params,
-        displacement: Tensor<2>,
-        batch: &[&Structure],
-        noisy: &[Vec<[f64; 3]>],
-    ) -> Tensor<1> {
-        let device = params.device();
-        match self.config.position_loss {
-            PositionLoss::FractionalL2 => {
-                let target = batch
-                    .iter()
-                    .zip(noisy)
-                    .flat_map(|(s, x)| s.frac_coords.iter().zip(x))
-                    .flat_map(|(y, x)| [0, 1, 2].map(|i| ((y[i] - x[i]) - (y[i] - x[i]).round()) as f32))
-                    .collect();
-                let difference = displacement - matrix(target, 3, device);
-                (difference.clone() * difference).sum()
-            }
-            PositionLoss::CartesianL1 => {
-                let target = batch
-                    .iter()
-                    .zip(noisy)
-                    .flat_map(|(s, x)| torus::shortest_paths(x, &s.frac_coords, &s.lattice))
-                    .flat_map(|d| d.map(|x| x as f32))
-                    .collect();
-                let vector = |k: usize| {
-                    let row = |s: &&Structure| s.lattice.rows()[k].map(|x| x as f32).repeat(s.len());
-                    matrix(batch.iter().flat_map(row).collect(), 3, device)
-                };
-                let cartesian = (0..3)
-                    .map(|k| displacement.clone().narrow(1, k, 1) * vector(k))
-                    .reduce(|a, b| a + b)
-                    .expect("three axes");
-                (cartesian - matrix(target, 3, device)).abs().sum().div_scalar(3.0)
-            }
-        }
-    }
-
-    /// Sum over crystals and mean over parameters of the normalised lattice loss (L1).
-    fn lattice_loss(&self, params: &Params, cell: Tensor<2>, batch: &[&Structure]) -> Tensor<1> {
-        let device = params.device();
-        let scaler = &self.statistics.scaler;
-        let target = batch.iter().flat_map(|s| scaler.normalise(&s.lattice)).map(|x| x as f32).collect();
-        let row = |values: [f64; 6]| matrix(values.map(|x| x as f32).to_vec(), 6, device);
-        let predicted = (ops::lattice_parameters(cell) - row(scaler.mean)) / row(scaler.denominators());
-        (predicted - matrix(target, 6, device)).abs().sum().div_scalar(6.0)
     }
 }
 
@@ -244,53 +219,23 @@ impl Generator for GemsDiff {
         Ok(())
     }
 
-    fn loss(
-        &self,
-        params: &Params,
-        batch: &[&Structure],
+    fn prepare<'a>(
+        &'a self,
+        piece: &[&Structure],
         noise: &[NoiseKey],
-    ) -> Result<Vec<LossTerm>, ModelError> {
-        let mut noisy = Vec::with_capacity(batch.len());
-        let mut cells = Vec::with_capacity(batch.len());
-        for (s, key) in batch.iter().zip(noise) {
-            self.check_species(&s.species)?;
-            let mut noise = Noise::of_epoch(key.seed, key.epoch, key.index);
-            // The published code draws t from all steps but the last.
-            let t = noise.below(self.config.steps - 1);
-            noisy.push(torus::corrupt(&s.frac_coords, self.positions.sigma(t), &mut noise));
-            let cell = match self.config.variant {
-                Variant::Paper => self.corrupt_lattice(&s.lattice, t, &mut noise)?,
-                Variant::Released => s.lattice,
-            };
-            cells.push((cell, t));
-        }
-        let crystals: Vec<_> = batch
-            .iter()
-            .zip(&noisy)
-            .zip(&cells)
-            .map(|((s, frac), &(cell, t))| NoisyCrystal { species: &s.species, frac, cell, t })
-            .collect();
-        let Prediction { displacement, cell } = self.predict(params, &crystals);
-        let counts = self.loss_counts(batch);
-        Ok(vec![
-            LossTerm {
-                name: "position",
-                sum: self.position_loss(params, displacement, batch, &noisy),
-                count: counts[0],
-            },
-            LossTerm { name: "lattice", sum: self.lattice_loss(params, cell, batch), count: counts[1] },
-        ])
+    ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
+        Ok(Box::new(PreparedPiece::new(self, piece, noise)?))
     }
 
     fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
-        vec![batch.iter().map(|s| s.len() as f64).sum(), batch.len() as f64]
+        counts(batch).into()
     }
 
-    fn sampler<'a>(
-        &'a self,
-        params: &'a Params,
-        requests: &[SampleRequest],
-    ) -> Result<Box<dyn Sampler + 'a>, ModelError> {
-        Ok(Box::new(GemsDiffSampler::new(self, params, requests)?))
+    fn check(&self, request: &SampleRequest) -> Result<(), ModelError> {
+        self.requested(request).map(|_| ())
+    }
+
+    fn sampler<'a>(&'a self, params: &'a Params, limit: &'a PieceLimit) -> Box<dyn Sampler + 'a> {
+        Box::new(GemsDiffSampler::new(self, params, limit))
     }
 }

@@ -1,19 +1,22 @@
 //! Sampling (Algorithm 2).
 
-use druse_crystal::{Element, Lattice, Structure, wrap_unit};
+use druse_crystal::{Composition, Element, Lattice, Structure, wrap_unit};
 use druse_nn::Params;
 use druse_nn::device::is_host;
+use druse_nn::memory::{ComputeError, to_host};
 use nalgebra::Matrix3;
 use rayon::prelude::*;
 
 use super::config::Variant;
 use super::model::{GemsDiff, NoisyCrystal};
+use crate::pieces::{in_pieces, too_large};
 use crate::process::Noise;
 use crate::process::lattice_algebra::{self, LogLattice, ROTATION};
-use crate::{Condition, ModelError, SampleRequest, Sampler};
+use crate::{Condition, ModelError, PieceLimit, SampleRequest, Sampled, Sampler};
 
 /// One crystal on its way from noise.
 struct State {
+    ticket: u64,
     species: Vec<Element>,
     frac: Vec<[f64; 3]>,
     /// Noisy cell, logarithm.
@@ -21,31 +24,14 @@ struct State {
     /// Cell predicted last.
     cell: Matrix3<f64>,
     noise: Noise,
+    /// The step that comes next, counting down; `None` when finished.
+    next: Option<usize>,
     failure: Option<ModelError>,
 }
 
-/// The reverse process over a list of compositions.
-pub(crate) struct GemsDiffSampler<'a> {
-    model: &'a GemsDiff,
-    params: &'a Params,
-    states: Vec<State>,
-    /// The step that comes next, counting down; `None` when finished.
-    next: Option<usize>,
-}
-
-impl<'a> GemsDiffSampler<'a> {
-    pub fn new(
-        model: &'a GemsDiff,
-        params: &'a Params,
-        requests: &[SampleRequest],
-    ) -> Result<Self, ModelError> {
-        let states = requests.iter().map(|r| State::start(model, r)).collect::<Result<_, _>>()?;
-        Ok(Self { model, params, states, next: Some(model.config.steps - 1) })
-    }
-}
-
-impl State {
-    fn start(model: &GemsDiff, request: &SampleRequest) -> Result<Self, ModelError> {
+impl GemsDiff {
+    /// The composition that a request asks for, if the model can serve it.
+    pub(crate) fn requested<'r>(&self, request: &'r SampleRequest) -> Result<&'r Composition, ModelError> {
         let Condition::Composition(composition) = &request.condition else {
             return Err(ModelError::Unsupported {
                 model: "gemsdiff",
@@ -53,21 +39,30 @@ impl State {
                 alternatives: "none in this version".into(),
             });
         };
-        let (atoms, limit) = (composition.num_atoms(), model.statistics.max_atoms);
+        let (atoms, limit) = (composition.num_atoms(), self.statistics.max_atoms);
         if limit > 0 && atoms > limit {
             return Err(ModelError::TooManyAtoms { what: composition.formula(), atoms, limit });
         }
-        let species = composition.atoms();
-        model.check_species(&species)?;
+        self.check_species(&composition.atoms())?;
+        Ok(composition)
+    }
+}
+
+impl State {
+    fn start(model: &GemsDiff, ticket: u64, request: &SampleRequest) -> Result<Self, ModelError> {
+        let species = model.requested(request)?.atoms();
         let mut noise = Noise::new(request.seed, request.index);
         let frac = species.iter().map(|_| std::array::from_fn(|_| noise.uniform())).collect();
         let mut log_cell = [0.0; 9];
         for (k, v) in log_cell.iter_mut().enumerate().skip(ROTATION.end) {
             *v = model.lattice_noise(k, &mut noise);
         }
-        Ok(Self { species, frac, log_cell, cell: Matrix3::identity(), noise, failure: None })
+        let next = Some(model.config.steps - 1);
+        let cell = Matrix3::identity();
+        Ok(Self { ticket, species, frac, log_cell, cell, noise, next, failure: None })
     }
 
+    /// The crystal as the networks see it at step `t`.
     fn noisy(&self, variant: Variant, t: usize) -> Result<NoisyCrystal<'_>, ModelError> {
         let matrix = match variant {
             Variant::Paper => lattice_algebra::exp(&self.log_cell),
@@ -78,14 +73,7 @@ impl State {
     }
 
     /// Moves to step t - 1 from the network's view of the clean crystal.
-    fn advance(&mut self, model: &GemsDiff, t: usize, displacement: &[f32], cell: &[f32]) {
-        let outcome = self.try_advance(model, t, displacement, cell);
-        if let Err(e) = outcome {
-            self.failure = Some(e);
-        }
-    }
-
-    fn try_advance(
+    fn advance(
         &mut self,
         model: &GemsDiff,
         t: usize,
@@ -118,44 +106,78 @@ impl State {
         Ok(())
     }
 
-    fn finish(self) -> Result<Structure, ModelError> {
-        if let Some(e) = self.failure {
-            return Err(e);
-        }
-        let lattice = Lattice::from_matrix(self.cell).map_err(|e| ModelError::Output(e.to_string()))?;
-        Structure::new(lattice, self.species, self.frac).map_err(|e| ModelError::Output(e.to_string()))
+    fn fail(&mut self, e: ModelError) {
+        self.failure = Some(e);
+        self.next = None;
+    }
+
+    /// As [`State::fail`], where the device computed nothing for this crystal.
+    fn refuse(&mut self, e: ModelError) {
+        let alone = matches!(e, ModelError::Compute(ComputeError::OutOfMemory(_)));
+        self.fail(if alone { too_large(&self.species) } else { e });
+    }
+
+    fn finish(self) -> Sampled {
+        let structure = || {
+            if let Some(e) = self.failure {
+                return Err(e);
+            }
+            let lattice = Lattice::from_matrix(self.cell).map_err(|e| ModelError::Output(e.to_string()))?;
+            Structure::new(lattice, self.species, self.frac).map_err(|e| ModelError::Output(e.to_string()))
+        };
+        Sampled { ticket: self.ticket, result: structure() }
     }
 }
 
-/// One network call for a group of crystals.
-fn step(model: &GemsDiff, params: &Params, t: usize, states: &mut [&mut State]) {
-    let mut batch = Vec::with_capacity(states.len());
-    let mut failures = Vec::new();
-    for (i, state) in states.iter().enumerate() {
-        match state.noisy(model.config.variant, t) {
-            Ok(crystal) => batch.push((i, crystal)),
-            Err(e) => failures.push((i, e)),
-        }
+/// The reverse processes of the crystals in flight.
+pub(crate) struct GemsDiffSampler<'a> {
+    model: &'a GemsDiff,
+    params: &'a Params,
+    limit: &'a PieceLimit,
+    states: Vec<State>,
+}
+
+impl<'a> GemsDiffSampler<'a> {
+    pub fn new(model: &'a GemsDiff, params: &'a Params, limit: &'a PieceLimit) -> Self {
+        Self { model, params, limit, states: Vec::new() }
     }
-    let (order, crystals): (Vec<usize>, Vec<NoisyCrystal<'_>>) = batch.into_iter().unzip();
-    let mut results = Vec::new();
+}
+
+/// One network call for crystals that may be at different steps. When it fails, no crystal has moved.
+fn step_together(model: &GemsDiff, params: &Params, states: &mut [State]) -> Result<(), ModelError> {
+    let variant = model.config.variant;
+    let mut crystals = Vec::with_capacity(states.len());
+    let mut computed: Vec<Option<Result<usize, ModelError>>> = Vec::with_capacity(states.len());
+    for state in states.iter() {
+        computed.push(state.next.map(|t| {
+            let crystal = state.noisy(variant, t)?;
+            crystals.push(crystal);
+            Ok(t)
+        }));
+    }
+    let (mut displacements, mut cells) = (Vec::new(), Vec::new());
     if !crystals.is_empty() {
-        let prediction = model.predict(params, &crystals);
-        let host = |t: burn::tensor::Tensor<2>| t.to_data().try_into_vec::<f32>().expect("32-bit outputs");
-        let (displacement, cell) = (host(prediction.displacement), host(prediction.cell));
-        let mut first = 0;
-        for (i, (&state, crystal)) in order.iter().zip(&crystals).enumerate() {
-            let n = 3 * crystal.species.len();
-            results.push((state, displacement[first..first + n].to_vec(), cell[6 * i..6 * i + 6].to_vec()));
-            first += n;
+        let prediction = model.predict(params, &model.network_input(&crystals));
+        (displacements, cells) = (to_host(prediction.displacement)?, to_host(prediction.cell)?);
+    }
+    let (mut displacements, mut cells) = (displacements.as_slice(), cells.as_slice());
+    for (state, computed) in states.iter_mut().zip(computed) {
+        let outcome = match computed {
+            None => continue,
+            Some(Err(e)) => Err(e),
+            Some(Ok(t)) => {
+                let (displacement, rest) = displacements.split_at(3 * state.species.len());
+                let (cell, other_cells) = cells.split_at(6);
+                (displacements, cells) = (rest, other_cells);
+                state.next = t.checked_sub(1);
+                state.advance(model, t, displacement, cell)
+            }
+        };
+        if let Err(e) = outcome {
+            state.fail(e);
         }
     }
-    for (i, e) in failures {
-        states[i].failure = Some(e);
-    }
-    for (i, displacement, cell) in results {
-        states[i].advance(model, t, &displacement, &cell);
-    }
+    Ok(())
 }
 
 impl Sampler for GemsDiffSampler<'_> {
@@ -163,21 +185,33 @@ impl Sampler for GemsDiffSampler<'_> {
         self.model.config.steps
     }
 
-    fn step(&mut self) -> Result<(), ModelError> {
-        let Some(t) = self.next else { return Ok(()) };
-        let (model, params) = (self.model, self.params);
-        let mut alive: Vec<&mut State> = self.states.iter_mut().filter(|s| s.failure.is_none()).collect();
-        if is_host(params.device()) {
-            // Each crystal alone: its result then cannot depend on what is sampled beside it.
-            alive.into_par_iter().for_each(|state| step(model, params, t, &mut [state]));
-        } else {
-            step(model, params, t, &mut alive);
-        }
-        self.next = t.checked_sub(1);
+    fn add(&mut self, ticket: u64, request: &SampleRequest) -> Result<(), ModelError> {
+        self.states.push(State::start(self.model, ticket, request)?);
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Vec<Result<Structure, ModelError>> {
-        self.states.into_iter().map(State::finish).collect()
+    fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    fn atoms(&self) -> usize {
+        self.states.iter().map(|s| s.species.len()).sum()
+    }
+
+    fn step(&mut self) -> Vec<Sampled> {
+        let (model, params) = (self.model, self.params);
+        if is_host(params.device()) {
+            // Each crystal alone: its result then cannot depend on what is sampled beside it.
+            self.states.par_iter_mut().for_each(|state| {
+                if let Err(e) = step_together(model, params, std::slice::from_mut(state)) {
+                    state.fail(e);
+                }
+            });
+        } else {
+            let work = |states: &mut [State]| step_together(model, params, states);
+            in_pieces(&mut self.states, self.limit, |s| s.species.len(), work, State::refuse);
+        }
+        let done = |s: &mut State| s.next.is_none() || s.failure.is_some();
+        self.states.extract_if(.., done).map(State::finish).collect()
     }
 }

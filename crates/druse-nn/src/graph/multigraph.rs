@@ -1,6 +1,7 @@
 //! The symmetrised k-nearest-neighbour multigraph of a batch of crystals.
 
 use druse_crystal::{Lattice, k_nearest};
+use rayon::prelude::*;
 
 use super::Index;
 
@@ -34,42 +35,66 @@ pub struct Multigraph {
     pub lengths: Vec<f64>,
 }
 
+/// Edges of one crystal; atoms and edges are counted from its first.
+struct CrystalEdges {
+    /// Source, destination, cell offset; sorted.
+    ends: Vec<(u32, u32, [i32; 3])>,
+    reverse: Vec<u32>,
+    frac_vectors: Vec<[f64; 3]>,
+    vectors: Vec<[f64; 3]>,
+}
+
+impl CrystalEdges {
+    fn nearest(lattice: &Lattice, frac: &[[f64; 3]], k: usize) -> Self {
+        let list = k_nearest(lattice, frac, k);
+        let mut ends = Vec::with_capacity(2 * list.neighbors.len());
+        for i in 0..frac.len() {
+            for n in &list.neighbors[list.ptr[i]..list.ptr[i + 1]] {
+                ends.push((i as u32, n.site, n.image));
+                ends.push((n.site, i as u32, n.image.map(|t| -t)));
+            }
+        }
+        ends.sort_unstable();
+        ends.dedup();
+        let mut edges = Self { reverse: Vec::new(), frac_vectors: Vec::new(), vectors: Vec::new(), ends };
+        for &(i, j, t) in &edges.ends {
+            let opposite = edges
+                .ends
+                .binary_search(&(j, i, t.map(|t| -t)))
+                .expect("the edge list holds the reverse of every edge");
+            edges.reverse.push(opposite as u32);
+            let (from, to) = (frac[i as usize], frac[j as usize]);
+            let e: [f64; 3] = std::array::from_fn(|a| to[a] + f64::from(t[a]) - from[a]);
+            edges.frac_vectors.push(e);
+            edges.vectors.push(lattice.to_cartesian(e));
+        }
+        edges
+    }
+}
+
 impl Multigraph {
     /// Joins every atom with its `k` nearest neighbours, ties included (spec: `1e-3 < d <= d_k + 1e-6`), adds the
     /// reverse of each edge and removes duplicates. Crystals are given as lattice and fractional coordinates.
     pub fn nearest(crystals: &[(Lattice, &[[f64; 3]])], k: usize) -> Self {
+        // Crystals share no edges. A few are not worth the threads, which then have other batches to work on.
+        let search = |&(ref lattice, frac): &(Lattice, &[[f64; 3]])| CrystalEdges::nearest(lattice, frac, k);
+        let found: Vec<CrystalEdges> = crystals.par_iter().with_min_len(16).map(search).collect();
         let mut atom_ptr = vec![0u32];
         let mut crystal_of_atom = Vec::new();
         let (mut source, mut destination, mut image) = (Vec::new(), Vec::new(), Vec::new());
         let (mut frac_vectors, mut vectors) = (Vec::new(), Vec::new());
         let mut reverse: Vec<u32> = Vec::new();
-        let mut keys: Vec<(u32, u32, [i32; 3])> = Vec::new();
-        for (crystal, (lattice, frac)) in (0u32..).zip(crystals) {
+        for ((crystal, (_, frac)), edges) in (0u32..).zip(crystals).zip(found) {
             let first_atom = atom_ptr[atom_ptr.len() - 1];
             let first_edge = source.len() as u32;
-            let list = k_nearest(lattice, frac, k);
-            keys.clear();
-            for i in 0..frac.len() {
-                for n in &list.neighbors[list.ptr[i]..list.ptr[i + 1]] {
-                    keys.push((i as u32, n.site, n.image));
-                    keys.push((n.site, i as u32, n.image.map(|t| -t)));
-                }
-            }
-            keys.sort_unstable();
-            keys.dedup();
-            for &(i, j, t) in &keys {
-                let opposite = keys
-                    .binary_search(&(j, i, t.map(|t| -t)))
-                    .expect("the edge list holds the reverse of every edge");
-                reverse.push(first_edge + opposite as u32);
-                let (from, to) = (frac[i as usize], frac[j as usize]);
-                let e: [f64; 3] = std::array::from_fn(|a| to[a] + f64::from(t[a]) - from[a]);
+            for (i, j, t) in edges.ends {
                 source.push(first_atom + i);
                 destination.push(first_atom + j);
                 image.push(t);
-                frac_vectors.push(e);
-                vectors.push(lattice.to_cartesian(e));
             }
+            reverse.extend(edges.reverse.into_iter().map(|e| first_edge + e));
+            frac_vectors.extend(edges.frac_vectors);
+            vectors.extend(edges.vectors);
             crystal_of_atom.extend(std::iter::repeat_n(crystal, frac.len()));
             atom_ptr.push(first_atom + frac.len() as u32);
         }

@@ -4,8 +4,10 @@
 use burn::tensor::{Tensor, TensorData};
 use druse_crystal::{Element, Lattice, Structure};
 use druse_models::{
-    Capabilities, Condition, Generator, LossTerm, ModelError, NoiseKey, SampleRequest, Sampler,
+    Capabilities, Condition, Generator, LossTerm, ModelError, NoiseKey, PieceLimit, Prepared, SampleRequest,
+    Sampled, Sampler,
 };
+use druse_nn::memory::ComputeError;
 use druse_nn::{Init, ParamBuilder, ParamId, ParamSpec, Params};
 use druse_run::data::{TrainingData, TrainingSet};
 use serde_json::{Value, json};
@@ -18,12 +20,24 @@ pub struct Toy {
     bias: ParamId,
     max_atoms: usize,
     poison: Option<usize>,
+    capacity: Option<usize>,
+    panics_at: Option<u64>,
 }
 
 impl Toy {
     /// A model whose loss is not a number for structures of so many atoms.
     pub fn poisoned(atoms: usize) -> Self {
         Self { poison: Some(atoms), ..Self::default() }
+    }
+
+    /// A model on a device whose memory holds so many atoms.
+    pub fn with_capacity(atoms: usize) -> Self {
+        Self { capacity: Some(atoms), ..Self::default() }
+    }
+
+    /// A model with a bug: it panics while it prepares a batch of this epoch, and at the first step of sampling.
+    pub fn panicking(epoch: u64) -> Self {
+        Self { panics_at: Some(epoch), ..Self::default() }
     }
 }
 
@@ -32,7 +46,15 @@ impl Default for Toy {
         let mut builder = ParamBuilder::default();
         let weight = builder.add("edge.weight", &[1], Init::Uniform(0.5));
         let bias = builder.add("edge.bias", &[1], Init::Zeros);
-        Self { specs: builder.finish(), weight, bias, max_atoms: 0, poison: None }
+        Self {
+            specs: builder.finish(),
+            weight,
+            bias,
+            max_atoms: 0,
+            poison: None,
+            capacity: None,
+            panics_at: None,
+        }
     }
 }
 
@@ -73,91 +95,119 @@ impl Generator for Toy {
         Ok(())
     }
 
-    fn loss(
-        &self,
-        params: &Params,
-        batch: &[&Structure],
-        noise_keys: &[NoiseKey],
-    ) -> Result<Vec<LossTerm>, ModelError> {
-        let n = batch.len();
-        let column = |v: Vec<f32>| Tensor::<2>::from_data(TensorData::new(v, [n, 1]), params.device());
-        let sizes = column(batch.iter().map(|s| s.len() as f32).collect());
-        let targets = batch.iter().zip(noise_keys).map(|(s, key)| {
+    fn prepare<'a>(
+        &'a self,
+        piece: &[&Structure],
+        keys: &[NoiseKey],
+    ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
+        assert!(self.panics_at.is_none_or(|epoch| keys.iter().all(|k| k.epoch != epoch)), "a bug in prepare");
+        let target = |(s, key): (&&Structure, &NoiseKey)| {
             if self.poison == Some(s.len()) {
                 f32::NAN
             } else {
                 s.lattice.lengths()[0] as f32 + 0.1 * noise(key)
             }
-        });
-        let targets = column(targets.collect());
-        let prediction = sizes * params.get(self.weight) + params.get(self.bias);
-        let difference = prediction - targets;
-        let count = n as f64;
-        Ok(vec![LossTerm { name: "edge", sum: (difference.clone() * difference).sum(), count }])
+        };
+        Ok(Box::new(ToyPiece {
+            toy: self,
+            sizes: piece.iter().map(|s| s.len() as f32).collect(),
+            targets: piece.iter().zip(keys).map(target).collect(),
+        }))
     }
 
     fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
         vec![batch.len() as f64]
     }
 
-    fn sampler<'a>(
-        &'a self,
-        params: &'a Params,
-        requests: &[SampleRequest],
-    ) -> Result<Box<dyn Sampler + 'a>, ModelError> {
-        for r in requests {
-            if let Condition::Composition(c) = &r.condition
-                && c.num_atoms() > self.max_atoms
-            {
-                return Err(ModelError::TooManyAtoms {
-                    what: format!("{c:?}"),
-                    atoms: c.num_atoms(),
-                    limit: self.max_atoms,
-                });
-            }
+    fn check(&self, request: &SampleRequest) -> Result<(), ModelError> {
+        let Condition::Composition(c) = &request.condition else { return Ok(()) };
+        let (atoms, limit) = (c.num_atoms(), self.max_atoms);
+        if atoms > limit {
+            return Err(ModelError::TooManyAtoms { what: format!("{c:?}"), atoms, limit });
         }
-        let host = params.to_host();
-        Ok(Box::new(ToySampler { edge: [host[0][0], host[1][0]], requests: requests.to_vec(), steps: 0 }))
-    }
-}
-
-struct ToySampler {
-    edge: [f32; 2],
-    requests: Vec<SampleRequest>,
-    steps: usize,
-}
-
-impl Sampler for ToySampler {
-    fn total_steps(&self) -> usize {
-        3
-    }
-
-    fn step(&mut self) -> Result<(), ModelError> {
-        self.steps += 1;
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Vec<Result<Structure, ModelError>> {
-        assert_eq!(self.steps, 3, "the driver makes every step");
-        self.requests
-            .iter()
-            .map(|r| {
-                let Condition::Composition(c) = &r.condition else {
-                    unreachable!("only compositions are served")
-                };
-                let species = c.atoms();
-                if r.index % 7 == 5 {
-                    return Err(ModelError::Output("every seventh structure fails".into()));
-                }
-                let shift = noise(&NoiseKey { seed: r.seed, epoch: 0, index: r.index });
-                let edge = self.edge[0] * species.len() as f32 + self.edge[1] + 0.1 * shift + 3.0;
-                let coords =
-                    (0..species.len()).map(|i| [i as f64 / species.len() as f64, 0.0, 0.0]).collect();
-                let lattice =
-                    Lattice::cubic(f64::from(edge)).map_err(|e| ModelError::Output(e.to_string()))?;
-                Structure::new(lattice, species, coords).map_err(|e| ModelError::Output(e.to_string()))
-            })
-            .collect()
+    fn sampler<'a>(&'a self, params: &'a Params, _: &'a PieceLimit) -> Box<dyn Sampler + 'a> {
+        let host = params.to_host();
+        Box::new(ToySampler { toy: self, edge: [host[0][0], host[1][0]], flying: Vec::new() })
+    }
+}
+
+struct ToyPiece<'a> {
+    toy: &'a Toy,
+    sizes: Vec<f32>,
+    targets: Vec<f32>,
+}
+
+impl Prepared for ToyPiece<'_> {
+    fn loss(&self, params: &Params) -> Result<Vec<LossTerm>, ModelError> {
+        let n = self.sizes.len();
+        if self.toy.capacity.is_some_and(|atoms| self.sizes.iter().sum::<f32>() > atoms as f32) {
+            let report = "out of device memory allocating 1024 bytes";
+            return Err(ComputeError::from_report(report).into());
+        }
+        let column = |v: &[f32]| Tensor::<2>::from_data(TensorData::new(v.to_vec(), [n, 1]), params.device());
+        let (weight, bias) = (params.get(self.toy.weight), params.get(self.toy.bias));
+        let difference = column(&self.sizes) * weight + bias - column(&self.targets);
+        let sum = (difference.clone() * difference).sum();
+        Ok(vec![LossTerm { name: "edge", sum, count: n as f64 }])
+    }
+}
+
+/// Structures of n atoms take n steps longer than the first: they finish in another order than they came.
+struct ToySampler<'a> {
+    toy: &'a Toy,
+    edge: [f32; 2],
+    flying: Vec<(u64, SampleRequest, usize)>,
+}
+
+impl ToySampler<'_> {
+    fn finish(&self, r: &SampleRequest) -> Result<Structure, ModelError> {
+        let Condition::Composition(c) = &r.condition else { unreachable!("only compositions are served") };
+        let species = c.atoms();
+        if r.index % 7 == 5 {
+            return Err(ModelError::Output("every seventh structure fails".into()));
+        }
+        let shift = noise(&NoiseKey { seed: r.seed, epoch: 0, index: r.index });
+        let edge = self.edge[0] * species.len() as f32 + self.edge[1] + 0.1 * shift + 3.0;
+        let coords = (0..species.len()).map(|i| [i as f64 / species.len() as f64, 0.0, 0.0]).collect();
+        let lattice = Lattice::cubic(f64::from(edge)).map_err(|e| ModelError::Output(e.to_string()))?;
+        Structure::new(lattice, species, coords).map_err(|e| ModelError::Output(e.to_string()))
+    }
+}
+
+fn atoms(request: &SampleRequest) -> usize {
+    match &request.condition {
+        Condition::Composition(c) => c.num_atoms(),
+        Condition::Unconditional => 0,
+    }
+}
+
+impl Sampler for ToySampler<'_> {
+    fn total_steps(&self) -> usize {
+        3 + self.toy.max_atoms
+    }
+
+    fn add(&mut self, ticket: u64, request: &SampleRequest) -> Result<(), ModelError> {
+        self.toy.check(request)?;
+        self.flying.push((ticket, request.clone(), 3 + atoms(request)));
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.flying.len()
+    }
+
+    fn atoms(&self) -> usize {
+        self.flying.iter().map(|f| atoms(&f.1)).sum()
+    }
+
+    fn step(&mut self) -> Vec<Sampled> {
+        assert!(self.toy.panics_at.is_none(), "a bug in step");
+        self.flying.iter_mut().for_each(|f| f.2 -= 1);
+        let done: Vec<_> = self.flying.extract_if(.., |f| f.2 == 0).collect();
+        done.iter().map(|(ticket, r, _)| Sampled { ticket: *ticket, result: self.finish(r) }).collect()
     }
 }
 

@@ -46,8 +46,9 @@ pub struct SampleArgs {
     /// Files to write besides structures.jsonl.
     #[arg(long, value_enum, default_value_t = FormatArg::Cif)]
     format: FormatArg,
-    /// Structures worked on at a time.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Structures in flight at a time on an accelerator; the CPU works on one a thread. The output does not depend on
+    /// it.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
     /// Continue in a folder that holds part of the structures.
     #[arg(long)]
@@ -122,7 +123,7 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
         model: model.hash.clone(),
         shard: args.shard,
         format: args.format.into(),
-        batch_size: args.batch_size as usize,
+        in_flight: args.batch_size as usize,
         resume: args.resume,
     };
     let folder = RunFolder::open(&args.out)?;
@@ -132,11 +133,11 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
     let bar = console::bar(share as u64, "{bar:24} {pos}/{len} structures {msg} {eta_precise} left");
     console::note(&format!("sampling {share} structures with the {}", model.name));
     let mut watch = |event: Event<'_>| match event {
-        Event::SamplingStep { finished, batch, steps: (done, total) } => {
-            // A batch counts by its steps, so that the bar moves.
-            bar.set_position((finished + batch * done / total) as u64);
-            bar.set_message(format!("step {done}/{total}"));
+        Event::SamplingStep { done, in_flight } => {
+            bar.set_position(done as u64);
+            bar.set_message(format!("{in_flight} in flight"));
         }
+        Event::MemoryLimit { atoms } => bar.suspend(|| console::memory_limit(atoms)),
         Event::Sampled { index, failure: Some(reason) } => {
             bar.suspend(|| console::warn(&format!("structure {index}: {reason}")));
         }
@@ -200,7 +201,7 @@ fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Composition>
 fn too_large(model: &LoadedModel, composition: &Composition) -> Option<usize> {
     let condition = Condition::Composition(composition.clone());
     let request = SampleRequest { condition, seed: 0, index: 0 };
-    match model.generator.sampler(&model.params, &[request]) {
+    match model.generator.check(&request) {
         Err(ModelError::TooManyAtoms { limit, atoms, .. }) if limit < atoms => Some(limit),
         _ => None,
     }

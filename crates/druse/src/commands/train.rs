@@ -200,6 +200,10 @@ impl View {
                     _ => console::note(&line),
                 }
             }
+            Event::MemoryLimit { atoms } => match &self.bar {
+                Some(bar) => bar.suspend(|| console::memory_limit(*atoms)),
+                None => console::memory_limit(*atoms),
+            },
             Event::Saved(_) | Event::SamplingStep { .. } | Event::Sampled { .. } | Event::Progress { .. } => {
             }
         }

@@ -1,18 +1,15 @@
-//! The sampling driver.
+//! What is sampled, and what came of it.
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use druse_crystal::{Composition, Structure};
-use druse_models::{Condition, Generator, ModelError, SampleRequest};
-use druse_nn::Params;
+use druse_crystal::Composition;
+use druse_models::{Condition, SampleRequest};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
-use crate::folder::{RunFolder, write_atomic};
-use crate::observer::{Event, Observer};
-use crate::output::{Failure, MANIFEST_FILE, OutputFormat, StructureWriter, record};
+use crate::folder::write_atomic;
+use crate::output::{MANIFEST_FILE, OutputFormat};
 
 /// A share of the structures of a run: those whose index leaves the remainder `index` when divided by `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,8 +74,9 @@ pub struct SamplePlan {
     pub shard: Shard,
     /// Form of the output.
     pub format: OutputFormat,
-    /// Structures worked on at a time; the structures do not depend on it.
-    pub batch_size: usize,
+    /// Structures in flight at a time on an accelerator, at most; the CPU works on one a thread. The output does not
+    /// depend on it.
+    pub in_flight: usize,
     /// Whether a folder that holds part of this run is continued.
     pub resume: bool,
 }
@@ -90,7 +88,7 @@ impl SamplePlan {
         SampleRequest { condition: Condition::Composition(composition.clone()), seed: self.seed, index }
     }
 
-    fn formula(&self, index: u64) -> String {
+    pub(super) fn formula(&self, index: u64) -> String {
         self.compositions[(index % self.compositions.len() as u64) as usize].formula()
     }
 
@@ -175,106 +173,4 @@ pub struct Summary {
     pub found: u64,
     /// Whether it was asked to stop before the end.
     pub interrupted: bool,
-}
-
-/// Samples the structures of a plan into `folder`, in the order of their indices. Structures appear on the disk batch
-/// by batch, and `stop`, looked at before every step, loses at most the batch at work.
-///
-/// # Errors
-/// [`RunError`] for conditions the model cannot serve, a folder that holds another run, and failed writes. A single
-/// structure that fails is written to the list of failures instead.
-pub fn sample(
-    generator: &dyn Generator,
-    params: &Params,
-    plan: &SamplePlan,
-    folder: &RunFolder,
-    observer: &mut dyn Observer,
-    stop: &AtomicBool,
-) -> Result<Summary, RunError> {
-    // Every composition is checked before anything is written or computed.
-    for i in 0..plan.compositions.len().min(usize::try_from(plan.count).unwrap_or(usize::MAX)) {
-        generator.sampler(params, &[plan.request(i as u64)])?;
-    }
-    let manifest = plan.manifest();
-    match Manifest::read(folder.path())? {
-        None => manifest.write(folder.path())?,
-        Some(stored) => {
-            if let Some((key, stored, given)) = stored.difference(&manifest).filter(|_| plan.resume) {
-                let path = folder.path().to_owned();
-                return Err(RunError::Changed { path, key: key.into(), stored, given });
-            }
-            if !plan.resume {
-                let path = folder.path().to_owned();
-                return Err(RunError::Occupied { path, what: "sampled structures" });
-            }
-        }
-    }
-    let mut writer = StructureWriter::open(folder, plan.format)?;
-    let shard = plan.shard;
-    let wanted = (0..plan.count).filter(|i| i % shard.count == shard.index);
-    let (found, missing): (Vec<u64>, Vec<u64>) = wanted.partition(|i| writer.finished().contains(i));
-    let mut summary = Summary { found: found.len() as u64, ..Summary::default() };
-    for batch in missing.chunks(plan.batch_size.max(1)) {
-        let requests: Vec<SampleRequest> = batch.iter().map(|&i| plan.request(i)).collect();
-        let finished = found.len() + (summary.sampled + summary.failed) as usize;
-        let Some(results) = run_batch(generator, params, &requests, finished, observer, stop) else {
-            summary.interrupted = true;
-            break;
-        };
-        for (&index, result) in batch.iter().zip(results) {
-            let failure = match result {
-                Ok(structure) => {
-                    writer.write(&record(index, plan.seed, structure))?;
-                    summary.sampled += 1;
-                    None
-                }
-                Err(e) => {
-                    let reason = e.to_string();
-                    writer.write_failure(&Failure {
-                        index,
-                        formula: plan.formula(index),
-                        reason: reason.clone(),
-                    })?;
-                    summary.failed += 1;
-                    Some(reason)
-                }
-            };
-            observer.observe(Event::Sampled { index, failure: failure.as_deref() });
-        }
-    }
-    Ok(summary)
-}
-
-/// Runs one batch to its end; `None` when it was stopped. When the batch as a whole fails, its structures are sampled
-/// one by one, so that only those fail that have to.
-fn run_batch(
-    generator: &dyn Generator,
-    params: &Params,
-    requests: &[SampleRequest],
-    finished: usize,
-    observer: &mut dyn Observer,
-    stop: &AtomicBool,
-) -> Option<Vec<Result<Structure, ModelError>>> {
-    let mut advance = || -> Result<Option<Vec<Result<Structure, ModelError>>>, ModelError> {
-        let mut sampler = generator.sampler(params, requests)?;
-        let total = sampler.total_steps();
-        for step in 0..total {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-            sampler.step()?;
-            let (batch, steps) = (requests.len(), (step + 1, total));
-            observer.observe(Event::SamplingStep { finished, batch, steps });
-        }
-        Ok(Some(sampler.finish()))
-    };
-    match advance() {
-        Ok(results) => results,
-        Err(e) if requests.len() == 1 => Some(vec![Err(e)]),
-        Err(_) => requests
-            .iter()
-            .map(|r| run_batch(generator, params, std::slice::from_ref(r), finished, observer, stop))
-            .collect::<Option<Vec<_>>>()
-            .map(|all| all.into_iter().flatten().collect()),
-    }
 }

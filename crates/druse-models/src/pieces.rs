@@ -1,0 +1,150 @@
+//! How much is computed at a time.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::tensor::Device;
+use druse_crystal::{Composition, Element};
+use druse_nn::device::is_host;
+use druse_nn::memory::{ComputeError, guarded};
+
+use crate::ModelError;
+
+/// Atoms in one piece on the CPU: their activations fit the caches.
+const HOST_ATOMS: usize = 48;
+
+/// Atoms in one piece on an accelerator, to begin with. Training GemsDiff at the sizes of the paper keeps some
+/// megabytes of activations for each atom; where this is too much for a device, the limit is lowered.
+const ACCELERATOR_ATOMS: usize = 8192;
+
+/// The largest number of atoms that are computed at a time. It is lowered when a device runs out of memory, and shared
+/// by all that work on the device.
+#[derive(Debug)]
+pub struct PieceLimit {
+    atoms: AtomicUsize,
+}
+
+impl PieceLimit {
+    /// At most so many atoms, or one structure.
+    pub fn atoms_at_most(atoms: usize) -> Self {
+        Self { atoms: AtomicUsize::new(atoms.max(1)) }
+    }
+
+    /// What suits a device: little on the CPU, where it keeps activations in the caches; much on an accelerator, which
+    /// needs large operations.
+    pub fn for_device(device: &Device) -> Self {
+        Self::atoms_at_most(if is_host(device) { HOST_ATOMS } else { ACCELERATOR_ATOMS })
+    }
+
+    /// The given limit, or what suits the device.
+    pub fn new(atoms: Option<usize>, device: &Device) -> Self {
+        atoms.map_or_else(|| Self::for_device(device), Self::atoms_at_most)
+    }
+
+    /// The limit now.
+    pub fn atoms(&self) -> usize {
+        self.atoms.load(Ordering::Relaxed)
+    }
+
+    /// Half of what did not fit is the limit from now on.
+    pub(crate) fn halve(&self, atoms_that_did_not_fit: usize) {
+        self.atoms.fetch_min((atoms_that_did_not_fit / 2).max(1), Ordering::Relaxed);
+    }
+}
+
+/// Cuts a batch into consecutive pieces of at most `limit` atoms (or one structure).
+pub(crate) fn cut(sizes: impl IntoIterator<Item = usize>, limit: usize) -> Vec<Range<usize>> {
+    let mut pieces: Vec<Range<usize>> = Vec::new();
+    let mut filled = 0;
+    for (i, atoms) in sizes.into_iter().enumerate() {
+        match pieces.last_mut() {
+            Some(piece) if filled + atoms <= limit => piece.end = i + 1,
+            _ => {
+                pieces.push(i..i + 1);
+                filled = 0;
+            }
+        }
+        filled += atoms;
+    }
+    pieces
+}
+
+/// The error of a structure that does not fit into memory by itself.
+pub(crate) fn too_large(species: &[Element]) -> ModelError {
+    ModelError::TooLarge { what: Composition::from_species(species).formula(), atoms: species.len() }
+}
+
+/// Applies `work` to consecutive pieces of `items` of at most as many atoms as the limit allows (or one item). A piece
+/// that does not fit into memory is halved, and so is the limit. An item for which there is no result, because it does
+/// not fit by itself or because its piece failed, is handed to `refuse`.
+pub(crate) fn in_pieces<T>(
+    items: &mut [T],
+    limit: &PieceLimit,
+    atoms: impl Fn(&T) -> usize,
+    mut work: impl FnMut(&mut [T]) -> Result<(), ModelError>,
+    mut refuse: impl FnMut(&mut T, ModelError),
+) {
+    let mut first = 0;
+    while first < items.len() {
+        let rest = &mut items[first..];
+        let end = cut(rest.iter().map(&atoms), limit.atoms())[0].end;
+        let piece = &mut rest[..end];
+        match guarded(|| work(piece)) {
+            Ok(()) => first += end,
+            Err(ModelError::Compute(ComputeError::OutOfMemory(_))) if end > 1 => {
+                limit.halve(piece.iter().map(&atoms).sum());
+            }
+            Err(e) => {
+                piece.iter_mut().for_each(|item| refuse(item, e.clone()));
+                first += end;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_cover_the_batch_in_order() {
+        assert_eq!(cut([20, 20, 20, 60, 1], 48), vec![0..2, 2..3, 3..4, 4..5]);
+        assert_eq!(cut([20, 20, 20, 60, 1], usize::MAX), vec![0..5]);
+        assert!(cut([], 48).is_empty());
+    }
+
+    /// A device that holds `capacity` atoms; returns the pieces it worked on and the items that were refused.
+    fn on_device(sizes: &[usize], limit: &PieceLimit, capacity: usize) -> (Vec<Vec<usize>>, Vec<usize>) {
+        let (mut done, mut refused) = (Vec::new(), Vec::new());
+        let mut items = sizes.to_vec();
+        let full = || ModelError::Compute(ComputeError::OutOfMemory("full".into()));
+        in_pieces(
+            &mut items,
+            limit,
+            |&atoms| atoms,
+            |piece| {
+                if piece.iter().sum::<usize>() > capacity {
+                    return Err(full());
+                }
+                done.push(piece.to_vec());
+                Ok(())
+            },
+            |&mut atoms, e| {
+                assert_eq!(e, full());
+                refused.push(atoms);
+            },
+        );
+        (done, refused)
+    }
+
+    #[test]
+    fn pieces_that_do_not_fit_are_halved_and_the_limit_is_kept() {
+        let limit = PieceLimit::atoms_at_most(100);
+        let (done, refused) = on_device(&[10, 10, 10, 10, 30, 10, 10], &limit, 35);
+        assert_eq!(done, [vec![10, 10], vec![10, 10], vec![30], vec![10, 10]]);
+        assert!(refused.is_empty());
+        assert_eq!(limit.atoms(), 20);
+        let (done, refused) = on_device(&[10, 40, 10], &limit, 35);
+        assert_eq!((done, refused), (vec![vec![10], vec![10]], vec![40]));
+    }
+}

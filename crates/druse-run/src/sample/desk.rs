@@ -1,0 +1,109 @@
+//! Where finished structures are put in order, written and counted.
+
+use std::collections::BTreeMap;
+
+use druse_crystal::Structure;
+use druse_models::ModelError;
+
+use super::{SamplePlan, Summary};
+use crate::RunError;
+use crate::observer::{Event, Observer};
+use crate::output::{Failure, StructureWriter, record};
+
+/// Takes structures in any order and writes them in that of their indices.
+pub struct Desk<'a> {
+    plan: &'a SamplePlan,
+    writer: StructureWriter,
+    observer: &'a mut (dyn Observer + Send),
+    summary: Summary,
+    error: Option<RunError>,
+    /// Indices in the order of writing, and how many are written.
+    order: Vec<u64>,
+    written: usize,
+    /// Structures that wait for one with a smaller index.
+    waiting: BTreeMap<u64, Result<Structure, ModelError>>,
+    /// Structures in flight at each worker, and their share of steps summed up.
+    flying: Vec<(usize, f64)>,
+    /// The limit of atoms that was seen last.
+    limit: Option<usize>,
+}
+
+impl<'a> Desk<'a> {
+    pub fn new(
+        plan: &'a SamplePlan,
+        found: u64,
+        order: Vec<u64>,
+        workers: usize,
+        writer: StructureWriter,
+        observer: &'a mut (dyn Observer + Send),
+    ) -> Self {
+        Self {
+            plan,
+            writer,
+            observer,
+            summary: Summary { found, ..Summary::default() },
+            error: None,
+            order,
+            written: 0,
+            waiting: BTreeMap::new(),
+            flying: vec![(0, 0.0); workers],
+            limit: None,
+        }
+    }
+
+    /// Takes a structure and writes what is due; false when nothing more can be written.
+    pub fn deliver(&mut self, index: u64, result: Result<Structure, ModelError>) -> bool {
+        self.waiting.insert(index, result);
+        while self.error.is_none()
+            && let Some(&next) = self.order.get(self.written)
+            && let Some(result) = self.waiting.remove(&next)
+        {
+            self.error = self.write(next, result).err();
+            self.written += 1;
+        }
+        self.error.is_none()
+    }
+
+    fn write(&mut self, index: u64, result: Result<Structure, ModelError>) -> Result<(), RunError> {
+        let failure = match result {
+            Ok(structure) => {
+                self.writer.write(&record(index, self.plan.seed, structure))?;
+                self.summary.sampled += 1;
+                None
+            }
+            Err(e) => {
+                let (formula, reason) = (self.plan.formula(index), e.to_string());
+                self.writer.write_failure(&Failure { index, formula, reason: reason.clone() })?;
+                self.summary.failed += 1;
+                Some(reason)
+            }
+        };
+        self.observer.observe(Event::Sampled { index, failure: failure.as_deref() });
+        Ok(())
+    }
+
+    /// A worker made a step; it has so many structures in flight, with so many steps in units of whole structures.
+    pub fn stepped(&mut self, worker: usize, in_flight: usize, share: f64, limit: usize) {
+        self.flying[worker] = (in_flight, share);
+        if self.limit.replace(limit).is_some_and(|before| limit < before) {
+            self.observer.observe(Event::MemoryLimit { atoms: limit });
+        }
+        let finished = self.summary.found as f64 + (self.written + self.waiting.len()) as f64;
+        let done = finished + self.flying.iter().map(|f| f.1).sum::<f64>();
+        let in_flight = self.flying.iter().map(|f| f.0).sum();
+        self.observer.observe(Event::SamplingStep { done, in_flight });
+    }
+
+    /// The run was asked to stop.
+    pub fn interrupt(&mut self) {
+        self.summary.interrupted = true;
+    }
+
+    /// What the run achieved.
+    ///
+    /// # Errors
+    /// The first failed write.
+    pub fn close(self) -> Result<Summary, RunError> {
+        self.error.map_or(Ok(self.summary), Err)
+    }
+}

@@ -1,0 +1,192 @@
+//! The sampling driver.
+//!
+//! Structures are in flight: one that is finished or has failed is replaced by the next request at once, so a large
+//! cell holds nobody up. On the CPU every thread carries one structure through all its steps. On an accelerator two
+//! groups of many structures take turns, so that the host searches the neighbours of one while the device computes the
+//! other; structures at different steps share a network call. Finished structures are written in the order of their
+//! indices, whoever finishes first.
+
+mod desk;
+mod plan;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use druse_models::{Generator, PieceLimit, Sampled};
+use druse_nn::Params;
+use druse_nn::device::is_host;
+
+pub use plan::{Manifest, SamplePlan, Shard, Summary};
+
+use crate::RunError;
+use crate::folder::RunFolder;
+use crate::observer::Observer;
+use crate::output::StructureWriter;
+use desk::Desk;
+
+/// Groups of structures in flight on an accelerator.
+const GROUPS: usize = 2;
+
+/// Samples the structures of a plan into `folder`, in the order of their indices. `stop`, looked at before every step,
+/// loses the structures in flight and those that were finished before one with a smaller index.
+///
+/// # Errors
+/// [`RunError`] for conditions the model cannot serve, a folder that holds another run, and failed writes. A single
+/// structure that fails is written to the list of failures instead.
+pub fn sample(
+    generator: &dyn Generator,
+    params: &Params,
+    plan: &SamplePlan,
+    folder: &RunFolder,
+    observer: &mut (dyn Observer + Send),
+    stop: &AtomicBool,
+) -> Result<Summary, RunError> {
+    // Every composition is checked before anything is written or computed.
+    for i in 0..plan.compositions.len().min(usize::try_from(plan.count).unwrap_or(usize::MAX)) {
+        generator.check(&plan.request(i as u64))?;
+    }
+    claim(plan, folder)?;
+    let writer = StructureWriter::open(folder, plan.format)?;
+    let share = (0..plan.count).filter(|i| i % plan.shard.count == plan.shard.index);
+    let (found, missing): (Vec<u64>, Vec<u64>) = share.partition(|i| writer.finished().contains(i));
+    let threads = rayon::current_num_threads();
+    let (workers, window, queues) = if is_host(params.device()) {
+        (threads, 1, vec![Queue::new(missing.clone())])
+    } else {
+        // Each group has requests of its own, so that who shares a network call with whom does not depend on timing.
+        let groups = GROUPS.min(threads);
+        let of_group = |g: usize| missing.iter().copied().skip(g).step_by(groups).collect();
+        let queues = (0..groups).map(|g| Queue::new(of_group(g))).collect();
+        (groups, plan.in_flight.div_ceil(groups).max(1), queues)
+    };
+    let limit = PieceLimit::for_device(params.device());
+    let desk = Desk::new(plan, found.len() as u64, missing, workers, writer, observer);
+    let flight = Flight {
+        generator,
+        params,
+        plan,
+        limit,
+        window,
+        queues,
+        desk: Mutex::new(desk),
+        stop,
+        given_up: AtomicBool::new(false),
+    };
+    rayon::broadcast(|context| {
+        if context.index() < workers {
+            flight.work(context.index());
+        }
+    });
+    flight.desk.into_inner().unwrap_or_else(PoisonError::into_inner).close()
+}
+
+/// Makes the folder that of this plan, or sees that it is.
+fn claim(plan: &SamplePlan, folder: &RunFolder) -> Result<(), RunError> {
+    let manifest = plan.manifest();
+    let path = || folder.path().to_owned();
+    match Manifest::read(folder.path())? {
+        None => manifest.write(folder.path()),
+        Some(_) if !plan.resume => Err(RunError::Occupied { path: path(), what: "sampled structures" }),
+        Some(stored) => match stored.difference(&manifest) {
+            Some((key, stored, given)) => {
+                Err(RunError::Changed { path: path(), key: key.into(), stored, given })
+            }
+            None => Ok(()),
+        },
+    }
+}
+
+/// Indices that wait for a place.
+struct Queue {
+    indices: Vec<u64>,
+    next: AtomicUsize,
+}
+
+impl Queue {
+    fn new(indices: Vec<u64>) -> Self {
+        Self { indices, next: AtomicUsize::new(0) }
+    }
+
+    fn next(&self) -> Option<u64> {
+        self.indices.get(self.next.fetch_add(1, Ordering::Relaxed)).copied()
+    }
+}
+
+/// What the workers share.
+struct Flight<'a> {
+    generator: &'a dyn Generator,
+    params: &'a Params,
+    plan: &'a SamplePlan,
+    /// Atoms that a worker has in flight, and that are computed at a time.
+    limit: PieceLimit,
+    /// Structures that a worker has in flight.
+    window: usize,
+    queues: Vec<Queue>,
+    desk: Mutex<Desk<'a>>,
+    stop: &'a AtomicBool,
+    /// Set when nothing that is still computed could be written.
+    given_up: AtomicBool,
+}
+
+/// Lets the other workers stop when one panics: the panic goes on when all have ended.
+struct GiveUp<'a>(&'a AtomicBool);
+
+impl Drop for GiveUp<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<'a> Flight<'a> {
+    fn desk(&self) -> MutexGuard<'_, Desk<'a>> {
+        // A worker that panicked while it wrote has set `given_up`.
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries structures through their steps until none is left.
+    fn work(&self, worker: usize) {
+        let _guard = GiveUp(&self.given_up);
+        let queue = &self.queues[worker % self.queues.len()];
+        let mut sampler = self.generator.sampler(self.params, &self.limit);
+        let total = sampler.total_steps().max(1) as f64;
+        // Steps made by each structure in flight.
+        let mut steps: BTreeMap<u64, u32> = BTreeMap::new();
+        loop {
+            if self.given_up.load(Ordering::Relaxed) {
+                return;
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return self.desk().interrupt();
+            }
+            while sampler.len() < self.window
+                && sampler.atoms() < self.limit.atoms()
+                && let Some(index) = queue.next()
+            {
+                match sampler.add(index, &self.plan.request(index)) {
+                    Ok(()) => _ = steps.insert(index, 0),
+                    Err(e) => self.deliver(Sampled { ticket: index, result: Err(e) }),
+                }
+            }
+            if sampler.is_empty() {
+                return;
+            }
+            let done = sampler.step();
+            steps.values_mut().for_each(|n| *n += 1);
+            for sampled in done {
+                steps.remove(&sampled.ticket);
+                self.deliver(sampled);
+            }
+            let share = steps.values().map(|&n| f64::from(n)).sum::<f64>() / total;
+            self.desk().stepped(worker, steps.len(), share, self.limit.atoms());
+        }
+    }
+
+    fn deliver(&self, sampled: Sampled) {
+        if !self.desk().deliver(sampled.ticket, sampled.result) {
+            self.given_up.store(true, Ordering::Relaxed);
+        }
+    }
+}
