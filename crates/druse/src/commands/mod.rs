@@ -48,7 +48,7 @@ pub enum Command {
     Export(export::ExportArgs),
     /// Compare the network with reference values.
     Parity(parity::ParityArgs),
-    /// Measure the throughput of a training step and a sampling step.
+    /// Measure speed, memory and share of the machine: training, sampling, graphs, evaluation.
     Bench(bench::BenchArgs),
 }
 

@@ -1,0 +1,149 @@
+//! `druse bench`.
+
+mod report;
+mod sections;
+mod subject;
+mod timing;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use druse_nn::limits::MachineLimits;
+use druse_run::overlay::Layers;
+use serde::Serialize;
+
+use crate::console;
+use crate::failure::Failure;
+use crate::model_source::{ComputeArgs, set_threads};
+use report::{Limits, Report};
+use subject::Subject;
+use timing::Meter;
+
+/// Arguments of `druse bench`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  druse bench
+  druse bench train sample --preset gemsdiff-paper --data data/mp_20 --batch-size 128
+  druse bench graph evaluate --data data/mp_20 --threads-scaling --json
+
+Sections:
+  train     a step: loss, gradient, clipping, Adam, moving average
+  sample    a step of sampling, all structures of the batch in flight
+  forward   the networks and the loss, without gradient, graphs ready
+  graph     neighbour search and multigraph of each structure
+  evaluate  CrystalNN fingerprints; the structure matcher on pairs of a structure and a distorted copy
+
+Weights are freshly initialised. On the CPU also what the machine can do at most is measured (matrix products of the
+shape of an edge layer; memory traffic), and for each section that runs the networks the share of the former that it
+reaches. A batch of one structure gives the latency; on Linux each section has its own peak of resident memory.")]
+pub struct BenchArgs {
+    /// What to measure [default: everything].
+    #[arg(value_enum)]
+    sections: Vec<Section>,
+    /// Preset [default: gemsdiff-small].
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Single values of the configuration. Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Data set to take the batch from [default: perovskites of five atoms].
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// Structures in the batch [default: the preset's, at most 128].
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Seconds to measure each section.
+    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    seconds: f64,
+    /// Measure each section on one thread too.
+    #[arg(long)]
+    threads_scaling: bool,
+    /// Print one JSON object instead of the table.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Section {
+    /// A training step.
+    Train,
+    /// A sampling step.
+    Sample,
+    /// The networks forwards.
+    Forward,
+    /// Graphs.
+    Graph,
+    /// Fingerprints and matcher.
+    Evaluate,
+}
+
+impl Section {
+    /// The name on the command line and in JSON.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Sample => "sample",
+            Self::Forward => "forward",
+            Self::Graph => "graph",
+            Self::Evaluate => "evaluate",
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &BenchArgs) -> crate::Outcome {
+    let layers = Layers { preset: args.preset.as_deref(), file: None, settings: &args.settings };
+    let mut config = layers.resolve()?;
+    config.validate()?;
+    if let Some(path) = &args.data {
+        config.data.path.clone_from(path);
+    }
+    if !(args.seconds.is_finite() && args.seconds >= 0.0) {
+        return Err(Failure::mistake(format!("--seconds {}: expected a number from 0", args.seconds)));
+    }
+    set_threads(args.compute.threads.unwrap_or(0))?;
+    let size = args.batch_size.unwrap_or(config.train.batch_size.min(128));
+    let subject = Subject::new(config, size, &args.compute.device)?;
+    let limits = subject.on_host().then(|| MachineLimits::measure(Duration::from_millis(300)));
+    let meter = Meter { seconds: args.seconds, limits, one_thread: args.threads_scaling };
+    let mut chosen = args.sections.clone();
+    if chosen.is_empty() {
+        chosen = Section::value_variants().to_vec();
+    }
+    chosen.sort_unstable();
+    chosen.dedup();
+    let mut report = Report {
+        preset: subject.config.preset.clone(),
+        device: args.compute.device.clone(),
+        threads: rayon::current_num_threads(),
+        parameters: subject.params.count(),
+        structures: subject.structures.len(),
+        atoms: subject.atoms(),
+        limits: limits.map(Limits::from),
+        sections: Vec::new(),
+    };
+    for section in chosen {
+        console::note(&format!("measuring {}", section.name()));
+        let result = match section {
+            Section::Train => sections::train(&subject, &meter)?,
+            Section::Sample => sections::sample(&subject, &meter)?,
+            Section::Forward => sections::forward(&subject, &meter)?,
+            Section::Graph => sections::graph(&subject, &meter)?,
+            Section::Evaluate => sections::evaluate(&subject, &meter)?,
+        };
+        report.sections.push((section, result));
+    }
+    if args.json {
+        let json = serde_json::to_string_pretty(&report).map_err(Failure::environment)?;
+        console::data_line(&json)?;
+    } else {
+        report.print()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

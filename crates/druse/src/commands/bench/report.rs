@@ -1,0 +1,153 @@
+//! The measurements as table and JSON.
+
+use druse_nn::limits::MachineLimits;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::Section;
+use crate::console;
+use crate::failure::Failure;
+
+/// The measurements of one run.
+#[derive(Serialize)]
+pub struct Report {
+    pub preset: String,
+    pub device: String,
+    pub threads: usize,
+    pub parameters: usize,
+    pub structures: usize,
+    pub atoms: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// One key a section that was measured.
+    #[serde(flatten, serialize_with = "by_name")]
+    pub sections: Vec<(Section, Measured)>,
+}
+
+fn by_name<S: Serializer>(sections: &[(Section, Measured)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(sections.len()))?;
+    for (section, measured) in sections {
+        map.serialize_entry(section, measured)?;
+    }
+    map.end()
+}
+
+/// What the machine can do.
+#[derive(Serialize)]
+pub struct Limits {
+    /// 32-bit matrix products, 10⁹ operations per second.
+    product_gflops: f64,
+    /// 10⁹ bytes per second.
+    memory_gb_per_s: f64,
+}
+
+impl From<MachineLimits> for Limits {
+    fn from(l: MachineLimits) -> Self {
+        Self { product_gflops: 1e-9 * l.product_rate, memory_gb_per_s: 1e-9 * l.bandwidth }
+    }
+}
+
+/// One section. Absent values do not apply to it or cannot be measured on this machine.
+#[derive(Serialize, Default)]
+pub struct Measured {
+    /// Of one step over the whole batch.
+    pub seconds: f64,
+    pub repetitions: u32,
+    pub structures_per_second: f64,
+    /// Operations of the matrix products of one step, 10⁹; absent where they are not run by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product_gflop: Option<f64>,
+    /// Share of the machine's rate of matrix products.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// Of one step over a batch of one structure, that of median size.
+    pub one_structure_seconds: f64,
+    /// Of one step over the whole batch on one thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_thread_seconds: Option<f64>,
+    /// How many times as fast all threads are as one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads_speedup: Option<f64>,
+    /// Highest resident memory of the process while the section ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
+    /// Steps that a sampled structure takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampling_steps: Option<usize>,
+    /// Edges of all graphs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edges: Option<usize>,
+    /// Time of the graphs over their edges, all threads together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ns_per_edge: Option<f64>,
+    /// All the work of a training batch that needs no weights: noise, graphs, angles, targets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prepare_seconds: Option<f64>,
+    /// Pairs of structures compared, reduction of both included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matcher_pairs_per_second: Option<f64>,
+}
+
+impl Report {
+    /// Writes the table.
+    pub fn print(&self) -> Result<(), Failure> {
+        let Self { preset, device, threads, parameters, structures, atoms, .. } = self;
+        console::data_line(&format!(
+            "{preset}, {parameters} parameters, {structures} structures, {atoms} atoms, device {device}, {threads} threads"
+        ))?;
+        if let Some(l) = &self.limits {
+            console::data_line(&format!(
+                "machine: {:.1} GFLOP/s in matrix products, {:.1} GB/s of memory traffic",
+                l.product_gflops, l.memory_gb_per_s
+            ))?;
+        }
+        console::data_line(&format!(
+            "{:10}{:>14}{:>12}{:>12}{:>10}{:>12}{:>12}",
+            "", "structures/s", "ms a step", "ms for one", "share", "memory MB", "1 → all"
+        ))?;
+        for (section, m) in &self.sections {
+            console::data_line(&m.row(section.name()))?;
+            if let Some(line) = m.remark() {
+                console::data_line(&format!("{:10}{line}", ""))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Measured {
+    fn row(&self, name: &str) -> String {
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+        format!(
+            "{name:10}{:>14.1}{:>12.2}{:>12.2}{:>10}{:>12}{:>12}",
+            self.structures_per_second,
+            1e3 * self.seconds,
+            1e3 * self.one_structure_seconds,
+            or_dash(self.share.map(|s| format!("{:.0} %", 100.0 * s))),
+            or_dash(self.peak_memory_bytes.map(|b| format!("{:.0}", 1e-6 * b as f64))),
+            or_dash(self.threads_speedup.map(|s| format!("{s:.2} ×"))),
+        )
+    }
+
+    /// What does not fit the columns.
+    fn remark(&self) -> Option<String> {
+        let mut words = Vec::new();
+        if let Some(gflop) = self.product_gflop {
+            words.push(format!("{gflop:.1} GFLOP in products"));
+        }
+        if let Some(steps) = self.sampling_steps {
+            let whole = self.structures_per_second / steps as f64;
+            words.push(format!("{whole:.2} whole structures/s at {steps} steps each"));
+        }
+        if let (Some(edges), Some(ns)) = (self.edges, self.ns_per_edge) {
+            words.push(format!("{edges} edges, {ns:.0} ns each"));
+        }
+        if let Some(seconds) = self.prepare_seconds {
+            words.push(format!("a training batch prepared in {:.1} ms", 1e3 * seconds));
+        }
+        if let Some(rate) = self.matcher_pairs_per_second {
+            words.push(format!("matcher: {rate:.0} pairs/s"));
+        }
+        (!words.is_empty()).then(|| words.join("; "))
+    }
+}
