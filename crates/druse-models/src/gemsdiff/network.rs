@@ -251,12 +251,12 @@ impl Decoder {
     ) -> Tensor<2> {
         let (a, c) = (self.config.hidden, self.config.basis);
         let [first, second, last] = &self.lattice_heads[i].layers;
-        let piece = |x: &Tensor<2>, start: usize, len: usize| {
-            ops::dense(x.clone(), first.slice(params, start, len), Activation::Identity)
+        let of_edges = |m_from: usize, basis_from: usize| {
+            ops::pair_dense(state.m.clone(), m_from, basis.output.clone(), basis_from, first.weight(params))
         };
         let weights = LatticeHeadWeights {
-            first: piece(&state.m, 0, a) + piece(&basis.output, 2 * a, c),
-            second: piece(&state.m, a, a) + piece(&basis.output, 2 * a + c, c),
+            first: of_edges(0, 2 * a),
+            second: of_edges(a, 2 * a + c),
             angular: first.slice(params, 2 * a + 2 * c, c).matmul(params.get(self.angular_output)),
             hidden: second.weight(params),
             output: last.weight(params),

@@ -4,6 +4,7 @@ use druse_crystal::{Composition, Element, Lattice, Structure, wrap_unit};
 use druse_nn::Params;
 use druse_nn::device::is_host;
 use druse_nn::memory::{ComputeError, to_host};
+use druse_nn::ops::with_idle_threads;
 use nalgebra::Matrix3;
 use rayon::prelude::*;
 
@@ -203,7 +204,8 @@ impl Sampler for GemsDiffSampler<'_> {
         if is_host(params.device()) {
             // Each crystal alone: its result then cannot depend on what is sampled beside it.
             self.states.par_iter_mut().for_each(|state| {
-                if let Err(e) = step_together(model, params, std::slice::from_mut(state)) {
+                let step = || step_together(model, params, std::slice::from_mut(state));
+                if let Err(e) = with_idle_threads(step) {
                     state.fail(e);
                 }
             });

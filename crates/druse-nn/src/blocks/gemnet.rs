@@ -107,7 +107,7 @@ pub struct TripletInteraction {
     bilinear: ParamId,
     up_forward: Dense,
     up_reverse: Dense,
-    sizes: GemNetSizes,
+    num_spherical: usize,
 }
 
 impl TripletInteraction {
@@ -125,7 +125,7 @@ impl TripletInteraction {
             down: activated(builder, &format!("{name}.down_projection"), [hidden, triplet]),
             up_forward: activated(builder, &format!("{name}.up_projection_ca"), [bilinear, hidden]),
             up_reverse: activated(builder, &format!("{name}.up_projection_ac"), [bilinear, hidden]),
-            sizes,
+            num_spherical: sizes.num_spherical,
         }
     }
 
@@ -140,16 +140,39 @@ impl TripletInteraction {
         basis: &ProjectedBasis,
         geometry: &Geometry,
     ) -> Tensor<2> {
-        let GemNetSizes { triplet, basis: c, bilinear, num_spherical, .. } = self.sizes;
-        let x = self.before.forward(params, m) * self.radial.forward(params, basis.triplet.clone());
+        let x = self.before.forward(params, m);
+        let x = ops::filter(x, basis.triplet.clone(), self.radial.weight(params));
         let x = self.down.forward(params, x);
         let sums = ops::angular_sum(x, &geometry.graph, &geometry.angles);
-        let pairs = ops::contract_degrees(sums, basis.angular.clone(), num_spherical);
-        let weight = params.get(self.bilinear).reshape([triplet * c, bilinear]).transpose();
-        let y = ops::dense(pairs, weight, Activation::Identity);
+        let weight = params.get(self.bilinear);
+        let y = ops::bilinear(sums, basis.angular.clone(), weight, self.num_spherical);
         let there = self.up_forward.forward(params, y.clone());
         let back = ops::gather(self.up_reverse.forward(params, y), &geometry.graph.reverse);
         residual(there, back)
+    }
+}
+
+/// An activated layer followed by three residual pairs.
+#[derive(Debug, Clone)]
+struct Perceptron {
+    first: Dense,
+    residuals: [ResidualDense; 3],
+}
+
+impl Perceptron {
+    /// Registers `name.0` and the residual pairs `name.1` to `name.3`.
+    fn new(builder: &mut ParamBuilder, name: &str, width: usize) -> Self {
+        Self {
+            first: activated(builder, &format!("{name}.0"), [width, width]),
+            residuals: [1, 2, 3].map(|i| ResidualDense::new(builder, &format!("{name}.{i}"), width)),
+        }
+    }
+
+    /// (rows, width) → (rows, width).
+    fn forward(&self, params: &Params, x: Tensor<2>) -> Tensor<2> {
+        let [a, b, c] = self.residuals.each_ref().map(|pair| pair.weights(params));
+        let ([a1, a2], [b1, b2], [c1, c2]) = (a, b, c);
+        ops::perceptron([x, self.first.weight(params), a1, a2, b1, b2, c1, c2], true)
     }
 }
 
@@ -157,8 +180,7 @@ impl TripletInteraction {
 #[derive(Debug, Clone)]
 pub struct AtomUpdate {
     radial: Dense,
-    first: Dense,
-    residuals: Vec<ResidualDense>,
+    layers: Perceptron,
 }
 
 impl AtomUpdate {
@@ -166,19 +188,14 @@ impl AtomUpdate {
     pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes) -> Self {
         Self {
             radial: linear(builder, &format!("{name}.dense_rbf"), [sizes.basis, sizes.hidden]),
-            first: activated(builder, &format!("{name}.layers.0"), [sizes.hidden, sizes.hidden]),
-            residuals: (1..=3)
-                .map(|i| ResidualDense::new(builder, &format!("{name}.layers.{i}"), sizes.hidden))
-                .collect(),
+            layers: Perceptron::new(builder, &format!("{name}.layers"), sizes.hidden),
         }
     }
 
     /// m is (E, A), `radial` (E, C); sums at the destination of edges; returns (N, A).
     pub fn forward(&self, params: &Params, m: Tensor<2>, radial: Tensor<2>, graph: &Multigraph) -> Tensor<2> {
-        let messages = m * self.radial.forward(params, radial);
-        let x = ops::scatter_sum(messages, &graph.destination, graph.num_atoms);
-        let x = self.first.forward(params, x);
-        self.residuals.iter().fold(x, |x, layer| layer.forward(params, x))
+        let x = ops::filtered_sum(m, radial, self.radial.weight(params), &graph.destination, graph.num_atoms);
+        self.layers.forward(params, x)
     }
 }
 
@@ -233,7 +250,8 @@ impl InteractionBlock {
         );
         let x = self.before_skip.forward(params, x);
         let m = residual(m, x);
-        let m = self.after_skip.iter().fold(m, |m, layer| layer.forward(params, m));
+        let [[a1, a2], [b1, b2]] = self.after_skip.each_ref().map(|pair| pair.weights(params));
+        let m = ops::perceptron([m, a1, a2, b1, b2], false);
         let update = self.atom_update.forward(params, m.clone(), basis.atom.clone(), graph);
         let h = residual(h, update);
         let change = self.concat.forward(params, h.clone(), m.clone(), &graph.source, &graph.destination);
@@ -245,8 +263,7 @@ impl InteractionBlock {
 /// One scalar per edge ("force branch").
 #[derive(Debug, Clone)]
 pub struct EdgeHead {
-    first: Dense,
-    residuals: Vec<ResidualDense>,
+    layers: Perceptron,
     output: Dense,
     radial: Dense,
 }
@@ -256,10 +273,7 @@ impl EdgeHead {
     pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes) -> Self {
         let a = sizes.hidden;
         Self {
-            first: activated(builder, &format!("{name}.seq_forces.0"), [a, a]),
-            residuals: (1..=3)
-                .map(|i| ResidualDense::new(builder, &format!("{name}.seq_forces.{i}"), a))
-                .collect(),
+            layers: Perceptron::new(builder, &format!("{name}.seq_forces"), a),
             output: linear(builder, &format!("{name}.out_forces"), [a, 1]),
             radial: linear(builder, &format!("{name}.dense_rbf_F"), [sizes.basis, a]),
         }
@@ -267,8 +281,7 @@ impl EdgeHead {
 
     /// m is (E, A), `radial` (E, C); returns (E, 1).
     pub fn forward(&self, params: &Params, m: Tensor<2>, radial: Tensor<2>) -> Tensor<2> {
-        let x = self.first.forward(params, m);
-        let x = self.residuals.iter().fold(x, |x, layer| layer.forward(params, x));
-        self.output.forward(params, x * self.radial.forward(params, radial))
+        let x = self.layers.forward(params, m);
+        ops::filtered_output(x, radial, self.radial.weight(params), self.output.weight(params))
     }
 }

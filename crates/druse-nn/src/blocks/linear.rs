@@ -75,6 +75,11 @@ impl Dense {
     pub fn forward(&self, params: &Params, x: Tensor<2>) -> Tensor<2> {
         ops::dense(x, params.get(self.weight), self.activation)
     }
+
+    /// The weight (out, in).
+    pub(crate) fn weight(&self, params: &Params) -> Tensor<2> {
+        params.get(self.weight)
+    }
 }
 
 /// `(x + y) / √2`.
@@ -99,8 +104,13 @@ impl ResidualDense {
 
     /// (rows, width) → (rows, width).
     pub fn forward(&self, params: &Params, x: Tensor<2>) -> Tensor<2> {
-        let [first, second] = self.weights.map(|w| params.get(w));
+        let [first, second] = self.weights(params);
         ops::residual_pair(x, first, second)
+    }
+
+    /// Both weights (width, width).
+    pub(crate) fn weights(&self, params: &Params) -> [Tensor<2>; 2] {
+        self.weights.map(|w| params.get(w))
     }
 }
 
@@ -109,8 +119,6 @@ impl ResidualDense {
 #[derive(Debug, Clone)]
 pub struct SplitDense {
     weight: ParamId,
-    atom: usize,
-    edge: usize,
 }
 
 impl SplitDense {
@@ -118,7 +126,7 @@ impl SplitDense {
     pub fn new(builder: &mut ParamBuilder, name: &str, atom: usize, edge: usize, output: usize) -> Self {
         let weight =
             builder.add(format!("{name}.linear.weight"), &[output, 2 * atom + edge], Init::HeOrthogonal);
-        Self { weight, atom, edge }
+        Self { weight }
     }
 
     /// h is (atoms, atom), m is (edges, edge); returns (edges, out).
@@ -131,19 +139,6 @@ impl SplitDense {
         destination: &Index,
     ) -> Tensor<2> {
         let weight = params.get(self.weight);
-        let part = |x: Tensor<2>, start: usize, len: usize| {
-            ops::dense(x, weight.clone().narrow(1, start, len), Activation::Identity)
-        };
-        let from_source = part(h.clone(), 0, self.atom);
-        let from_destination = part(h, self.atom, self.atom);
-        let from_edge = part(m, 2 * self.atom, self.edge);
-        ops::merge_edges(
-            from_source,
-            from_destination,
-            from_edge,
-            source,
-            destination,
-            Activation::ScaledSilu,
-        )
+        ops::split_dense(h, m, weight, source, destination, Activation::ScaledSilu)
     }
 }

@@ -2,9 +2,12 @@
 
 use burn::tensor::{Tensor, activation};
 
+use super::arch::vectorized;
+use super::blocks::for_each;
 use super::gather::index_tensor;
 use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::{View, add_assign, new_product, new_silu, silu_backward, silu_in_place, vectorized};
+use super::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
+use super::product::{BLOCK, Panels, View, multiply_new, new_vec, product};
 use crate::graph::Index;
 
 /// What follows the linear map.
@@ -43,7 +46,9 @@ impl Activation {
             silu_in_place(&mut y.data, scale);
             return (y, Vec::new());
         }
-        let y = Matrix { data: new_silu(&z.data, scale), rows: z.rows, cols: z.cols };
+        // SAFETY: as many numbers are written as there are arguments.
+        let data = unsafe { new_vec(z.data.len(), |y| silu_into(&z.data, scale, y)) };
+        let y = Matrix { data, rows: z.rows, cols: z.cols };
         (y, vec![z.data])
     }
 
@@ -69,9 +74,32 @@ pub(crate) struct Dense {
 
 impl HostOp<2> for Dense {
     fn forward(&self, [x, w]: [Mat<'_>; 2], keep: bool) -> (Matrix, Vec<Vec<f32>>) {
-        let shape = [x.rows, w.rows, x.cols];
-        let z = new_product(shape, View::rows(x.data, x.cols), View::transposed(w.data, w.cols));
-        self.act.forward(Matrix { data: z, rows: x.rows, cols: w.rows }, keep)
+        let (n, k) = (w.rows, w.cols);
+        let panels = Panels::of_weight(w.data, [n, k]);
+        let stride = (BLOCK * n).max(1);
+        let input = |block: usize| View::rows(&x.data[block * BLOCK * k..], k);
+        let mut kept = Vec::new();
+        // SAFETY: the loops write every block of the result, and of the arguments where these are kept.
+        let data = unsafe {
+            new_vec(x.rows * n, |y| match self.act.scale().filter(|_| keep) {
+                Some(scale) => {
+                    let z = new_vec(y.len(), |z| {
+                        let blocks = z.chunks_mut(stride).zip(y.chunks_mut(stride)).enumerate();
+                        for_each(2 * x.rows * n * k, blocks, |(block, (z, y))| {
+                            silu_into(multiply_new(z, z.len() / n, input(block), &panels), scale, y);
+                        });
+                    });
+                    kept.push(z);
+                }
+                None => for_each(2 * x.rows * n * k, y.chunks_mut(stride).enumerate(), |(block, y)| {
+                    let y = multiply_new(y, y.len() / n, input(block), &panels);
+                    if let Some(scale) = self.act.scale() {
+                        silu_in_place(y, scale);
+                    }
+                }),
+            })
+        };
+        (Matrix { data, rows: x.rows, cols: n }, kept)
     }
 
     fn backward(
@@ -81,18 +109,35 @@ impl HostOp<2> for Dense {
         grad: Mat<'_>,
         wanted: [bool; 2],
     ) -> [Option<Matrix>; 2] {
-        let g = self.act.backward(kept, grad);
-        let dx = wanted[0].then(|| {
-            let shape = [x.rows, x.cols, w.rows];
-            let data = new_product(shape, View::rows(&g, w.rows), View::rows(w.data, w.cols));
-            Matrix { data, rows: x.rows, cols: x.cols }
-        });
-        let dw = wanted[1].then(|| {
-            let shape = [w.rows, w.cols, x.rows];
-            let data = new_product(shape, View::transposed(&g, w.rows), View::rows(x.data, x.cols));
-            Matrix { data, rows: w.rows, cols: w.cols }
-        });
-        [dx, dw]
+        let (n, k) = (w.rows, w.cols);
+        let panels = Panels::pack(View::rows(w.data, k), [n, k]);
+        let mut dx = Vec::with_capacity(if wanted[0] { x.rows * k } else { 0 });
+        let mut dw = Matrix::zeros(n, k);
+        let mut scratch = Vec::new();
+        for start in (0..x.rows).step_by(2 * BLOCK) {
+            let rows = (2 * BLOCK).min(x.rows - start);
+            let range = start * n..(start + rows) * n;
+            let g = match self.act.scale() {
+                None => &grad.data[range],
+                Some(scale) => {
+                    scratch.clear();
+                    scratch.extend_from_slice(&grad.data[range.clone()]);
+                    silu_backward(&kept[0][range], scale, &mut scratch);
+                    &scratch
+                }
+            };
+            if wanted[0] {
+                multiply_new(&mut dx.spare_capacity_mut()[..rows * k], rows, View::rows(g, n), &panels);
+                // SAFETY: the product has written so many numbers behind the end.
+                unsafe { dx.set_len(dx.len() + rows * k) };
+            }
+            if wanted[1] {
+                let x = View::rows(&x.data[start * k..], k);
+                product(&mut dw.data, [n, k, rows], View::transposed(g, n), x, true);
+            }
+        }
+        let dx = wanted[0].then_some(Matrix { data: dx, rows: x.rows, cols: k });
+        [dx, wanted[1].then_some(dw)]
     }
 
     fn compose(&self, [x, w]: [Tensor<2>; 2]) -> Tensor<2> {

@@ -2,8 +2,9 @@
 
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
+use super::arch::vectorized;
 use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::{add_assign, vectorized};
+use super::kernels::add_assign;
 use crate::graph::Index;
 
 /// `y[e] = x[index[e]]`, row by row.

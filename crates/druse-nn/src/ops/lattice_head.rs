@@ -1,14 +1,18 @@
 //! The triplet head of GemsDiff: three scalars per pair of edges, times vector fields, averaged over the crystal.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
+use super::arch::vectorized;
+use super::blocks::for_each;
 use super::dense::{Activation, dense};
 use super::gather::{gather, scatter_sum};
 use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::{View, add_assign, product, silu, silu_backward};
+use super::kernels::{add_assign, silu_and_backward, silu_backward, silu_in_place};
 use super::matrix;
+use super::product::{Panels, View, multiply, multiply_new, product};
 use super::triplet::triplet_angles;
 use crate::graph::{Angles, Multigraph, TripletFields};
 
@@ -51,17 +55,33 @@ pub(crate) struct LatticeHead {
     weight: Arc<[f64]>,
 }
 
-/// Edges q handled at a time: enough rows for an efficient matrix product, few enough to stay in the cache.
-const CHUNK: usize = 4;
+/// Pairs handled at a time, about: their activations stay in the first-level cache.
+const PAIRS: usize = 64;
 
-/// Activations of a chunk of pairs.
-#[derive(Default)]
-struct Chunk {
-    z1: Vec<f32>,
-    h1: Vec<f32>,
-    z2: Vec<f32>,
-    h2: Vec<f32>,
-    s: Vec<f32>,
+/// Pairs handled at a time in the backward pass: every group adds to all gradients of weights, so it is longer.
+const BACKWARD_PAIRS: usize = 128;
+
+/// The pairs (p, q) of one atom with q in a range; indices count within the edges of the atom.
+#[derive(Debug, Clone)]
+struct Group {
+    atom: usize,
+    qs: Range<usize>,
+}
+
+/// The weights, packed.
+struct Layers<'a> {
+    first: Mat<'a>,
+    second: Mat<'a>,
+    angular: Panels,
+    hidden: Panels,
+    output: Panels,
+}
+
+impl<'a> Layers<'a> {
+    fn new([first, second, angular, hidden, output]: [Mat<'a>; 5]) -> Self {
+        let pack = |w: Mat<'_>| Panels::of_weight(w.data, [w.rows, w.cols]);
+        Self { first, second, angular: pack(angular), hidden: pack(hidden), output: pack(output) }
+    }
 }
 
 impl LatticeHead {
@@ -70,97 +90,131 @@ impl LatticeHead {
         Self { graph: graph.clone(), angles: angles.clone(), fields: fields.clone(), weight }
     }
 
-    /// Angular functions of the pairs (·, q) of an atom: (K, degrees) as a strided view.
-    fn harmonics(&self, atom: usize, q: usize, k: usize) -> View<'_> {
+    /// All pairs in groups of about `pairs`, atom by atom.
+    fn groups(&self, pairs: usize) -> impl Iterator<Item = Group> {
+        (0..self.graph.num_atoms).flat_map(move |atom| {
+            let k = self.graph.edges_from(atom).len();
+            let step = (pairs / k.max(1)).max(1);
+            (0..k).step_by(step).map(move |q| Group { atom, qs: q..(q + step).min(k) })
+        })
+    }
+
+    /// The edges p other than q, in order: two ranges of indices within the atom.
+    fn others(q: usize, k: usize) -> [Range<usize>; 2] {
+        [0..q, q + 1..k]
+    }
+
+    /// Angular functions of the pairs (p, q) of an atom for p in a range: (p, degrees) as a strided view.
+    fn harmonics(&self, atom: usize, q: usize, ps: &Range<usize>) -> View<'_> {
         let block = &self.angles.values[self.angles.ptr[atom]..self.angles.ptr[atom + 1]];
-        View { data: &block[q * self.angles.degrees * k..], row_stride: 1, col_stride: k }
+        let k = self.graph.edges_from(atom).len();
+        View { data: &block[q * self.angles.degrees * k + ps.start..], row_stride: 1, col_stride: k }
     }
 
-    /// Evaluates the perceptron for the pairs (p, q), q in `qs` (indices within the atom), p over all its edges.
-    fn evaluate(
-        &self,
-        [first, second, angular, hidden, output]: [Mat<'_>; 5],
-        atom: usize,
-        qs: std::ops::Range<usize>,
-        chunk: &mut Chunk,
-    ) {
-        let h = first.cols;
-        let edges = self.graph.edges_from(atom);
+    /// Arguments of the first activation for the pairs of a group: q slow, then p without q.
+    fn arguments(&self, layers: &Layers<'_>, group: &Group, z1: &mut Vec<f32>) {
+        let h = layers.first.cols;
+        let edges = self.graph.edges_from(group.atom);
         let (start, k) = (edges.start, edges.len());
-        let rows = qs.len() * k;
-        for buffer in [&mut chunk.z1, &mut chunk.h1, &mut chunk.z2, &mut chunk.h2] {
-            buffer.resize(rows * h, 0.0);
-        }
-        chunk.s.resize(rows * 3, 0.0);
-        for (z, q) in chunk.z1.chunks_exact_mut(k * h).zip(qs) {
-            z.copy_from_slice(&first.data[start * h..(start + k) * h]);
-            let second = &second.data[(start + q) * h..][..h];
-            for z in z.chunks_exact_mut(h) {
-                add_assign(z, second);
+        z1.clear();
+        for q in group.qs.clone() {
+            let second = &layers.second.data[(start + q) * h..][..h];
+            for ps in Self::others(q, k) {
+                let begin = z1.len();
+                z1.extend_from_slice(&layers.first.data[(start + ps.start) * h..(start + ps.end) * h]);
+                let z = &mut z1[begin..];
+                vectorized!(for z in z.chunks_exact_mut(h) {
+                    add_assign(z, second);
+                });
+                if !ps.is_empty() {
+                    multiply(z, ps.len(), self.harmonics(group.atom, q, &ps), &layers.angular, true);
+                }
             }
-            let y = self.harmonics(atom, q, k);
-            product(z, [k, h, angular.cols], y, View::transposed(angular.data, angular.cols), true);
         }
-        silu(&chunk.z1, 1.0, &mut chunk.h1);
-        product(
-            &mut chunk.z2,
-            [rows, h, h],
-            View::rows(&chunk.h1, h),
-            View::transposed(hidden.data, h),
-            false,
-        );
-        silu(&chunk.z2, 1.0, &mut chunk.h2);
-        product(
-            &mut chunk.s,
-            [rows, 3, h],
-            View::rows(&chunk.h2, h),
-            View::transposed(output.data, h),
-            false,
-        );
     }
 
-    fn chunks(k: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-        (0..k).step_by(CHUNK).map(move |q| q..(q + CHUNK).min(k))
+    /// What the pairs of a group add to the matrix of their crystal.
+    fn contribution(&self, layers: &Layers<'_>, group: &Group) -> [f64; 6] {
+        let h = layers.first.cols;
+        let edges = self.graph.edges_from(group.atom);
+        let (start, k) = (edges.start, edges.len());
+        let rows = group.qs.len() * (k - 1);
+        let mut h1 = Vec::with_capacity(rows * h);
+        self.arguments(layers, group, &mut h1);
+        silu_in_place(&mut h1, 1.0);
+        let mut h2 = Vec::with_capacity(rows * h);
+        let h2 =
+            multiply_new(&mut h2.spare_capacity_mut()[..rows * h], rows, View::rows(&h1, h), &layers.hidden);
+        silu_in_place(h2, 1.0);
+        let mut s = vec![0.0; 3 * rows];
+        multiply(&mut s, rows, View::rows(h2, h), &layers.output, false);
+        let mut sum = [0f64; 6];
+        let mut add = |part: [f32; 6]| sum.iter_mut().zip(part).for_each(|(s, x)| *s += f64::from(x));
+        let mut by_first = vec![0f32; k];
+        let mut rest = s.as_slice();
+        for q in group.qs.clone() {
+            let mut by_second = 0.0;
+            let mut of_angles = [0f32; 6];
+            let fields = &self.fields.angle[self.fields.ptr[group.atom] + q * k..][..k];
+            for ps in Self::others(q, k) {
+                let (s, after) = rest.split_at(3 * ps.len());
+                rest = after;
+                for ((s, by_first), field) in
+                    s.chunks_exact(3).zip(&mut by_first[ps.clone()]).zip(&fields[ps])
+                {
+                    *by_first += s[0];
+                    by_second += s[1];
+                    of_angles.iter_mut().zip(field).for_each(|(sum, g)| *sum += s[2] * g);
+                }
+            }
+            add(self.fields.length[start + q].map(|g| by_second * g));
+            add(of_angles);
+        }
+        for (p, &s) in by_first.iter().enumerate() {
+            add(self.fields.length[start + p].map(|g| s * g));
+        }
+        sum
+    }
+
+    /// Derivatives of the result's weighted sum with respect to the three scalars of the pairs of a group, given those
+    /// with respect to the crystal's matrix.
+    fn slopes(&self, group: &Group, g: &[f32; 6], slopes: &mut Vec<f32>) {
+        let along = |field: &[f32; 6]| -> f32 { g.iter().zip(field).map(|(g, f)| g * f).sum() };
+        let edges = self.graph.edges_from(group.atom);
+        let (start, k) = (edges.start, edges.len());
+        slopes.clear();
+        for q in group.qs.clone() {
+            let of_q = along(&self.fields.length[start + q]);
+            for p in Self::others(q, k).into_iter().flatten() {
+                let of_p = along(&self.fields.length[start + p]);
+                let of_pair = along(&self.fields.angle[self.fields.ptr[group.atom] + q * k + p]);
+                slopes.extend([of_p, of_q, of_pair]);
+            }
+        }
     }
 }
 
 impl HostOp<5> for LatticeHead {
     fn forward(&self, inputs: [Mat<'_>; 5], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
+        let layers = Layers::new(inputs);
+        let groups: Vec<Group> = self.groups(PAIRS).collect();
+        let mut parts = vec![[0f64; 6]; groups.len()];
+        let [h, degrees] = [inputs[2].rows, inputs[2].cols];
+        let pairs: usize = self.graph.triplets_per_crystal().iter().sum();
+        let operations = 2 * pairs * h * (h + degrees + 3);
+        for_each(operations, groups.iter().zip(&mut parts), |(group, part)| {
+            *part = self.contribution(&layers, group)
+        });
         let mut sums = vec![[0f64; 6]; self.graph.num_crystals()];
-        let mut chunk = Chunk::default();
-        let mut by_first = Vec::new();
-        for atom in 0..self.graph.num_atoms {
-            let edges = self.graph.edges_from(atom);
-            let (start, k) = (edges.start, edges.len());
-            let sum = &mut sums[self.graph.crystal_of_atom[atom] as usize];
-            let mut add = |factor: f32, field: &[f32; 6]| {
-                for (s, &g) in sum.iter_mut().zip(field) {
-                    *s += f64::from(factor * g);
-                }
-            };
-            by_first.clear();
-            by_first.resize(k, 0f32);
-            for qs in Self::chunks(k) {
-                self.evaluate(inputs, atom, qs.clone(), &mut chunk);
-                for (s, q) in chunk.s.chunks_exact(3 * k).zip(qs) {
-                    let mut by_second = 0.0;
-                    for (p, s) in s.chunks_exact(3).enumerate().filter(|&(p, _)| p != q) {
-                        by_first[p] += s[0];
-                        by_second += s[1];
-                        add(s[2], &self.fields.angle[self.fields.ptr[atom] + q * k + p]);
-                    }
-                    add(by_second, &self.fields.length[start + q]);
-                }
-            }
-            for (p, &s) in by_first.iter().enumerate() {
-                add(s, &self.fields.length[start + p]);
-            }
+        for (group, part) in groups.iter().zip(parts) {
+            let sum = &mut sums[self.graph.crystal_of_atom[group.atom] as usize];
+            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
         }
         let data = sums.iter().zip(&*self.weight).flat_map(|(s, w)| s.map(|s| (s * w) as f32)).collect();
         (Matrix { data, rows: sums.len(), cols: 6 }, Vec::new())
     }
 
-    /// Recomputes the activations chunk by chunk: nothing of the size of the triplets is ever kept.
+    /// Recomputes the activations group by group: nothing of the size of the triplets is ever kept.
     fn backward(
         &self,
         inputs: [Mat<'_>; 5],
@@ -168,57 +222,63 @@ impl HostOp<5> for LatticeHead {
         grad: Mat<'_>,
         _: [bool; 5],
     ) -> [Option<Matrix>; 5] {
-        let [first, second, angular, hidden, output] = inputs;
-        let h = first.cols;
-        let degrees = angular.cols;
-        let [mut d_first, mut d_second, mut d_angular, mut d_hidden, mut d_output] =
+        let layers = Layers::new(inputs);
+        let [first, _, angular, hidden, output] = inputs;
+        let (h, degrees) = (first.cols, angular.cols);
+        let hidden_back = Panels::pack(View::rows(hidden.data, h), [h, h]);
+        let output_back = Panels::pack(View::rows(output.data, h), [3, h]);
+        let [mut d_first, mut d_second, _, mut d_hidden, mut d_output] =
             inputs.map(|m| Matrix::zeros(m.rows, m.cols));
-        debug_assert_eq!(second.cols, h);
-        let mut chunk = Chunk::default();
-        let (mut ds, mut dz1, mut dz2) = (Vec::new(), Vec::new(), Vec::new());
-        for atom in 0..self.graph.num_atoms {
-            let edges = self.graph.edges_from(atom);
+        // Transposed, so that the columns of its products are whole vectors.
+        let mut d_angular = Matrix::zeros(degrees, h);
+        let [mut slopes, mut a1, mut a2, mut d1, mut d2] = [const { Vec::new() }; 5];
+        for group in self.groups(BACKWARD_PAIRS) {
+            let edges = self.graph.edges_from(group.atom);
             let (start, k) = (edges.start, edges.len());
-            let crystal = self.graph.crystal_of_atom[atom] as usize;
+            let rows = group.qs.len() * (k - 1);
+            let crystal = self.graph.crystal_of_atom[group.atom] as usize;
             let weight = self.weight[crystal] as f32;
-            let g: [f32; 6] = std::array::from_fn(|i| grad.data[crystal * 6 + i] * weight);
-            let along = |field: &[f32; 6]| -> f32 { g.iter().zip(field).map(|(g, f)| g * f).sum() };
-            for qs in Self::chunks(k) {
-                self.evaluate(inputs, atom, qs.clone(), &mut chunk);
-                let rows = qs.len() * k;
-                ds.clear();
-                for q in qs.clone() {
-                    let of_q = along(&self.fields.length[start + q]);
-                    for p in 0..k {
-                        if p == q {
-                            ds.extend([0.0; 3]);
-                        } else {
-                            let of_p = along(&self.fields.length[start + p]);
-                            let of_pair = along(&self.fields.angle[self.fields.ptr[atom] + q * k + p]);
-                            ds.extend([of_p, of_q, of_pair]);
+            self.slopes(&group, &std::array::from_fn(|i| grad.data[crystal * 6 + i] * weight), &mut slopes);
+            // a1 and a2 hold the arguments of the activations first and their results later.
+            self.arguments(&layers, &group, &mut a1);
+            d1.clone_from(&a1);
+            silu_in_place(&mut d1, 1.0);
+            a2.resize(rows * h, 0.0);
+            multiply(&mut a2, rows, View::rows(&d1, h), &layers.hidden, false);
+            d2.resize(rows * h, 0.0);
+            multiply(&mut d2, rows, View::rows(&slopes, 3), &output_back, false);
+            silu_and_backward(&mut a2, 1.0, &mut d2);
+            let shape = [3, h, rows];
+            product(&mut d_output.data, shape, View::transposed(&slopes, 3), View::rows(&a2, h), true);
+            let shape = [h, h, rows];
+            product(&mut d_hidden.data, shape, View::transposed(&d2, h), View::rows(&d1, h), true);
+            multiply(&mut d1, rows, View::rows(&d2, h), &hidden_back, false);
+            silu_backward(&a1, 1.0, &mut d1);
+            let mut rest = d1.as_slice();
+            for q in group.qs.clone() {
+                let of_q = &mut d_second.data[(start + q) * h..][..h];
+                for ps in Self::others(q, k) {
+                    let (d, after) = rest.split_at(ps.len() * h);
+                    rest = after;
+                    let of_ps = &mut d_first.data[(start + ps.start) * h..(start + ps.end) * h];
+                    vectorized!({
+                        add_assign(of_ps, d);
+                        for d in d.chunks_exact(h) {
+                            add_assign(of_q, d);
                         }
+                    });
+                    if !ps.is_empty() {
+                        let y = self.harmonics(group.atom, q, &ps);
+                        let transposed =
+                            View { data: y.data, row_stride: y.col_stride, col_stride: y.row_stride };
+                        let shape = [degrees, h, ps.len()];
+                        product(&mut d_angular.data, shape, transposed, View::rows(d, h), true);
                     }
-                }
-                let [ds, h1, h2] = [&ds[..rows * 3], &chunk.h1[..rows * h], &chunk.h2[..rows * h]];
-                product(&mut d_output.data, [3, h, rows], View::transposed(ds, 3), View::rows(h2, h), true);
-                dz2.resize(rows * h, 0.0);
-                product(&mut dz2, [rows, h, 3], View::rows(ds, 3), View::rows(output.data, h), false);
-                silu_backward(&chunk.z2, 1.0, &mut dz2);
-                product(&mut d_hidden.data, [h, h, rows], View::transposed(&dz2, h), View::rows(h1, h), true);
-                dz1.resize(rows * h, 0.0);
-                product(&mut dz1, [rows, h, h], View::rows(&dz2, h), View::rows(hidden.data, h), false);
-                silu_backward(&chunk.z1, 1.0, &mut dz1);
-                for (dz, q) in dz1.chunks_exact(k * h).zip(qs) {
-                    add_assign(&mut d_first.data[start * h..(start + k) * h], dz);
-                    let target = &mut d_second.data[(start + q) * h..][..h];
-                    for dz in dz.chunks_exact(h) {
-                        add_assign(target, dz);
-                    }
-                    let y = self.harmonics(atom, q, k);
-                    product(&mut d_angular.data, [h, degrees, k], View::transposed(dz, h), y, true);
                 }
             }
         }
+        let entries = (0..h * degrees).map(|i| d_angular.data[i % degrees * h + i / degrees]);
+        let d_angular = Matrix { data: entries.collect(), rows: h, cols: degrees };
         [d_first, d_second, d_angular, d_hidden, d_output].map(Some)
     }
 

@@ -1,20 +1,32 @@
 //! Operations of the message-passing core: by hand on the CPU, composed of tensor operations elsewhere.
 
+mod arch;
+mod bilinear;
+mod blocks;
 mod dense;
+mod filter;
 mod gather;
 mod host;
 mod kernels;
 mod lattice_head;
 mod lattice_parameters;
+mod perceptron;
+mod product;
 mod residual;
+mod split;
 mod triplet;
 
+pub use bilinear::bilinear;
+pub use blocks::with_idle_threads;
 pub use dense::{Activation, dense, merge_edges};
+pub use filter::{filter, filtered_output, filtered_sum};
 pub use gather::{gather, scatter_sum};
-pub(crate) use kernels::{count_products, matrix_product};
 pub use lattice_head::{LatticeHeadWeights, lattice_head};
 pub use lattice_parameters::lattice_parameters;
+pub use perceptron::perceptron;
+pub(crate) use product::{count_products, matrix_product};
 pub use residual::residual_pair;
+pub use split::{pair_dense, split_dense};
 pub use triplet::{angular_sum, contract_degrees};
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -8,12 +8,18 @@ use druse_crystal::Lattice;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::arch::testing::on_every_arch;
+use super::bilinear::Bilinear;
+use super::blocks::with_idle_threads;
 use super::dense::{Activation, Dense, MergeEdges};
+use super::filter::{Filter, FilteredOutput, FilteredSum};
 use super::gather::{Gather, ScatterSum};
 use super::host::{HostOp, Mat, apply};
 use super::lattice_head::LatticeHead;
 use super::lattice_parameters::LatticeParameters;
+use super::perceptron::Perceptron;
 use super::residual::ResidualPair;
+use super::split::{PairDense, SplitDense};
 use super::triplet::{AngularSum, ContractDegrees};
 use crate::device::cpu;
 use crate::graph::{Angles, Index, Multigraph, TripletFields};
@@ -84,7 +90,7 @@ fn check<O: HostOp<N>, const N: usize>(op: &O, shapes: [[usize; 2]; N], data: &[
     };
     for i in 0..N {
         let scale = grads[i].iter().fold(1e-2f32, |m, x| m.max(x.abs()));
-        for k in (0..data[i].len()).step_by(data[i].len().div_ceil(12)) {
+        for k in (0..data[i].len()).step_by(data[i].len().div_ceil(12).max(1)) {
             let at = |h: f32| {
                 let mut moved = data.clone();
                 moved[i][k] += h;
@@ -111,16 +117,55 @@ pub(super) fn example_graph() -> Arc<Multigraph> {
 
 #[test]
 fn dense_layers() {
-    let shapes = [[5, 7], [3, 7]];
     for act in [Activation::Identity, Activation::Silu, Activation::ScaledSilu] {
-        check(&Dense { act }, shapes, &random(shapes, 1.5), 2e-3);
+        for [rows, output, input] in [[5, 3, 7], [1, 20, 1], [129, 1, 7], [49, 65, 17], [0, 4, 3]] {
+            let shapes = [[rows, input], [output, input]];
+            on_every_arch(|| check(&Dense { act }, shapes, &random(shapes, 1.5), 3e-3));
+        }
     }
 }
 
 #[test]
 fn residual_pairs() {
-    let shapes = [[5, 6], [6, 6], [6, 6]];
-    check(&ResidualPair, shapes, &random(shapes, 1.0), 2e-3);
+    for [rows, width] in [[5, 6], [1, 7], [129, 7], [97, 20], [0, 3]] {
+        let shapes = [[rows, width], [width, width], [width, width]];
+        on_every_arch(|| check(&ResidualPair, shapes, &random(shapes, 1.0), 3e-3));
+    }
+}
+
+#[test]
+fn layers_in_a_row() {
+    for [rows, width] in [[1, 7], [129, 6], [0, 3]] {
+        let mut shapes = [[width, width]; 6];
+        (shapes[0], shapes[1]) = ([rows, 5], [width, 5]);
+        on_every_arch(|| check(&Perceptron { first: true }, shapes, &random(shapes, 0.8), 5e-3));
+        let mut shapes = [[width, width]; 5];
+        shapes[0] = [rows, width];
+        on_every_arch(|| check(&Perceptron { first: false }, shapes, &random(shapes, 0.8), 5e-3));
+    }
+}
+
+#[test]
+fn blocks_on_idle_threads_change_nothing() {
+    let graph = example_graph();
+    let angles = Arc::new(Angles::new(&graph, 4));
+    let fields = Arc::new(TripletFields::new(&graph));
+    let head = LatticeHead::new(&graph, &angles, &fields);
+    let e = graph.num_edges();
+    fn both<O: HostOp<N>, const N: usize>(op: &O, shapes: [[usize; 2]; N]) {
+        let data = random(shapes, 1.0);
+        let mats: [Mat<'_>; N] =
+            std::array::from_fn(|i| Mat { data: &data[i], rows: shapes[i][0], cols: shapes[i][1] });
+        for keep in [false, true] {
+            let (alone, kept) = op.forward(mats, keep);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+            let (shared, also_kept) = pool.install(|| with_idle_threads(|| op.forward(mats, keep)));
+            assert_eq!((alone.data, kept), (shared.data, also_kept));
+        }
+    }
+    both(&Dense { act: Activation::ScaledSilu }, [[200, 20], [30, 20]]);
+    both(&Perceptron { first: true }, [[200, 20], [30, 20], [30, 30], [30, 30]]);
+    both(&head, [[e, 20], [e, 20], [20, 4], [20, 20], [3, 20]]);
 }
 
 #[test]
@@ -130,6 +175,46 @@ fn split_concatenation() {
     let shapes = [[4, 5], [4, 5], [6, 5]];
     let op = MergeEdges { first, second, act: Activation::ScaledSilu };
     check(&op, shapes, &random(shapes, 1.0), 2e-3);
+}
+
+#[test]
+fn layers_over_concatenated_inputs() {
+    let op = |edges: u32| SplitDense {
+        source: (0..edges).map(|e| e % 4).collect(),
+        destination: (0..edges).map(|e| (e * e + 1) % 4).collect(),
+        act: Activation::ScaledSilu,
+    };
+    for [edges, atom, edge, out] in [[6, 3, 5, 4], [1, 7, 7, 7], [129, 2, 3, 17], [0, 2, 2, 2]] {
+        let shapes = [[4, atom], [edges, edge], [out, 2 * atom + edge]];
+        on_every_arch(|| check(&op(edges as u32), shapes, &random(shapes, 1.0), 3e-3));
+    }
+    for rows in [5, 1, 129, 0] {
+        let shapes = [[rows, 7], [rows, 3], [6, 15]];
+        on_every_arch(|| check(&PairDense { from: [1, 11] }, shapes, &random(shapes, 1.0), 3e-3));
+    }
+}
+
+#[test]
+fn bilinear_layers() {
+    let [degrees, c, i, out] = [4, 3, 2, 5];
+    for rows in [6, 1, 97, 0] {
+        let shapes = [[rows, degrees * c], [rows, degrees * i], [c, i * out]];
+        on_every_arch(|| check(&Bilinear { degrees }, shapes, &random(shapes, 1.0), 3e-3));
+    }
+}
+
+#[test]
+fn filters() {
+    for [rows, width, basis] in [[5, 7, 3], [1, 20, 16], [129, 6, 2], [0, 3, 2]] {
+        let shapes = [[rows, width], [rows, basis], [width, basis]];
+        let index: Index = (0..rows as u32).map(|e| (e * e + 1) % 3).collect();
+        let output = [shapes[0], shapes[1], shapes[2], [1, width]];
+        on_every_arch(|| {
+            check(&Filter, shapes, &random(shapes, 1.0), 3e-3);
+            check(&FilteredSum { index: index.clone(), rows: 3 }, shapes, &random(shapes, 1.0), 3e-3);
+            check(&FilteredOutput, output, &random(output, 1.0), 3e-3);
+        });
+    }
 }
 
 #[test]
@@ -154,9 +239,12 @@ fn lattice_head_of_pairs() {
     let graph = example_graph();
     let angles = Arc::new(Angles::new(&graph, 4));
     let fields = Arc::new(TripletFields::new(&graph));
-    let (e, h) = (graph.num_edges(), 6);
-    let shapes = [[e, h], [e, h], [h, 4], [h, h], [3, h]];
-    check(&LatticeHead::new(&graph, &angles, &fields), shapes, &random(shapes, 1.0), 5e-3);
+    let e = graph.num_edges();
+    for h in [6, 33] {
+        let shapes = [[e, h], [e, h], [h, 4], [h, h], [3, h]];
+        let data = random(shapes, 1.0 / (h as f32 / 6.0).sqrt());
+        on_every_arch(|| check(&LatticeHead::new(&graph, &angles, &fields), shapes, &data, 5e-3));
+    }
 }
 
 #[test]

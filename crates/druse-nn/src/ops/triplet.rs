@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 
+use super::arch::vectorized;
 use super::gather::{gather, scatter_sum};
 use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::{View, add_scaled, product, vectorized};
+use super::kernels::add_scaled;
+use super::product::{View, product};
 use crate::graph::{Angles, Multigraph};
 
 /// `S[q, l, c] = Σ_p Y_l(cos φ_pq) x[p, c]` over the other edges p with the source of q: x is (edges, c), the result

@@ -1,0 +1,61 @@
+//! Which vector instructions the operations use.
+
+use pulp::Arch;
+
+/// The widest vector instructions of this processor; in tests also narrower ones, see [`testing`].
+#[inline]
+pub(crate) fn arch() -> Arch {
+    #[cfg(test)]
+    if let Some(arch) = testing::forced() {
+        return arch;
+    }
+    Arch::new()
+}
+
+/// Runs the closure compiled for the widest vector instructions of this processor.
+macro_rules! vectorized {
+    ($body:expr) => {
+        $crate::ops::arch::arch().dispatch(
+            #[inline(always)]
+            || $body,
+        )
+    };
+}
+pub(crate) use vectorized;
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::cell::Cell;
+
+    use pulp::Arch;
+
+    thread_local! {
+        static FORCED: Cell<Option<Arch>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn forced() -> Option<Arch> {
+        FORCED.get()
+    }
+
+    /// Every kind of vector instructions that this processor has, the scalar ones included.
+    pub(crate) fn available() -> Vec<Arch> {
+        let mut all = vec![Arch::Scalar];
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        {
+            all.extend(pulp::x86::V3::try_new().map(Arch::V3));
+            all.extend(pulp::x86::V4::try_new().map(Arch::V4));
+        }
+        #[cfg(target_arch = "aarch64")]
+        all.extend(pulp::aarch64::Neon::try_new().map(Arch::Neon));
+        all
+    }
+
+    /// Runs `work` once with each of [`available`] on this thread.
+    pub(crate) fn on_every_arch(mut work: impl FnMut()) {
+        for arch in available() {
+            FORCED.set(Some(arch));
+            work();
+        }
+        FORCED.set(None);
+    }
+}

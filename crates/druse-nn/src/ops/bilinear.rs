@@ -1,0 +1,122 @@
+//! The bilinear layer of the triplet interaction, fused with the sum over degrees before it.
+
+use burn::tensor::Tensor;
+
+use super::blocks::for_each;
+use super::dense::{Activation, dense};
+use super::host::{HostOp, Mat, Matrix, apply};
+use super::product::{BLOCK, Panels, View, multiply, multiply_new, new_vec, product};
+use super::triplet::contract_degrees;
+
+/// `y[e, o] = Σ_{c,i} W[c, i, o] Σ_l s[e, l, c] b[e, l, i]`: s is (edges, degrees · C), b is (edges, degrees · I), the weight
+/// (C, I · O), the result (edges, O). The (C, I) matrices of single edges exist for a block of edges at a time.
+pub fn bilinear(s: Tensor<2>, b: Tensor<2>, weight: Tensor<2>, degrees: usize) -> Tensor<2> {
+    apply(&Bilinear { degrees }, [s, b, weight])
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Bilinear {
+    pub degrees: usize,
+}
+
+/// Widths of one layer.
+#[derive(Clone, Copy)]
+struct Widths {
+    degrees: usize,
+    c: usize,
+    i: usize,
+    out: usize,
+}
+
+impl Widths {
+    /// The sum over degrees for some edges: one matrix (C, I) after the other.
+    fn contract(&self, s: &[f32], b: &[f32], pairs: &mut [f32]) {
+        let Self { degrees, c, i, .. } = *self;
+        let edges = s.chunks_exact(degrees * c).zip(b.chunks_exact(degrees * i));
+        for (pairs, (s, b)) in pairs.chunks_exact_mut(c * i).zip(edges) {
+            product(pairs, [c, i, degrees], View::transposed(s, c), View::rows(b, i), false);
+        }
+    }
+}
+
+impl Bilinear {
+    fn widths(&self, [s, b, w]: [Mat<'_>; 3]) -> Widths {
+        let (c, i) = (s.cols / self.degrees, b.cols / self.degrees);
+        assert!(c == w.rows && w.cols.is_multiple_of(i), "a bilinear weight of another width");
+        Widths { degrees: self.degrees, c, i, out: w.cols / i }
+    }
+}
+
+impl HostOp<3> for Bilinear {
+    fn forward(&self, inputs: [Mat<'_>; 3], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
+        let [s, b, w] = inputs;
+        let widths = self.widths(inputs);
+        let Widths { c, i, out, .. } = widths;
+        let panels = Panels::pack(View::rows(w.data, out), [c * i, out]);
+        // SAFETY: the loop writes every block of the result.
+        let data = unsafe {
+            new_vec(s.rows * out, |y| {
+                for_each(
+                    2 * s.rows * c * i * (out + self.degrees),
+                    y.chunks_mut((BLOCK * out).max(1)).enumerate(),
+                    |(block, y)| {
+                        let (start, rows) = (block * BLOCK, y.len() / out);
+                        let mut pairs = vec![0.0; rows * c * i];
+                        widths.contract(&s.data[start * s.cols..], &b.data[start * b.cols..], &mut pairs);
+                        multiply_new(y, rows, View::rows(&pairs, c * i), &panels);
+                    },
+                );
+            })
+        };
+        (Matrix { data, rows: s.rows, cols: out }, Vec::new())
+    }
+
+    fn backward(
+        &self,
+        inputs: [Mat<'_>; 3],
+        _: &[Vec<f32>],
+        grad: Mat<'_>,
+        _: [bool; 3],
+    ) -> [Option<Matrix>; 3] {
+        let [s, b, w] = inputs;
+        let widths = self.widths(inputs);
+        let Widths { degrees, c, i, out } = widths;
+        let panels = Panels::of_weight(w.data, [c * i, out]);
+        let mut ds = Matrix::zeros(s.rows, s.cols);
+        let mut db = Matrix::zeros(b.rows, b.cols);
+        let mut dw = Matrix::zeros(w.rows, w.cols);
+        let mut pairs = vec![0.0; BLOCK.min(s.rows) * c * i];
+        let mut turned = vec![0.0; c * i];
+        for start in (0..s.rows).step_by(BLOCK) {
+            let rows = BLOCK.min(s.rows - start);
+            let s = &s.data[start * s.cols..][..rows * s.cols];
+            let b = &b.data[start * b.cols..][..rows * b.cols];
+            let g = &grad.data[start * out..][..rows * out];
+            let pairs = &mut pairs[..rows * c * i];
+            widths.contract(s, b, pairs);
+            let shape = [c * i, out, rows];
+            product(&mut dw.data, shape, View::transposed(pairs, c * i), View::rows(g, out), true);
+            multiply(pairs, rows, View::rows(g, out), &panels, false);
+            let ds = ds.data[start * degrees * c..].chunks_exact_mut(degrees * c);
+            let db = db.data[start * degrees * i..].chunks_exact_mut(degrees * i);
+            let edges = s.chunks_exact(degrees * c).zip(b.chunks_exact(degrees * i));
+            for (((d, (s, b)), ds), db) in pairs.chunks_exact(c * i).zip(edges).zip(ds).zip(db) {
+                product(db, [degrees, i, c], View::rows(s, c), View::rows(d, i), false);
+                // With C fast, so that the last product works on whole vectors.
+                for (c_, d) in d.chunks_exact(i).enumerate() {
+                    d.iter().enumerate().for_each(|(i, &d)| turned[i * c + c_] = d);
+                }
+                product(ds, [degrees, c, i], View::rows(b, i), View::rows(&turned, c), false);
+            }
+        }
+        [Some(ds), Some(db), Some(dw)]
+    }
+
+    fn compose(&self, [s, b, w]: [Tensor<2>; 3]) -> Tensor<2> {
+        let [_, columns] = b.dims();
+        let [c, width] = w.dims();
+        let i = columns / self.degrees;
+        let weight = w.reshape([c * i, width / i]).transpose();
+        dense(contract_degrees(s, b, self.degrees), weight, Activation::Identity)
+    }
+}

@@ -1,0 +1,270 @@
+//! Rows multiplied by a linear map of the radial basis, and what follows: nothing, a sum over edges, one number.
+//!
+//! The map is evaluated block by block and never stored.
+
+use burn::tensor::Tensor;
+
+use super::arch::vectorized;
+use super::blocks::for_each;
+use super::dense::{Activation, dense};
+use super::gather::scatter_sum;
+use super::host::{HostOp, Mat, Matrix, apply};
+use super::kernels::add_assign;
+use super::product::{BLOCK, Panels, View, multiply, multiply_new, new_vec, product};
+use crate::graph::Index;
+
+/// `x[e, a] · Σ_c basis[e, c] W[a, c]`: x is (rows, A), the basis (rows, C), the weight (A, C), the result (rows, A).
+pub fn filter(x: Tensor<2>, basis: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    apply(&Filter, [x, basis, weight])
+}
+
+/// [`filter`], summed over the edges with the same index: `rows` rows. Summed in the order of the edges, so the result is
+/// reproducible.
+pub fn filtered_sum(
+    x: Tensor<2>,
+    basis: Tensor<2>,
+    weight: Tensor<2>,
+    index: &Index,
+    rows: usize,
+) -> Tensor<2> {
+    apply(&FilteredSum { index: index.clone(), rows }, [x, basis, weight])
+}
+
+/// `Σ_a output[a] x[e, a] Σ_c basis[e, c] W[a, c]`: [`filter`] followed by a linear map to one number; the output weight is
+/// (1, A), the result (rows, 1).
+pub fn filtered_output(x: Tensor<2>, basis: Tensor<2>, weight: Tensor<2>, output: Tensor<2>) -> Tensor<2> {
+    apply(&FilteredOutput, [x, basis, weight, output])
+}
+
+fn multiply_rows(y: &mut [f32], x: &[f32]) {
+    vectorized!(for (y, &x) in y.iter_mut().zip(x) {
+        *y *= x;
+    });
+}
+
+/// The rows of a matrix from `start` on, at most two blocks of them.
+fn block_of(m: Mat<'_>, start: usize) -> Mat<'_> {
+    let rows = (2 * BLOCK).min(m.rows - start);
+    Mat { data: &m.data[start * m.cols..][..rows * m.cols], rows, cols: m.cols }
+}
+
+fn blocks(rows: usize) -> impl Iterator<Item = usize> {
+    (0..rows).step_by(2 * BLOCK)
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Filter;
+
+impl HostOp<3> for Filter {
+    fn forward(&self, [x, basis, w]: [Mat<'_>; 3], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
+        let panels = Panels::of_weight(w.data, [w.rows, w.cols]);
+        let stride = (BLOCK * x.cols).max(1);
+        // SAFETY: the loop writes every block of the result.
+        let data = unsafe {
+            new_vec(x.rows * x.cols, |y| {
+                for_each(2 * x.rows * w.rows * w.cols, y.chunks_mut(stride).enumerate(), |(block, y)| {
+                    let basis = View::rows(&basis.data[block * BLOCK * w.cols..], w.cols);
+                    let y = multiply_new(y, y.len() / x.cols, basis, &panels);
+                    multiply_rows(y, &x.data[block * stride..][..y.len()]);
+                });
+            })
+        };
+        (Matrix { data, rows: x.rows, cols: x.cols }, Vec::new())
+    }
+
+    fn backward(
+        &self,
+        [x, basis, w]: [Mat<'_>; 3],
+        _: &[Vec<f32>],
+        grad: Mat<'_>,
+        _: [bool; 3],
+    ) -> [Option<Matrix>; 3] {
+        let mut back = Backward::new(w, x.rows);
+        for start in blocks(x.rows) {
+            let g = block_of(grad, start);
+            back.add(block_of(x, start), block_of(basis, start), w, g.data);
+        }
+        back.finish(x, basis)
+    }
+
+    fn compose(&self, [x, basis, w]: [Tensor<2>; 3]) -> Tensor<2> {
+        x * dense(basis, w, Activation::Identity)
+    }
+}
+
+/// Gradients of a filter, block by block.
+struct Backward {
+    forward: Panels,
+    backward: Panels,
+    dx: Vec<f32>,
+    d_basis: Vec<f32>,
+    dw: Matrix,
+    scratch: Vec<f32>,
+}
+
+impl Backward {
+    fn new(w: Mat<'_>, rows: usize) -> Self {
+        Self {
+            forward: Panels::of_weight(w.data, [w.rows, w.cols]),
+            backward: Panels::pack(View::rows(w.data, w.cols), [w.rows, w.cols]),
+            dx: Vec::with_capacity(rows * w.rows),
+            d_basis: Vec::with_capacity(rows * w.cols),
+            dw: Matrix::zeros(w.rows, w.cols),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The next block of rows; g is the gradient of their results.
+    fn add(&mut self, x: Mat<'_>, basis: Mat<'_>, w: Mat<'_>, g: &[f32]) {
+        let (rows, a, c) = (x.rows, w.rows, w.cols);
+        let dx = &mut self.dx.spare_capacity_mut()[..rows * a];
+        multiply_rows(multiply_new(dx, rows, View::rows(basis.data, c), &self.forward), g);
+        // SAFETY: the product has written so many numbers behind the end.
+        unsafe { self.dx.set_len(self.dx.len() + rows * a) };
+        self.scratch.clear();
+        self.scratch.extend_from_slice(g);
+        multiply_rows(&mut self.scratch, x.data);
+        let d = &self.scratch;
+        product(&mut self.dw.data, [a, c, rows], View::transposed(d, a), View::rows(basis.data, c), true);
+        let d_basis = &mut self.d_basis.spare_capacity_mut()[..rows * c];
+        multiply_new(d_basis, rows, View::rows(d, a), &self.backward);
+        // SAFETY: as above.
+        unsafe { self.d_basis.set_len(self.d_basis.len() + rows * c) };
+    }
+
+    fn finish(self, x: Mat<'_>, basis: Mat<'_>) -> [Option<Matrix>; 3] {
+        let dx = Matrix { data: self.dx, rows: x.rows, cols: x.cols };
+        let d_basis = Matrix { data: self.d_basis, rows: basis.rows, cols: basis.cols };
+        [Some(dx), Some(d_basis), Some(self.dw)]
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct FilteredSum {
+    pub index: Index,
+    pub rows: usize,
+}
+
+impl HostOp<3> for FilteredSum {
+    fn forward(&self, [x, basis, w]: [Mat<'_>; 3], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
+        /// Blocks that are filtered, perhaps side by side, before their rows are added up.
+        const BLOCKS: usize = 4;
+        let panels = Panels::of_weight(w.data, [w.rows, w.cols]);
+        let a = x.cols;
+        let mut sums = Matrix::zeros(self.rows, a);
+        let mut messages = vec![0.0; (BLOCKS * BLOCK).min(x.rows) * a];
+        for start in (0..x.rows).step_by(BLOCKS * BLOCK) {
+            let rows = (BLOCKS * BLOCK).min(x.rows - start);
+            let messages = &mut messages[..rows * a];
+            for_each(2 * rows * w.rows * w.cols, messages.chunks_mut(BLOCK * a).enumerate(), |(block, y)| {
+                let first = start + block * BLOCK;
+                let basis = View::rows(&basis.data[first * w.cols..], w.cols);
+                multiply(y, y.len() / a, basis, &panels, false);
+                multiply_rows(y, &x.data[first * a..][..y.len()]);
+            });
+            vectorized!(for (message, &i) in messages.chunks_exact(a).zip(&self.index[start..]) {
+                add_assign(&mut sums.data[i as usize * a..][..a], message);
+            });
+        }
+        (sums, Vec::new())
+    }
+
+    fn backward(
+        &self,
+        [x, basis, w]: [Mat<'_>; 3],
+        _: &[Vec<f32>],
+        grad: Mat<'_>,
+        _: [bool; 3],
+    ) -> [Option<Matrix>; 3] {
+        let mut back = Backward::new(w, x.rows);
+        let mut g = Vec::new();
+        for start in blocks(x.rows) {
+            let x = block_of(x, start);
+            g.clear();
+            for &i in &self.index[start..start + x.rows] {
+                g.extend_from_slice(&grad.data[i as usize * grad.cols..][..grad.cols]);
+            }
+            back.add(x, block_of(basis, start), w, &g);
+        }
+        back.finish(x, basis)
+    }
+
+    fn compose(&self, [x, basis, w]: [Tensor<2>; 3]) -> Tensor<2> {
+        scatter_sum(x * dense(basis, w, Activation::Identity), &self.index, self.rows)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct FilteredOutput;
+
+impl FilteredOutput {
+    /// `output[a] W[a, c]`, (A, C): the result is `Σ_c basis[e, c] (x · this)[e, c]`.
+    fn weights(w: Mat<'_>, output: Mat<'_>) -> Vec<f32> {
+        w.data
+            .chunks_exact(w.cols)
+            .zip(output.data)
+            .flat_map(|(w, &o)| w.iter().map(move |w| o * w))
+            .collect()
+    }
+}
+
+impl HostOp<4> for FilteredOutput {
+    fn forward(&self, [x, basis, w, output]: [Mat<'_>; 4], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
+        let (a, c) = (w.rows, w.cols);
+        let weights = Self::weights(w, output);
+        let panels = Panels::pack(View::rows(&weights, c), [a, c]);
+        let mut data = vec![0.0; x.rows];
+        for_each(2 * x.rows * a * c, data.chunks_mut(BLOCK).enumerate(), |(block, y)| {
+            let mut p = vec![0.0; y.len() * c];
+            multiply(&mut p, y.len(), View::rows(&x.data[block * BLOCK * a..], a), &panels, false);
+            let basis = basis.data[block * BLOCK * c..].chunks_exact(c);
+            for ((y, p), b) in y.iter_mut().zip(p.chunks_exact(c)).zip(basis) {
+                *y = p.iter().zip(b).map(|(p, b)| p * b).sum();
+            }
+        });
+        (Matrix { data, rows: x.rows, cols: 1 }, Vec::new())
+    }
+
+    fn backward(
+        &self,
+        [x, basis, w, output]: [Mat<'_>; 4],
+        _: &[Vec<f32>],
+        grad: Mat<'_>,
+        _: [bool; 4],
+    ) -> [Option<Matrix>; 4] {
+        let (a, c) = (w.rows, w.cols);
+        let weights = Self::weights(w, output);
+        let forward = Panels::pack(View::rows(&weights, c), [a, c]);
+        let backward = Panels::of_weight(&weights, [a, c]);
+        let mut dx = Matrix::zeros(x.rows, a);
+        let mut d_basis = Matrix::zeros(x.rows, c);
+        let mut d_weights = vec![0.0; a * c];
+        let mut scaled = Vec::new();
+        for start in blocks(x.rows) {
+            let (x, basis, g) = (block_of(x, start), block_of(basis, start), block_of(grad, start));
+            let rows = x.rows;
+            let d_basis = &mut d_basis.data[start * c..][..rows * c];
+            multiply(d_basis, rows, View::rows(x.data, a), &forward, false);
+            scaled.clear();
+            for ((d, b), &g) in d_basis.chunks_exact_mut(c).zip(basis.data.chunks_exact(c)).zip(g.data) {
+                d.iter_mut().for_each(|d| *d *= g);
+                scaled.extend(b.iter().map(|b| b * g));
+            }
+            let dx = &mut dx.data[start * a..][..rows * a];
+            multiply(dx, rows, View::rows(&scaled, c), &backward, false);
+            product(&mut d_weights, [a, c, rows], View::transposed(x.data, a), View::rows(&scaled, c), true);
+        }
+        let mut dw = Matrix { data: d_weights, rows: a, cols: c };
+        let mut d_output = Matrix::zeros(output.rows, output.cols);
+        let parts = dw.data.chunks_exact_mut(c).zip(w.data.chunks_exact(c)).zip(output.data);
+        for (((d, w), &o), d_output) in parts.zip(&mut d_output.data) {
+            *d_output = d.iter().zip(w).map(|(d, w)| d * w).sum();
+            d.iter_mut().for_each(|d| *d *= o);
+        }
+        [Some(dx), Some(d_basis), Some(dw), Some(d_output)]
+    }
+
+    fn compose(&self, [x, basis, w, output]: [Tensor<2>; 4]) -> Tensor<2> {
+        dense(x * dense(basis, w, Activation::Identity), output, Activation::Identity)
+    }
+}

@@ -1,0 +1,230 @@
+//! The register tile and the loops around it.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::View;
+
+/// The right operand as whole vectors of neighbouring columns.
+#[derive(Clone, Copy)]
+pub(super) enum Columns<'a> {
+    /// Panels as [`super::Panels`] lays them out.
+    Panels(&'a [f32]),
+    /// Row-major with a multiple of the vector length of columns; rows are `stride` numbers apart.
+    Rows { data: &'a [f32], stride: usize },
+}
+
+/// Rows of a register tile. With 2 or 4 vectors of columns it fills the registers of AVX2 or of AVX-512 and NEON.
+const TILE_ROWS: usize = 6;
+
+/// Vectors of a register tile with so many registers.
+const fn tile_vectors(registers: usize) -> usize {
+    if registers >= 32 { 4 } else { 2 }
+}
+
+/// Columns of a panel.
+pub(super) const fn panel_columns<S: Simd>() -> usize {
+    tile_vectors(S::REGISTER_COUNT) * S::F32_LANES
+}
+
+/// Rows that pass over one panel before the next one is read: the panel comes from the second-level cache once for
+/// them, and they stay in the first-level cache meanwhile.
+const PASS: usize = 48;
+
+/// Depth of one pass over row-major columns: their lines lie apart, so that few of them fit the first-level cache.
+const DEPTH: usize = 96;
+
+/// A product of [`super::product_into`] or [`super::multiply_into`]. The shape is (m, n, k).
+pub(super) struct Product<'a> {
+    pub dst: *mut f32,
+    pub stride: usize,
+    pub shape: [usize; 3],
+    pub a: View<'a>,
+    pub b: Columns<'a>,
+    pub accumulate: bool,
+}
+
+impl Product<'_> {
+    /// # Safety
+    /// `dst` must be valid for m rows of n numbers, `stride` apart, and hold numbers with `accumulate`; the operands
+    /// must reach as far as the shape says; panels must come from the packing of this `arch`.
+    pub unsafe fn run(self, arch: Arch) {
+        arch.dispatch(Checked(self));
+    }
+}
+
+/// A product whose caller has answered for the bounds.
+struct Checked<'a>(Product<'a>);
+
+impl WithSimd for Checked<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // SAFETY: `Checked` is built by `Product::run` alone, whose caller answers for bounds.
+        unsafe {
+            if tile_vectors(S::REGISTER_COUNT) == 4 {
+                run::<S, 4>(simd, &self.0);
+            } else {
+                run::<S, 2>(simd, &self.0);
+            }
+        }
+    }
+}
+
+/// Splits the depth.
+#[inline(always)]
+unsafe fn run<S: Simd, const NV: usize>(simd: S, p: &Product<'_>) {
+    let [m, n, k] = p.shape;
+    let whole = match p.b {
+        Columns::Panels(_) => k.max(1),
+        Columns::Rows { .. } => DEPTH,
+    };
+    let mut begin = 0;
+    loop {
+        let depth = whole.min(k - begin);
+        let accumulate = p.accumulate || begin > 0;
+        for first in (0..m).step_by(PASS) {
+            let rows = first..(first + PASS).min(m);
+            for column in (0..n).step_by(NV * S::F32_LANES) {
+                let columns = (n - column).min(NV * S::F32_LANES);
+                let vectors = columns.div_ceil(S::F32_LANES);
+                // SAFETY: every address formed lies in a matrix that the caller answers for.
+                unsafe {
+                    let (b, step) = match p.b {
+                        Columns::Panels(data) => (data.as_ptr().add(column * k), vectors * S::F32_LANES),
+                        Columns::Rows { data, stride } => {
+                            (data.as_ptr().add(begin * stride + column), stride)
+                        }
+                    };
+                    let strip = Strip {
+                        a: p.a.data.as_ptr().add(begin * p.a.col_stride),
+                        a_strides: [p.a.row_stride, p.a.col_stride],
+                        b,
+                        step,
+                        depth,
+                        dst: p.dst.add(column),
+                        stride: p.stride,
+                        columns,
+                        accumulate,
+                    };
+                    match vectors {
+                        1 => strip.run::<S, 1>(simd, rows.clone()),
+                        2 => strip.run::<S, 2>(simd, rows.clone()),
+                        3 if NV > 2 => strip.run::<S, 3>(simd, rows.clone()),
+                        _ => strip.run::<S, NV>(simd, rows.clone()),
+                    }
+                }
+            }
+        }
+        begin += depth;
+        if begin >= k {
+            return;
+        }
+    }
+}
+
+/// A vertical strip of the result, at most a register tile wide.
+struct Strip {
+    a: *const f32,
+    a_strides: [usize; 2],
+    b: *const f32,
+    /// Numbers from one row of b to the next.
+    step: usize,
+    depth: usize,
+    dst: *mut f32,
+    stride: usize,
+    columns: usize,
+    accumulate: bool,
+}
+
+impl Strip {
+    #[inline(always)]
+    unsafe fn run<S: Simd, const NV: usize>(&self, simd: S, rows: std::ops::Range<usize>) {
+        let mut row = rows.start;
+        // SAFETY: the rows of the tiles add up to `rows`.
+        unsafe {
+            while rows.end - row >= TILE_ROWS {
+                self.tile::<S, TILE_ROWS, NV>(simd, row);
+                row += TILE_ROWS;
+            }
+            if rows.end - row >= 4 {
+                self.tile::<S, 4, NV>(simd, row);
+                row += 4;
+            }
+            if rows.end - row >= 2 {
+                self.tile::<S, 2, NV>(simd, row);
+                row += 2;
+            }
+            if rows.end > row {
+                self.tile::<S, 1, NV>(simd, row);
+            }
+        }
+    }
+
+    /// MR rows from `row` on. Every entry is summed over the depth in one chain, whatever MR and NV, so a row's result
+    /// does not depend on how many rows there are.
+    #[allow(clippy::needless_range_loop, reason = "plain counted loops are unrolled into registers")]
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, row: usize) {
+        let lanes = S::F32_LANES;
+        let [row_stride, col_stride] = self.a_strides;
+        let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
+        // SAFETY: the caller of `Product::run` answers for the rows and the depth of a and b and for dst; loads of b are
+        // whole vectors because panels are padded and row-major columns are a multiple of the lanes.
+        unsafe {
+            let mut a = self.a.add(row * row_stride);
+            let mut b = self.b;
+            for _ in 0..self.depth {
+                let mut columns = [simd.splat_f32s(0.0); NV];
+                for j in 0..NV {
+                    columns[j] = b.add(j * lanes).cast::<S::f32s>().read_unaligned();
+                }
+                for i in 0..MR {
+                    let x = simd.splat_f32s(*a.add(i * row_stride));
+                    for j in 0..NV {
+                        acc[i][j] = simd.mul_add_e_f32s(x, columns[j], acc[i][j]);
+                    }
+                }
+                // The last step leaves the matrices, which only `wrapping_add` allows.
+                a = a.wrapping_add(col_stride);
+                b = b.wrapping_add(self.step);
+            }
+            let dst = self.dst.add(row * self.stride);
+            if self.columns == NV * lanes {
+                for i in 0..MR {
+                    for j in 0..NV {
+                        let to = dst.add(i * self.stride + j * lanes).cast::<S::f32s>();
+                        let sum = if self.accumulate {
+                            simd.add_f32s(to.read_unaligned(), acc[i][j])
+                        } else {
+                            acc[i][j]
+                        };
+                        to.write_unaligned(sum);
+                    }
+                }
+            } else {
+                let last = self.columns - (NV - 1) * lanes;
+                let mask = simd.mask_between_m32s(0, last as u32);
+                for i in 0..MR {
+                    for j in 0..NV {
+                        let to = dst.add(i * self.stride + j * lanes);
+                        let sum = acc[i][j];
+                        if j + 1 < NV {
+                            let to = to.cast::<S::f32s>();
+                            let sum =
+                                if self.accumulate { simd.add_f32s(to.read_unaligned(), sum) } else { sum };
+                            to.write_unaligned(sum);
+                        } else {
+                            let sum = if self.accumulate {
+                                simd.add_f32s(simd.mask_load_ptr_f32s(mask, to), sum)
+                            } else {
+                                sum
+                            };
+                            simd.mask_store_ptr_f32s(mask, to, sum);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
