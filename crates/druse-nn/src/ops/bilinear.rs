@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::blocks::for_each;
 use super::dense::{Activation, dense};
 use super::host::{HostOp, Mat, Matrix, apply};
-use super::product::{BLOCK, Panels, View, multiply, multiply_new, new_vec, product};
+use super::product::{BLOCK, Use, View, multiply, multiply_new, new_vec, product};
 use super::triplet::contract_degrees;
 
 /// `y[e, o] = Σ_{c,i} W[c, i, o] Σ_l s[e, l, c] b[e, l, i]`: s is (edges, degrees · C), b is (edges, degrees · I), the weight
@@ -52,7 +52,7 @@ impl HostOp<3> for Bilinear {
         let [s, b, w] = inputs;
         let widths = self.widths(inputs);
         let Widths { c, i, out, .. } = widths;
-        let panels = Panels::pack(View::rows(w.data, out), [c * i, out]);
+        let panels = w.weight_of(out).packed(Use::Backward);
         // SAFETY: the loop writes every block of the result.
         let data = unsafe {
             new_vec(s.rows * out, |y| {
@@ -81,7 +81,7 @@ impl HostOp<3> for Bilinear {
         let [s, b, w] = inputs;
         let widths = self.widths(inputs);
         let Widths { degrees, c, i, out } = widths;
-        let panels = Panels::of_weight(w.data, [c * i, out]);
+        let panels = w.weight_of(out).packed(Use::Forward);
         let mut ds = Matrix::zeros(s.rows, s.cols);
         let mut db = Matrix::zeros(b.rows, b.cols);
         let mut dw = Matrix::zeros(w.rows, w.cols);

@@ -7,7 +7,7 @@ use super::blocks::for_each;
 use super::gather::index_tensor;
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
-use super::product::{BLOCK, Panels, View, multiply_new, new_vec, product};
+use super::product::{BLOCK, Use, View, multiply_new, new_vec, product};
 use crate::graph::Index;
 
 /// What follows the linear map.
@@ -75,7 +75,7 @@ pub(crate) struct Dense {
 impl HostOp<2> for Dense {
     fn forward(&self, [x, w]: [Mat<'_>; 2], keep: bool) -> (Matrix, Vec<Vec<f32>>) {
         let (n, k) = (w.rows, w.cols);
-        let panels = Panels::of_weight(w.data, [n, k]);
+        let panels = w.weight().packed(Use::Forward);
         let stride = (BLOCK * n).max(1);
         let input = |block: usize| View::rows(&x.data[block * BLOCK * k..], k);
         let mut kept = Vec::new();
@@ -110,7 +110,7 @@ impl HostOp<2> for Dense {
         wanted: [bool; 2],
     ) -> [Option<Matrix>; 2] {
         let (n, k) = (w.rows, w.cols);
-        let panels = Panels::pack(View::rows(w.data, k), [n, k]);
+        let panels = w.weight().packed(Use::Backward);
         let mut dx = Vec::with_capacity(if wanted[0] { x.rows * k } else { 0 });
         let mut dw = Matrix::zeros(n, k);
         let mut scratch = Vec::new();

@@ -2,6 +2,8 @@
 //!
 //! The map is evaluated block by block and never stored.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 
 use super::arch::vectorized;
@@ -10,7 +12,7 @@ use super::dense::{Activation, dense};
 use super::gather::scatter_sum;
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::add_assign;
-use super::product::{BLOCK, Panels, View, multiply, multiply_new, new_vec, product};
+use super::product::{BLOCK, Panels, Use, View, multiply, multiply_new, new_vec, product};
 use crate::graph::Index;
 
 /// `x[e, a] · Σ_c basis[e, c] W[a, c]`: x is (rows, A), the basis (rows, C), the weight (A, C), the result (rows, A).
@@ -45,7 +47,7 @@ fn multiply_rows(y: &mut [f32], x: &[f32]) {
 /// The rows of a matrix from `start` on, at most two blocks of them.
 fn block_of(m: Mat<'_>, start: usize) -> Mat<'_> {
     let rows = (2 * BLOCK).min(m.rows - start);
-    Mat { data: &m.data[start * m.cols..][..rows * m.cols], rows, cols: m.cols }
+    Mat { data: &m.data[start * m.cols..][..rows * m.cols], rows, cols: m.cols, owner: None }
 }
 
 fn blocks(rows: usize) -> impl Iterator<Item = usize> {
@@ -57,7 +59,7 @@ pub(crate) struct Filter;
 
 impl HostOp<3> for Filter {
     fn forward(&self, [x, basis, w]: [Mat<'_>; 3], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
-        let panels = Panels::of_weight(w.data, [w.rows, w.cols]);
+        let panels = w.weight().packed(Use::Forward);
         let stride = (BLOCK * x.cols).max(1);
         // SAFETY: the loop writes every block of the result.
         let data = unsafe {
@@ -94,8 +96,8 @@ impl HostOp<3> for Filter {
 
 /// Gradients of a filter, block by block.
 struct Backward {
-    forward: Panels,
-    backward: Panels,
+    forward: Arc<Panels>,
+    backward: Arc<Panels>,
     dx: Vec<f32>,
     d_basis: Vec<f32>,
     dw: Matrix,
@@ -105,8 +107,8 @@ struct Backward {
 impl Backward {
     fn new(w: Mat<'_>, rows: usize) -> Self {
         Self {
-            forward: Panels::of_weight(w.data, [w.rows, w.cols]),
-            backward: Panels::pack(View::rows(w.data, w.cols), [w.rows, w.cols]),
+            forward: w.weight().packed(Use::Forward),
+            backward: w.weight().packed(Use::Backward),
             dx: Vec::with_capacity(rows * w.rows),
             d_basis: Vec::with_capacity(rows * w.cols),
             dw: Matrix::zeros(w.rows, w.cols),
@@ -149,7 +151,7 @@ impl HostOp<3> for FilteredSum {
     fn forward(&self, [x, basis, w]: [Mat<'_>; 3], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
         /// Blocks that are filtered, perhaps side by side, before their rows are added up.
         const BLOCKS: usize = 4;
-        let panels = Panels::of_weight(w.data, [w.rows, w.cols]);
+        let panels = w.weight().packed(Use::Forward);
         let a = x.cols;
         let mut sums = Matrix::zeros(self.rows, a);
         let mut messages = vec![0.0; (BLOCKS * BLOCK).min(x.rows) * a];
@@ -235,7 +237,7 @@ impl HostOp<4> for FilteredOutput {
         let (a, c) = (w.rows, w.cols);
         let weights = Self::weights(w, output);
         let forward = Panels::pack(View::rows(&weights, c), [a, c]);
-        let backward = Panels::of_weight(&weights, [a, c]);
+        let backward = Panels::pack(View::transposed(&weights, c), [c, a]);
         let mut dx = Matrix::zeros(x.rows, a);
         let mut d_basis = Matrix::zeros(x.rows, c);
         let mut d_weights = vec![0.0; a * c];

@@ -15,12 +15,43 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 use burn_flex::FlexTensor;
 
+use super::product::Weight;
+
 /// A row-major matrix borrowed from a tensor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mat<'a> {
     pub data: &'a [f32],
     pub rows: usize,
     pub cols: usize,
+    /// The tensor, if the matrix is the whole of one.
+    pub owner: Option<&'a FlexTensor>,
+}
+
+impl<'a> Mat<'a> {
+    /// Some columns of the matrix as a weight (out, in).
+    ///
+    /// # Panics
+    /// When it has fewer columns.
+    pub fn columns(&self, from: usize, len: usize) -> Weight<'a> {
+        assert!(from + len <= self.cols, "a weight of {} columns has no {from} + {len}", self.cols);
+        let data = &self.data[from.min(self.data.len())..];
+        Weight { data, rows: self.rows, cols: len, stride: self.cols, owner: self.owner }
+    }
+
+    /// The matrix as a weight (out, in).
+    pub fn weight(&self) -> Weight<'a> {
+        self.columns(0, self.cols)
+    }
+
+    /// The same numbers as a weight (out, in) with so many inputs.
+    ///
+    /// # Panics
+    /// When they do not fill rows of that length.
+    pub fn weight_of(&self, cols: usize) -> Weight<'a> {
+        assert!(self.data.len().is_multiple_of(cols), "{} numbers in rows of {cols}", self.data.len());
+        let rows = self.data.len() / cols;
+        Weight { data: self.data, rows, cols, stride: cols, owner: self.owner }
+    }
 }
 
 /// A row-major matrix.
@@ -104,7 +135,7 @@ fn contiguous(t: FlexTensor) -> FlexTensor {
 fn mat(t: &FlexTensor) -> Mat<'_> {
     let shape: &Shape = t.layout().shape();
     let data = t.as_slice::<f32>().expect("operands were made contiguous");
-    Mat { data, rows: shape[0], cols: shape[1] }
+    Mat { data, rows: shape[0], cols: shape[1], owner: Some(t) }
 }
 
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use super::gather::{gather, scatter_sum};
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{add_assign, silu_and_backward, silu_backward, silu_in_place};
 use super::matrix;
-use super::product::{Panels, View, multiply, multiply_new, product};
+use super::product::{Panels, Use, View, multiply, multiply_new, product};
 use super::triplet::triplet_angles;
 use crate::graph::{Angles, Multigraph, TripletFields};
 
@@ -72,14 +72,14 @@ struct Group {
 struct Layers<'a> {
     first: Mat<'a>,
     second: Mat<'a>,
-    angular: Panels,
-    hidden: Panels,
-    output: Panels,
+    angular: Arc<Panels>,
+    hidden: Arc<Panels>,
+    output: Arc<Panels>,
 }
 
 impl<'a> Layers<'a> {
     fn new([first, second, angular, hidden, output]: [Mat<'a>; 5]) -> Self {
-        let pack = |w: Mat<'_>| Panels::of_weight(w.data, [w.rows, w.cols]);
+        let pack = |w: Mat<'_>| w.weight().packed(Use::Forward);
         Self { first, second, angular: pack(angular), hidden: pack(hidden), output: pack(output) }
     }
 }
@@ -225,8 +225,8 @@ impl HostOp<5> for LatticeHead {
         let layers = Layers::new(inputs);
         let [first, _, angular, hidden, output] = inputs;
         let (h, degrees) = (first.cols, angular.cols);
-        let hidden_back = Panels::pack(View::rows(hidden.data, h), [h, h]);
-        let output_back = Panels::pack(View::rows(output.data, h), [3, h]);
+        let hidden_back = hidden.weight().packed(Use::Backward);
+        let output_back = output.weight().packed(Use::Backward);
         let [mut d_first, mut d_second, _, mut d_hidden, mut d_output] =
             inputs.map(|m| Matrix::zeros(m.rows, m.cols));
         // Transposed, so that the columns of its products are whole vectors.

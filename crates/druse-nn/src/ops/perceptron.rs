@@ -3,6 +3,7 @@
 
 use std::f32::consts::FRAC_1_SQRT_2;
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
@@ -10,7 +11,7 @@ use super::blocks::for_each;
 use super::dense::{Activation, dense};
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{residual_silu, silu_and_backward, silu_backward, silu_in_place, silu_into};
-use super::product::{BLOCK, Panels, View, multiply, multiply_new, new_vec, product};
+use super::product::{BLOCK, Panels, Use, View, multiply, multiply_new, new_vec, product};
 use super::residual::residual_pair;
 
 /// Factor of the scaled SiLU.
@@ -72,7 +73,7 @@ fn rows_of<'a>(x: Mat<'a>, block: usize, rows: usize) -> &'a [f32] {
 /// The result and, if wanted, the arguments z of all activations, one matrix (rows, width) for each weight.
 pub(crate) fn forward(x: Mat<'_>, weights: &[Mat<'_>], first: bool, keep: bool) -> (Matrix, Vec<Vec<f32>>) {
     let width = weights.first().map_or(x.cols, |w| w.rows);
-    let panels: Vec<Panels> = weights.iter().map(|w| Panels::of_weight(w.data, [w.rows, w.cols])).collect();
+    let panels: Vec<Arc<Panels>> = weights.iter().map(|w| w.weight().packed(Use::Forward)).collect();
     let len = x.rows * width;
     let operations = weights.iter().map(|w| 2 * x.rows * w.rows * w.cols).sum();
     let mut kept: Vec<Vec<f32>> =
@@ -111,7 +112,7 @@ pub(crate) fn forward(x: Mat<'_>, weights: &[Mat<'_>], first: bool, keep: bool) 
 fn forward_block(
     x: &[f32],
     rows: usize,
-    panels: &[Panels],
+    panels: &[Arc<Panels>],
     first: bool,
     out: &mut [MaybeUninit<f32>],
     kept: Vec<&mut [MaybeUninit<f32>]>,
@@ -160,8 +161,7 @@ pub(crate) fn backward(
     grad: Mat<'_>,
 ) -> (Matrix, Vec<Matrix>) {
     let width = grad.cols;
-    let panels: Vec<Panels> =
-        weights.iter().map(|w| Panels::pack(View::rows(w.data, w.cols), [w.rows, w.cols])).collect();
+    let panels: Vec<Arc<Panels>> = weights.iter().map(|w| w.weight().packed(Use::Backward)).collect();
     let mut d_weights: Vec<Matrix> = weights.iter().map(|w| Matrix::zeros(w.rows, w.cols)).collect();
     let mut dx = Vec::with_capacity(x.rows * x.cols);
     let pairs = (weights.len() - usize::from(first)) / 2;

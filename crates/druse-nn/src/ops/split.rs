@@ -2,6 +2,7 @@
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
@@ -10,7 +11,7 @@ use super::blocks::for_each;
 use super::dense::{Activation, dense, merge_edges};
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
-use super::product::{BLOCK, Panels, View, multiply, multiply_new, new_vec, product_into};
+use super::product::{BLOCK, Panels, Use, View, Weight, multiply, multiply_new, new_vec, product_into};
 use crate::graph::Index;
 
 /// Rows of a block in the backward pass. Longer than in the forward pass: every block adds to all gradients of weights.
@@ -39,42 +40,33 @@ pub fn pair_dense(x: Tensor<2>, x_from: usize, y: Tensor<2>, y_from: usize, weig
 /// Some columns of a weight (out, in).
 #[derive(Clone, Copy)]
 struct Part<'a> {
-    weight: Mat<'a>,
+    weight: Weight<'a>,
     from: usize,
-    len: usize,
 }
 
 impl<'a> Part<'a> {
     /// # Panics
     /// When the weight has fewer columns.
     fn new(weight: Mat<'a>, from: usize, len: usize) -> Self {
-        assert!(from + len <= weight.cols, "a weight of {} columns has no {from} + {len}", weight.cols);
-        Self { weight, from, len }
-    }
-
-    fn numbers(&self) -> &'a [f32] {
-        &self.weight.data[self.from.min(self.weight.data.len())..]
+        Self { weight: weight.columns(from, len), from }
     }
 
     /// For `x partᵀ`.
-    fn forward(&self) -> Panels {
-        let view = View::transposed(self.numbers(), self.weight.cols);
-        Panels::pack(view, [self.len, self.weight.rows])
+    fn forward(&self) -> Arc<Panels> {
+        self.weight.packed(Use::Forward)
     }
 
     /// For `g part`.
-    fn backward(&self) -> Panels {
-        let view = View::rows(self.numbers(), self.weight.cols);
-        Panels::pack(view, [self.weight.rows, self.len])
+    fn backward(&self) -> Arc<Panels> {
+        self.weight.packed(Use::Backward)
     }
 
     /// `dw[:, part] += gᵀ x`.
     fn add_gradient(&self, dw: &mut Matrix, g: &[f32], x: &[f32], rows: usize) {
-        let out = self.weight.rows;
-        if out * self.len > 0 {
-            let shape = [out, self.len, rows];
-            let (g, x) = (View::transposed(g, out), View::rows(x, self.len));
-            product_into(&mut dw.data[self.from..], self.weight.cols, shape, g, x, true);
+        let Weight { rows: out, cols, stride, .. } = self.weight;
+        if out * cols > 0 {
+            let (g, x) = (View::transposed(g, out), View::rows(x, cols));
+            product_into(&mut dw.data[self.from..], stride, [out, cols, rows], g, x, true);
         }
     }
 }

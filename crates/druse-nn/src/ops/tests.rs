@@ -82,8 +82,12 @@ fn check<O: HostOp<N>, const N: usize>(op: &O, shapes: [[usize; 2]; N], data: &[
     }
     // Central differences of the weighted sum, accumulated in double precision.
     let objective = |data: &[Vec<f32>; N]| -> f64 {
-        let mats: [Mat<'_>; N] =
-            std::array::from_fn(|i| Mat { data: &data[i], rows: shapes[i][0], cols: shapes[i][1] });
+        let mats: [Mat<'_>; N] = std::array::from_fn(|i| Mat {
+            data: &data[i],
+            rows: shapes[i][0],
+            cols: shapes[i][1],
+            owner: None,
+        });
         let (out, kept) = op.forward(mats, false);
         assert!(kept.is_empty(), "nothing is kept for a forward pass alone");
         out.data.iter().zip(weights(out.data.len())).map(|(&y, w)| f64::from(y) * f64::from(w)).sum()
@@ -154,8 +158,12 @@ fn blocks_on_idle_threads_change_nothing() {
     let e = graph.num_edges();
     fn both<O: HostOp<N>, const N: usize>(op: &O, shapes: [[usize; 2]; N]) {
         let data = random(shapes, 1.0);
-        let mats: [Mat<'_>; N] =
-            std::array::from_fn(|i| Mat { data: &data[i], rows: shapes[i][0], cols: shapes[i][1] });
+        let mats: [Mat<'_>; N] = std::array::from_fn(|i| Mat {
+            data: &data[i],
+            rows: shapes[i][0],
+            cols: shapes[i][1],
+            owner: None,
+        });
         for keep in [false, true] {
             let (alone, kept) = op.forward(mats, keep);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();

@@ -6,6 +6,7 @@
 //! product: operations work on blocks of rows that are still in the first-level cache when the activation comes, which
 //! costs a load and a store beside a hundred multiplications.
 
+mod cache;
 mod dots;
 mod kernel;
 mod panels;
@@ -13,6 +14,7 @@ mod panels;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+pub(crate) use cache::{Use, Weight};
 pub(crate) use panels::Panels;
 
 use super::arch::arch;

@@ -43,14 +43,6 @@ impl Panels {
         Self { data: (0..cols).flat_map(at).collect(), layout: Layout::Columns, rows, cols, arch: arch() }
     }
 
-    /// The transpose of a row-major weight (out, in), packed: what a linear layer multiplies its input with.
-    ///
-    /// # Panics
-    /// When the slice is too short.
-    pub fn of_weight(weight: &[f32], [output, input]: [usize; 2]) -> Self {
-        Self::pack(View::transposed(weight, input), [input, output])
-    }
-
     /// Packs strips whatever the number of columns.
     pub(super) fn strips(arch: Arch, b: View<'_>, [rows, cols]: [usize; 2]) -> Self {
         check(&b, [rows, cols]);
