@@ -25,16 +25,33 @@ pub struct GaussianBasis {
 impl GaussianBasis {
     /// Values at the given distances, row by row: (distances, count).
     pub fn evaluate(&self, distances: &[f64]) -> Vec<f32> {
-        let spacing = 1.0 / (self.count - 1) as f64;
-        let mut out = Vec::with_capacity(distances.len() * self.count);
-        for &d in distances {
+        /// Beyond so many spacings a Gaussian is below the smallest 32-bit float.
+        const REACH: usize = 14;
+        let mut out = vec![0f32; distances.len() * self.count];
+        let last = self.count - 1;
+        for (row, &d) in out.chunks_exact_mut(self.count).zip(distances) {
             let u = d / self.cutoff;
             let envelope = envelope_gemnet(u);
-            out.extend((0..self.count).map(|k| {
-                let x = u / spacing - k as f64;
-                // Beyond 14 spacings the Gaussian is below the smallest 32-bit float.
-                if x.abs() > 14.0 { 0.0 } else { ((-0.5 * x * x).exp() * envelope) as f32 }
-            }));
+            if envelope == 0.0 {
+                continue;
+            }
+            // From the nearest centre outwards: the quotient of neighbouring Gaussians is a geometric sequence.
+            let x = u * last as f64;
+            let nearest = (x.round() as usize).min(last);
+            let rest = x - nearest as f64;
+            let peak = (-0.5 * rest * rest).exp() * envelope;
+            row[nearest] = peak as f32;
+            let outwards = |mut quotient: f64, k: &mut dyn Iterator<Item = &mut f32>| {
+                let mut value = peak;
+                for y in k {
+                    value *= quotient;
+                    quotient *= (-1f64).exp();
+                    *y = value as f32;
+                }
+            };
+            let (below, above) = row.split_at_mut(nearest);
+            outwards((-rest - 0.5).exp(), &mut below.iter_mut().rev().take(REACH));
+            outwards((rest - 0.5).exp(), &mut above.iter_mut().skip(1).take(REACH));
         }
         out
     }
@@ -68,5 +85,18 @@ mod tests {
         assert!((f64::from(values[4]) - envelope_gemnet(0.4)).abs() < 1e-6);
         assert!((f64::from(values[5]) - envelope_gemnet(0.4) * (-0.5f64).exp()).abs() < 1e-6);
         assert!(values[11..].iter().all(|&v| v == 0.0));
+    }
+
+    #[test]
+    fn gaussians_agree_with_the_definition() {
+        let basis = GaussianBasis { count: 128, cutoff: 10.0 };
+        let distances: Vec<f64> = (0..1000).map(|i| 0.0101 * f64::from(i)).collect();
+        for (row, &d) in basis.evaluate(&distances).chunks_exact(128).zip(&distances) {
+            for (k, &value) in row.iter().enumerate() {
+                let x = d / 10.0 * 127.0 - k as f64;
+                let exact = (-0.5 * x * x).exp() * envelope_gemnet(d / 10.0);
+                assert!((f64::from(value) - exact).abs() <= 1e-7 * exact + 1e-40, "{d} {k}: {value} {exact}");
+            }
+        }
     }
 }
