@@ -12,7 +12,7 @@ use druse_models::{Generator, ModelError};
 use druse_nn::Params;
 use druse_run::merge::merge;
 use druse_run::output::{FAILURES_FILE, Failure, OutputFormat, STRUCTURES_FILE, parse_lines};
-use druse_run::sample::{SamplePlan, Shard, Summary, sample};
+use druse_run::sample::{Crew, SamplePlan, Shard, Summary, sample};
 use druse_run::{Event, RunError, RunFolder};
 
 fn plan() -> SamplePlan {
@@ -24,7 +24,7 @@ fn plan() -> SamplePlan {
         model: "toy".into(),
         shard: Shard::default(),
         format: OutputFormat::Jsonl,
-        in_flight: 6,
+        crew: Crew::OneAThread,
         resume: false,
     }
 }
@@ -85,6 +85,14 @@ fn output_does_not_depend_on_batches_interruption_or_shards() {
         assert_eq!(output(&broken), whole);
     }
 
+    for (groups, in_flight) in [(1, 1), (1, 7), (2, 6), (3, 100)] {
+        let path = at(&format!("groups-{groups}-{in_flight}"));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let plan = SamplePlan { crew: Crew::Groups { groups, in_flight }, ..plan() };
+        pool.install(|| run(&plan, &path, usize::MAX)).unwrap();
+        assert_eq!(output(&path), whole, "{groups} groups, {in_flight} in flight");
+    }
+
     let parts: Vec<PathBuf> = (0..3).map(|i| at(&format!("part-{i}"))).collect();
     for (index, part) in (0..).zip(&parts) {
         run(&SamplePlan { shard: Shard { index, count: 3 }, ..plan() }, part, usize::MAX).unwrap();
@@ -109,10 +117,13 @@ fn output_does_not_depend_on_batches_interruption_or_shards() {
 fn a_bug_in_a_sampler_is_no_hang() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r");
-    let run = || run_model(Toy::panicking(0), &plan(), &path, usize::MAX);
-    let panic = std::panic::catch_unwind(run).unwrap_err();
-    assert_eq!(druse_nn::memory::panic_message(panic.as_ref()), Some("a bug in step"));
-    assert_eq!(output(&path), ["", ""]);
+    for (resume, crew) in [(false, Crew::OneAThread), (true, Crew::Groups { groups: 2, in_flight: 4 })] {
+        let plan = SamplePlan { crew, resume, ..plan() };
+        let run = || run_model(Toy::panicking(0), &plan, &path, usize::MAX);
+        let panic = std::panic::catch_unwind(run).unwrap_err();
+        assert_eq!(druse_nn::memory::panic_message(panic.as_ref()), Some("a bug in step"));
+        assert_eq!(output(&path), ["", ""]);
+    }
 }
 
 #[test]

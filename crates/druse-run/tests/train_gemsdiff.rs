@@ -13,7 +13,7 @@ use druse_run::folder::complete_lines;
 use druse_run::metrics::Metric;
 use druse_run::output::{OutputFormat, STRUCTURES_FILE};
 use druse_run::overlay::Layers;
-use druse_run::sample::{SamplePlan, Shard, sample};
+use druse_run::sample::{Crew, SamplePlan, Shard, sample};
 use druse_run::train::{Ending, LAST, METRICS_FILE, train};
 use druse_run::{Checkpoint, Event, RunConfig, RunFolder, Silent};
 
@@ -92,14 +92,17 @@ fn a_broken_run_continues_bit_for_bit_and_its_checkpoint_samples() {
         model: "tiny".into(),
         shard: Shard::default(),
         format: OutputFormat::Jsonl,
-        in_flight: 2,
+        crew: Crew::OneAThread,
         resume: false,
     };
     let mut outputs = Vec::new();
-    for (name, checkpoint, in_flight) in [("full", &a, 2), ("slim", &slim, 5), ("single", &slim, 1)] {
+    let groups = |groups, in_flight| Crew::Groups { groups, in_flight };
+    for (name, checkpoint, crew) in
+        [("full", &a, Crew::OneAThread), ("slim", &slim, groups(2, 5)), ("single", &slim, groups(1, 1))]
+    {
         let folder = RunFolder::open(&dir.path().join(name)).unwrap();
         let (model, params) = checkpoint.model(&cpu()).unwrap();
-        let plan = SamplePlan { in_flight, ..plan.clone() };
+        let plan = SamplePlan { crew, ..plan.clone() };
         let stop = AtomicBool::new(false);
         let summary = sample(model.as_ref(), &params, &plan, &folder, &mut Silent, &stop).unwrap();
         assert_eq!(summary.sampled + summary.failed, 5);

@@ -217,3 +217,67 @@ impl Sampler for GemsDiffSampler<'_> {
         self.states.extract_if(.., done).map(State::finish).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use druse_nn::device::cpu;
+
+    use super::super::{GemsDiffConfig, GemsNetConfig};
+    use super::*;
+    use crate::Generator;
+
+    /// What accelerators do, computed on the CPU: crystals at different steps in one network call, one of them failed.
+    #[test]
+    fn crystals_at_different_steps_share_a_call() {
+        let sizes = GemsNetConfig {
+            hidden: 16,
+            triplet: 8,
+            basis: 8,
+            bilinear: 8,
+            lattice_head: 8,
+            num_radial: 16,
+            num_spherical: 3,
+            blocks: 1,
+            cutoff: 6.0,
+        };
+        let config = GemsDiffConfig {
+            decoder: sizes.clone(),
+            encoder: sizes,
+            latent: 8,
+            knn: 8,
+            steps: 6,
+            ..GemsDiffConfig::paper()
+        };
+        let model = GemsDiff::new(config).unwrap();
+        let params = Params::init(model.parameters(), 2, &cpu());
+        let start = |ticket, formula: &str| {
+            let condition = Condition::Composition(Composition::parse(formula).unwrap());
+            State::start(&model, ticket, &SampleRequest { condition, seed: 8, index: ticket }).unwrap()
+        };
+        let alone = |state: &mut State| step_together(&model, &params, std::slice::from_mut(state)).unwrap();
+        let group = || {
+            let mut states = [start(0, "SrTiO3"), start(1, "CsCl"), start(2, "Fe"), start(3, "NaCl")];
+            alone(&mut states[0]);
+            alone(&mut states[3]);
+            alone(&mut states[3]);
+            states[1].fail(ModelError::Output("before".into()));
+            // The exponential of this cell overflows.
+            states[2].log_cell[ROTATION.end] = 1e4;
+            states
+        };
+        let (mut together, mut apart) = (group(), group());
+        step_together(&model, &params, &mut together).unwrap();
+        for state in [0, 3] {
+            alone(&mut apart[state]);
+            let (a, b) = (&together[state], &apart[state]);
+            assert_eq!(a.next, b.next);
+            assert!(a.failure.is_none() && (a.cell - b.cell).amax() < 1e-4 * b.cell.amax());
+            for (x, y) in a.frac.iter().flatten().zip(b.frac.iter().flatten()) {
+                assert!(((x - y) - (x - y).round()).abs() < 1e-4, "{x} {y}");
+            }
+        }
+        assert_eq!(together.each_ref().map(|s| s.next), [Some(4), None, None, Some(3)]);
+        assert_eq!(together[1].failure, Some(ModelError::Output("before".into())));
+        assert!(matches!(&together[2].failure, Some(ModelError::Output(text)) if text.contains("step 5")));
+    }
+}

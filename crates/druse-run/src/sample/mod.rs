@@ -15,18 +15,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use druse_models::{Generator, PieceLimit, Sampled};
 use druse_nn::Params;
-use druse_nn::device::is_host;
 
-pub use plan::{Manifest, SamplePlan, Shard, Summary};
+pub use plan::{Crew, Manifest, SamplePlan, Shard, Summary};
 
 use crate::RunError;
 use crate::folder::RunFolder;
 use crate::observer::Observer;
 use crate::output::StructureWriter;
 use desk::Desk;
-
-/// Groups of structures in flight on an accelerator.
-const GROUPS: usize = 2;
 
 /// Samples the structures of a plan into `folder`, in the order of their indices. `stop`, looked at before every step,
 /// loses the structures in flight and those that were finished before one with a smaller index.
@@ -51,14 +47,14 @@ pub fn sample(
     let share = (0..plan.count).filter(|i| i % plan.shard.count == plan.shard.index);
     let (found, missing): (Vec<u64>, Vec<u64>) = share.partition(|i| writer.finished().contains(i));
     let threads = rayon::current_num_threads();
-    let (workers, window, queues) = if is_host(params.device()) {
-        (threads, 1, vec![Queue::new(missing.clone())])
-    } else {
-        // Each group has requests of its own, so that who shares a network call with whom does not depend on timing.
-        let groups = GROUPS.min(threads);
-        let of_group = |g: usize| missing.iter().copied().skip(g).step_by(groups).collect();
-        let queues = (0..groups).map(|g| Queue::new(of_group(g))).collect();
-        (groups, plan.in_flight.div_ceil(groups).max(1), queues)
+    let (workers, window, queues) = match plan.crew {
+        Crew::OneAThread => (threads, 1, vec![Queue::new(missing.clone())]),
+        Crew::Groups { groups, in_flight } => {
+            let groups = groups.clamp(1, threads);
+            let of_group = |g: usize| missing.iter().copied().skip(g).step_by(groups).collect();
+            let queues = (0..groups).map(|g| Queue::new(of_group(g))).collect();
+            (groups, in_flight.div_ceil(groups).max(1), queues)
+        }
     };
     let limit = PieceLimit::for_device(params.device());
     let desk = Desk::new(plan, found.len() as u64, missing, workers, writer, observer);

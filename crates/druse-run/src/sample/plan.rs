@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use burn::tensor::Device;
 use druse_crystal::Composition;
 use druse_models::{Condition, SampleRequest};
+use druse_nn::device::is_host;
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
@@ -59,6 +61,28 @@ impl From<Shard> for String {
     }
 }
 
+/// Who carries structures through their steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crew {
+    /// Every thread, one structure at a time: for the CPU.
+    OneAThread,
+    /// So many groups (at most one a thread), each of structures that are computed together: for accelerators. Each
+    /// group has requests of its own, so that who is computed with whom does not depend on timing.
+    Groups {
+        /// Groups: while the device computes one, the host prepares another.
+        groups: usize,
+        /// Structures in flight in all groups together, at most.
+        in_flight: usize,
+    },
+}
+
+impl Crew {
+    /// What suits a device, with at most so many structures in flight on an accelerator.
+    pub fn for_device(device: &Device, in_flight: usize) -> Self {
+        if is_host(device) { Self::OneAThread } else { Self::Groups { groups: 2, in_flight } }
+    }
+}
+
 /// What to sample and how.
 #[derive(Debug, Clone)]
 pub struct SamplePlan {
@@ -74,9 +98,8 @@ pub struct SamplePlan {
     pub shard: Shard,
     /// Form of the output.
     pub format: OutputFormat,
-    /// Structures in flight at a time on an accelerator, at most; the CPU works on one a thread. The output does not
-    /// depend on it.
-    pub in_flight: usize,
+    /// Who works on how many at a time. On the CPU the output does not depend on it.
+    pub crew: Crew,
     /// Whether a folder that holds part of this run is continued.
     pub resume: bool,
 }

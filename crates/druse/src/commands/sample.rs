@@ -10,7 +10,7 @@ use druse_data::LoadOptions;
 use druse_models::{Condition, ModelError, SampleRequest};
 use druse_run::enumerate::{Limits, Totals, compositions, parse_system};
 use druse_run::output::{FAILURES_FILE, OutputFormat, STRUCTURES_FILE};
-use druse_run::sample::{SamplePlan, Shard, sample};
+use druse_run::sample::{Crew, SamplePlan, Shard, sample};
 use druse_run::{Event, RunFolder};
 
 use crate::console;
@@ -46,8 +46,7 @@ pub struct SampleArgs {
     /// Files to write besides structures.jsonl.
     #[arg(long, value_enum, default_value_t = FormatArg::Cif)]
     format: FormatArg,
-    /// Structures in flight at a time on an accelerator; the CPU works on one a thread. The output does not depend on
-    /// it.
+    /// Structures in flight at a time on an accelerator; the CPU works on one a thread.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
     /// Continue in a folder that holds part of the structures.
@@ -123,7 +122,7 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
         model: model.hash.clone(),
         shard: args.shard,
         format: args.format.into(),
-        in_flight: args.batch_size as usize,
+        crew: Crew::for_device(model.params.device(), args.batch_size as usize),
         resume: args.resume,
     };
     let folder = RunFolder::open(&args.out)?;
