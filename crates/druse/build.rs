@@ -1,9 +1,11 @@
 //! Says whether the shipped model is there to be built into the program.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 fn main() {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/gemsdiff-small.safetensors");
+    // Asked for when it runs: a compiled build script may be used again for another checkout.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+    let model = package.join("../../models/gemsdiff-small.safetensors");
     println!("cargo::rustc-check-cfg=cfg(druse_shipped_model)");
     println!("cargo::rerun-if-changed={}", model.display());
     if model.exists() {

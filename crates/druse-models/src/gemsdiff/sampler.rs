@@ -276,7 +276,7 @@ mod tests {
                 assert!(((x - y) - (x - y).round()).abs() < 1e-4, "{x} {y}");
             }
         }
-        assert_eq!(together.each_ref().map(|s| s.next), [Some(4), None, None, Some(3)]);
+        assert_eq!(together.each_ref().map(|s| s.next), [Some(3), None, None, Some(2)]);
         assert_eq!(together[1].failure, Some(ModelError::Output("before".into())));
         assert!(matches!(&together[2].failure, Some(ModelError::Output(text)) if text.contains("step 5")));
     }

@@ -103,7 +103,9 @@ impl<'a> Desk<'a> {
     ///
     /// # Errors
     /// The first failed write.
-    pub fn close(self) -> Result<Summary, RunError> {
+    pub fn close(mut self) -> Result<Summary, RunError> {
+        // Asked to stop after the last structure: there was nothing left to interrupt.
+        self.summary.interrupted &= self.written < self.order.len();
         self.error.map_or(Ok(self.summary), Err)
     }
 }
