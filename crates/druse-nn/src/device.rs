@@ -49,6 +49,52 @@ pub fn is_host(device: &Device) -> bool {
     matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
+/// Values that were computed for a device, for example uploads; at most one a device. A clone starts empty.
+#[cfg(feature = "gpu")]
+pub(crate) struct PerDevice<T>(std::sync::Mutex<Vec<(Device, T)>>);
+
+#[cfg(feature = "gpu")]
+impl<T: Clone> PerDevice<T> {
+    /// The value for a device (with or without autodiff: values belong to the device without), made on first use.
+    pub fn get(&self, device: &Device, make: impl FnOnce(&Device) -> T) -> T {
+        let device = device.clone().inner();
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, value)) = known.iter().find(|(d, _)| *d == device) {
+            return value.clone();
+        }
+        let value = make(&device);
+        known.push((device, value.clone()));
+        value
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl<T> Default for PerDevice<T> {
+    fn default() -> Self {
+        Self(std::sync::Mutex::default())
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl<T> Clone for PerDevice<T> {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl<T> std::fmt::Debug for PerDevice<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PerDevice")
+    }
+}
+
+/// Whether the operations' GPU kernels run on this device.
+#[cfg(feature = "gpu")]
+pub(crate) fn is_gpu(device: &Device) -> bool {
+    matches!(device.clone().inner().as_dispatch(), DispatchDevice::Cube(_))
+}
+
 /// The CPU.
 pub fn cpu() -> Device {
     Device::flex()
@@ -103,7 +149,7 @@ fn devices(kind: &str) -> Vec<Device> {
         #[cfg(feature = "metal")]
         "metal" => Some(DeviceType::Metal),
         #[cfg(feature = "webgpu")]
-        "webgpu" => Some(DeviceType::WebGpu),
+        "webgpu" => Some(DeviceType::Wgpu),
         _ => None,
     };
     // A missing driver makes some runtimes panic while they look for devices; that means there are none.

@@ -56,8 +56,17 @@ impl GaussianBasis {
         out
     }
 
-    /// Values at the given distances on a device, (distances, count).
+    /// Values at the given distances on a device, (distances, count). GPUs evaluate them there.
     pub fn tensor(&self, distances: &[f64], device: &Device) -> Tensor<2> {
+        #[cfg(feature = "gpu")]
+        if crate::device::is_gpu(device) {
+            let places = distances.iter().flat_map(|d| {
+                let u = d / self.cutoff;
+                let place = u * (self.count - 1) as f64;
+                [place.round(), place - place.round(), envelope_gemnet(u)].map(|x| x as f32)
+            });
+            return crate::ops::cube::gaussians(places.collect(), self.count, device);
+        }
         crate::ops::matrix(self.evaluate(distances), self.count, device)
     }
 }

@@ -8,7 +8,8 @@ use super::Multigraph;
 
 /// `Y_l^0(cos φ_pq) = sqrt((2l+1)/4π) P_l(cos φ_pq)` for l < `degrees` and all pairs of edges that leave one atom.
 ///
-/// Reading a field of [`AngleTable`] evaluates the table once; what never reads one does not pay for it.
+/// Reading a field of [`AngleTable`] evaluates the table once. The CPU works from it; GPUs evaluate the functions where
+/// they need them and never ask for it.
 #[derive(Debug)]
 pub struct Angles {
     /// Number of Legendre degrees.
@@ -84,7 +85,7 @@ impl AngleTable {
 /// The first-order change of lengths and angles under a linear map g of space, at g = I: three symmetric matrices for
 /// each ordered pair of edges (u, w) with a common source, with respect to |g u|, |g w| and the angle between them.
 ///
-/// Reading a field of [`FieldTable`] evaluates the table once.
+/// Reading a field of [`FieldTable`] evaluates the table once; GPUs never ask for it.
 #[derive(Debug)]
 pub struct TripletFields {
     graph: Arc<Multigraph>,

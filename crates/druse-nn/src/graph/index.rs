@@ -4,12 +4,28 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// Row numbers to read rows by or to sum rows into. Clones share the list.
+#[cfg(feature = "gpu")]
+use crate::device::PerDevice;
+#[cfg(feature = "gpu")]
+use crate::ops::cube::DeviceIndex;
+
+/// Row numbers to read rows by or to sum rows into. Clones share the list and, on a GPU, its upload: a list travels to a
+/// device once.
 #[derive(Clone)]
 pub struct Index(Arc<Shared>);
 
 struct Shared {
     rows: Box<[u32]>,
+    #[cfg(feature = "gpu")]
+    uploads: PerDevice<DeviceIndex>,
+}
+
+impl Index {
+    /// The list on a device.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn on(&self, device: &burn::tensor::Device) -> DeviceIndex {
+        self.0.uploads.get(device, |device| DeviceIndex::new(&self.0.rows, device))
+    }
 }
 
 impl Deref for Index {
@@ -28,7 +44,11 @@ impl fmt::Debug for Index {
 
 impl From<Vec<u32>> for Index {
     fn from(rows: Vec<u32>) -> Self {
-        Self(Arc::new(Shared { rows: rows.into() }))
+        Self(Arc::new(Shared {
+            rows: rows.into(),
+            #[cfg(feature = "gpu")]
+            uploads: PerDevice::default(),
+        }))
     }
 }
 

@@ -4,6 +4,10 @@ use druse_crystal::{Lattice, k_nearest};
 use rayon::prelude::*;
 
 use super::Index;
+#[cfg(feature = "gpu")]
+use crate::device::PerDevice;
+#[cfg(feature = "gpu")]
+use crate::ops::cube::DeviceGraph;
 
 /// A directed multigraph over the atoms of a batch of crystals; parallel edges lead to different periodic images.
 ///
@@ -33,6 +37,9 @@ pub struct Multigraph {
     pub vectors: Vec<[f64; 3]>,
     /// Length of each vector (E).
     pub lengths: Vec<f64>,
+    /// What GPUs have received of the graph.
+    #[cfg(feature = "gpu")]
+    pub(crate) uploads: PerDevice<DeviceGraph>,
 }
 
 /// Edges of one crystal; atoms and edges are counted from its first.
@@ -119,7 +126,15 @@ impl Multigraph {
             frac_vectors,
             vectors,
             lengths,
+            #[cfg(feature = "gpu")]
+            uploads: PerDevice::default(),
         }
+    }
+
+    /// The graph on a device.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn on(&self, device: &burn::tensor::Device) -> DeviceGraph {
+        self.uploads.get(device, |device| DeviceGraph::new(self, device))
     }
 
     /// Number of edges E.

@@ -4,6 +4,8 @@ use burn::tensor::{Tensor, activation};
 
 use super::arch::vectorized;
 use super::blocks::for_each;
+#[cfg(feature = "gpu")]
+use super::cube::DeviceOp;
 use super::gather::index_tensor;
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
@@ -140,6 +142,11 @@ impl HostOp<2> for Dense {
         [dx, wanted[1].then_some(dw)]
     }
 
+    #[cfg(feature = "gpu")]
+    fn kernels(&self) -> Option<&dyn DeviceOp<2>> {
+        Some(self)
+    }
+
     fn compose(&self, [x, w]: [Tensor<2>; 2]) -> Tensor<2> {
         self.act.compose(x.matmul(w.transpose()))
     }
@@ -197,6 +204,11 @@ impl HostOp<3> for MergeEdges {
         let da = wanted[0].then(|| collect(a, &self.first));
         let db = wanted[1].then(|| collect(b, &self.second));
         [da, db, wanted[2].then_some(Matrix { data: g, rows: c.rows, cols: c.cols })]
+    }
+
+    #[cfg(feature = "gpu")]
+    fn kernels(&self) -> Option<&dyn DeviceOp<3>> {
+        Some(self)
     }
 
     fn compose(&self, [a, b, c]: [Tensor<2>; 3]) -> Tensor<2> {

@@ -3,6 +3,8 @@
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use super::arch::vectorized;
+#[cfg(feature = "gpu")]
+use super::cube::DeviceOp;
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::add_assign;
 use crate::graph::Index;
@@ -60,6 +62,11 @@ impl HostOp<1> for Gather {
         [Some(sum_rows(grad, &self.index, x.rows))]
     }
 
+    #[cfg(feature = "gpu")]
+    fn kernels(&self) -> Option<&dyn DeviceOp<1>> {
+        Some(self)
+    }
+
     fn compose(&self, [x]: [Tensor<2>; 1]) -> Tensor<2> {
         let index = index_tensor(&self.index, &x.device());
         x.select(0, index)
@@ -79,6 +86,11 @@ impl HostOp<1> for ScatterSum {
 
     fn backward(&self, _: [Mat<'_>; 1], _: &[Vec<f32>], grad: Mat<'_>, _: [bool; 1]) -> [Option<Matrix>; 1] {
         [Some(gather_rows(grad, &self.index))]
+    }
+
+    #[cfg(feature = "gpu")]
+    fn kernels(&self) -> Option<&dyn DeviceOp<1>> {
+        Some(self)
     }
 
     fn compose(&self, [x]: [Tensor<2>; 1]) -> Tensor<2> {

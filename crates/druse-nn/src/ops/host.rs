@@ -15,6 +15,8 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 use burn_flex::FlexTensor;
 
+#[cfg(feature = "gpu")]
+use super::cube::DeviceOp;
 use super::product::Weight;
 
 /// A row-major matrix borrowed from a tensor.
@@ -86,15 +88,29 @@ pub(crate) trait HostOp<const N: usize>: Clone + Debug + Send + Sync + 'static {
         wanted: [bool; N],
     ) -> [Option<Matrix>; N];
 
-    /// The same result from ordinary tensor operations: runs on GPUs and is the oracle of the tests.
+    /// The operation's kernels for GPUs; without them its composition runs there.
+    #[cfg(feature = "gpu")]
+    fn kernels(&self) -> Option<&dyn DeviceOp<N>> {
+        None
+    }
+
+    /// The same result from ordinary tensor operations: runs where nothing is written by hand and is the oracle of the
+    /// tests.
     fn compose(&self, inputs: [Tensor<2>; N]) -> Tensor<2>;
 }
 
-/// Runs `op` by hand on the CPU backend and by composition elsewhere.
+/// Runs `op` by hand on the CPU backend and on GPUs where it has kernels, and by composition elsewhere.
 pub(crate) fn apply<O: HostOp<N>, const N: usize>(op: &O, inputs: [Tensor<2>; N]) -> Tensor<2> {
     let device = inputs[0].device();
-    let on_host = inputs.iter().all(|t| t.dtype() == DType::F32) && crate::device::is_host(&device);
-    if !on_host {
+    let plain = inputs.iter().all(|t| t.dtype() == DType::F32);
+    #[cfg(feature = "gpu")]
+    if plain
+        && crate::device::is_gpu(&device)
+        && let Some(out) = super::cube::apply(op, &inputs)
+    {
+        return out;
+    }
+    if !(plain && crate::device::is_host(&device)) {
         return op.compose(inputs);
     }
     if inputs.iter().any(|t| t.device().is_autodiff()) {

@@ -7,6 +7,8 @@ use burn::tensor::Tensor;
 
 use super::arch::vectorized;
 use super::blocks::for_each;
+#[cfg(feature = "gpu")]
+use super::cube::DeviceOp;
 use super::dense::{Activation, dense};
 use super::gather::{gather, scatter_sum};
 use super::host::{HostOp, Mat, Matrix, apply};
@@ -48,8 +50,8 @@ pub fn lattice_head(
 
 #[derive(Debug, Clone)]
 pub(crate) struct LatticeHead {
-    graph: Arc<Multigraph>,
-    angles: Arc<Angles>,
+    pub graph: Arc<Multigraph>,
+    pub angles: Arc<Angles>,
     fields: Arc<TripletFields>,
     /// 1 / number of pairs, per crystal.
     weight: Arc<[f64]>,
@@ -280,6 +282,11 @@ impl HostOp<5> for LatticeHead {
         let entries = (0..h * degrees).map(|i| d_angular.data[i % degrees * h + i / degrees]);
         let d_angular = Matrix { data: entries.collect(), rows: h, cols: degrees };
         [d_first, d_second, d_angular, d_hidden, d_output].map(Some)
+    }
+
+    #[cfg(feature = "gpu")]
+    fn kernels(&self) -> Option<&dyn DeviceOp<5>> {
+        Some(self)
     }
 
     fn compose(&self, [first, second, angular, hidden, output]: [Tensor<2>; 5]) -> Tensor<2> {

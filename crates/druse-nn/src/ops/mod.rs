@@ -1,8 +1,11 @@
-//! Operations of the message-passing core: by hand on the CPU, composed of tensor operations elsewhere.
+//! Operations of the message-passing core: by hand on the CPU and on GPUs, each with a composition of tensor operations
+//! beside it.
 
 mod arch;
 mod bilinear;
 mod blocks;
+#[cfg(feature = "gpu")]
+pub(crate) mod cube;
 mod dense;
 mod filter;
 mod gather;

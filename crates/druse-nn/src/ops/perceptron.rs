@@ -15,7 +15,7 @@ use super::product::{BLOCK, Panels, Use, View, multiply, multiply_new, new_vec, 
 use super::residual::residual_pair;
 
 /// Factor of the scaled SiLU.
-const SCALE: f32 = 1.0 / 0.6;
+pub(crate) const SCALE: f32 = 1.0 / 0.6;
 
 /// Rows of a block in the backward pass. Longer than in the forward pass: every block adds to all gradients of weights.
 const BACKWARD_BLOCK: usize = 2 * BLOCK;

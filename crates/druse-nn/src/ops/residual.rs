@@ -4,6 +4,8 @@ use std::f32::consts::FRAC_1_SQRT_2;
 
 use burn::tensor::Tensor;
 
+#[cfg(feature = "gpu")]
+use super::cube::DeviceOp;
 use super::dense::Activation;
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::perceptron;
@@ -32,6 +34,11 @@ impl HostOp<3> for ResidualPair {
         let (dx, weights) = perceptron::backward(x, &[w1, w2], false, kept, grad);
         let mut weights = weights.into_iter();
         [Some(dx), weights.next(), weights.next()]
+    }
+
+    #[cfg(feature = "gpu")]
+    fn kernels(&self) -> Option<&dyn DeviceOp<3>> {
+        Some(self)
     }
 
     fn compose(&self, [x, w1, w2]: [Tensor<2>; 3]) -> Tensor<2> {

@@ -80,6 +80,8 @@ fn check<O: HostOp<N>, const N: usize>(op: &O, shapes: [[usize; 2]; N], data: &[
     for i in 0..N {
         assert_close(&grads[i], &oracle_grads[i], 1e-5, &format!("gradient {i} against the composition"));
     }
+    #[cfg(feature = "gpu")]
+    super::cube::tests::compare(op, shapes, data);
     // Central differences of the weighted sum, accumulated in double precision.
     let objective = |data: &[Vec<f32>; N]| -> f64 {
         let mats: [Mat<'_>; N] = std::array::from_fn(|i| Mat {

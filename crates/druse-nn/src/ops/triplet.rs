@@ -5,6 +5,8 @@ use std::sync::Arc;
 use burn::tensor::{Tensor, TensorData};
 
 use super::arch::vectorized;
+#[cfg(feature = "gpu")]
+use super::cube::DeviceOp;
 use super::gather::{gather, scatter_sum};
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::add_scaled;
@@ -60,6 +62,11 @@ impl HostOp<1> for AngularSum {
             product(dst, [k, c, k * degrees], View::transposed(y, k), View::rows(rows, c), false);
         });
         [Some(dx)]
+    }
+
+    #[cfg(feature = "gpu")]
+    fn kernels(&self) -> Option<&dyn DeviceOp<1>> {
+        Some(self)
     }
 
     fn compose(&self, [x]: [Tensor<2>; 1]) -> Tensor<2> {
@@ -151,6 +158,11 @@ impl HostOp<2> for ContractDegrees {
             }
         });
         [wanted[0].then_some(ds), wanted[1].then_some(db)]
+    }
+
+    #[cfg(feature = "gpu")]
+    fn kernels(&self) -> Option<&dyn DeviceOp<2>> {
+        Some(self)
     }
 
     fn compose(&self, [s, b]: [Tensor<2>; 2]) -> Tensor<2> {
