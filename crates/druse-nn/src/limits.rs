@@ -22,6 +22,13 @@ impl MachineLimits {
     pub fn measure(budget: Duration) -> Self {
         Self { product_rate: product_rate(budget), bandwidth: bandwidth(budget) }
     }
+
+    /// The better of two measurements in each rate.
+    pub fn max(self, other: Self) -> Self {
+        let (product_rate, bandwidth) =
+            (self.product_rate.max(other.product_rate), self.bandwidth.max(other.bandwidth));
+        Self { product_rate, bandwidth }
+    }
 }
 
 /// Runs `work` and counts the floating-point operations of the matrix products inside the hand-written CPU operations

@@ -89,6 +89,14 @@ pub struct Measured {
 }
 
 impl Report {
+    /// Adds what the machine can do and the share of it that each section reached.
+    pub fn compare_with(&mut self, limits: Option<MachineLimits>) {
+        for (_, m) in &mut self.sections {
+            m.share = m.product_gflop.zip(limits).map(|(g, l)| 1e9 * g / m.seconds / l.product_rate);
+        }
+        self.limits = limits.map(Limits::from);
+    }
+
     /// Writes the table.
     pub fn print(&self) -> Result<(), Failure> {
         let Self { preset, device, threads, parameters, structures, atoms, .. } = self;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use druse_crystal::Structure;
-use druse_nn::limits::{MachineLimits, count_products};
+use druse_nn::limits::count_products;
 
 use super::report::Measured;
 use super::subject::Subject;
@@ -13,8 +13,6 @@ use crate::failure::Failure;
 pub struct Meter {
     /// Seconds for each.
     pub seconds: f64,
-    /// What the machine can do; on the CPU.
-    pub limits: Option<MachineLimits>,
     /// Whether one thread is measured too.
     pub one_thread: bool,
 }
@@ -55,13 +53,11 @@ impl Meter {
         let mut one = work(subject.one())?;
         one()?;
         let (one_structure_seconds, _) = repeat(self.seconds / 5.0, &mut one)?;
-        let products = self.limits.filter(|_| operations > 0);
         Ok(Measured {
             seconds,
             repetitions,
             structures_per_second: subject.structures.len() as f64 / seconds,
-            product_gflop: products.map(|_| 1e-9 * operations as f64),
-            share: products.map(|l| operations as f64 / seconds / l.product_rate),
+            product_gflop: (operations > 0).then_some(1e-9 * operations as f64),
             one_structure_seconds,
             one_thread_seconds: single_threaded,
             threads_speedup: single_threaded.map(|s| s / seconds),
@@ -89,9 +85,6 @@ pub fn repeat(
 mod peak_memory {
     /// Starts counting anew from what is resident now; false where the system cannot.
     pub fn restart() -> bool {
-        // SAFETY: asks the allocator to hand free memory back to the system, so that a section is not charged with what
-        // the one before left; no memory in use is touched.
-        unsafe { libmimalloc_sys::mi_collect(true) };
         cfg!(target_os = "linux") && std::fs::write("/proc/self/clear_refs", "5").is_ok()
     }
 
