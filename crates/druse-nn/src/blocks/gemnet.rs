@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::linear::{Dense, ResidualDense, SplitDense, residual};
+use super::linear::{Dense, ResidualDense, SplitDense};
 use crate::graph::{Angles, Multigraph};
 use crate::ops::{self, Activation};
 use crate::{Init, ParamBuilder, ParamId, Params};
@@ -147,8 +147,8 @@ impl TripletInteraction {
         let weight = params.get(self.bilinear);
         let y = ops::bilinear(sums, basis.angular.clone(), weight, self.num_spherical);
         let there = self.up_forward.forward(params, y.clone());
-        let back = ops::gather(self.up_reverse.forward(params, y), &geometry.graph.reverse);
-        residual(there, back)
+        let back = self.up_reverse.forward(params, y);
+        ops::residual_gather(there, back, &geometry.graph.reverse)
     }
 }
 
@@ -244,19 +244,19 @@ impl InteractionBlock {
         geometry: &Geometry,
     ) -> (Tensor<2>, Tensor<2>) {
         let graph = &geometry.graph;
-        let x = residual(
+        let x = ops::residual_sum(
             self.dense.forward(params, m.clone()),
             self.triplet.forward(params, m.clone(), basis, geometry),
         );
         let x = self.before_skip.forward(params, x);
-        let m = residual(m, x);
+        let m = ops::residual_sum(m, x);
         let [[a1, a2], [b1, b2]] = self.after_skip.each_ref().map(|pair| pair.weights(params));
         let m = ops::perceptron([m, a1, a2, b1, b2], false);
         let update = self.atom_update.forward(params, m.clone(), basis.atom.clone(), graph);
-        let h = residual(h, update);
+        let h = ops::residual_sum(h, update);
         let change = self.concat.forward(params, h.clone(), m.clone(), &graph.source, &graph.destination);
         let change = self.residual_m.forward(params, change);
-        (h, residual(m, change))
+        (h, ops::residual_sum(m, change))
     }
 }
 

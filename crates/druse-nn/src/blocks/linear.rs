@@ -1,7 +1,5 @@
 //! Linear layers and residual pairs.
 
-use std::f64::consts::FRAC_1_SQRT_2;
-
 use burn::tensor::Tensor;
 
 use crate::graph::Index;
@@ -80,11 +78,6 @@ impl Dense {
     pub(crate) fn weight(&self, params: &Params) -> Tensor<2> {
         params.get(self.weight)
     }
-}
-
-/// `(x + y) / √2`.
-pub fn residual(x: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
-    (x + y).mul_scalar(FRAC_1_SQRT_2)
 }
 
 /// `(u + Dense(Dense(u))) / √2`, two activated layers of equal width.

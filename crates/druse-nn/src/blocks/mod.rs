@@ -9,5 +9,5 @@ pub use gemnet::{
     AtomUpdate, EdgeHead, GemNetSizes, Geometry, InteractionBlock, ProjectedBasis, SharedBasis,
     TripletInteraction,
 };
-pub use linear::{Dense, Linear, ResidualDense, SplitDense, residual};
+pub use linear::{Dense, Linear, ResidualDense, SplitDense};
 pub use radial::{GaussianBasis, envelope_dimenet, envelope_gemnet};

@@ -35,9 +35,9 @@ fn threads_are_idle() -> bool {
     SHARES.get() && AT_WORK.load(Ordering::Relaxed) < rayon::current_num_threads()
 }
 
-/// Fewest operations that are spread over threads: 0.1 ms or so of one thread. Waking another one takes a good part of
+/// Fewest operations that are spread over threads: 0.3 ms or so of one thread. Waking another one takes a good part of
 /// that. Tests share everything.
-const WORTH_SHARING: usize = if cfg!(test) { 1 } else { 10_000_000 };
+const WORTH_SHARING: usize = if cfg!(test) { 1 } else { 30_000_000 };
 
 /// Calls `f` once for every item: in order, or in parallel inside [`with_idle_threads`] if all items together need enough
 /// floating-point operations.

@@ -18,7 +18,7 @@ use super::host::{HostOp, Mat, apply};
 use super::lattice_head::LatticeHead;
 use super::lattice_parameters::LatticeParameters;
 use super::perceptron::Perceptron;
-use super::residual::ResidualPair;
+use super::residual::{ResidualPair, ResidualSum};
 use super::split::{PairDense, SplitDense};
 use super::triplet::{AngularSum, ContractDegrees};
 use crate::device::cpu;
@@ -137,6 +137,17 @@ fn residual_pairs() {
         let shapes = [[rows, width], [width, width], [width, width]];
         on_every_arch(|| check(&ResidualPair, shapes, &random(shapes, 1.0), 3e-3));
     }
+}
+
+#[test]
+fn residual_sums() {
+    for rows in [5, 1, 0] {
+        let shapes = [[rows, 7], [rows, 7]];
+        check(&ResidualSum { index: None }, shapes, &random(shapes, 1.0), 2e-3);
+    }
+    let index: Index = [2, 0, 2, 1].into();
+    let shapes = [[4, 3], [3, 3]];
+    check(&ResidualSum { index: Some(index) }, shapes, &random(shapes, 1.0), 2e-3);
 }
 
 #[test]
