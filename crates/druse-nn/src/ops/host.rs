@@ -2,8 +2,8 @@
 //!
 //! An [`HostOp`] sees its inputs as plain slices, in the forward and in the backward pass; on every other backend its
 //! composition of ordinary tensor operations runs instead, and tests compare the two.
-//! Operations are single-threaded: the drivers run several small batches side by side, which keeps activations in the
-//! caches and makes results independent of the number of threads.
+//! The drivers run several small batches side by side, which keeps activations in the caches; only where there are fewer
+//! of them than threads, blocks of one operation's rows run in parallel. Results do not depend on the number of threads.
 
 use std::fmt::Debug;
 
