@@ -152,7 +152,11 @@ if [ -n "$peak" ]; then
         operations_sample=$(calculate "($(value "$out/operations.json" sample product_gflop)) / 8")
     fi
 fi
-row "Each line: one batch. Share: operations of the matrix products over time and the given peak (${peak:-not given} TFLOP/s)."
+if [ -n "$peak" ]; then
+    row "Share: operations of the matrix products over time and the given peak of $peak TFLOP/s."
+else
+    row 'No share of the peak: no peak was given (--peak-tflops).'
+fi
 row ''
 row '| batch | training: structures/s | ms a step | share | sampling: structures/s | ms a step | share |'
 row '| --- | --- | --- | --- | --- | --- | --- |'
