@@ -76,7 +76,9 @@ fn output_does_not_depend_on_batches_interruption_or_shards() {
         let broken = at(&format!("broken-{threads}"));
         let first = pool.install(|| run(&plan(), &broken, 6)).unwrap();
         let done = first.sampled + first.failed;
-        assert!(first.interrupted && (6..20).contains(&done), "{first:?}");
+        // Several threads may finish everything while one holds up the first structure.
+        assert!(done >= 6 && first.interrupted == (done < 20), "{first:?}");
+        assert!(threads > 1 || done == 6, "{first:?}");
         // What a killed process leaves: half a line.
         let file = broken.join(STRUCTURES_FILE);
         fs::write(&file, fs::read_to_string(&file).unwrap() + "{\"id\":\"6\",\"form").unwrap();
