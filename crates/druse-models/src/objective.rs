@@ -113,7 +113,8 @@ impl<'a> Batch<'a> {
     /// [`ModelError`] when a structure cannot be represented, one alone does not fit into memory, or the device fails.
     pub fn evaluate(mut self, params: &Params, limit: &PieceLimit) -> Result<Objective, ModelError> {
         self.repeated_until_it_fits(params, limit, |batch, cut| {
-            let pieces = batch.each_piece(params, cut, |_, piece| PieceSums::new(&piece.loss(params)?))?;
+            let work = |_, piece: &dyn Prepared| params.scope(|| PieceSums::new(&piece.loss(params)?));
+            let pieces = batch.each_piece(params, cut, work)?;
             collect(pieces)
         })
     }
@@ -127,11 +128,13 @@ impl<'a> Batch<'a> {
         self.repeated_until_it_fits(params, limit, |batch, cut| {
             let total = Mutex::new(OrderedSum::default());
             let pieces = batch.each_piece(params, cut, |i, piece| {
-                let tracked = params.tracked();
-                let terms = piece.loss(&tracked)?;
-                let grads = tracked.gradients(&combine(&terms, &counts)?);
-                total.lock().unwrap_or_else(PoisonError::into_inner).add(i, grads);
-                PieceSums::new(&without_graph(terms))
+                params.scope(|| {
+                    let tracked = params.tracked();
+                    let terms = piece.loss(&tracked)?;
+                    let grads = tracked.gradients(&combine(&terms, &counts)?);
+                    total.lock().unwrap_or_else(PoisonError::into_inner).add(i, grads);
+                    PieceSums::new(&without_graph(terms))
+                })
             })?;
             let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
             let grads =

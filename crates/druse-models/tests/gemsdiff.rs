@@ -6,9 +6,9 @@ use druse_models::{
     Batch, Condition, Generator, Gradient, NoiseKey, PieceLimit, SampleRequest, Sampled, differentiate,
     evaluate, sample_all,
 };
-use druse_nn::Params;
 use druse_nn::device::cpu;
 use druse_nn::optim::{Adam, AdamConfig, Ema};
+use druse_nn::{Params, Precision, PrecisionError};
 use nalgebra::{Matrix3, Rotation3, Vector3};
 
 fn tiny(variant: Variant) -> GemsDiffConfig {
@@ -337,6 +337,43 @@ fn a_crystal_does_not_depend_on_its_neighbours_in_the_batch() {
 
 /// Sixteen structures are learnt by heart: the loss falls to a small part of its start, and sampling returns cells and
 /// distances of the training set.
+/// Rounding the operands of products to eight bits moves loss and gradient a little, in the backward pass too.
+#[test]
+fn products_of_bf16_change_little() {
+    let structures = generic();
+    let batch: Vec<_> = structures.iter().collect();
+    for variant in [Variant::Paper, Variant::Released] {
+        let (model, exact) = model(variant, &batch);
+        let rounded = match exact.clone().with_precision(Precision::Bf16) {
+            Ok(params) => params,
+            Err(PrecisionError::Processor) => {
+                return eprintln!("skipped: no bf16 products on this processor");
+            }
+            Err(e) => panic!("{e}"),
+        };
+        let keys = keys(batch.len(), 3);
+        let [a, b] = [&exact, &rounded].map(|p| differentiate(&model, p, &batch, &keys).unwrap());
+        let difference = (b.objective.total / a.objective.total - 1.0).abs();
+        assert!(difference > 0.0 && difference < 0.02, "{difference}");
+        let host = |g: &Gradient| -> Vec<f64> {
+            let values = g.grads.iter().flat_map(|t| t.to_data().try_into_vec::<f32>().unwrap());
+            values.map(f64::from).collect()
+        };
+        let (a, b) = (host(&a), host(&b));
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
+        assert!(cosine > 0.99 && cosine < 1.0 - 1e-9, "{cosine}");
+        // The same with one structure in a piece, hence on other threads.
+        let alone = |params: &Params| {
+            let limit = PieceLimit::atoms_at_most(1);
+            Batch::new(&model, batch.clone(), keys.clone()).differentiate(params, &limit).unwrap()
+        };
+        let (once, twice) = (alone(&rounded), alone(&rounded));
+        assert_eq!(host(&once), host(&twice));
+        assert_eq!(rounded.to_host(), exact.to_host());
+    }
+}
+
 #[test]
 fn overfits_sixteen_structures() {
     let structures = prototypes();

@@ -11,7 +11,9 @@ pub mod memory;
 pub mod ops;
 pub mod optim;
 mod params;
+mod precision;
 pub mod weights;
 
 pub use init::Init;
 pub use params::{ParamBuilder, ParamId, ParamSpec, Params};
+pub use precision::{Precision, PrecisionError};

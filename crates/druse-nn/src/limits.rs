@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use crate::ops;
+use crate::precision::{Precision, with_precision};
 
 /// Rates of the processor, all threads of the current pool together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MachineLimits {
-    /// Floating-point operations (a multiplication and an addition count as two) per second in 32-bit matrix products
+    /// Floating-point operations (a multiplication and an addition count as two) per second in matrix products
     /// of the shape that edge layers have: (1536, 128) · (128, 128), one product on each thread.
     pub product_rate: f64,
     /// Bytes per second read and written by `y ← a x + y` over arrays larger than the caches.
@@ -18,9 +19,9 @@ pub struct MachineLimits {
 }
 
 impl MachineLimits {
-    /// Measures for about `budget` each.
-    pub fn measure(budget: Duration) -> Self {
-        Self { product_rate: product_rate(budget), bandwidth: bandwidth(budget) }
+    /// Measures for about `budget` each, products in the given precision.
+    pub fn measure(budget: Duration, precision: Precision) -> Self {
+        Self { product_rate: product_rate(budget, precision), bandwidth: bandwidth(budget) }
     }
 
     /// The better of two measurements in each rate.
@@ -53,12 +54,12 @@ fn rate<S: Send>(budget: Duration, state: impl Fn() -> S + Sync, work: impl Fn(&
     (0..rayon::current_num_threads()).into_par_iter().with_max_len(1).map(one).sum()
 }
 
-fn product_rate(budget: Duration) -> f64 {
+fn product_rate(budget: Duration, precision: Precision) -> f64 {
     const SHAPE: [usize; 3] = [1536, 128, 128];
     let [m, n, k] = SHAPE;
     let state = || (vec![0f32; m * n], vec![0.5f32; m * k], vec![0.25f32; n * k]);
     let runs = rate(budget, state, |(out, a, b)| {
-        ops::matrix_product(out, SHAPE, a, b);
+        with_precision(precision, || ops::matrix_product(out, SHAPE, a, b));
         black_box(out);
     });
     runs * 2.0 * (m * n * k) as f64
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn limits_are_positive() {
-        let limits = MachineLimits::measure(Duration::ZERO);
+        let limits = MachineLimits::measure(Duration::ZERO, Precision::F32);
         assert!(limits.product_rate > 0.0 && limits.bandwidth > 0.0);
     }
 }

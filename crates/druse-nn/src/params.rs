@@ -7,6 +7,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::init::Init;
+use crate::precision::{Precision, PrecisionError, with_precision};
 
 /// Name, shape and initialisation of one trainable tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +78,7 @@ pub struct Params {
     specs: Arc<[ParamSpec]>,
     values: Vec<Tensor<2>>,
     device: Device,
+    precision: Precision,
 }
 
 impl Params {
@@ -94,7 +96,8 @@ impl Params {
                 Tensor::from_data(TensorData::new(v.clone(), spec.matrix_shape()), device)
             })
             .collect();
-        Self { specs: specs.into(), values: tensors, device: device.clone() }
+        let precision = Precision::default();
+        Self { specs: specs.into(), values: tensors, device: device.clone(), precision }
     }
 
     /// A freshly initialised set; the seed alone determines it.
@@ -105,14 +108,35 @@ impl Params {
 
     /// The same parameters with other values of equal shapes.
     pub(crate) fn with_values(&self, values: Vec<Tensor<2>>) -> Self {
-        Self { specs: self.specs.clone(), values, device: self.device.clone() }
+        Self { specs: self.specs.clone(), values, device: self.device.clone(), precision: self.precision }
     }
 
     /// Copies of the values that record operations for a backward pass. Every call starts a graph of its own, so
     /// several threads can differentiate side by side.
     pub fn tracked(&self) -> Self {
         let values = self.values.iter().map(|v| Tensor::from_inner(v.clone()).require_grad()).collect();
-        Self { specs: self.specs.clone(), values, device: self.device.clone().autodiff() }
+        let device = self.device.clone().autodiff();
+        Self { specs: self.specs.clone(), values, device, precision: self.precision }
+    }
+
+    /// The same parameters, for products of another precision.
+    ///
+    /// # Errors
+    /// [`PrecisionError`] when the device cannot compute in it.
+    pub fn with_precision(self, precision: Precision) -> Result<Self, PrecisionError> {
+        precision.check(&self.device)?;
+        Ok(Self { precision, ..self })
+    }
+
+    /// Precision of products.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Runs `work` with products of the precision of these parameters: every use of a network belongs in here. The
+    /// parameters themselves are 32-bit floats in any case.
+    pub fn scope<T>(&self, work: impl FnOnce() -> T) -> T {
+        with_precision(self.precision, work)
     }
 
     /// Differentiates a loss computed from [`Params::tracked`] values; parameters it does not depend on get zeros.

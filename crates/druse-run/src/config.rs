@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig};
 use druse_models::{Generator, ModelError};
+use druse_nn::Precision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -177,6 +178,8 @@ pub struct TrainConfig {
     pub checkpoint_every: Option<u64>,
     /// Stops when the loss exceeds the median of the last losses by this factor.
     pub divergence_factor: f64,
+    /// Precision of the products with weights: `f32`, or `bf16` on processors with AVX512-BF16.
+    pub precision: Precision,
     /// Where the model is trained: `cpu`, `cuda`, `cuda:1`, `vulkan`, `metal`, `rocm`.
     pub device: String,
     /// Worker threads; 0: one a core.
@@ -197,6 +200,7 @@ impl Default for TrainConfig {
             patience: None,
             checkpoint_every: None,
             divergence_factor: 1e3,
+            precision: Precision::F32,
             device: "cpu".into(),
             threads: 0,
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use druse_data::DataError;
 use druse_models::ModelError;
+use druse_nn::PrecisionError;
 use druse_nn::weights::WeightsError;
 
 use crate::checkpoint::CheckpointError;
@@ -23,6 +24,9 @@ pub enum RunError {
     /// A value of the configuration is not allowed.
     #[error(transparent)]
     Violation(#[from] Violation),
+    /// The device cannot compute in this precision.
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
     /// The data set could not be read.
     #[error(transparent)]
     Data(#[from] DataError),

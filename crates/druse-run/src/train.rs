@@ -144,14 +144,15 @@ impl<'a> Trainer<'a> {
         };
         let optim = &config.optim;
         let adam_config = AdamConfig { beta1: optim.beta1, beta2: optim.beta2, epsilon: optim.eps };
+        let precision = config.train.precision;
         let (params, adam, ema, progress) = match saved {
             Some(checkpoint) => {
                 check_unchanged(&checkpoint, generator.kind(), config, data, folder.path())?;
                 generator.restore_statistics(&checkpoint.statistics)?;
                 let specs = generator.parameters();
-                let ema = checkpoint.averaged(specs, device)?;
+                let ema = checkpoint.averaged(specs, device)?.with_precision(precision)?;
                 let state = checkpoint.training(specs)?;
-                let params = Params::from_host(specs, &state.weights, device);
+                let params = Params::from_host(specs, &state.weights, device).with_precision(precision)?;
                 let (steps, first, second) = (state.adam_steps, &state.first, &state.second);
                 let adam = Adam::from_host(&params, adam_config, steps, first, second);
                 let ema = Ema::from_parts(ema, optim.ema_decay, state.ema_updates);
@@ -169,6 +170,7 @@ impl<'a> Trainer<'a> {
                     }
                     None => Params::init(specs, config.train.seed, device),
                 };
+                let params = params.with_precision(precision)?;
                 let adam = Adam::new(&params, adam_config);
                 let ema = Ema::new(&params, optim.ema_decay);
                 (params, adam, ema, Progress::default())

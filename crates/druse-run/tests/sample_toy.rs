@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::{Toy, prototypes};
 use druse_crystal::Composition;
 use druse_models::{Generator, ModelError};
-use druse_nn::Params;
+use druse_nn::{Params, Precision};
 use druse_run::merge::merge;
 use druse_run::output::{FAILURES_FILE, Failure, OutputFormat, STRUCTURES_FILE, parse_lines};
 use druse_run::sample::{Crew, SamplePlan, Shard, Summary, sample};
@@ -23,6 +23,7 @@ fn plan() -> SamplePlan {
         seed: 3,
         model: "toy".into(),
         shard: Shard::default(),
+        precision: Precision::F32,
         format: OutputFormat::Jsonl,
         crew: Crew::OneAThread,
         resume: false,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::data;
 use druse_crystal::Composition;
+use druse_nn::Precision;
 use druse_nn::device::cpu;
 use druse_run::checkpoint::CheckpointError;
 use druse_run::folder::complete_lines;
@@ -91,6 +92,7 @@ fn a_broken_run_continues_bit_for_bit_and_its_checkpoint_samples() {
         seed: 1,
         model: "tiny".into(),
         shard: Shard::default(),
+        precision: Precision::F32,
         format: OutputFormat::Jsonl,
         crew: Crew::OneAThread,
         resume: false,

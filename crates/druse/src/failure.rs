@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use druse_crystal::formats::ReadError;
 use druse_data::DataError;
 use druse_models::ModelError;
+use druse_nn::PrecisionError;
 use druse_nn::device::DeviceError;
 use druse_run::RunError;
 use druse_run::checkpoint::CheckpointError;
@@ -89,7 +90,7 @@ macro_rules! mistakes {
     )*};
 }
 
-mistakes!(DataError, DeviceError, ReadError);
+mistakes!(DataError, DeviceError, PrecisionError, ReadError);
 
 /// Errors that a run would report too.
 macro_rules! as_run_errors {

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use druse_models::Generator;
-use druse_nn::Params;
 use druse_nn::device;
+use druse_nn::{Params, Precision};
 use druse_run::Checkpoint;
 use druse_run::train::{BEST, LAST};
 
@@ -17,6 +17,10 @@ pub struct ComputeArgs {
     /// Where to compute: `cpu`, `cuda[:n]`, `vulkan[:n]`, `metal`, `rocm` (GPUs need a build with that feature).
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    /// Precision of the products with weights: `f32`, or `bf16` (processors with AVX512-BF16; faster, less exact)
+    /// [default: f32].
+    #[arg(long, value_name = "NAME")]
+    pub precision: Option<Precision>,
     /// Worker threads [default: one a core]. The results do not depend on it.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -57,8 +61,8 @@ pub fn checkpoint_path(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Loads the model at `path`, or the one that is part of the program.
-pub fn load(path: Option<&Path>, device: &str) -> Result<LoadedModel, Failure> {
-    let device = device::parse(device)?;
+pub fn load(path: Option<&Path>, compute: &ComputeArgs) -> Result<LoadedModel, Failure> {
+    let device = device::parse(&compute.device)?;
     let (bytes, name) = match path {
         Some(path) => {
             let path = checkpoint_path(path)?;
@@ -76,6 +80,7 @@ pub fn load(path: Option<&Path>, device: &str) -> Result<LoadedModel, Failure> {
     };
     let checkpoint = Checkpoint::from_bytes(&bytes, &name)?;
     let (generator, params) = checkpoint.model(&device)?;
+    let params = params.with_precision(compute.precision.unwrap_or_default())?;
     let hash = blake3::hash(&bytes).to_hex().to_string();
     Ok(LoadedModel { generator, params, hash, name })
 }

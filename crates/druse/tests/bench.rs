@@ -23,6 +23,7 @@ fn every_section_reports_its_figures() {
     let report = json(dir, "--threads 2 --threads-scaling");
     assert_eq!((&report["structures"], &report["atoms"]), (&3.into(), &15.into()));
     assert_eq!((&report["device"], &report["threads"]), (&"cpu".into(), &2.into()));
+    assert_eq!(report["precision"], "f32");
     for key in ["product_gflops", "memory_gb_per_s"] {
         assert!(report["limits"][key].as_f64().unwrap() > 0.0, "{key}");
     }

@@ -53,6 +53,9 @@ fn structures_depend_on_seed_and_index_alone() {
     assert_eq!(structures(dir, "b3"), whole);
     sample(dir, "--formula SrTiO3 --count 7 --seed 5 --out b3").fails(2, &["b3", "--resume"]);
     sample(dir, "--formula SrTiO3 --count 7 --seed 8 --out b3 --resume").fails(2, &["seed", "5", "8"]);
+    // Either the run was made in the other precision, or the processor lacks it.
+    sample(dir, "--formula SrTiO3 --count 7 --seed 5 --out b3 --resume --precision bf16")
+        .fails(2, &["precision", "bf16", "f32"]);
 }
 
 fn lines(dir: &Path, file: &str) -> usize {
@@ -94,6 +97,7 @@ fn mistakes_are_named() {
     sample(dir, "--system Li-Li --out o").fails(2, &["Li", "twice"]);
     sample(dir, "--like nowhere.csv --out o").fails(2, &["nowhere.csv"]);
     sample(dir, "--formula CsCl --device cuda:9 --out o").fails(2, &["cuda:9", "cpu"]);
+    sample(dir, "--formula CsCl --precision fp8 --out o").fails(2, &["fp8", "f32", "bf16"]);
     assert_eq!(sample(dir, "--formula CsCl --shard 3/2 --out o").code, Some(2));
     assert_eq!(sample(dir, "--formula CsCl --system Cs-Cl --out o").code, Some(2));
     assert_eq!(sample(dir, "--out o").code, Some(2));

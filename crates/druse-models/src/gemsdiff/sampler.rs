@@ -158,7 +158,8 @@ fn step_together(model: &GemsDiff, params: &Params, states: &mut [State]) -> Res
     }
     let (mut displacements, mut cells) = (Vec::new(), Vec::new());
     if !crystals.is_empty() {
-        let prediction = model.predict(params, &model.network_input(&crystals));
+        let input = model.network_input(&crystals);
+        let prediction = params.scope(|| model.predict(params, &input));
         (displacements, cells) = (to_host(prediction.displacement)?, to_host(prediction.cell)?);
     }
     let (mut displacements, mut cells) = (displacements.as_slice(), cells.as_slice());

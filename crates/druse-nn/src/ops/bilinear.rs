@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::blocks::for_each;
 use super::dense::{Activation, dense};
 use super::host::{HostOp, Mat, Matrix, apply};
-use super::product::{BLOCK, Use, View, multiply, multiply_new, new_vec, product};
+use super::product::{BLOCK, Use, View, add_gradient, multiply, multiply_new, new_vec, product};
 use super::triplet::contract_degrees;
 
 /// `y[e, o] = Σ_{c,i} W[c, i, o] Σ_l s[e, l, c] b[e, l, i]`: s is (edges, degrees · C), b is (edges, degrees · I), the weight
@@ -95,7 +95,7 @@ impl HostOp<3> for Bilinear {
             let pairs = &mut pairs[..rows * c * i];
             widths.contract(s, b, pairs);
             let shape = [c * i, out, rows];
-            product(&mut dw.data, shape, View::transposed(pairs, c * i), View::rows(g, out), true);
+            add_gradient(&mut dw.data, out, shape, pairs, g);
             multiply(pairs, rows, View::rows(g, out), &panels, false);
             let ds = ds.data[start * degrees * c..].chunks_exact_mut(degrees * c);
             let db = db.data[start * degrees * i..].chunks_exact_mut(degrees * i);

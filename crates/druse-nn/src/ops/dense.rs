@@ -9,7 +9,7 @@ use super::cube::DeviceOp;
 use super::gather::index_tensor;
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
-use super::product::{BLOCK, Use, View, multiply_new, new_vec, product};
+use super::product::{BLOCK, Use, View, add_gradient, multiply_new, new_vec};
 use crate::graph::Index;
 
 /// What follows the linear map.
@@ -134,8 +134,7 @@ impl HostOp<2> for Dense {
                 unsafe { dx.set_len(dx.len() + rows * k) };
             }
             if wanted[1] {
-                let x = View::rows(&x.data[start * k..], k);
-                product(&mut dw.data, [n, k, rows], View::transposed(g, n), x, true);
+                add_gradient(&mut dw.data, k, [n, k, rows], g, &x.data[start * k..]);
             }
         }
         let dx = wanted[0].then_some(Matrix { data: dx, rows: x.rows, cols: k });

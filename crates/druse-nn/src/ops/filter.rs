@@ -12,7 +12,7 @@ use super::dense::{Activation, dense};
 use super::gather::scatter_sum;
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::add_assign;
-use super::product::{BLOCK, Panels, Use, View, multiply, multiply_new, new_vec, product};
+use super::product::{BLOCK, Panels, Use, View, add_gradient, multiply, multiply_new, new_vec};
 use crate::graph::Index;
 
 /// `x[e, a] · Σ_c basis[e, c] W[a, c]`: x is (rows, A), the basis (rows, C), the weight (A, C), the result (rows, A).
@@ -127,7 +127,7 @@ impl Backward {
         self.scratch.extend_from_slice(g);
         multiply_rows(&mut self.scratch, x.data);
         let d = &self.scratch;
-        product(&mut self.dw.data, [a, c, rows], View::transposed(d, a), View::rows(basis.data, c), true);
+        add_gradient(&mut self.dw.data, c, [a, c, rows], d, basis.data);
         let d_basis = &mut self.d_basis.spare_capacity_mut()[..rows * c];
         multiply_new(d_basis, rows, View::rows(d, a), &self.backward);
         // SAFETY: as above.
@@ -254,7 +254,7 @@ impl HostOp<4> for FilteredOutput {
             }
             let dx = &mut dx.data[start * a..][..rows * a];
             multiply(dx, rows, View::rows(&scaled, c), &backward, false);
-            product(&mut d_weights, [a, c, rows], View::transposed(x.data, a), View::rows(&scaled, c), true);
+            add_gradient(&mut d_weights, c, [a, c, rows], x.data, &scaled);
         }
         let mut dw = Matrix { data: d_weights, rows: a, cols: c };
         let mut d_output = Matrix::zeros(output.rows, output.cols);

@@ -14,7 +14,7 @@ use super::gather::{gather, scatter_sum};
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{add_assign, silu_and_backward, silu_backward, silu_in_place};
 use super::matrix;
-use super::product::{Panels, Use, View, multiply, multiply_new, product};
+use super::product::{Panels, Use, View, add_gradient, multiply, multiply_new, product};
 use super::triplet::triplet_angles;
 use crate::graph::{Angles, Multigraph, TripletFields};
 
@@ -82,7 +82,9 @@ struct Layers<'a> {
 impl<'a> Layers<'a> {
     fn new([first, second, angular, hidden, output]: [Mat<'a>; 5]) -> Self {
         let pack = |w: Mat<'_>| w.weight().packed(Use::Forward);
-        Self { first, second, angular: pack(angular), hidden: pack(hidden), output: pack(output) }
+        // Angles keep all their digits: so few functions cost nothing.
+        let angular = angular.weight().packed_exactly(Use::Forward);
+        Self { first, second, angular, hidden: pack(hidden), output: pack(output) }
     }
 }
 
@@ -253,7 +255,7 @@ impl HostOp<5> for LatticeHead {
             let shape = [3, h, rows];
             product(&mut d_output.data, shape, View::transposed(&slopes, 3), View::rows(&a2, h), true);
             let shape = [h, h, rows];
-            product(&mut d_hidden.data, shape, View::transposed(&d2, h), View::rows(&d1, h), true);
+            add_gradient(&mut d_hidden.data, h, shape, &d2, &d1);
             multiply(&mut d1, rows, View::rows(&d2, h), &hidden_back, false);
             silu_backward(&a1, 1.0, &mut d1);
             let mut rest = d1.as_slice();

@@ -27,7 +27,7 @@ pub use gather::{gather, scatter_sum};
 pub use lattice_head::{LatticeHeadWeights, lattice_head};
 pub use lattice_parameters::lattice_parameters;
 pub use perceptron::perceptron;
-pub(crate) use product::{count_products, matrix_product};
+pub(crate) use product::{count_products, has_bf16, matrix_product};
 pub use residual::{residual_gather, residual_pair, residual_sum};
 pub use split::{pair_dense, split_dense};
 pub use triplet::{angular_sum, contract_degrees};

@@ -11,7 +11,7 @@ use super::blocks::for_each;
 use super::dense::{Activation, dense};
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{residual_silu, silu_and_backward, silu_backward, silu_in_place, silu_into};
-use super::product::{BLOCK, Panels, Use, View, multiply, multiply_new, new_vec, product};
+use super::product::{BLOCK, Panels, Use, View, add_gradient, multiply, multiply_new, new_vec};
 use super::residual::residual_pair;
 
 /// Factor of the scaled SiLU.
@@ -202,22 +202,15 @@ pub(crate) fn backward(
             h.extend_from_slice(&kept[w1][range.clone()]);
             silu_and_backward(&mut h, SCALE, &mut d1);
             let square = [width, width, rows];
-            product(
-                &mut d_weights[w2].data,
-                square,
-                View::transposed(&d2, width),
-                View::rows(&h, width),
-                true,
-            );
-            let input = View::rows(&inputs[i], width);
-            product(&mut d_weights[w1].data, square, View::transposed(&d1, width), input, true);
+            add_gradient(&mut d_weights[w2].data, width, square, &d2, &h);
+            add_gradient(&mut d_weights[w1].data, width, square, &d1, &inputs[i]);
             multiply(&mut g, rows, View::rows(&d1, width), &panels[w1], true);
         }
         if first {
             let cols = weights[0].cols;
             silu_backward(&kept[0][range], SCALE, &mut g);
             let shape = [width, cols, rows];
-            product(&mut d_weights[0].data, shape, View::transposed(&g, width), View::rows(x, cols), true);
+            add_gradient(&mut d_weights[0].data, cols, shape, &g, x);
             multiply_new(
                 &mut dx.spare_capacity_mut()[..rows * cols],
                 rows,

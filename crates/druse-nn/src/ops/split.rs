@@ -11,7 +11,7 @@ use super::blocks::for_each;
 use super::dense::{Activation, dense, merge_edges};
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
-use super::product::{BLOCK, Panels, Use, View, Weight, multiply, multiply_new, new_vec, product_into};
+use super::product::{BLOCK, Panels, Use, View, Weight, add_gradient, multiply, multiply_new, new_vec};
 use crate::graph::Index;
 
 /// Rows of a block in the backward pass. Longer than in the forward pass: every block adds to all gradients of weights.
@@ -65,8 +65,7 @@ impl<'a> Part<'a> {
     fn add_gradient(&self, dw: &mut Matrix, g: &[f32], x: &[f32], rows: usize) {
         let Weight { rows: out, cols, stride, .. } = self.weight;
         if out * cols > 0 {
-            let (g, x) = (View::transposed(g, out), View::rows(x, cols));
-            product_into(&mut dw.data[self.from..], stride, [out, cols, rows], g, x, true);
+            add_gradient(&mut dw.data[self.from..], stride, [out, cols, rows], g, x);
         }
     }
 }

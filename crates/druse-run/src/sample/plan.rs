@@ -6,6 +6,7 @@ use std::str::FromStr;
 use burn::tensor::Device;
 use druse_crystal::Composition;
 use druse_models::{Condition, SampleRequest};
+use druse_nn::Precision;
 use druse_nn::device::is_host;
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +97,8 @@ pub struct SamplePlan {
     pub model: String,
     /// The share that is sampled here.
     pub shard: Shard,
+    /// Precision of the products.
+    pub precision: Precision,
     /// Form of the output.
     pub format: OutputFormat,
     /// Who works on how many at a time. On the CPU the output does not depend on it.
@@ -127,6 +130,7 @@ impl SamplePlan {
             count: self.count,
             compositions: hash.finalize().to_hex().to_string(),
             shard: self.shard,
+            precision: self.precision,
         }
     }
 }
@@ -144,6 +148,9 @@ pub struct Manifest {
     pub compositions: String,
     /// The share that the folder holds.
     pub shard: Shard,
+    /// Precision of the products.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 impl Manifest {
@@ -155,6 +162,7 @@ impl Manifest {
             ("count", self.count.to_string(), other.count.to_string()),
             ("compositions", self.compositions.clone(), other.compositions.clone()),
             ("shard", self.shard.to_string(), other.shard.to_string()),
+            ("precision", self.precision.to_string(), other.precision.to_string()),
         ];
         pairs.into_iter().find(|(_, a, b)| a != b)
     }

@@ -113,7 +113,7 @@ impl From<FormatArg> for OutputFormat {
 /// Runs the command.
 pub fn run(args: &SampleArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
-    let model = load(args.model.as_deref(), &args.compute.device)?;
+    let model = load(args.model.as_deref(), &args.compute)?;
     let (compositions, count) = requested(args, &model)?;
     let plan = SamplePlan {
         compositions,
@@ -121,6 +121,7 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
         seed: args.seed,
         model: model.hash.clone(),
         shard: args.shard,
+        precision: model.params.precision(),
         format: args.format.into(),
         crew: Crew::for_device(model.params.device(), args.batch_size as usize),
         resume: args.resume,

@@ -12,7 +12,9 @@ use burn_flex::FlexTensor;
 use pulp::Arch;
 
 use super::{Panels, View};
+use crate::Precision;
 use crate::ops::arch::arch;
+use crate::precision::current;
 
 /// A part of a weight (out, in) as the right operand of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +31,7 @@ struct Key {
     data: usize,
     shape: [usize; 3],
     purpose: Use,
+    precision: Precision,
     arch: Discriminant<Arch>,
 }
 
@@ -60,25 +63,39 @@ pub(crate) struct Weight<'a> {
 }
 
 impl Weight<'_> {
-    /// The packed weight: packed now, or earlier from the same tensor if that is shared, as parameters are.
+    /// The packed weight in the precision of the thread: packed now, or earlier from the same tensor if that is shared, as
+    /// parameters are.
     ///
     /// # Panics
     /// When the slice is too short.
     pub fn packed(&self, purpose: Use) -> Arc<Panels> {
+        self.packed_for(current(), purpose)
+    }
+
+    /// [`Weight::packed`] in 32 bits, for operands that rounding would harm.
+    ///
+    /// # Panics
+    /// When the slice is too short.
+    pub fn packed_exactly(&self, purpose: Use) -> Arc<Panels> {
+        self.packed_for(Precision::F32, purpose)
+    }
+
+    fn packed_for(&self, precision: Precision, purpose: Use) -> Arc<Panels> {
         let Some(storage) = self.owner.map(FlexTensor::data_arc).filter(|s| Arc::strong_count(s) > 2) else {
-            return Arc::new(self.pack(purpose));
+            return Arc::new(self.pack(precision, purpose));
         };
         let key = Key {
             storage: Arc::as_ptr(&storage) as usize,
             data: self.data.as_ptr() as usize,
             shape: [self.rows, self.cols, self.stride],
             purpose,
+            precision,
             arch: discriminant(&arch()),
         };
         if let Some(entry) = CACHE.read().unwrap_or_else(PoisonError::into_inner).entries.get(&key) {
             return entry.panels.clone();
         }
-        let panels = Arc::new(self.pack(purpose));
+        let panels = Arc::new(self.pack(precision, purpose));
         let mut cache = CACHE.write().unwrap_or_else(PoisonError::into_inner);
         if cache.entries.len() >= cache.limit {
             cache.entries.retain(|_, entry| entry.storage.strong_count() > 0);
@@ -88,11 +105,12 @@ impl Weight<'_> {
         panels
     }
 
-    fn pack(&self, purpose: Use) -> Panels {
-        match purpose {
-            Use::Forward => Panels::pack(View::transposed(self.data, self.stride), [self.cols, self.rows]),
-            Use::Backward => Panels::pack(View::rows(self.data, self.stride), [self.rows, self.cols]),
-        }
+    fn pack(&self, precision: Precision, purpose: Use) -> Panels {
+        let (view, shape) = match purpose {
+            Use::Forward => (View::transposed(self.data, self.stride), [self.cols, self.rows]),
+            Use::Backward => (View::rows(self.data, self.stride), [self.rows, self.cols]),
+        };
+        Panels::pack_for(precision, view, shape)
     }
 }
 

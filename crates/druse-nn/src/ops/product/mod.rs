@@ -6,6 +6,8 @@
 //! product: operations work on blocks of rows that are still in the first-level cache when the activation comes, which
 //! costs a load and a store beside a hundred multiplications.
 
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod cache;
 mod dots;
 mod kernel;
@@ -18,6 +20,8 @@ pub(crate) use cache::{Use, Weight};
 pub(crate) use panels::Panels;
 
 use super::arch::arch;
+use crate::Precision;
+use crate::precision::current;
 use dots::Dots;
 use kernel::{Columns, Product};
 use panels::Layout;
@@ -129,6 +133,32 @@ pub(crate) fn multiply_into(
     run_packed(dst.as_mut_ptr(), dst.len(), stride, m, a, b, accumulate);
 }
 
+/// `dst (m×n) += gᵀ x` for g (k×m) and x (k×n) in the precision of the thread: the gradient of a weight. Rows of `dst` are
+/// `stride` numbers apart.
+///
+/// # Panics
+/// When a slice is too short for its shape or `stride < n`.
+pub(crate) fn add_gradient(dst: &mut [f32], stride: usize, [m, n, k]: [usize; 3], g: &[f32], x: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if current() == Precision::Bf16 && m.min(n) > panels::MOST_COLUMNS {
+        assert!(has_bf16(), "precision bf16 without its instructions");
+        count([m, n, k]);
+        let target = bf16::Target { dst: dst.as_mut_ptr(), len: dst.len(), stride, accumulate: true };
+        // SAFETY: the instructions are there, and the target is a borrowed slice.
+        unsafe { bf16::multiply_transposed(target, [m, n, k], View::rows(g, m), View::rows(x, n)) };
+        return;
+    }
+    product_into(dst, stride, [m, n, k], View::transposed(g, m), View::rows(x, n), true);
+}
+
+/// Whether this processor multiplies bf16.
+pub(crate) fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return bf16::available();
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
 /// Runs a product into `len` numbers at `dst`, which are written but not read unless `accumulate` is set.
 #[allow(
     clippy::too_many_arguments,
@@ -159,6 +189,15 @@ fn run(
 fn run_packed(dst: *mut f32, len: usize, stride: usize, m: usize, a: View<'_>, b: &Panels, accumulate: bool) {
     let shape = [m, b.cols(), b.rows()];
     match b.layout() {
+        #[cfg(target_arch = "x86_64")]
+        Layout::Pairs => {
+            count(shape);
+            let target = bf16::Target { dst, len, stride, accumulate };
+            // SAFETY: pairs are packed only where the instructions are; the callers answer for `dst`.
+            unsafe { bf16::multiply(target, shape, a, b.pairs()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        Layout::Pairs => unreachable!("pairs are packed on x86-64 alone"),
         Layout::Strips => run(b.arch(), dst, len, stride, shape, a, Columns::Panels(b.data()), accumulate),
         Layout::Columns => {
             if m == 0 || b.cols() == 0 {
@@ -205,13 +244,15 @@ pub(crate) fn multiply_new<'d>(
     unsafe { dst.assume_init_mut() }
 }
 
-/// `out (m×n) = a (m×k) · bᵀ` with b (n×k), all row-major, on the calling thread: the product inside a linear layer.
+/// `out (m×n) = a (m×k) · bᵀ` with b (n×k), all row-major, on the calling thread and in its precision: the product inside
+/// a linear layer.
 ///
 /// # Panics
 /// When a slice is too short for its shape.
 pub(crate) fn matrix_product(out: &mut [f32], shape: [usize; 3], a: &[f32], b: &[f32]) {
-    let k = shape[2];
-    product(out, shape, View::rows(a, k), View::transposed(b, k), false);
+    let [m, n, k] = shape;
+    let panels = Panels::pack_for(current(), View::transposed(b, k), [k, n]);
+    multiply(out, m, View::rows(a, k), &panels, false);
 }
 
 #[cfg(test)]

@@ -4,15 +4,18 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::dots::MOST_COLUMNS;
+pub(super) use super::dots::MOST_COLUMNS;
 use super::kernel::panel_columns;
 use super::{View, reaches};
+use crate::Precision;
 use crate::ops::arch::arch;
 
 /// A matrix packed for the right side of a product.
 #[derive(Debug, Clone)]
 pub(crate) struct Panels {
     data: Vec<f32>,
+    /// Rounded pairs, for the layout of that name.
+    pairs: Vec<u32>,
     layout: Layout,
     rows: usize,
     cols: usize,
@@ -27,6 +30,8 @@ pub(super) enum Layout {
     Strips,
     /// Column by column, for very few columns.
     Columns,
+    /// Rounded to bf16, see [`super::bf16`].
+    Pairs,
 }
 
 impl Panels {
@@ -40,7 +45,26 @@ impl Panels {
         }
         check(&b, [rows, cols]);
         let at = |j: usize| (0..rows).map(move |i| b.data[i * b.row_stride + j * b.col_stride]);
-        Self { data: (0..cols).flat_map(at).collect(), layout: Layout::Columns, rows, cols, arch: arch() }
+        let data = (0..cols).flat_map(at).collect();
+        Self { data, pairs: Vec::new(), layout: Layout::Columns, rows, cols, arch: arch() }
+    }
+
+    /// Packs a view for products of the given precision. Where there are very few columns it is 32 bits in any case: these
+    /// products end in results of the network and take no time.
+    ///
+    /// # Panics
+    /// When the view is too short for its shape, or the processor lacks the precision.
+    pub fn pack_for(precision: Precision, b: View<'_>, [rows, cols]: [usize; 2]) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if precision == Precision::Bf16 && cols > MOST_COLUMNS {
+            assert!(super::has_bf16(), "precision bf16 without its instructions");
+            check(&b, [rows, cols]);
+            let pairs = super::bf16::pack(&b, [rows, cols]);
+            return Self { data: Vec::new(), pairs, layout: Layout::Pairs, rows, cols, arch: arch() };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        assert!(precision == Precision::F32, "precision bf16 without its instructions");
+        Self::pack(b, [rows, cols])
     }
 
     /// Packs strips whatever the number of columns.
@@ -60,7 +84,7 @@ impl Panels {
                 transpose(strip, width, &b, first..first + columns, rows);
             }
         }
-        Self { data, layout: Layout::Strips, rows, cols, arch }
+        Self { data, pairs: Vec::new(), layout: Layout::Strips, rows, cols, arch }
     }
 
     pub fn rows(&self) -> usize {
@@ -73,6 +97,11 @@ impl Panels {
 
     pub(super) fn data(&self) -> &[f32] {
         &self.data
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn pairs(&self) -> &[u32] {
+        &self.pairs
     }
 
     pub(super) fn layout(&self) -> Layout {

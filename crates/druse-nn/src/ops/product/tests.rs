@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::ops::arch::testing::on_every_arch;
+use crate::precision::with_precision;
 
 fn random(len: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
@@ -114,4 +115,79 @@ fn a_short_operand_is_refused() {
 #[should_panic(expected = "out of bounds")]
 fn a_short_result_is_refused() {
     product(&mut [0.0; 3], [2, 2, 1], View::rows(&[0.0; 2], 1), View::rows(&[0.0; 2], 2), false);
+}
+
+/// Entries of `definition` for operands rounded to bf16 differ by at most 2⁻⁸ of each factor.
+fn assert_rounded(found: &[f32], expected: &[f64], k: usize) {
+    for (i, (&x, y)) in found.iter().zip(expected).enumerate() {
+        assert!((f64::from(x) - y).abs() < 6e-3 * (1.0 + k as f64).sqrt(), "{i}: {x} against {y}");
+    }
+}
+
+#[test]
+fn rounded_products_agree_with_the_definition() {
+    if !has_bf16() {
+        eprintln!("skipped: this processor has no bf16 products");
+        return;
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for [m, n, k] in [
+        [1, 4, 1],
+        [5, 64, 16],
+        [7, 33, 9],
+        [48, 128, 128],
+        [129, 65, 31],
+        [100, 96, 7],
+        [50, 17, 200],
+        [0, 4, 4],
+        [6, 5, 0],
+    ] {
+        let (a, b) = (random(m * k, &mut rng), random(k * n, &mut rng));
+        for a in [View::rows(&a, k), View::transposed(&a, m)] {
+            for b in [View::rows(&b, n), View::transposed(&b, k)] {
+                let expected = definition([m, n, k], a, b);
+                let panels = Panels::pack_for(Precision::Bf16, b, [k, n]);
+                let mut dst = vec![0.5; m * (n + 1)];
+                multiply_into(&mut dst, n + 1, m, a, &panels, true);
+                let body: Vec<f32> =
+                    dst.chunks_exact(n + 1).flat_map(|row| row[..n].iter().map(|x| x - 0.5)).collect();
+                assert_rounded(&body, &expected, k);
+                assert!(dst.chunks_exact(n + 1).all(|row| row[n] == 0.5));
+                let mut whole = vec![f32::NAN; m * n];
+                multiply(&mut whole, m, a, &panels, false);
+                assert_rounded(&whole, &expected, k);
+            }
+        }
+        let (g, x) = (random(k * m, &mut rng), random(k * n, &mut rng));
+        let expected = definition([m, n, k], View::transposed(&g, m), View::rows(&x, n));
+        let mut dst = vec![0.25; m * n];
+        with_precision(Precision::Bf16, || add_gradient(&mut dst, n, [m, n, k], &g, &x));
+        assert_rounded(&dst.iter().map(|x| x - 0.25).collect::<Vec<_>>(), &expected, k);
+    }
+}
+
+#[test]
+fn products_of_numbers_with_few_bits_are_exact_in_bf16() {
+    if !has_bf16() {
+        eprintln!("skipped: this processor has no bf16 products");
+        return;
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let [m, n, k] = [59, 40, 21];
+    let mut whole_numbers =
+        |len| (0..len).map(|_| f32::from(rng.random_range(-100i8..100))).collect::<Vec<_>>();
+    let (a, b, g) = (whole_numbers(m * k), whole_numbers(k * n), whole_numbers(k * m));
+    let exact = |x: Vec<f64>| x.into_iter().map(|x| x as f32).collect::<Vec<_>>();
+    let panels = Panels::pack_for(Precision::Bf16, View::rows(&b, n), [k, n]);
+    let mut dst = vec![f32::NAN; m * n];
+    multiply(&mut dst, m, View::rows(&a, k), &panels, false);
+    assert_eq!(dst, exact(definition([m, n, k], View::rows(&a, k), View::rows(&b, n))));
+    for (i, row) in dst.chunks_exact(n).enumerate() {
+        let mut alone = vec![f32::NAN; n];
+        multiply(&mut alone, 1, View::rows(&a[i * k..], k), &panels, false);
+        assert_eq!(row, alone);
+    }
+    let mut dst = vec![0.0; m * n];
+    with_precision(Precision::Bf16, || add_gradient(&mut dst, n, [m, n, k], &g, &b));
+    assert_eq!(dst, exact(definition([m, n, k], View::transposed(&g, m), View::rows(&b, n))));
 }

@@ -111,7 +111,7 @@ pub fn run(args: &BenchArgs) -> crate::Outcome {
     }
     set_threads(args.compute.threads.unwrap_or(0))?;
     let size = args.batch_size.unwrap_or(config.train.batch_size.min(128));
-    let subject = Subject::new(config, size, &args.compute.device)?;
+    let subject = Subject::new(config, size, &args.compute)?;
     let meter = Meter { seconds: args.seconds, one_thread: args.threads_scaling };
     let mut chosen = args.sections.clone();
     if chosen.is_empty() {
@@ -122,6 +122,7 @@ pub fn run(args: &BenchArgs) -> crate::Outcome {
     let mut report = Report {
         preset: subject.config.preset.clone(),
         device: args.compute.device.clone(),
+        precision: subject.params.precision(),
         threads: rayon::current_num_threads(),
         parameters: subject.params.count(),
         structures: subject.structures.len(),
@@ -142,7 +143,8 @@ pub fn run(args: &BenchArgs) -> crate::Outcome {
     }
     if subject.on_host() {
         // At the end, because it takes memory; the best of a few, because others may use the machine too.
-        let measured = (0..3).map(|_| MachineLimits::measure(Duration::from_millis(200)));
+        let precision = subject.params.precision();
+        let measured = (0..3).map(|_| MachineLimits::measure(Duration::from_millis(200), precision));
         report.compare_with(measured.reduce(MachineLimits::max));
     }
     if args.json {

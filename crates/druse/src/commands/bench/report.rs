@@ -1,5 +1,6 @@
 //! The measurements as table and JSON.
 
+use druse_nn::Precision;
 use druse_nn::limits::MachineLimits;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -13,6 +14,7 @@ use crate::failure::Failure;
 pub struct Report {
     pub preset: String,
     pub device: String,
+    pub precision: Precision,
     pub threads: usize,
     pub parameters: usize,
     pub structures: usize,
@@ -35,7 +37,7 @@ fn by_name<S: Serializer>(sections: &[(Section, Measured)], serializer: S) -> Re
 /// What the machine can do.
 #[derive(Serialize)]
 pub struct Limits {
-    /// 32-bit matrix products, 10⁹ operations per second.
+    /// Matrix products in the precision of the run, 10⁹ operations per second.
     product_gflops: f64,
     /// 10⁹ bytes per second.
     memory_gb_per_s: f64,
@@ -99,9 +101,9 @@ impl Report {
 
     /// Writes the table.
     pub fn print(&self) -> Result<(), Failure> {
-        let Self { preset, device, threads, parameters, structures, atoms, .. } = self;
+        let Self { preset, device, precision, threads, parameters, structures, atoms, .. } = self;
         console::data_line(&format!(
-            "{preset}, {parameters} parameters, {structures} structures, {atoms} atoms, device {device}, {threads} threads"
+            "{preset}, {parameters} parameters, {structures} structures, {atoms} atoms, device {device}, {precision}, {threads} threads"
         ))?;
         if let Some(l) = &self.limits {
             console::data_line(&format!(

@@ -7,6 +7,7 @@ use druse_nn::device;
 use druse_run::RunConfig;
 
 use crate::failure::Failure;
+use crate::model_source::ComputeArgs;
 
 /// A freshly initialised model and a batch.
 pub struct Subject {
@@ -18,11 +19,11 @@ pub struct Subject {
 
 impl Subject {
     /// Takes the batch from the configuration's data set, or makes one of perovskites where none is named.
-    pub fn new(config: RunConfig, size: usize, device: &str) -> Result<Self, Failure> {
+    pub fn new(config: RunConfig, size: usize, compute: &ComputeArgs) -> Result<Self, Failure> {
         if size == 0 {
             return Err(Failure::mistake("--batch-size 0: expected at least 1"));
         }
-        let device = device::parse(device)?;
+        let device = device::parse(&compute.device)?;
         let structures = if config.data.path.as_os_str().is_empty() {
             vec![perovskite()?; size]
         } else {
@@ -35,7 +36,8 @@ impl Subject {
         };
         let mut generator = config.model.build()?;
         generator.fit_statistics(&structures.iter().collect::<Vec<_>>())?;
-        let params = Params::init(generator.parameters(), 0, &device);
+        let precision = compute.precision.unwrap_or(config.train.precision);
+        let params = Params::init(generator.parameters(), 0, &device).with_precision(precision)?;
         Ok(Self { config, generator, params, structures })
     }
 
