@@ -24,7 +24,7 @@ pub enum RunError {
     /// A value of the configuration is not allowed.
     #[error(transparent)]
     Violation(#[from] Violation),
-    /// The device cannot compute in this precision.
+    /// The device cannot compute in the precision of the run.
     #[error(transparent)]
     Precision(#[from] PrecisionError),
     /// The data set could not be read.
