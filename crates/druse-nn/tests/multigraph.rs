@@ -72,3 +72,22 @@ proptest! {
         prop_assert_eq!(graph.num_crystals(), 2);
     }
 }
+
+#[test]
+fn given_edges_are_joined_with_their_reverses() {
+    let (a, b) = ([[0.0; 3], [0.5, 0.5, 0.5]], [[0.25, 0.0, 0.0]]);
+    let crystals = [(Lattice::cubic(4.0).unwrap(), &a[..]), (Lattice::cubic(3.0).unwrap(), &b[..])];
+    // One edge twice, one together with its reverse, one to the atom's own image.
+    let edges = vec![
+        vec![(0, 1, [0, 0, 0]), (0, 1, [0, 0, 0]), (1, 0, [1, 0, 0]), (0, 1, [-1, 0, 0])],
+        vec![(0, 0, [0, 1, 0])],
+    ];
+    let graph = Multigraph::from_edges(&crystals, edges);
+    assert_eq!(&graph.source[..], [0, 0, 1, 1, 2, 2]);
+    assert_eq!(&graph.destination[..], [1, 1, 0, 0, 2, 2]);
+    assert_eq!(&graph.reverse[..], [3, 2, 1, 0, 5, 4]);
+    assert_eq!(graph.image[4..], [[0, -1, 0], [0, 1, 0]]);
+    assert_eq!(graph.vectors[0], [-2.0, 2.0, 2.0]);
+    assert_eq!(graph.lengths[4], 3.0);
+    assert_eq!(graph.source_ptr, [0, 2, 4, 6]);
+}

@@ -6,4 +6,4 @@ mod multigraph;
 
 pub use angles::{AngleTable, Angles, FieldTable, TripletFields};
 pub use index::Index;
-pub use multigraph::Multigraph;
+pub use multigraph::{EdgeEnds, Multigraph};

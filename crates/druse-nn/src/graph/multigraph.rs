@@ -42,10 +42,13 @@ pub struct Multigraph {
     pub(crate) uploads: PerDevice<DeviceGraph>,
 }
 
+/// Source, destination and cell offset of the destination of one edge; atoms are counted from the first of its crystal.
+pub type EdgeEnds = (u32, u32, [i32; 3]);
+
 /// Edges of one crystal; atoms and edges are counted from its first.
 struct CrystalEdges {
-    /// Source, destination, cell offset; sorted.
-    ends: Vec<(u32, u32, [i32; 3])>,
+    /// Sorted.
+    ends: Vec<EdgeEnds>,
     reverse: Vec<u32>,
     frac_vectors: Vec<[f64; 3]>,
     vectors: Vec<[f64; 3]>,
@@ -61,6 +64,11 @@ impl CrystalEdges {
                 ends.push((n.site, i as u32, n.image.map(|t| -t)));
             }
         }
+        Self::of_pairs(lattice, frac, ends)
+    }
+
+    /// Sorts the edges, drops duplicates and measures them; `ends` holds the reverse of every edge.
+    fn of_pairs(lattice: &Lattice, frac: &[[f64; 3]], mut ends: Vec<EdgeEnds>) -> Self {
         ends.sort_unstable();
         ends.dedup();
         let mut edges = Self { reverse: Vec::new(), frac_vectors: Vec::new(), vectors: Vec::new(), ends };
@@ -86,6 +94,33 @@ impl Multigraph {
         // Crystals share no edges. A few are not worth the threads, which then have other batches to work on.
         let search = |&(ref lattice, frac): &(Lattice, &[[f64; 3]])| CrystalEdges::nearest(lattice, frac, k);
         let found: Vec<CrystalEdges> = crystals.par_iter().with_min_len(16).map(search).collect();
+        Self::join(crystals, found)
+    }
+
+    /// The multigraph of given edges and their reverses; an edge that is given more than once, or together with its
+    /// reverse, is there once in each direction. Crystals are given as lattice and fractional coordinates, `edges` has
+    /// one list for each.
+    ///
+    /// # Panics
+    /// When the lists differ in number from the crystals, or an edge names an atom that its crystal does not have.
+    pub fn from_edges(crystals: &[(Lattice, &[[f64; 3]])], edges: Vec<Vec<EdgeEnds>>) -> Self {
+        assert_eq!(crystals.len(), edges.len(), "one list of edges for each crystal");
+        let found = crystals.iter().zip(edges).map(|(&(ref lattice, frac), mut ends)| {
+            let atoms = frac.len() as u32;
+            assert!(ends.iter().all(|&(i, j, _)| i < atoms && j < atoms), "an edge leads to no atom");
+            ends.extend_from_within(..);
+            let half = ends.len() / 2;
+            for (i, j, t) in &mut ends[half..] {
+                std::mem::swap(i, j);
+                *t = t.map(|t| -t);
+            }
+            CrystalEdges::of_pairs(lattice, frac, ends)
+        });
+        Self::join(crystals, found.collect())
+    }
+
+    /// Puts the edges of crystals one behind the other.
+    fn join(crystals: &[(Lattice, &[[f64; 3]])], found: Vec<CrystalEdges>) -> Self {
         let mut atom_ptr = vec![0u32];
         let mut crystal_of_atom = Vec::new();
         let (mut source, mut destination, mut image) = (Vec::new(), Vec::new(), Vec::new());
