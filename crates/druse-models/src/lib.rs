@@ -2,6 +2,7 @@
 //!
 //! Every model implements [`Generator`]; the drivers in `druse-run` know nothing else of it.
 
+pub mod cdvae;
 pub mod gemsdiff;
 mod generator;
 mod objective;

@@ -3,20 +3,18 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
-use druse_crystal::{Element, Lattice};
+use burn::tensor::{Device, Tensor};
+use druse_crystal::Lattice;
+pub use druse_nn::blocks::{AtomEmbedding, MAX_ELEMENT};
 use druse_nn::blocks::{
-    AtomUpdate, EdgeHead, GaussianBasis, GemNetSizes, Geometry, InteractionBlock, Linear, ProjectedBasis,
-    SharedBasis, SplitDense,
+    AtomUpdate, EdgeHead, GaussianBasis, GemNetSizes, Geometry, Linear, ProjectedBasis, Receiver,
+    ScaleFactors, Trunk, TrunkState,
 };
 use druse_nn::graph::{Angles, Index, Multigraph, TripletFields};
 use druse_nn::ops::{self, Activation, LatticeHeadWeights, matrix};
 use druse_nn::{Init, ParamBuilder, ParamId, Params};
 
 use super::config::GemsNetConfig;
-
-/// Elements with an embedding: atomic numbers 1 to 100.
-pub const MAX_ELEMENT: u8 = 100;
 
 /// Geometry of a batch as the network sees it.
 pub struct GeometryInput {
@@ -37,42 +35,19 @@ impl GeometryInput {
         let angles = Arc::new(Angles::new(&graph, config.num_spherical));
         let fields = fields.then(|| Arc::new(TripletFields::new(&graph)));
         let basis = GaussianBasis { count: config.num_radial, cutoff: config.cutoff };
-        Self { geometry: Geometry { graph, angles }, fields, basis }
+        let geometry = Geometry { graph, angles, receiver: Receiver::Destination };
+        Self { geometry, fields, basis }
     }
 
     /// The multigraph.
     pub fn graph(&self) -> &Arc<Multigraph> {
         &self.geometry.graph
     }
-}
 
-/// Embedding of the elements, indexed Z - 1; uniform in ±√3.
-#[derive(Debug, Clone)]
-pub struct AtomEmbedding {
-    table: ParamId,
-}
-
-impl AtomEmbedding {
-    /// Registers `prefix.atom_emb.embeddings.weight`.
-    pub fn new(builder: &mut ParamBuilder, prefix: &str, width: usize) -> Self {
-        let shape = [usize::from(MAX_ELEMENT), width];
-        let init = Init::Uniform(3f32.sqrt());
-        Self { table: builder.add(format!("{prefix}.atom_emb.embeddings.weight"), &shape, init) }
+    /// Radial basis of the edges, (E, R).
+    fn radial(&self, device: &Device) -> Tensor<2> {
+        self.basis.tensor(&self.graph().lengths, device)
     }
-
-    /// (N) → (N, width).
-    pub fn forward(&self, params: &Params, species: &[Element]) -> Tensor<2> {
-        let rows: Index = species.iter().map(|e| u32::from(e.z()) - 1).collect();
-        ops::gather(params.get(self.table), &rows)
-    }
-}
-
-/// Trunk shared by encoder and decoder: edge embedding and interaction blocks.
-#[derive(Debug, Clone)]
-struct Trunk {
-    basis: SharedBasis,
-    edge_embedding: SplitDense,
-    blocks: Vec<InteractionBlock>,
 }
 
 fn sizes(config: &GemsNetConfig) -> GemNetSizes {
@@ -86,49 +61,8 @@ fn sizes(config: &GemsNetConfig) -> GemNetSizes {
     }
 }
 
-/// State of the trunk before block 1 (index 0) and after each block.
-pub(crate) struct TrunkState {
-    pub h: Tensor<2>,
-    pub m: Tensor<2>,
-}
-
-impl Trunk {
-    fn new(builder: &mut ParamBuilder, prefix: &str, config: &GemsNetConfig) -> Self {
-        let sizes = sizes(config);
-        let basis = SharedBasis::new(builder, prefix, sizes);
-        let edge_embedding = SplitDense::new(
-            builder,
-            &format!("{prefix}.edge_emb.dense"),
-            config.hidden,
-            config.num_radial,
-            config.hidden,
-        );
-        let blocks = (0..config.blocks)
-            .map(|i| InteractionBlock::new(builder, &format!("{prefix}.int_blocks.{i}"), sizes))
-            .collect();
-        Self { basis, edge_embedding, blocks }
-    }
-
-    fn forward(
-        &self,
-        params: &Params,
-        input: &GeometryInput,
-        h: Tensor<2>,
-        mut visit: impl FnMut(usize, &TrunkState, &ProjectedBasis),
-    ) -> TrunkState {
-        let graph = input.graph();
-        let rbf = input.basis.tensor(&graph.lengths, params.device());
-        let basis = self.basis.forward(params, &rbf);
-        let m = self.edge_embedding.forward(params, h.clone(), rbf, &graph.source, &graph.destination);
-        let mut state = TrunkState { h, m };
-        visit(0, &state, &basis);
-        for (i, block) in self.blocks.iter().enumerate() {
-            let (h, m) = block.forward(params, state.h, state.m, &basis, &input.geometry);
-            state = TrunkState { h, m };
-            visit(i + 1, &state, &basis);
-        }
-        state
-    }
+fn trunk(builder: &mut ParamBuilder, prefix: &str, config: &GemsNetConfig) -> Trunk {
+    Trunk::new(builder, prefix, sizes(config), config.blocks, &ScaleFactors::unit())
 }
 
 /// Three scalars for each pair of edges, and the vector fields they multiply.
@@ -171,7 +105,7 @@ pub struct Decoder {
 impl Decoder {
     /// Registers the network below `prefix`.
     pub fn new(builder: &mut ParamBuilder, prefix: &str, config: &GemsNetConfig) -> Self {
-        let trunk = Trunk::new(builder, prefix, config);
+        let trunk = trunk(builder, prefix, config);
         let angular_output = builder.add(
             format!("{prefix}.mlp_cbf_out.linear.weight"),
             &[config.basis, config.num_spherical],
@@ -190,7 +124,7 @@ impl Decoder {
                     layer(builder, "2", [width, width]),
                     layer(builder, "4", [width, 3]),
                 ];
-                (EdgeHead::new(builder, &name, sizes(config)), LatticeHead { layers })
+                (EdgeHead::new(builder, &name, sizes(config), 1.0), LatticeHead { layers })
             })
             .unzip();
         Self { config: config.clone(), trunk, angular_output, edge_heads, lattice_heads }
@@ -211,7 +145,7 @@ impl Decoder {
         let graph = input.graph();
         let mut scalars: Option<Tensor<2>> = None;
         let mut cell: Option<Tensor<2>> = None;
-        self.trunk.forward(params, input, h, |i, state, basis| {
+        self.trunk.forward(params, &input.geometry, input.radial(params.device()), h, |i, state, basis| {
             let scalar = self.edge_heads[i].forward(params, state.m.clone(), basis.output.clone());
             let part = self.lattice_output(params, i, state, basis, input);
             if let Some(trace) = trace.as_deref_mut() {
@@ -281,7 +215,7 @@ impl Decoder {
                 trace.edge_embedding = Some(state.m.clone());
                 trace.edge_scalar_block0 = Some(scalar.clone());
                 trace.basis = Some(basis.clone());
-                trace.triplet_interaction = self.trunk.blocks.first().map(|block| {
+                trace.triplet_interaction = self.trunk.blocks().first().map(|block| {
                     block.triplet_interaction().forward(params, state.m.clone(), basis, &input.geometry)
                 });
             }
@@ -347,11 +281,11 @@ pub struct Encoder {
 impl Encoder {
     /// Registers the network below `prefix`; the crystal vector has width `latent`.
     pub fn new(builder: &mut ParamBuilder, prefix: &str, config: &GemsNetConfig, latent: usize) -> Self {
-        let trunk = Trunk::new(builder, prefix, config);
+        let trunk = trunk(builder, prefix, config);
         let heads = (0..=config.blocks)
             .map(|i| {
                 let name = format!("{prefix}.out_blocks.{i}");
-                let update = AtomUpdate::new(builder, &name, sizes(config));
+                let update = AtomUpdate::new(builder, &name, sizes(config), 1.0);
                 let output =
                     Linear::new(builder, &format!("{name}.out_energy"), [config.hidden, latent], false);
                 (update, output)
@@ -364,12 +298,18 @@ impl Encoder {
     pub fn forward(&self, params: &Params, input: &GeometryInput, h: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let graph = input.graph();
         let mut sum: Option<Tensor<2>> = None;
-        let state = self.trunk.forward(params, input, h, |i, state, basis| {
-            let (update, output) = &self.heads[i];
-            let atoms = update.forward(params, state.m.clone(), basis.atom.clone(), graph);
-            let atoms = output.forward(params, atoms);
-            sum = Some(sum.take().map_or_else(|| atoms.clone(), |sum| sum + atoms.clone()));
-        });
+        let state = self.trunk.forward(
+            params,
+            &input.geometry,
+            input.radial(params.device()),
+            h,
+            |i, state, basis| {
+                let (update, output) = &self.heads[i];
+                let atoms = update.forward(params, state.m.clone(), basis.atom.clone(), &input.geometry);
+                let atoms = output.forward(params, atoms);
+                sum = Some(sum.take().map_or_else(|| atoms.clone(), |sum| sum + atoms.clone()));
+            },
+        );
         let sum = sum.expect("there is an output block even without interaction blocks");
         let total = ops::scatter_sum(sum, &graph.crystal_of_atom, graph.num_crystals());
         let inverse = graph.atoms_per_crystal().map(|n| 1.0 / n as f32).collect();

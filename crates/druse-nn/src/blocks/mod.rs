@@ -1,13 +1,15 @@
 //! Layers shared by the models. A layer registers its tensors in a [`crate::ParamBuilder`] and is afterwards a
 //! function of [`crate::Params`] and its inputs.
 
+mod embedding;
 mod gemnet;
 mod linear;
 mod radial;
 
+pub use embedding::{AtomEmbedding, MAX_ELEMENT};
 pub use gemnet::{
-    AtomUpdate, EdgeHead, GemNetSizes, Geometry, InteractionBlock, ProjectedBasis, SharedBasis,
-    TripletInteraction,
+    AtomUpdate, BlockScales, EdgeHead, GemNetSizes, Geometry, InteractionBlock, ProjectedBasis, Receiver,
+    ScaleFactors, ScaleFactorsError, SharedBasis, TripletInteraction, Trunk, TrunkState,
 };
 pub use linear::{Dense, Linear, ResidualDense, SplitDense};
 pub use radial::{GaussianBasis, envelope_dimenet, envelope_gemnet};

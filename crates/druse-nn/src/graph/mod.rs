@@ -1,9 +1,11 @@
 //! Periodic multigraphs and the angular geometry of their edges.
 
 mod angles;
+mod cutoff;
 mod index;
 mod multigraph;
 
 pub use angles::{AngleTable, Angles, FieldTable, TripletFields};
+pub use cutoff::{CutoffRule, CutoffSearch, Symmetrization};
 pub use index::Index;
 pub use multigraph::{EdgeEnds, Multigraph};

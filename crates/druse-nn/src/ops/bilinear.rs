@@ -8,15 +8,23 @@ use super::host::{HostOp, Mat, Matrix, apply};
 use super::product::{BLOCK, Use, View, add_gradient, multiply, multiply_new, new_vec, product};
 use super::triplet::contract_degrees;
 
-/// `y[e, o] = Σ_{c,i} W[c, i, o] Σ_l s[e, l, c] b[e, l, i]`: s is (edges, degrees · C), b is (edges, degrees · I), the weight
+/// `y[e, o] = factor · Σ_{c,i} W[c, i, o] Σ_l s[e, l, c] b[e, l, i]`: s is (edges, degrees · C), b is (edges, degrees · I), the weight
 /// (C, I · O), the result (edges, O). The (C, I) matrices of single edges exist for a block of edges at a time.
-pub fn bilinear(s: Tensor<2>, b: Tensor<2>, weight: Tensor<2>, degrees: usize) -> Tensor<2> {
-    apply(&Bilinear { degrees }, [s, b, weight])
+pub fn bilinear(s: Tensor<2>, b: Tensor<2>, weight: Tensor<2>, degrees: usize, factor: f32) -> Tensor<2> {
+    apply(&Bilinear { degrees, factor }, [s, b, weight])
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Bilinear {
     pub degrees: usize,
+    pub factor: f32,
+}
+
+/// `x ← factor · x`.
+fn scale(x: &mut [f32], factor: f32) {
+    if factor != 1.0 {
+        x.iter_mut().for_each(|x| *x *= factor);
+    }
 }
 
 /// Widths of one layer.
@@ -63,7 +71,8 @@ impl HostOp<3> for Bilinear {
                         let (start, rows) = (block * BLOCK, y.len() / out);
                         let mut pairs = vec![0.0; rows * c * i];
                         widths.contract(&s.data[start * s.cols..], &b.data[start * b.cols..], &mut pairs);
-                        multiply_new(y, rows, View::rows(&pairs, c * i), &panels);
+                        let y = multiply_new(y, rows, View::rows(&pairs, c * i), &panels);
+                        scale(y, self.factor);
                     },
                 );
             })
@@ -86,17 +95,19 @@ impl HostOp<3> for Bilinear {
         let mut db = Matrix::zeros(b.rows, b.cols);
         let mut dw = Matrix::zeros(w.rows, w.cols);
         let mut pairs = vec![0.0; BLOCK.min(s.rows) * c * i];
-        let mut turned = vec![0.0; c * i];
+        let (mut turned, mut g) = (vec![0.0; c * i], Vec::new());
         for start in (0..s.rows).step_by(BLOCK) {
             let rows = BLOCK.min(s.rows - start);
             let s = &s.data[start * s.cols..][..rows * s.cols];
             let b = &b.data[start * b.cols..][..rows * b.cols];
-            let g = &grad.data[start * out..][..rows * out];
+            g.clear();
+            g.extend_from_slice(&grad.data[start * out..][..rows * out]);
+            scale(&mut g, self.factor);
             let pairs = &mut pairs[..rows * c * i];
             widths.contract(s, b, pairs);
             let shape = [c * i, out, rows];
-            add_gradient(&mut dw.data, out, shape, pairs, g);
-            multiply(pairs, rows, View::rows(g, out), &panels, false);
+            add_gradient(&mut dw.data, out, shape, pairs, &g);
+            multiply(pairs, rows, View::rows(&g, out), &panels, false);
             let ds = ds.data[start * degrees * c..].chunks_exact_mut(degrees * c);
             let db = db.data[start * degrees * i..].chunks_exact_mut(degrees * i);
             let edges = s.chunks_exact(degrees * c).zip(b.chunks_exact(degrees * i));
@@ -117,6 +128,7 @@ impl HostOp<3> for Bilinear {
         let [c, width] = w.dims();
         let i = columns / self.degrees;
         let weight = w.reshape([c * i, width / i]).transpose();
-        dense(contract_degrees(s, b, self.degrees), weight, Activation::Identity)
+        let y = dense(contract_degrees(s, b, self.degrees), weight, Activation::Identity);
+        if self.factor == 1.0 { y } else { y.mul_scalar(self.factor) }
     }
 }

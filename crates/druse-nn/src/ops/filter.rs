@@ -15,9 +15,9 @@ use super::kernels::add_assign;
 use super::product::{BLOCK, Panels, Use, View, add_gradient, multiply, multiply_new, new_vec};
 use crate::graph::Index;
 
-/// `x[e, a] · Σ_c basis[e, c] W[a, c]`: x is (rows, A), the basis (rows, C), the weight (A, C), the result (rows, A).
-pub fn filter(x: Tensor<2>, basis: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    apply(&Filter, [x, basis, weight])
+/// `factor · x[e, a] · Σ_c basis[e, c] W[a, c]`: x is (rows, A), the basis (rows, C), the weight (A, C), the result (rows, A).
+pub fn filter(x: Tensor<2>, basis: Tensor<2>, weight: Tensor<2>, factor: f32) -> Tensor<2> {
+    apply(&Filter { factor }, [x, basis, weight])
 }
 
 /// [`filter`], summed over the edges with the same index: `rows` rows. Summed in the order of the edges, so the result is
@@ -26,22 +26,35 @@ pub fn filtered_sum(
     x: Tensor<2>,
     basis: Tensor<2>,
     weight: Tensor<2>,
+    factor: f32,
     index: &Index,
     rows: usize,
 ) -> Tensor<2> {
-    apply(&FilteredSum { index: index.clone(), rows }, [x, basis, weight])
+    apply(&FilteredSum { index: index.clone(), rows, factor }, [x, basis, weight])
 }
 
-/// `Σ_a output[a] x[e, a] Σ_c basis[e, c] W[a, c]`: [`filter`] followed by a linear map to one number; the output weight is
+/// `factor · Σ_a output[a] x[e, a] Σ_c basis[e, c] W[a, c]`: [`filter`] followed by a linear map to one number; the output weight is
 /// (1, A), the result (rows, 1).
-pub fn filtered_output(x: Tensor<2>, basis: Tensor<2>, weight: Tensor<2>, output: Tensor<2>) -> Tensor<2> {
-    apply(&FilteredOutput, [x, basis, weight, output])
+pub fn filtered_output(
+    x: Tensor<2>,
+    basis: Tensor<2>,
+    weight: Tensor<2>,
+    output: Tensor<2>,
+    factor: f32,
+) -> Tensor<2> {
+    apply(&FilteredOutput { factor }, [x, basis, weight, output])
 }
 
-fn multiply_rows(y: &mut [f32], x: &[f32]) {
+/// `y ← factor · y · x`, entry by entry.
+fn multiply_rows(y: &mut [f32], x: &[f32], factor: f32) {
     vectorized!(for (y, &x) in y.iter_mut().zip(x) {
-        *y *= x;
+        *y *= factor * x;
     });
+}
+
+/// `factor · x` as tensor operations; nothing for a factor of one.
+fn scaled(x: Tensor<2>, factor: f32) -> Tensor<2> {
+    if factor == 1.0 { x } else { x.mul_scalar(factor) }
 }
 
 /// The rows of a matrix from `start` on, at most two blocks of them.
@@ -55,7 +68,9 @@ fn blocks(rows: usize) -> impl Iterator<Item = usize> {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Filter;
+pub(crate) struct Filter {
+    pub factor: f32,
+}
 
 impl HostOp<3> for Filter {
     fn forward(&self, [x, basis, w]: [Mat<'_>; 3], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
@@ -67,7 +82,7 @@ impl HostOp<3> for Filter {
                 for_each(2 * x.rows * w.rows * w.cols, y.chunks_mut(stride).enumerate(), |(block, y)| {
                     let basis = View::rows(&basis.data[block * BLOCK * w.cols..], w.cols);
                     let y = multiply_new(y, y.len() / x.cols, basis, &panels);
-                    multiply_rows(y, &x.data[block * stride..][..y.len()]);
+                    multiply_rows(y, &x.data[block * stride..][..y.len()], self.factor);
                 });
             })
         };
@@ -81,7 +96,7 @@ impl HostOp<3> for Filter {
         grad: Mat<'_>,
         _: [bool; 3],
     ) -> [Option<Matrix>; 3] {
-        let mut back = Backward::new(w, x.rows);
+        let mut back = Backward::new(w, x.rows, self.factor);
         for start in blocks(x.rows) {
             let g = block_of(grad, start);
             back.add(block_of(x, start), block_of(basis, start), w, g.data);
@@ -90,7 +105,7 @@ impl HostOp<3> for Filter {
     }
 
     fn compose(&self, [x, basis, w]: [Tensor<2>; 3]) -> Tensor<2> {
-        x * dense(basis, w, Activation::Identity)
+        scaled(x * dense(basis, w, Activation::Identity), self.factor)
     }
 }
 
@@ -102,11 +117,13 @@ struct Backward {
     d_basis: Vec<f32>,
     dw: Matrix,
     scratch: Vec<f32>,
+    factor: f32,
 }
 
 impl Backward {
-    fn new(w: Mat<'_>, rows: usize) -> Self {
+    fn new(w: Mat<'_>, rows: usize, factor: f32) -> Self {
         Self {
+            factor,
             forward: w.weight().packed(Use::Forward),
             backward: w.weight().packed(Use::Backward),
             dx: Vec::with_capacity(rows * w.rows),
@@ -120,12 +137,12 @@ impl Backward {
     fn add(&mut self, x: Mat<'_>, basis: Mat<'_>, w: Mat<'_>, g: &[f32]) {
         let (rows, a, c) = (x.rows, w.rows, w.cols);
         let dx = &mut self.dx.spare_capacity_mut()[..rows * a];
-        multiply_rows(multiply_new(dx, rows, View::rows(basis.data, c), &self.forward), g);
+        multiply_rows(multiply_new(dx, rows, View::rows(basis.data, c), &self.forward), g, self.factor);
         // SAFETY: the product has written so many numbers behind the end.
         unsafe { self.dx.set_len(self.dx.len() + rows * a) };
         self.scratch.clear();
         self.scratch.extend_from_slice(g);
-        multiply_rows(&mut self.scratch, x.data);
+        multiply_rows(&mut self.scratch, x.data, self.factor);
         let d = &self.scratch;
         add_gradient(&mut self.dw.data, c, [a, c, rows], d, basis.data);
         let d_basis = &mut self.d_basis.spare_capacity_mut()[..rows * c];
@@ -145,6 +162,7 @@ impl Backward {
 pub(crate) struct FilteredSum {
     pub index: Index,
     pub rows: usize,
+    pub factor: f32,
 }
 
 impl HostOp<3> for FilteredSum {
@@ -162,7 +180,7 @@ impl HostOp<3> for FilteredSum {
                 let first = start + block * BLOCK;
                 let basis = View::rows(&basis.data[first * w.cols..], w.cols);
                 multiply(y, y.len() / a, basis, &panels, false);
-                multiply_rows(y, &x.data[first * a..][..y.len()]);
+                multiply_rows(y, &x.data[first * a..][..y.len()], self.factor);
             });
             vectorized!(for (message, &i) in messages.chunks_exact(a).zip(&self.index[start..]) {
                 add_assign(&mut sums.data[i as usize * a..][..a], message);
@@ -178,7 +196,7 @@ impl HostOp<3> for FilteredSum {
         grad: Mat<'_>,
         _: [bool; 3],
     ) -> [Option<Matrix>; 3] {
-        let mut back = Backward::new(w, x.rows);
+        let mut back = Backward::new(w, x.rows, self.factor);
         let mut g = Vec::new();
         for start in blocks(x.rows) {
             let x = block_of(x, start);
@@ -192,20 +210,24 @@ impl HostOp<3> for FilteredSum {
     }
 
     fn compose(&self, [x, basis, w]: [Tensor<2>; 3]) -> Tensor<2> {
-        scatter_sum(x * dense(basis, w, Activation::Identity), &self.index, self.rows)
+        let messages = scaled(x * dense(basis, w, Activation::Identity), self.factor);
+        scatter_sum(messages, &self.index, self.rows)
     }
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct FilteredOutput;
+pub(crate) struct FilteredOutput {
+    pub factor: f32,
+}
 
 impl FilteredOutput {
-    /// `output[a] W[a, c]`, (A, C): the result is `Σ_c basis[e, c] (x · this)[e, c]`.
-    fn weights(w: Mat<'_>, output: Mat<'_>) -> Vec<f32> {
+    /// `factor · output[a] W[a, c]`, (A, C): the result is `Σ_c basis[e, c] (x · this)[e, c]`.
+    fn weights(&self, w: Mat<'_>, output: Mat<'_>) -> Vec<f32> {
         w.data
             .chunks_exact(w.cols)
             .zip(output.data)
-            .flat_map(|(w, &o)| w.iter().map(move |w| o * w))
+            .map(|(w, &o)| (w, self.factor * o))
+            .flat_map(|(w, o)| w.iter().map(move |w| o * w))
             .collect()
     }
 }
@@ -213,7 +235,7 @@ impl FilteredOutput {
 impl HostOp<4> for FilteredOutput {
     fn forward(&self, [x, basis, w, output]: [Mat<'_>; 4], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
         let (a, c) = (w.rows, w.cols);
-        let weights = Self::weights(w, output);
+        let weights = self.weights(w, output);
         let panels = Panels::pack(View::rows(&weights, c), [a, c]);
         let mut data = vec![0.0; x.rows];
         for_each(2 * x.rows * a * c, data.chunks_mut(BLOCK).enumerate(), |(block, y)| {
@@ -235,7 +257,7 @@ impl HostOp<4> for FilteredOutput {
         _: [bool; 4],
     ) -> [Option<Matrix>; 4] {
         let (a, c) = (w.rows, w.cols);
-        let weights = Self::weights(w, output);
+        let weights = self.weights(w, output);
         let forward = Panels::pack(View::rows(&weights, c), [a, c]);
         let backward = Panels::pack(View::transposed(&weights, c), [c, a]);
         let mut dx = Matrix::zeros(x.rows, a);
@@ -260,13 +282,14 @@ impl HostOp<4> for FilteredOutput {
         let mut d_output = Matrix::zeros(output.rows, output.cols);
         let parts = dw.data.chunks_exact_mut(c).zip(w.data.chunks_exact(c)).zip(output.data);
         for (((d, w), &o), d_output) in parts.zip(&mut d_output.data) {
-            *d_output = d.iter().zip(w).map(|(d, w)| d * w).sum();
-            d.iter_mut().for_each(|d| *d *= o);
+            *d_output = self.factor * d.iter().zip(w).map(|(d, w)| d * w).sum::<f32>();
+            d.iter_mut().for_each(|d| *d *= self.factor * o);
         }
         [Some(dx), Some(d_basis), Some(dw), Some(d_output)]
     }
 
     fn compose(&self, [x, basis, w, output]: [Tensor<2>; 4]) -> Tensor<2> {
-        dense(x * dense(basis, w, Activation::Identity), output, Activation::Identity)
+        let x = scaled(x * dense(basis, w, Activation::Identity), self.factor);
+        dense(x, output, Activation::Identity)
     }
 }

@@ -6,7 +6,7 @@ use super::arch::vectorized;
 #[cfg(feature = "gpu")]
 use super::cube::DeviceOp;
 use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::add_assign;
+use super::kernels::{add_assign, add_scaled};
 use crate::graph::Index;
 
 /// `y[e] = x[index[e]]`, row by row.
@@ -17,6 +17,12 @@ pub fn gather(x: Tensor<2>, index: &Index) -> Tensor<2> {
 /// `y[i] = Σ_e [index[e] = i] x[e]` with `rows` rows; summed in the order of e, so the result is reproducible.
 pub fn scatter_sum(x: Tensor<2>, index: &Index, rows: usize) -> Tensor<2> {
     apply(&ScatterSum { index: index.clone(), rows }, [x])
+}
+
+/// `y[i] = Σ_e [index[e] = i] s[e] v[e]` with `rows` rows: s is (edges, 1), v is (edges, cols), the result (rows, cols).
+/// Summed in the order of e.
+pub fn weighted_sum(s: Tensor<2>, v: Tensor<2>, index: &Index, rows: usize) -> Tensor<2> {
+    apply(&WeightedSum { index: index.clone(), rows }, [s, v])
 }
 
 /// The index list as a tensor on a device.
@@ -97,5 +103,46 @@ impl HostOp<1> for ScatterSum {
         let index = index_tensor(&self.index, &x.device());
         let [_, cols] = x.dims();
         Tensor::zeros([self.rows, cols], &x.device()).select_assign(0, index, x, IndexingUpdateOp::Add)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct WeightedSum {
+    pub index: Index,
+    pub rows: usize,
+}
+
+impl HostOp<2> for WeightedSum {
+    fn forward(&self, [s, v]: [Mat<'_>; 2], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
+        let mut out = Matrix::zeros(self.rows, v.cols);
+        for ((v, &s), &i) in v.data.chunks_exact(v.cols).zip(s.data).zip(&*self.index) {
+            add_scaled(&mut out.data[i as usize * v.len()..][..v.len()], v, s);
+        }
+        (out, Vec::new())
+    }
+
+    fn backward(
+        &self,
+        [s, v]: [Mat<'_>; 2],
+        _: &[Vec<f32>],
+        grad: Mat<'_>,
+        wanted: [bool; 2],
+    ) -> [Option<Matrix>; 2] {
+        let row = |i: u32| &grad.data[i as usize * v.cols..][..v.cols];
+        let ds = wanted[0].then(|| {
+            let edges = v.data.chunks_exact(v.cols).zip(&*self.index);
+            let data = edges.map(|(v, &i)| v.iter().zip(row(i)).map(|(v, g)| v * g).sum()).collect();
+            Matrix { data, rows: s.rows, cols: 1 }
+        });
+        let dv = wanted[1].then(|| {
+            let edges = s.data.iter().zip(&*self.index);
+            let data = edges.flat_map(|(&s, &i)| row(i).iter().map(move |g| s * g)).collect();
+            Matrix { data, rows: v.rows, cols: v.cols }
+        });
+        [ds, dv]
+    }
+
+    fn compose(&self, [s, v]: [Tensor<2>; 2]) -> Tensor<2> {
+        scatter_sum(s * v, &self.index, self.rows)
     }
 }

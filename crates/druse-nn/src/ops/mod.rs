@@ -23,7 +23,7 @@ pub use bilinear::bilinear;
 pub use blocks::with_idle_threads;
 pub use dense::{Activation, dense, merge_edges};
 pub use filter::{filter, filtered_output, filtered_sum};
-pub use gather::{gather, scatter_sum};
+pub use gather::{gather, scatter_sum, weighted_sum};
 pub use lattice_head::{LatticeHeadWeights, lattice_head};
 pub use lattice_parameters::lattice_parameters;
 pub use perceptron::perceptron;

@@ -13,7 +13,7 @@ use super::bilinear::Bilinear;
 use super::blocks::with_idle_threads;
 use super::dense::{Activation, Dense, MergeEdges};
 use super::filter::{Filter, FilteredOutput, FilteredSum};
-use super::gather::{Gather, ScatterSum};
+use super::gather::{Gather, ScatterSum, WeightedSum};
 use super::host::{HostOp, Mat, apply};
 use super::lattice_head::LatticeHead;
 use super::lattice_parameters::LatticeParameters;
@@ -220,7 +220,7 @@ fn bilinear_layers() {
     let [degrees, c, i, out] = [4, 3, 2, 5];
     for rows in [6, 1, 97, 0] {
         let shapes = [[rows, degrees * c], [rows, degrees * i], [c, i * out]];
-        on_every_arch(|| check(&Bilinear { degrees }, shapes, &random(shapes, 1.0), 3e-3));
+        on_every_arch(|| check(&Bilinear { degrees, factor: 1.7 }, shapes, &random(shapes, 1.0), 3e-3));
     }
 }
 
@@ -231,9 +231,10 @@ fn filters() {
         let index: Index = (0..rows as u32).map(|e| (e * e + 1) % 3).collect();
         let output = [shapes[0], shapes[1], shapes[2], [1, width]];
         on_every_arch(|| {
-            check(&Filter, shapes, &random(shapes, 1.0), 3e-3);
-            check(&FilteredSum { index: index.clone(), rows: 3 }, shapes, &random(shapes, 1.0), 3e-3);
-            check(&FilteredOutput, output, &random(output, 1.0), 3e-3);
+            check(&Filter { factor: 1.7 }, shapes, &random(shapes, 1.0), 3e-3);
+            let sum = FilteredSum { index: index.clone(), rows: 3, factor: 0.6 };
+            check(&sum, shapes, &random(shapes, 1.0), 3e-3);
+            check(&FilteredOutput { factor: -1.3 }, output, &random(output, 1.0), 3e-3);
         });
     }
 }
@@ -242,7 +243,9 @@ fn filters() {
 fn gather_and_sum() {
     let index: Index = [2, 0, 2, 1, 2].into();
     check(&Gather { index: index.clone() }, [[3, 4]], &random([[3, 4]], 1.0), 2e-3);
-    check(&ScatterSum { index, rows: 4 }, [[5, 3]], &random([[5, 3]], 1.0), 2e-3);
+    check(&ScatterSum { index: index.clone(), rows: 4 }, [[5, 3]], &random([[5, 3]], 1.0), 2e-3);
+    let shapes = [[5, 1], [5, 3]];
+    check(&WeightedSum { index, rows: 4 }, shapes, &random(shapes, 1.0), 2e-3);
 }
 
 #[test]

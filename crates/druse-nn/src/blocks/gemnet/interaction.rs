@@ -1,102 +1,11 @@
-//! The GemNet-dT family (spec 1.5 and 4.4): triplet interaction, interaction block, atom update and edge head.
-//!
-//! Widths: A atoms and edges (`hidden`), R radial functions, S angular degrees, C projected basis, T triplet width.
-
-use std::sync::Arc;
+//! Triplet interaction, atom update, interaction block, edge head.
 
 use burn::tensor::Tensor;
 
-use super::linear::{Dense, ResidualDense, SplitDense};
-use crate::graph::{Angles, Multigraph};
-use crate::ops::{self, Activation};
+use super::{BlockScales, GemNetSizes, Geometry, ProjectedBasis, activated, linear};
+use crate::blocks::linear::{Dense, ResidualDense, SplitDense};
+use crate::ops;
 use crate::{Init, ParamBuilder, ParamId, Params};
-
-/// Sizes of a network of this family.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct GemNetSizes {
-    /// Width of atom and edge embeddings.
-    pub hidden: usize,
-    /// Width of the edge embedding inside the triplet interaction.
-    pub triplet: usize,
-    /// Width of the projected radial and angular bases.
-    pub basis: usize,
-    /// Output width of the bilinear layer.
-    pub bilinear: usize,
-    /// Number of radial functions.
-    pub num_radial: usize,
-    /// Number of angular degrees.
-    pub num_spherical: usize,
-}
-
-fn activated(builder: &mut ParamBuilder, name: &str, shape: [usize; 2]) -> Dense {
-    Dense::new(builder, name, shape, Activation::ScaledSilu)
-}
-
-fn linear(builder: &mut ParamBuilder, name: &str, shape: [usize; 2]) -> Dense {
-    Dense::new(builder, name, shape, Activation::Identity)
-}
-
-/// Projections of the radial basis that all blocks share.
-#[derive(Debug, Clone)]
-pub struct SharedBasis {
-    triplet: Dense,
-    atom: Dense,
-    output: Dense,
-    angular: ParamId,
-    sizes: GemNetSizes,
-}
-
-/// What [`SharedBasis`] computes once per graph.
-#[derive(Clone)]
-pub struct ProjectedBasis {
-    /// For the triplet interaction: (E, C).
-    pub triplet: Tensor<2>,
-    /// For sums over edges into atoms: (E, C).
-    pub atom: Tensor<2>,
-    /// For the output blocks: (E, C).
-    pub output: Tensor<2>,
-    /// Radial factor of the angular sum: (E, S · C), degree slow.
-    pub angular: Tensor<2>,
-}
-
-impl SharedBasis {
-    /// Registers `prefix.mlp_rbf3`, `mlp_cbf3`, `mlp_rbf_h`, `mlp_rbf_out`.
-    pub fn new(builder: &mut ParamBuilder, prefix: &str, sizes: GemNetSizes) -> Self {
-        let shape = [sizes.num_radial, sizes.basis];
-        Self {
-            triplet: linear(builder, &format!("{prefix}.mlp_rbf3"), shape),
-            angular: builder.add(
-                format!("{prefix}.mlp_cbf3.weight"),
-                &[sizes.num_spherical, sizes.num_radial, sizes.basis],
-                Init::HeOrthogonal,
-            ),
-            atom: linear(builder, &format!("{prefix}.mlp_rbf_h"), shape),
-            output: linear(builder, &format!("{prefix}.mlp_rbf_out"), shape),
-            sizes,
-        }
-    }
-
-    /// Projects the radial basis (E, R).
-    pub fn forward(&self, params: &Params, rbf: &Tensor<2>) -> ProjectedBasis {
-        let GemNetSizes { num_spherical: s, num_radial: r, basis: c, .. } = self.sizes;
-        let weight = params.get(self.angular).reshape([s, r, c]).permute([0, 2, 1]).reshape([s * c, r]);
-        ProjectedBasis {
-            triplet: self.triplet.forward(params, rbf.clone()),
-            atom: self.atom.forward(params, rbf.clone()),
-            output: self.output.forward(params, rbf.clone()),
-            angular: ops::dense(rbf.clone(), weight, Activation::Identity),
-        }
-    }
-}
-
-/// The geometry a network of this family looks at.
-#[derive(Clone)]
-pub struct Geometry {
-    /// Edges.
-    pub graph: Arc<Multigraph>,
-    /// Angular functions of pairs of edges.
-    pub angles: Arc<Angles>,
-}
 
 /// Messages between edges that share their source: bilinear in the radial and angular basis of the pair.
 #[derive(Debug, Clone)]
@@ -108,11 +17,13 @@ pub struct TripletInteraction {
     up_forward: Dense,
     up_reverse: Dense,
     num_spherical: usize,
+    /// Factors after the radial filter and after the sum over pairs.
+    scales: [f32; 2],
 }
 
 impl TripletInteraction {
     /// Registers the layers below `name`.
-    pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes) -> Self {
+    pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes, scales: &BlockScales) -> Self {
         let GemNetSizes { hidden, triplet, basis, bilinear, .. } = sizes;
         Self {
             before: activated(builder, &format!("{name}.dense_ba"), [hidden, hidden]),
@@ -126,6 +37,7 @@ impl TripletInteraction {
             up_forward: activated(builder, &format!("{name}.up_projection_ca"), [bilinear, hidden]),
             up_reverse: activated(builder, &format!("{name}.up_projection_ac"), [bilinear, hidden]),
             num_spherical: sizes.num_spherical,
+            scales: [scales.triplet_radial, scales.triplet_sum],
         }
     }
 
@@ -141,11 +53,12 @@ impl TripletInteraction {
         geometry: &Geometry,
     ) -> Tensor<2> {
         let x = self.before.forward(params, m);
-        let x = ops::filter(x, basis.triplet.clone(), self.radial.weight(params));
+        let [radial, sum] = self.scales;
+        let x = ops::filter(x, basis.triplet.clone(), self.radial.weight(params), radial);
         let x = self.down.forward(params, x);
         let sums = ops::angular_sum(x, &geometry.graph, &geometry.angles);
         let weight = params.get(self.bilinear);
-        let y = ops::bilinear(sums, basis.angular.clone(), weight, self.num_spherical);
+        let y = ops::bilinear(sums, basis.angular.clone(), weight, self.num_spherical, sum);
         let there = self.up_forward.forward(params, y.clone());
         let back = self.up_reverse.forward(params, y);
         ops::residual_gather(there, back, &geometry.graph.reverse)
@@ -181,20 +94,29 @@ impl Perceptron {
 pub struct AtomUpdate {
     radial: Dense,
     layers: Perceptron,
+    scale: f32,
 }
 
 impl AtomUpdate {
-    /// Registers `name.dense_rbf` and `name.layers.*`.
-    pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes) -> Self {
+    /// Registers `name.dense_rbf` and `name.layers.*`; the sum is multiplied by `scale`.
+    pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes, scale: f32) -> Self {
         Self {
+            scale,
             radial: linear(builder, &format!("{name}.dense_rbf"), [sizes.basis, sizes.hidden]),
             layers: Perceptron::new(builder, &format!("{name}.layers"), sizes.hidden),
         }
     }
 
-    /// m is (E, A), `radial` (E, C); sums at the destination of edges; returns (N, A).
-    pub fn forward(&self, params: &Params, m: Tensor<2>, radial: Tensor<2>, graph: &Multigraph) -> Tensor<2> {
-        let x = ops::filtered_sum(m, radial, self.radial.weight(params), &graph.destination, graph.num_atoms);
+    /// m is (E, A), `radial` (E, C); sums at the receivers of edges; returns (N, A).
+    pub fn forward(
+        &self,
+        params: &Params,
+        m: Tensor<2>,
+        radial: Tensor<2>,
+        geometry: &Geometry,
+    ) -> Tensor<2> {
+        let (weight, atoms) = (self.radial.weight(params), geometry.graph.num_atoms);
+        let x = ops::filtered_sum(m, radial, weight, self.scale, geometry.receivers(), atoms);
         self.layers.forward(params, x)
     }
 }
@@ -213,17 +135,17 @@ pub struct InteractionBlock {
 
 impl InteractionBlock {
     /// Registers the layers below `name`.
-    pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes) -> Self {
+    pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes, scales: &BlockScales) -> Self {
         let a = sizes.hidden;
         let res = |builder: &mut ParamBuilder, part: &str| {
             ResidualDense::new(builder, &format!("{name}.{part}"), a)
         };
         Self {
             dense: activated(builder, &format!("{name}.dense_ca"), [a, a]),
-            triplet: TripletInteraction::new(builder, &format!("{name}.trip_interaction"), sizes),
+            triplet: TripletInteraction::new(builder, &format!("{name}.trip_interaction"), sizes, scales),
             before_skip: res(builder, "layers_before_skip.0"),
             after_skip: [res(builder, "layers_after_skip.0"), res(builder, "layers_after_skip.1")],
-            atom_update: AtomUpdate::new(builder, &format!("{name}.atom_update"), sizes),
+            atom_update: AtomUpdate::new(builder, &format!("{name}.atom_update"), sizes, scales.atom_sum),
             concat: SplitDense::new(builder, &format!("{name}.concat_layer.dense"), a, a, a),
             residual_m: res(builder, "residual_m.0"),
         }
@@ -243,7 +165,6 @@ impl InteractionBlock {
         basis: &ProjectedBasis,
         geometry: &Geometry,
     ) -> (Tensor<2>, Tensor<2>) {
-        let graph = &geometry.graph;
         let x = ops::residual_sum(
             self.dense.forward(params, m.clone()),
             self.triplet.forward(params, m.clone(), basis, geometry),
@@ -252,9 +173,10 @@ impl InteractionBlock {
         let m = ops::residual_sum(m, x);
         let [[a1, a2], [b1, b2]] = self.after_skip.each_ref().map(|pair| pair.weights(params));
         let m = ops::perceptron([m, a1, a2, b1, b2], false);
-        let update = self.atom_update.forward(params, m.clone(), basis.atom.clone(), graph);
+        let update = self.atom_update.forward(params, m.clone(), basis.atom.clone(), geometry);
         let h = ops::residual_sum(h, update);
-        let change = self.concat.forward(params, h.clone(), m.clone(), &graph.source, &graph.destination);
+        let change =
+            self.concat.forward(params, h.clone(), m.clone(), geometry.senders(), geometry.receivers());
         let change = self.residual_m.forward(params, change);
         (h, ops::residual_sum(m, change))
     }
@@ -266,13 +188,15 @@ pub struct EdgeHead {
     layers: Perceptron,
     output: Dense,
     radial: Dense,
+    scale: f32,
 }
 
 impl EdgeHead {
-    /// Registers `name.seq_forces.*`, `name.out_forces`, `name.dense_rbf_F`.
-    pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes) -> Self {
+    /// Registers `name.seq_forces.*`, `name.out_forces`, `name.dense_rbf_F`; the result is multiplied by `scale`.
+    pub fn new(builder: &mut ParamBuilder, name: &str, sizes: GemNetSizes, scale: f32) -> Self {
         let a = sizes.hidden;
         Self {
+            scale,
             layers: Perceptron::new(builder, &format!("{name}.seq_forces"), a),
             output: linear(builder, &format!("{name}.out_forces"), [a, 1]),
             radial: linear(builder, &format!("{name}.dense_rbf_F"), [sizes.basis, a]),
@@ -282,6 +206,7 @@ impl EdgeHead {
     /// m is (E, A), `radial` (E, C); returns (E, 1).
     pub fn forward(&self, params: &Params, m: Tensor<2>, radial: Tensor<2>) -> Tensor<2> {
         let x = self.layers.forward(params, m);
-        ops::filtered_output(x, radial, self.radial.weight(params), self.output.weight(params))
+        let (radial_weight, output) = (self.radial.weight(params), self.output.weight(params));
+        ops::filtered_output(x, radial, radial_weight, output, self.scale)
     }
 }

@@ -1,0 +1,84 @@
+//! The GemNet-dT family (spec 1.5 and 4.4): triplet interaction, interaction block, atom update and edge head.
+//!
+//! Widths: A atoms and edges (`hidden`), R radial functions, S angular degrees, C projected basis, T triplet width.
+
+mod basis;
+mod interaction;
+mod scale;
+mod trunk;
+
+use std::sync::Arc;
+
+use super::linear::Dense;
+use crate::ParamBuilder;
+use crate::graph::{Angles, Index, Multigraph};
+use crate::ops::Activation;
+
+pub use basis::{ProjectedBasis, SharedBasis};
+pub use interaction::{AtomUpdate, EdgeHead, InteractionBlock, TripletInteraction};
+pub use scale::{BlockScales, ScaleFactors, ScaleFactorsError};
+pub use trunk::{Trunk, TrunkState};
+
+/// Sizes of a network of this family.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GemNetSizes {
+    /// Width of atom and edge embeddings.
+    pub hidden: usize,
+    /// Width of the edge embedding inside the triplet interaction.
+    pub triplet: usize,
+    /// Width of the projected radial and angular bases.
+    pub basis: usize,
+    /// Output width of the bilinear layer.
+    pub bilinear: usize,
+    /// Number of radial functions.
+    pub num_radial: usize,
+    /// Number of angular degrees.
+    pub num_spherical: usize,
+}
+
+fn activated(builder: &mut ParamBuilder, name: &str, shape: [usize; 2]) -> Dense {
+    Dense::new(builder, name, shape, Activation::ScaledSilu)
+}
+
+fn linear(builder: &mut ParamBuilder, name: &str, shape: [usize; 2]) -> Dense {
+    Dense::new(builder, name, shape, Activation::Identity)
+}
+
+/// The end of an edge at which its message is summed. Pairs of edges share their source in either case, which the sorted
+/// multigraph makes one range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receiver {
+    /// The atom that the edge leaves.
+    Source,
+    /// The atom that the edge reaches.
+    Destination,
+}
+
+/// The geometry a network of this family looks at.
+#[derive(Clone)]
+pub struct Geometry {
+    /// Edges.
+    pub graph: Arc<Multigraph>,
+    /// Angular functions of pairs of edges.
+    pub angles: Arc<Angles>,
+    /// Where messages are summed.
+    pub receiver: Receiver,
+}
+
+impl Geometry {
+    /// The atoms that receive the messages of the edges.
+    pub fn receivers(&self) -> &Index {
+        match self.receiver {
+            Receiver::Source => &self.graph.source,
+            Receiver::Destination => &self.graph.destination,
+        }
+    }
+
+    /// The atoms at the other ends. Layers read `[h_sender ‖ h_receiver ‖ m]`.
+    pub fn senders(&self) -> &Index {
+        match self.receiver {
+            Receiver::Source => &self.graph.destination,
+            Receiver::Destination => &self.graph.source,
+        }
+    }
+}

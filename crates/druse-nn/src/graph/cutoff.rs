@@ -1,0 +1,262 @@
+//! Edges to the nearest atoms within a cut-off, searched in the 27 cells around each atom: the graph of CDVAE's decoder.
+
+use druse_crystal::Lattice;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::EdgeEnds;
+
+/// Smallest squared distance (Å²) of two atoms that are joined: closer ones count as the same.
+const COINCIDENT: f64 = 1e-4;
+/// Distances (Å) that exceed the last one taken by no more than this are ties with it ([`Symmetrization::Union`]).
+const TIE: f64 = 1e-6;
+/// Cells searched: offsets -1, 0, 1 along each lattice vector.
+const CELLS: usize = 27;
+
+/// Which of the nearest neighbours that atoms find become edges. Atoms disagree: one may be among the nearest of another
+/// that it does not count among its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Symmetrization {
+    /// As published: two atoms are joined when the one that comes first in the list is among the nearest of the other. So
+    /// the graph depends on the order of the atoms.
+    ByIndex,
+    /// Two atoms are joined when either is among the nearest of the other, ties with the last one included: the graph
+    /// does not depend on the order of the atoms.
+    Union,
+}
+
+/// Whom an atom is joined with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CutoffRule {
+    /// Largest distance in Å.
+    pub cutoff: f64,
+    /// Most neighbours that an atom looks for.
+    pub neighbors: usize,
+    /// What happens where atoms disagree.
+    pub symmetrization: Symmetrization,
+}
+
+/// A search in a cell that does not change while its atoms move.
+#[derive(Debug, Clone)]
+pub struct CutoffSearch {
+    lattice: Lattice,
+    rule: CutoffRule,
+    /// Cartesian offsets of the cells: all x, all y, all z.
+    offsets: [[f64; CELLS]; 3],
+}
+
+/// Offset of cell `k` in lattice vectors; the first index is the slowest.
+fn cell(k: usize) -> [i32; 3] {
+    [k / 9, k / 3 % 3, k % 3].map(|t| t as i32 - 1)
+}
+
+/// Whether the first component that is not zero is negative.
+fn is_negative(image: [i32; 3]) -> bool {
+    image < [0; 3]
+}
+
+/// Squared distance and number of a candidate: 27 · site + cell.
+type Candidate = (f64, u32);
+
+fn nearer(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+    a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+}
+
+impl CutoffSearch {
+    /// Prepares searches in a cell.
+    pub fn new(lattice: Lattice, rule: CutoffRule) -> Self {
+        let mut offsets = [[0.0; CELLS]; 3];
+        for k in 0..CELLS {
+            let offset = lattice.to_cartesian(cell(k).map(f64::from));
+            offsets.iter_mut().zip(offset).for_each(|(all, x)| all[k] = x);
+        }
+        Self { lattice, rule, offsets }
+    }
+
+    /// The cell.
+    pub fn lattice(&self) -> &Lattice {
+        &self.lattice
+    }
+
+    /// Edges as [`super::Multigraph::from_edges`] takes them, each in one direction at least: the source is the atom that
+    /// has searched, the destination what it has found, `1e-2 < d <= cutoff` (Å). Of equally distant atoms the first in
+    /// the order (site, cell) is nearer.
+    ///
+    /// `frac` holds fractional coordinates in [0, 1): atoms are looked for in the 27 cells around alone, which misses
+    /// some in very flat cells, as published. Coordinates that are not finite have no neighbours.
+    pub fn edges(&self, frac: &[[f64; 3]]) -> Vec<EdgeEnds> {
+        let places: Vec<[f64; 3]> = frac.iter().map(|&f| self.lattice.to_cartesian(f)).collect();
+        let mut edges = Vec::with_capacity(frac.len() * self.rule.neighbors);
+        let mut candidates: Vec<Candidate> = vec![(0.0, 0); CELLS * frac.len()];
+        for (i, &place) in places.iter().enumerate() {
+            let count = self.candidates(place, &places, &mut candidates);
+            let nearest = self.nearest(&mut candidates[..count]);
+            edges.extend(nearest.iter().filter_map(|&(_, number)| {
+                let (j, image) = (number as usize / CELLS, cell(number as usize % CELLS));
+                let kept = match self.rule.symmetrization {
+                    Symmetrization::Union => true,
+                    Symmetrization::ByIndex => j < i || (j == i && is_negative(image)),
+                };
+                kept.then_some((i as u32, j as u32, image))
+            }));
+        }
+        edges
+    }
+
+    /// Writes the atoms around `place` to the front of `found` and returns their number.
+    fn candidates(&self, place: [f64; 3], places: &[[f64; 3]], found: &mut [Candidate]) -> usize {
+        let limit = self.rule.cutoff * self.rule.cutoff;
+        let [x, y, z] = &self.offsets;
+        let mut count = 0;
+        for (other, first) in places.iter().zip((0..).step_by(CELLS)) {
+            let [dx, dy, dz]: [f64; 3] = std::array::from_fn(|a| other[a] - place[a]);
+            let squares: [f64; CELLS] = std::array::from_fn(|k| {
+                let (x, y, z) = (x[k] + dx, y[k] + dy, z[k] + dz);
+                x * x + y * y + z * z
+            });
+            for (square, number) in squares.into_iter().zip(first..) {
+                // Without a branch: whether a cell is near is hard to predict.
+                found[count] = (square, number);
+                count += usize::from(COINCIDENT < square && square <= limit);
+            }
+        }
+        count
+    }
+
+    /// The nearest of the candidates.
+    fn nearest<'c>(&self, candidates: &'c mut [Candidate]) -> &'c [Candidate] {
+        let wanted = self.rule.neighbors;
+        if candidates.len() <= wanted {
+            return candidates;
+        }
+        let Some(last) = wanted.checked_sub(1) else { return &[] };
+        let (_, &mut (square, _), rest) = candidates.select_nth_unstable_by(last, nearer);
+        let mut count = wanted;
+        if self.rule.symmetrization == Symmetrization::Union {
+            let reach = (square.sqrt() + TIE).powi(2);
+            for at in 0..rest.len() {
+                if rest[at].0 <= reach {
+                    rest.swap(at, count - wanted);
+                    count += 1;
+                }
+            }
+        }
+        &candidates[..count]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Multigraph;
+    use proptest::prelude::*;
+
+    fn rule(neighbors: usize, symmetrization: Symmetrization) -> CutoffRule {
+        CutoffRule { cutoff: 7.0, neighbors, symmetrization }
+    }
+
+    /// The rule as it is written down: all candidates in order, a stable sort, then the choice.
+    fn by_definition(lattice: &Lattice, frac: &[[f64; 3]], rule: CutoffRule) -> Vec<EdgeEnds> {
+        let mut edges = Vec::new();
+        for (i, from) in frac.iter().enumerate() {
+            let mut all = Vec::new();
+            for (j, to) in frac.iter().enumerate() {
+                for k in 0..CELLS {
+                    let t = cell(k);
+                    // Placed before they are subtracted: opposite images of the atom itself are then exact ties.
+                    let [to, from, offset] = [*to, *from, t.map(f64::from)].map(|x| lattice.to_cartesian(x));
+                    let v = |a: usize| offset[a] + (to[a] - from[a]);
+                    let square = (0..3).map(|a| v(a) * v(a)).sum::<f64>();
+                    if COINCIDENT < square && square <= rule.cutoff * rule.cutoff {
+                        all.push((square, (i as u32, j as u32, t)));
+                    }
+                }
+            }
+            all.sort_by(|a, b| a.0.total_cmp(&b.0));
+            if let Some(&(last, _)) = all.get(rule.neighbors.wrapping_sub(1)) {
+                let ties = rule.symmetrization == Symmetrization::Union;
+                let within = |d: f64| ties && d.sqrt() <= last.sqrt() + TIE;
+                let mut rank = 0;
+                all.retain(|&(d, _)| {
+                    rank += 1;
+                    rank <= rule.neighbors || within(d)
+                });
+            }
+            edges.extend(all.into_iter().map(|(_, ends)| ends).filter(|&(i, j, t)| {
+                rule.symmetrization == Symmetrization::Union || j < i || (j == i && t < [0; 3])
+            }));
+        }
+        edges.sort_unstable();
+        edges
+    }
+
+    #[test]
+    fn simple_cubic_has_shells_of_6_12_and_8() {
+        let lattice = Lattice::cubic(3.0).unwrap();
+        let degree = |neighbors, symmetrization| {
+            let edges = CutoffSearch::new(lattice, rule(neighbors, symmetrization)).edges(&[[0.3, 0.2, 0.9]]);
+            Multigraph::from_edges(&[(lattice, &[[0.3, 0.2, 0.9]])], vec![edges]).num_edges()
+        };
+        assert_eq!(degree(40, Symmetrization::ByIndex), 26, "all of the 27 cells but the atom itself");
+        assert_eq!(degree(6, Symmetrization::Union), 6);
+        assert_eq!(degree(7, Symmetrization::Union), 18, "ties are included");
+        // Of twelve equally distant neighbours the first two of the search's order: (-1, -1, 0) and (-1, 0, -1).
+        assert_eq!(degree(8, Symmetrization::ByIndex), 10);
+        assert_eq!(degree(0, Symmetrization::Union), 0);
+    }
+
+    #[test]
+    fn far_and_coincident_atoms_are_not_joined() {
+        let lattice = Lattice::cubic(30.0).unwrap();
+        let frac = [[0.1, 0.1, 0.1], [0.1, 0.1, 0.1001], [0.1, 0.1, 0.3], [0.1, 0.1, 0.9], [f64::NAN; 3]];
+        let edges = CutoffSearch::new(lattice, rule(20, Symmetrization::ByIndex)).edges(&frac);
+        // Atoms 0 and 1 are 3e-3 Å apart, 2 is 6 Å away; 3 is 6 Å away through the face of the cell.
+        assert_eq!(edges.len(), 4, "{edges:?}");
+        assert!(edges.contains(&(3, 0, [0, 0, 1])) && edges.contains(&(2, 1, [0; 3])));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn searches_follow_their_definition(
+            frac in prop::collection::vec(prop::array::uniform3(0.0..1.0f64), 1..9),
+            shear in -1.5..1.5f64,
+            length in 2.0..9.0f64,
+            neighbors in 1usize..24,
+        ) {
+            let lattice =
+                Lattice::from_rows([[length, 0.1, 0.0], [shear, 3.5, 0.2], [0.3, -0.4, 4.0]]).unwrap();
+            for symmetrization in [Symmetrization::ByIndex, Symmetrization::Union] {
+                let rule = rule(neighbors, symmetrization);
+                let mut found = CutoffSearch::new(lattice, rule).edges(&frac);
+                found.sort_unstable();
+                let expected = by_definition(&lattice, &frac, rule);
+                prop_assert_eq!(&found, &expected);
+            }
+        }
+
+        #[test]
+        fn the_union_does_not_depend_on_the_order_of_atoms(
+            frac in prop::collection::vec(prop::array::uniform3(0.0..1.0f64), 2..9),
+            turn in 1usize..8,
+        ) {
+            let lattice = Lattice::from_rows([[4.0, 0.1, 0.0], [1.3, 3.5, 0.2], [0.3, -0.4, 5.0]]).unwrap();
+            let n = frac.len();
+            let edges = |frac: &[[f64; 3]]| {
+                let search = CutoffSearch::new(lattice, rule(6, Symmetrization::Union));
+                Multigraph::from_edges(&[(lattice, frac)], vec![search.edges(frac)])
+            };
+            let turned: Vec<_> = (0..n).map(|i| frac[(i + turn) % n]).collect();
+            let (a, b) = (edges(&frac), edges(&turned));
+            let name = |i: u32| (i as usize + turn) % n;
+            let mut renamed: Vec<_> = (0..b.num_edges())
+                .map(|e| (name(b.source[e]) as u32, name(b.destination[e]) as u32, b.image[e]))
+                .collect();
+            renamed.sort_unstable();
+            let own: Vec<_> = (0..a.num_edges()).map(|e| (a.source[e], a.destination[e], a.image[e])).collect();
+            prop_assert_eq!(own, renamed);
+        }
+    }
+}
