@@ -12,12 +12,16 @@ use serde::{Deserialize, Serialize};
 pub enum Init {
     /// Random semi-orthogonal, standardised over the fan-in, times sqrt(1/fan-in) (GemNet family).
     HeOrthogonal,
+    /// Random semi-orthogonal, times sqrt(2 / ((rows + columns) · variance)) (DimeNet family).
+    GlorotOrthogonal,
     /// Uniform in ±bound.
     Uniform(f32),
     /// Uniform in ±1/sqrt(fan-in): the usual default of a linear layer.
     FanIn(usize),
     /// All zero.
     Zeros,
+    /// π, 2π, 3π, …: frequencies of a Bessel basis.
+    Frequencies,
 }
 
 impl Init {
@@ -33,6 +37,8 @@ impl Init {
                 (0..n).map(|_| rng.random_range(-bound..=bound)).collect()
             }
             Self::HeOrthogonal => he_orthogonal(shape, &mut rng),
+            Self::GlorotOrthogonal => glorot_orthogonal(shape, &mut rng),
+            Self::Frequencies => (1..=n).map(|k| (k as f64 * std::f64::consts::PI) as f32).collect(),
         }
     }
 }
@@ -87,9 +93,39 @@ fn he_orthogonal(shape: &[usize], rng: &mut ChaCha8Rng) -> Vec<f32> {
     flat.into_iter().map(|x| x as f32).collect()
 }
 
+/// glorot-orth of a matrix (rows, columns).
+fn glorot_orthogonal(shape: &[usize], rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let (rows, cols) = (shape[0], shape[1..].iter().product::<usize>());
+    let q = orthogonal(rows, cols, rng);
+    let n = (rows * cols) as f64;
+    let mean = q.sum() / n;
+    let unbiased = (n - 1.0).max(1.0);
+    let variance = q.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / unbiased;
+    // A single entry has no variance, and none is needed: it is ±1.
+    let scale = if variance > 0.0 { (2.0 / ((rows + cols) as f64 * variance)).sqrt() } else { 1.0 };
+    (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))).map(|ij| (q[ij] * scale) as f32).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn glorot_orthogonal_has_its_variance_and_orthogonal_rows() {
+        for [rows, cols] in [[128, 128], [64, 128], [128, 64], [8, 42], [1, 5], [1, 1]] {
+            let w = Init::GlorotOrthogonal.sample(&[rows, cols], 3, "w");
+            assert!(w.iter().all(|x| x.is_finite()));
+            if rows * cols < 64 {
+                continue;
+            }
+            let square = w.iter().map(|x| x * x).sum::<f32>() / (rows * cols) as f32;
+            assert!((square * (rows + cols) as f32 / 2.0 - 1.0).abs() < 0.02, "{rows} {cols}: {square}");
+            if rows <= cols {
+                let dot: f32 = (0..cols).map(|k| w[k] * w[cols + k]).sum();
+                assert!(dot.abs() < 1e-4, "{dot}");
+            }
+        }
+    }
 
     #[test]
     fn he_orthogonal_rows_are_standardised() {

@@ -17,17 +17,32 @@ impl Linear {
     /// Registers `name.weight` (out, in) and, if wanted, `name.bias` (out).
     pub fn new(builder: &mut ParamBuilder, name: &str, [input, output]: [usize; 2], bias: bool) -> Self {
         let init = Init::FanIn(input);
-        let weight = builder.add(format!("{name}.weight"), &[output, input], init);
-        let bias = bias.then(|| builder.add(format!("{name}.bias"), &[output], init));
+        Self::with_init(builder, name, [input, output], init, bias.then_some(init))
+    }
+
+    /// [`Linear::new`] with other initial values.
+    pub fn with_init(
+        builder: &mut ParamBuilder,
+        name: &str,
+        [input, output]: [usize; 2],
+        weight: Init,
+        bias: Option<Init>,
+    ) -> Self {
+        let weight = builder.add(format!("{name}.weight"), &[output, input], weight);
+        let bias = bias.map(|init| builder.add(format!("{name}.bias"), &[output], init));
         Self { weight, bias }
     }
 
     /// (rows, in) → (rows, out).
     pub fn forward(&self, params: &Params, x: Tensor<2>) -> Tensor<2> {
-        let y = ops::dense(x, params.get(self.weight), Activation::Identity);
+        self.activated(params, x, Activation::Identity)
+    }
+
+    /// [`Linear::forward`] followed by an activation.
+    pub fn activated(&self, params: &Params, x: Tensor<2>, act: Activation) -> Tensor<2> {
         match self.bias {
-            Some(bias) => y + params.get(bias),
-            None => y,
+            Some(bias) => ops::affine(x, params.get(self.weight), params.get(bias), act),
+            None => ops::dense(x, params.get(self.weight), act),
         }
     }
 

@@ -1,11 +1,14 @@
 //! Layers shared by the models. A layer registers its tensors in a [`crate::ParamBuilder`] and is afterwards a
 //! function of [`crate::Params`] and its inputs.
 
+mod bessel;
+pub mod dimenet;
 mod embedding;
 mod gemnet;
 mod linear;
 mod radial;
 
+pub use bessel::{BesselBasis, SphericalBesselBasis};
 pub use embedding::{AtomEmbedding, MAX_ELEMENT};
 pub use gemnet::{
     AtomUpdate, BlockScales, EdgeHead, GemNetSizes, Geometry, InteractionBlock, ProjectedBasis, Receiver,

@@ -18,7 +18,7 @@ pub struct Angles {
     table: OnceLock<AngleTable>,
 }
 
-/// Values of [`Angles`]: for an atom with K edges the block starts at `ptr[atom]` and holds `(q · degrees + l) · K + p`;
+/// Values of [`Angles`] and [`MessageAngles`]: for an atom with K edges the block starts at `ptr[atom]` and holds `(q · degrees + l) · K + p`;
 /// the diagonal p = q is zero, so sums over p run over *other* edges only.
 #[derive(Debug)]
 pub struct AngleTable {
@@ -49,12 +49,79 @@ impl Deref for Angles {
     type Target = AngleTable;
 
     fn deref(&self) -> &AngleTable {
-        self.table.get_or_init(|| AngleTable::new(&self.graph, self.degrees))
+        self.table.get_or_init(|| AngleTable::new(&self.graph, self.degrees, 1.0, |_, _| true))
+    }
+}
+
+/// Which edges p: j → k pair with an edge q: j → i in a sum over messages k → j → i.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessagePairs {
+    /// Those that lead to another atom, k ≠ i, as in the published DimeNet and DimeNet++. A message that comes from a
+    /// periodic image of its destination is left out with the one that comes straight back.
+    OtherAtoms,
+    /// All but q itself: only the message that comes straight back is left out.
+    OtherEdges,
+}
+
+/// `Y_l^0(cos θ)` for l < `degrees` and all pairs of messages k → j → i, where θ is the angle between the vectors from i to
+/// j and from j to k: cos θ is the negative cosine between the edges p: j → k and q: j → i. What does not pair is zero.
+///
+/// Reading a field of [`AngleTable`] evaluates the table once.
+#[derive(Debug)]
+pub struct MessageAngles {
+    /// Number of Legendre degrees.
+    pub degrees: usize,
+    graph: Arc<Multigraph>,
+    rule: MessagePairs,
+    table: OnceLock<AngleTable>,
+}
+
+impl MessageAngles {
+    /// The angular functions of a graph.
+    pub fn new(graph: &Arc<Multigraph>, degrees: usize, rule: MessagePairs) -> Self {
+        Self { degrees, graph: graph.clone(), rule, table: OnceLock::new() }
+    }
+
+    fn paired(&self, p: usize, q: usize) -> bool {
+        match self.rule {
+            MessagePairs::OtherAtoms => self.graph.destination[p] != self.graph.destination[q],
+            MessagePairs::OtherEdges => p != q,
+        }
+    }
+
+    /// All pairs (p, q) of the graph; q is the slow index.
+    pub fn pairs(&self) -> (Vec<u32>, Vec<u32>) {
+        let (ps, qs) = self.graph.triplets();
+        let pairs = ps.into_iter().zip(qs);
+        pairs.filter(|&(p, q)| self.paired(p as usize, q as usize)).unzip()
+    }
+
+    /// The functions of all pairs, in the order of [`MessageAngles::pairs`]: (pairs, degrees).
+    pub fn of_pairs(&self) -> Vec<f32> {
+        let (ps, qs) = self.pairs();
+        let mut out = Vec::with_capacity(ps.len() * self.degrees);
+        for (&p, &q) in ps.iter().zip(&qs) {
+            let atom = self.graph.source[q as usize] as usize;
+            let edges = self.graph.edges_from(atom);
+            let (p, q) = (p as usize - edges.start, q as usize - edges.start);
+            let block = &self.values[self.ptr[atom]..];
+            out.extend((0..self.degrees).map(|l| block[(q * self.degrees + l) * edges.len() + p]));
+        }
+        out
+    }
+}
+
+impl Deref for MessageAngles {
+    type Target = AngleTable;
+
+    fn deref(&self) -> &AngleTable {
+        self.table.get_or_init(|| AngleTable::new(&self.graph, self.degrees, -1.0, |p, q| self.paired(p, q)))
     }
 }
 
 impl AngleTable {
-    fn new(graph: &Multigraph, degrees: usize) -> Self {
+    /// The functions at `sign · cos φ_pq` of the edges for which `paired` says so, which is symmetric.
+    fn new(graph: &Multigraph, degrees: usize, sign: f64, paired: impl Fn(usize, usize) -> bool) -> Self {
         let mut ptr = vec![0];
         for a in 0..graph.num_atoms {
             let k = graph.edges_from(a).len();
@@ -66,11 +133,11 @@ impl AngleTable {
         for a in 0..graph.num_atoms {
             units.clear();
             units.extend(graph.edges_from(a).map(|e| graph.vectors[e].map(|x| x / graph.lengths[e])));
-            let k = units.len();
+            let (first, k) = (graph.edges_from(a).start, units.len());
             let block = &mut values[ptr[a]..ptr[a + 1]];
             for q in 0..k {
-                for p in 0..q {
-                    zonal_harmonics(dot(units[p], units[q]).clamp(-1.0, 1.0), &mut y);
+                for p in (0..q).filter(|&p| paired(first + p, first + q)) {
+                    zonal_harmonics((sign * dot(units[p], units[q])).clamp(-1.0, 1.0), &mut y);
                     for (l, &y) in y.iter().enumerate() {
                         block[(q * degrees + l) * k + p] = y as f32;
                         block[(p * degrees + l) * k + q] = y as f32;

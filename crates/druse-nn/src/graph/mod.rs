@@ -5,7 +5,9 @@ mod cutoff;
 mod index;
 mod multigraph;
 
-pub use angles::{AngleTable, Angles, FieldTable, TripletFields};
+#[cfg(test)]
+pub(crate) use angles::zonal_harmonics;
+pub use angles::{AngleTable, Angles, FieldTable, MessageAngles, MessagePairs, TripletFields};
 pub use cutoff::{CutoffRule, CutoffSearch, Symmetrization};
 pub use index::Index;
 pub use multigraph::{EdgeEnds, Multigraph};

@@ -1,6 +1,7 @@
 //! Operations of the message-passing core: by hand on the CPU and on GPUs, each with a composition of tensor operations
 //! beside it.
 
+mod affine;
 mod arch;
 mod bilinear;
 mod blocks;
@@ -13,12 +14,15 @@ mod host;
 mod kernels;
 mod lattice_head;
 mod lattice_parameters;
+mod message_sum;
 mod perceptron;
 mod product;
 mod residual;
+mod sines;
 mod split;
 mod triplet;
 
+pub use affine::affine;
 pub use bilinear::bilinear;
 pub use blocks::with_idle_threads;
 pub use dense::{Activation, dense, merge_edges};
@@ -26,9 +30,11 @@ pub use filter::{filter, filtered_output, filtered_sum};
 pub use gather::{gather, scatter_sum, weighted_sum};
 pub use lattice_head::{LatticeHeadWeights, lattice_head};
 pub use lattice_parameters::lattice_parameters;
+pub use message_sum::message_sum;
 pub use perceptron::perceptron;
 pub(crate) use product::{count_products, has_bf16, matrix_product};
 pub use residual::{residual_gather, residual_pair, residual_sum};
+pub use sines::enveloped_sines;
 pub use split::{pair_dense, split_dense};
 pub use triplet::{angular_sum, contract_degrees};
 

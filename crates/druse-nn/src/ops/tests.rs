@@ -8,6 +8,7 @@ use druse_crystal::Lattice;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::affine::Affine;
 use super::arch::testing::on_every_arch;
 use super::bilinear::Bilinear;
 use super::blocks::with_idle_threads;
@@ -17,12 +18,14 @@ use super::gather::{Gather, ScatterSum, WeightedSum};
 use super::host::{HostOp, Mat, apply};
 use super::lattice_head::LatticeHead;
 use super::lattice_parameters::LatticeParameters;
+use super::message_sum::MessageSum;
 use super::perceptron::Perceptron;
 use super::residual::{ResidualPair, ResidualSum};
+use super::sines::EnvelopedSines;
 use super::split::{PairDense, SplitDense};
 use super::triplet::{AngularSum, ContractDegrees};
 use crate::device::cpu;
-use crate::graph::{Angles, Index, Multigraph, TripletFields};
+use crate::graph::{Angles, Index, MessageAngles, MessagePairs, Multigraph, TripletFields};
 
 /// Random inputs of the given shapes, entries in ±scale.
 pub(super) fn random<const N: usize>(shapes: [[usize; 2]; N], scale: f32) -> [Vec<f32>; N] {
@@ -132,6 +135,22 @@ fn dense_layers() {
 }
 
 #[test]
+fn layers_with_bias() {
+    for act in [Activation::Identity, Activation::Silu] {
+        for [rows, output, input] in [[5, 3, 7], [1, 20, 1], [129, 1, 7], [49, 65, 17], [0, 4, 3]] {
+            let shapes = [[rows, input], [output, input], [1, output]];
+            on_every_arch(|| check(&Affine { act }, shapes, &random(shapes, 1.5), 3e-3));
+        }
+    }
+}
+
+#[test]
+fn sines_under_an_envelope() {
+    let places = [[0.2, 3.0], [0.7, -0.4], [1.3, 0.9]].into();
+    check(&EnvelopedSines { places }, [[1, 4]], &random([[1, 4]], 9.0), 3e-3);
+}
+
+#[test]
 fn residual_pairs() {
     for [rows, width] in [[5, 6], [1, 7], [129, 7], [97, 20], [0, 3]] {
         let shapes = [[rows, width], [width, width], [width, width]];
@@ -186,6 +205,9 @@ fn blocks_on_idle_threads_change_nothing() {
     }
     both(&Dense { act: Activation::ScaledSilu }, [[200, 20], [30, 20]]);
     both(&Perceptron { first: true }, [[200, 20], [30, 20], [30, 30], [30, 30]]);
+    let messages = Arc::new(MessageAngles::new(&graph, 4, MessagePairs::OtherAtoms));
+    both(&MessageSum { graph: graph.clone(), angles: messages }, [[e, 20], [e, 4 * 3], [20, 3]]);
+    both(&Affine { act: Activation::Silu }, [[200, 20], [30, 20], [1, 30]]);
     both(&head, [[e, 20], [e, 20], [20, 4], [20, 20], [3, 20]]);
 }
 
@@ -256,6 +278,22 @@ fn sums_over_pairs_of_edges() {
     check(&AngularSum { graph, angles }, shapes, &random(shapes, 1.0), 5e-3);
     let shapes = [[6, 4 * 3], [6, 4 * 2]];
     check(&ContractDegrees { degrees: 4 }, shapes, &random(shapes, 1.0), 2e-3);
+}
+
+#[test]
+fn sums_over_pairs_of_messages() {
+    let graph = example_graph();
+    let e = graph.num_edges();
+    for rule in [MessagePairs::OtherAtoms, MessagePairs::OtherEdges] {
+        let angles = Arc::new(MessageAngles::new(&graph, 4, rule));
+        for [width, c] in [[3, 2], [17, 5]] {
+            let shapes = [[e, width], [e, 4 * c], [width, c]];
+            let op = MessageSum { graph: graph.clone(), angles: angles.clone() };
+            on_every_arch(|| {
+                check(&op, shapes, &random(shapes, 0.7), 5e-3);
+            });
+        }
+    }
 }
 
 #[test]

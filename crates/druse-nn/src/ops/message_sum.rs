@@ -1,0 +1,157 @@
+//! DimeNet's sum over pairs of messages without arrays of triplets.
+//!
+//! A triplet k → j → i is a pair of edges p: j → k and q: j → i that leave atom j; the message k → j is the one of the
+//! reverse of p. The angular functions of the pairs of an atom form one matrix, so the sum is one product per atom.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::arch::vectorized;
+use super::blocks::for_each;
+use super::dense::{Activation, dense};
+use super::gather::{gather, scatter_sum};
+use super::host::{HostOp, Mat, Matrix, apply};
+use super::product::{Panels, Use, View, add_gradient, multiply, multiply_new, product};
+use crate::graph::{MessageAngles, Multigraph};
+
+/// `y[q, a] = Σ_p Σ_l Y_l(p, q) x[reverse(p), a] Σ_c W[a, c] basis[p, l, c]` over the edges p that pair with q: x is
+/// (edges, A), the basis (edges, degrees · C) with the degree slow and equal for an edge and its reverse, the weight (A, C),
+/// the result (edges, A).
+pub fn message_sum(
+    x: Tensor<2>,
+    basis: Tensor<2>,
+    weight: Tensor<2>,
+    graph: &Arc<Multigraph>,
+    angles: &Arc<MessageAngles>,
+) -> Tensor<2> {
+    apply(&MessageSum { graph: graph.clone(), angles: angles.clone() }, [x, basis, weight])
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct MessageSum {
+    pub graph: Arc<Multigraph>,
+    pub angles: Arc<MessageAngles>,
+}
+
+impl MessageSum {
+    /// The angular functions of an atom as a matrix: K rows q, columns (l, p).
+    fn table(&self, atom: usize) -> &[f32] {
+        &self.angles.values[self.angles.ptr[atom]..self.angles.ptr[atom + 1]]
+    }
+
+    /// Filters of the edges of an atom, rows (p, l): `Σ_c W[a, c] basis[p, l, c]`.
+    fn filters(&self, basis: Mat<'_>, edges: &Range<usize>, panels: &Panels) -> Vec<f32> {
+        let rows = edges.len() * self.angles.degrees;
+        let mut out = Vec::with_capacity(rows * panels.cols());
+        let view = View::rows(&basis.data[edges.start * basis.cols..], panels.rows());
+        multiply_new(&mut out.spare_capacity_mut()[..rows * panels.cols()], rows, view, panels);
+        // SAFETY: the product has written so many numbers.
+        unsafe { out.set_len(rows * panels.cols()) };
+        out
+    }
+
+    /// Row of x that edge number `p` of the atom brings.
+    fn message<'a>(&self, x: Mat<'a>, edges: &Range<usize>, p: usize) -> &'a [f32] {
+        &x.data[self.graph.reverse[edges.start + p] as usize * x.cols..][..x.cols]
+    }
+
+    fn check(&self, x: Mat<'_>, basis: Mat<'_>, w: Mat<'_>) {
+        let edges = self.graph.num_edges();
+        assert!(x.rows == edges && basis.rows == edges, "one row for each edge");
+        assert!(w.rows == x.cols && basis.cols == self.angles.degrees * w.cols, "sizes of basis and weight");
+    }
+}
+
+impl HostOp<3> for MessageSum {
+    fn forward(&self, [x, basis, w]: [Mat<'_>; 3], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
+        self.check(x, basis, w);
+        let (width, degrees) = (x.cols, self.angles.degrees);
+        let panels = w.weight().packed(Use::Forward);
+        let mut out = Matrix::zeros(x.rows, width);
+        let mut rest = out.data.as_mut_slice();
+        let mut atoms = Vec::with_capacity(self.graph.num_atoms);
+        for a in 0..self.graph.num_atoms {
+            let (own, others) = rest.split_at_mut(self.graph.edges_from(a).len() * width);
+            atoms.push((a, own));
+            rest = others;
+        }
+        let operations = 2 * width * (self.angles.values.len() + x.rows * degrees * w.cols);
+        for_each(operations, atoms.into_iter(), |(a, out)| {
+            let edges = self.graph.edges_from(a);
+            let k = edges.len();
+            let filters = self.filters(basis, &edges, &panels);
+            // Rows (l, p), as the columns of the table.
+            let mut z = vec![0f32; filters.len()];
+            vectorized!(for (p, filters) in filters.chunks_exact(degrees * width).enumerate() {
+                let message = self.message(x, &edges, p);
+                for (l, filter) in filters.chunks_exact(width).enumerate() {
+                    let z = &mut z[(l * k + p) * width..][..width];
+                    for ((z, &f), &m) in z.iter_mut().zip(filter).zip(message) {
+                        *z = f * m;
+                    }
+                }
+            });
+            let depth = k * degrees;
+            product(out, [k, width, depth], View::rows(self.table(a), depth), View::rows(&z, width), false);
+        });
+        (out, Vec::new())
+    }
+
+    fn backward(
+        &self,
+        [x, basis, w]: [Mat<'_>; 3],
+        _: &[Vec<f32>],
+        grad: Mat<'_>,
+        _: [bool; 3],
+    ) -> [Option<Matrix>; 3] {
+        let (width, degrees, c) = (x.cols, self.angles.degrees, w.cols);
+        let (forward, backward) = (w.weight().packed(Use::Forward), w.weight().packed(Use::Backward));
+        let mut dx = Matrix::zeros(x.rows, width);
+        let mut d_basis = Matrix::zeros(basis.rows, basis.cols);
+        let mut dw = Matrix::zeros(w.rows, c);
+        let mut dz = Vec::new();
+        for a in 0..self.graph.num_atoms {
+            let edges = self.graph.edges_from(a);
+            let k = edges.len();
+            let depth = k * degrees;
+            let mut filters = self.filters(basis, &edges, &forward);
+            dz.resize(depth * width, 0f32);
+            let g = View::rows(&grad.data[edges.start * width..], width);
+            product(&mut dz, [depth, width, k], View::transposed(self.table(a), depth), g, false);
+            // The filters become their gradients.
+            vectorized!(for (p, filters) in filters.chunks_exact_mut(degrees * width).enumerate() {
+                let message = self.message(x, &edges, p);
+                let to = self.graph.reverse[edges.start + p] as usize;
+                let dx = &mut dx.data[to * width..][..width];
+                for (l, filter) in filters.chunks_exact_mut(width).enumerate() {
+                    let dz = &dz[(l * k + p) * width..][..width];
+                    for (((f, &m), dx), &dz) in filter.iter_mut().zip(message).zip(&mut *dx).zip(dz) {
+                        *dx += *f * dz;
+                        *f = m * dz;
+                    }
+                }
+            });
+            let rows = edges.start * degrees * c..edges.end * degrees * c;
+            multiply(&mut d_basis.data[rows.clone()], depth, View::rows(&filters, width), &backward, false);
+            add_gradient(&mut dw.data, c, [width, c, depth], &filters, &basis.data[rows]);
+        }
+        [Some(dx), Some(d_basis), Some(dw)]
+    }
+
+    fn compose(&self, [x, basis, w]: [Tensor<2>; 3]) -> Tensor<2> {
+        let device = x.device();
+        let [edges, width] = x.dims();
+        let [_, c] = w.dims();
+        let degrees = self.angles.degrees;
+        let (p, q) = self.angles.pairs();
+        let y = TensorData::new(self.angles.of_pairs(), [p.len(), degrees, 1]);
+        let y = Tensor::<3>::from_data(y, &device);
+        let filters = dense(basis.reshape([edges * degrees, c]), w, Activation::Identity);
+        let filters = gather(filters.reshape([edges, degrees * width]), &p.clone().into());
+        let filters = (filters.reshape([p.len(), degrees, width]) * y).sum_dim(1).reshape([p.len(), width]);
+        let messages = p.iter().map(|&p| self.graph.reverse[p as usize]).collect();
+        scatter_sum(gather(x, &messages) * filters, &q.into(), edges)
+    }
+}
