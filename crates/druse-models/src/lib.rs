@@ -6,6 +6,7 @@ pub mod cdvae;
 pub mod gemsdiff;
 mod generator;
 mod objective;
+pub mod parity;
 mod pieces;
 pub mod process;
 

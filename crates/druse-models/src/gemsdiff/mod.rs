@@ -7,11 +7,11 @@ mod config;
 mod model;
 mod network;
 mod objective;
-pub mod parity;
 mod sampler;
 mod scaler;
 
 pub use config::{GemsDiffConfig, GemsNetConfig, PositionLoss, Variant};
 pub use model::GemsDiff;
+pub(crate) use network::Trace;
 pub use network::{AtomEmbedding, Decoder, Encoder, GeometryInput, MAX_ELEMENT, Prediction};
 pub use scaler::LatticeScaler;

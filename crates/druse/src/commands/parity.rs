@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use druse_models::gemsdiff::parity::compare;
+use druse_models::parity::compare;
 use druse_nn::device;
 use flate2::read::GzDecoder;
 

@@ -1,0 +1,111 @@
+//! Comparison with reference evaluations of published networks.
+//!
+//! A reference file lists the tensors of a network with a formula for their values, input crystals, and what the
+//! published implementation computed for them in double precision. The network is built from the file's
+//! configuration, filled by the formula and evaluated; every listed output is compared.
+
+mod cdvae_encoder;
+mod file;
+mod gemsdiff;
+mod report;
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
+use serde_json::Value;
+
+pub use report::{OutputDifference, ParityReport};
+
+use self::file::File;
+use self::report::Outputs;
+use crate::ModelError;
+
+/// Why a reference file could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum ParityError {
+    /// The text is no reference file.
+    #[error("not a parity file: {0}")]
+    Format(String),
+    /// The file describes a network that this program does not have.
+    #[error("network `{name}` is not available; available: {available}")]
+    Network {
+        /// The name in the file.
+        name: String,
+        /// The names that are known.
+        available: String,
+    },
+    /// A tensor of the network is not listed, or has another shape.
+    #[error("parameter `{name}`: {problem}")]
+    Parameter {
+        /// Name of the tensor.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The network cannot be built or evaluated.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// A network, or a part of one, filled from a reference file.
+trait Part {
+    /// The outputs for one input crystal, by their name in the file. Parts of a network give different outputs. The
+    /// reference is there for choices that the file makes by what it lists, such as the order of equal things.
+    fn outputs(&self, input: &Value, reference: &BTreeMap<String, Value>) -> Result<Outputs, ParityError>;
+}
+
+/// Builds a part of the network of a file.
+type Build = fn(&File, &Device) -> Result<Box<dyn Part>, ParityError>;
+
+/// The parts of every network, by the name in the files.
+const NETWORKS: &[(&str, &[Build])] = &[("cdvae", &[cdvae_encoder::build]), ("gemsdiff", &[gemsdiff::build])];
+
+/// Evaluates a reference file (its JSON text) on a device.
+///
+/// # Errors
+/// [`ParityError`] when the text is no reference file or the network cannot be built from it.
+pub fn compare(text: &str, device: &Device) -> Result<ParityReport, ParityError> {
+    let head: Value = serde_json::from_str(text).map_err(file::malformed)?;
+    let name = head
+        .get("network")
+        .and_then(Value::as_str)
+        .ok_or_else(|| ParityError::Format("it names no `network`".into()))?;
+    let Some((_, parts)) = NETWORKS.iter().find(|(network, _)| *network == name) else {
+        let available = NETWORKS.iter().map(|(network, _)| *network).collect::<Vec<_>>().join(", ");
+        return Err(ParityError::Network { name: name.to_owned(), available });
+    };
+    let file = File::new(head)?;
+    let parts = parts.iter().map(|build| build(&file, device)).collect::<Result<Vec<_>, _>>()?;
+    let mut report = ParityReport { outputs: Vec::new(), skipped: Vec::new(), crystals: file.inputs.len() };
+    for (input, reference) in file.inputs.iter().zip(&file.outputs) {
+        let mut ours = Outputs::new();
+        for part in &parts {
+            ours.extend(part.outputs(input, reference)?);
+        }
+        for (name, value) in reference {
+            match ours.get(name.as_str()) {
+                Some(values) => report.record(name, values, value),
+                None => report.skip(name),
+            }
+        }
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_files_are_refused() {
+        let device = druse_nn::device::cpu();
+        assert!(matches!(compare("{", &device), Err(ParityError::Format(_))));
+        assert!(matches!(compare("{}", &device), Err(ParityError::Format(_))));
+        let unknown = compare(r#"{"network": "alexnet"}"#, &device).unwrap_err();
+        assert!(unknown.to_string().contains("gemsdiff"), "{unknown}");
+        for (network, _) in NETWORKS {
+            let text = format!(r#"{{"network": "{network}"}}"#);
+            assert!(matches!(compare(&text, &device), Err(ParityError::Format(_))));
+        }
+    }
+}
