@@ -2,6 +2,7 @@
 //!
 //! Every model implements [`Generator`]; the drivers in `druse-run` know nothing else of it.
 
+mod bonds;
 pub mod cdvae;
 pub mod gemsdiff;
 mod generator;
@@ -10,6 +11,7 @@ pub mod parity;
 mod pieces;
 pub mod process;
 
+pub use bonds::{BondCache, BondError, Bonds};
 pub use generator::{
     Capabilities, Condition, Generator, LossTerm, ModelError, NoiseKey, Prepared, SampleRequest, Sampled,
     Sampler, sample_all,
