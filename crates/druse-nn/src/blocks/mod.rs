@@ -15,4 +15,5 @@ pub use gemnet::{
     ScaleFactors, ScaleFactorsError, SharedBasis, TripletInteraction, Trunk, TrunkState,
 };
 pub use linear::{Dense, Linear, ResidualDense, SplitDense};
+pub(crate) use radial::envelope_gemnet_slope;
 pub use radial::{GaussianBasis, envelope_dimenet, envelope_gemnet};

@@ -7,6 +7,11 @@ pub fn envelope_gemnet(u: f64) -> f64 {
     if u < 1.0 { 1.0 + u.powi(5) * (-21.0 + u * (35.0 - 15.0 * u)) } else { 0.0 }
 }
 
+/// Derivative of [`envelope_gemnet`] with respect to u.
+pub(crate) fn envelope_gemnet_slope(u: f64) -> f64 {
+    if u < 1.0 { -105.0 * (u * u * (1.0 - u)).powi(2) } else { 0.0 }
+}
+
 /// `1/u - 28 u⁵ + 48 u⁶ - 21 u⁷`, not clipped beyond u = 1 (DimeNet, exponent 6): edges longer than the cut-off get
 /// small, then quickly growing negative values, as in the published codes.
 pub fn envelope_dimenet(u: f64) -> f64 {

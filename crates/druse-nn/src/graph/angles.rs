@@ -38,6 +38,19 @@ pub(crate) fn zonal_harmonics(x: f64, out: &mut [f64]) {
     }
 }
 
+/// Derivatives of [`zonal_harmonics`] with respect to x, |x| <= 1.
+pub(crate) fn zonal_harmonics_slopes(x: f64, out: &mut [f64]) {
+    // P'_{l+1} = P'_{l-1} + (2l + 1) P_l: without the division by 1 - x² of the closed form.
+    let (mut previous, mut current) = (0.0, 1.0);
+    let (mut previous_slope, mut slope) = (0.0, 0.0);
+    for (l, y) in (0u32..).zip(out.iter_mut()) {
+        *y = (f64::from(2 * l + 1) / (4.0 * PI)).sqrt() * slope;
+        let l = f64::from(l);
+        (previous_slope, slope) = (slope, previous_slope + (2.0 * l + 1.0) * current);
+        (previous, current) = (current, ((2.0 * l + 1.0) * x * current - l * previous) / (l + 1.0));
+    }
+}
+
 impl Angles {
     /// The angular functions of a graph.
     pub fn new(graph: &Arc<Multigraph>, degrees: usize) -> Self {
@@ -283,6 +296,20 @@ mod tests {
             assert!((turn - angle_field(u, w)[k]).abs() < 1e-8, "{k}: {turn}");
         }
         assert_eq!(angle_field(u, u.map(|x| -x)), [0.0; 6]);
+    }
+
+    #[test]
+    fn slopes_of_harmonics_agree_with_differences() {
+        let [mut above, mut below, mut slopes] = [[0.0; 7]; 3];
+        for x in [-1.0, -0.4, 0.0, 0.7, 1.0] {
+            let h = 1e-6;
+            zonal_harmonics(x + h, &mut above);
+            zonal_harmonics(x - h, &mut below);
+            zonal_harmonics_slopes(x, &mut slopes);
+            for l in 0..7 {
+                assert!(((above[l] - below[l]) / (2.0 * h) - slopes[l]).abs() < 1e-7, "{x} {l}");
+            }
+        }
     }
 
     #[test]

@@ -5,9 +5,8 @@ mod cutoff;
 mod index;
 mod multigraph;
 
-#[cfg(test)]
-pub(crate) use angles::zonal_harmonics;
 pub use angles::{AngleTable, Angles, FieldTable, MessageAngles, MessagePairs, TripletFields};
+pub(crate) use angles::{zonal_harmonics, zonal_harmonics_slopes};
 pub use cutoff::{CutoffRule, CutoffSearch, Symmetrization};
 pub use index::Index;
 pub use multigraph::{EdgeEnds, Multigraph};

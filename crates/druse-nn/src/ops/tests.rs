@@ -12,7 +12,9 @@ use super::affine::Affine;
 use super::arch::testing::on_every_arch;
 use super::bilinear::Bilinear;
 use super::blocks::with_idle_threads;
+use super::cell::{Cells, EdgeVectors, ToFractional};
 use super::dense::{Activation, Dense, MergeEdges};
+use super::edge_geometry::{AngularSumWith, Directions, Gaussians, PairHarmonics};
 use super::filter::{Filter, FilteredOutput, FilteredSum};
 use super::gather::{Gather, ScatterSum, WeightedSum};
 use super::host::{HostOp, Mat, apply};
@@ -24,6 +26,7 @@ use super::residual::{ResidualPair, ResidualSum};
 use super::sines::EnvelopedSines;
 use super::split::{PairDense, SplitDense};
 use super::triplet::{AngularSum, ContractDegrees};
+use crate::blocks::GaussianBasis;
 use crate::device::cpu;
 use crate::graph::{Angles, Index, MessageAngles, MessagePairs, Multigraph, TripletFields};
 
@@ -316,6 +319,68 @@ fn parameters_of_symmetric_cells() {
     let cube = Tensor::<2>::from_data(TensorData::new(vec![4.0f32, 4.0, 4.0, 0.0, 0.0, 0.0], [1, 6]), &cpu());
     let p = host(&super::lattice_parameters(cube));
     assert_close(&p, &[4.0, 4.0, 4.0, 90.0, 90.0, 90.0], 1e-6, "parameters");
+}
+
+/// Cells of the crystals of [`example_graph`], row by row.
+fn example_cells() -> Vec<f32> {
+    vec![1.1, 0.1, 0.0, 0.3, 0.9, 0.1, -0.2, 0.1, 1.2, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+}
+
+#[test]
+fn predicted_cells() {
+    let parameters = vec![3.1, 4.2, 5.3, 82.0, 95.0, 108.0, 4.0, 4.1, 3.9, 60.0, 61.0, 60.5];
+    check(&Cells, [[2, 6]], &[parameters.clone()], 2e-2);
+    for (p, rows) in parameters.chunks_exact(6).zip([0, 1]) {
+        let cell = Lattice::from_parameters(std::array::from_fn(|i| f64::from(p[i]))).unwrap();
+        let expected: Vec<f32> = cell.rows().iter().flatten().map(|&x| x as f32).collect();
+        let all = Tensor::<2>::from_data(TensorData::new(parameters.clone(), [2, 6]), &cpu());
+        assert_close(&host(&super::cells(all).narrow(0, rows, 1)), &expected, 1e-6, "orientation P");
+    }
+    // Angles that enclose no cell: flat, and with finite gradients.
+    let flat = vec![3.0, 3.0, 3.0, 30.0, 40.0, 100.0];
+    let (value, [grads]) = differentiate(&cpu(), &[flat], [[1, 6]], |x| apply(&Cells, x));
+    assert!(value[4].abs() < 1e-4 && grads.iter().all(|g| g.is_finite()), "{value:?} {grads:?}");
+}
+
+#[test]
+fn positions_in_predicted_cells() {
+    let index: Index = [1, 0, 0, 1].into();
+    let shapes = [[4, 3], [2, 9]];
+    let [x] = random([[4, 3]], 1.0);
+    check(&ToFractional { cell_of_row: index }, shapes, &[x, example_cells()], 1e-2);
+    let graph = example_graph();
+    let shapes = [[graph.num_atoms, 3], [2, 9]];
+    let [frac] = random([[graph.num_atoms, 3]], 1.0);
+    check(&EdgeVectors { graph: graph.clone() }, shapes, &[frac, example_cells()], 5e-3);
+    let (a, b) = ([0.11, 0.23, 0.31, 0.62, 0.57, 0.81, 0.05, 0.71, 0.44], [0.4, 0.3, 0.9, 0.87, 0.66, 0.15]);
+    let frac = super::matrix([a.as_slice(), b.as_slice()].concat(), 3, &cpu());
+    let found = host(&super::edge_vectors(frac, super::matrix(example_cells(), 9, &cpu()), &graph));
+    let expected: Vec<f32> = graph.vectors.iter().flatten().map(|&x| x as f32).collect();
+    assert_close(&found, &expected, 1e-6, "vectors of the graph");
+}
+
+#[test]
+fn geometry_of_edge_vectors() {
+    let graph = example_graph();
+    let e = graph.num_edges();
+    let vectors: Vec<f32> = graph.vectors.iter().flatten().map(|&x| x as f32).collect();
+    check(&Directions, [[e, 3]], &[vectors.clone()], 1e-2);
+    // The cut-off lies among the lengths.
+    let basis = GaussianBasis { count: 6, cutoff: 0.8 };
+    check(&Gaussians { basis }, [[e, 3]], &[vectors.clone()], 2e-2);
+    let plane = super::matrix(vectors, 3, &cpu());
+    let units = host(&super::directions(plane.clone()));
+    check(&PairHarmonics { graph: graph.clone(), degrees: 4 }, [[e, 3]], &[units], 2e-2);
+
+    let angles = Arc::new(Angles::new(&graph, 4));
+    let [x] = random([[e, 3]], 1.0);
+    let op = AngularSumWith { graph: graph.clone(), degrees: 4 };
+    check(&op, [[e, 3], [angles.values.len(), 1]], &[x.clone(), angles.values.clone()], 5e-3);
+    let harmonics = super::pair_harmonics(super::directions(plane), &graph, 4);
+    let x = super::matrix(x, 3, &cpu());
+    let found = super::angular_sum_with(x.clone(), harmonics.clone(), &graph, 4);
+    assert_close(&host(&harmonics), &angles.values, 2e-6, "angular functions");
+    assert_close(&host(&found), &host(&super::angular_sum(x, &graph, &angles)), 2e-6, "sums");
 }
 
 #[test]
