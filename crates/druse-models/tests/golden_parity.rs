@@ -47,3 +47,10 @@ fn encoder_of_cdvae_agrees_with_the_published_one() {
         report.skipped.iter().find(|name| name.starts_with("encoder") || *name == "mu" || *name == "logvar");
     assert_eq!(left, None);
 }
+
+#[test]
+fn decoder_of_cdvae_agrees_with_the_published_one() {
+    let Some(report) = report("cdvae.json.gz") else { return };
+    check(&report, 12 + 17);
+    assert_eq!(report.skipped.iter().find(|name| name.starts_with("decoder")), None);
+}

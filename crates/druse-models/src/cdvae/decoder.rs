@@ -169,8 +169,12 @@ impl DecoderInput {
         Self { geometry: Geometry { graph, angles, receiver: Receiver::Source }, basis }
     }
 
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
     /// Radial basis of the edges, (E, R).
-    fn radial_basis(&self, device: &Device) -> Tensor<2> {
+    pub(crate) fn radial_basis(&self, device: &Device) -> Tensor<2> {
         self.basis.tensor(&self.graph().lengths, device)
     }
 
@@ -274,6 +278,10 @@ impl Decoder {
         let directions = matrix(directions, 3, params.device());
         let vectors = ops::weighted_sum(scalars, directions, input.geometry.receivers(), graph.num_atoms);
         DecoderOutput { vectors, logits: self.elements.forward(params, state.h) }
+    }
+
+    pub(crate) fn trunk(&self) -> &Trunk {
+        &self.trunk
     }
 
     /// Sizes of the network.

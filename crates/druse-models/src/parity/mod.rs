@@ -4,6 +4,7 @@
 //! published implementation computed for them in double precision. The network is built from the file's
 //! configuration, filled by the formula and evaluated; every listed output is compared.
 
+mod cdvae_decoder;
 mod cdvae_encoder;
 mod file;
 mod gemsdiff;
@@ -58,7 +59,8 @@ trait Part {
 type Build = fn(&File, &Device) -> Result<Box<dyn Part>, ParityError>;
 
 /// The parts of every network, by the name in the files.
-const NETWORKS: &[(&str, &[Build])] = &[("cdvae", &[cdvae_encoder::build]), ("gemsdiff", &[gemsdiff::build])];
+const NETWORKS: &[(&str, &[Build])] =
+    &[("cdvae", &[cdvae_encoder::build, cdvae_decoder::build]), ("gemsdiff", &[gemsdiff::build])];
 
 /// Evaluates a reference file (its JSON text) on a device.
 ///
