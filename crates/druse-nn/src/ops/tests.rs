@@ -328,8 +328,9 @@ fn example_cells() -> Vec<f32> {
 
 #[test]
 fn predicted_cells() {
-    let parameters = vec![3.1, 4.2, 5.3, 82.0, 95.0, 108.0, 4.0, 4.1, 3.9, 60.0, 61.0, 60.5];
-    check(&Cells, [[2, 6]], &[parameters.clone()], 2e-2);
+    let parameters = [vec![3.1, 4.2, 5.3, 82.0, 95.0, 108.0, 4.0, 4.1, 3.9, 60.0, 61.0, 60.5]];
+    check(&Cells, [[2, 6]], &parameters, 2e-2);
+    let [parameters] = parameters;
     for (p, rows) in parameters.chunks_exact(6).zip([0, 1]) {
         let cell = Lattice::from_parameters(std::array::from_fn(|i| f64::from(p[i]))).unwrap();
         let expected: Vec<f32> = cell.rows().iter().flatten().map(|&x| x as f32).collect();
@@ -363,11 +364,12 @@ fn positions_in_predicted_cells() {
 fn geometry_of_edge_vectors() {
     let graph = example_graph();
     let e = graph.num_edges();
-    let vectors: Vec<f32> = graph.vectors.iter().flatten().map(|&x| x as f32).collect();
-    check(&Directions, [[e, 3]], &[vectors.clone()], 1e-2);
+    let vectors: [Vec<f32>; 1] = [graph.vectors.iter().flatten().map(|&x| x as f32).collect()];
+    check(&Directions, [[e, 3]], &vectors, 1e-2);
     // The cut-off lies among the lengths.
     let basis = GaussianBasis { count: 6, cutoff: 0.8 };
-    check(&Gaussians { basis }, [[e, 3]], &[vectors.clone()], 2e-2);
+    check(&Gaussians { basis }, [[e, 3]], &vectors, 2e-2);
+    let [vectors] = vectors;
     let plane = super::matrix(vectors, 3, &cpu());
     let units = host(&super::directions(plane.clone()));
     check(&PairHarmonics { graph: graph.clone(), degrees: 4 }, [[e, 3]], &[units], 2e-2);
