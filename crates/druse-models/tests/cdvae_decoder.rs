@@ -232,6 +232,76 @@ fn gradients_agree_with_finite_differences() {
     }
 }
 
+/// After teacher forcing has ended, the cell of the noisy crystal is predicted, and gradients flow into it.
+#[test]
+fn gradients_reach_the_predicted_cell() {
+    use druse_nn::ops::{cells, edge_vectors, matrix};
+    let network = Network::new(tiny(Symmetrization::Union));
+    let (_, species, frac) = perovskite();
+    let parameters =
+        [vec![4.1f32, 3.9, 4.2, 86.0, 93.0, 88.0], vec![4.6, 4.4, 4.5, 95.0, 91.0, 84.0]].concat();
+    let lattice = |p: &[f32]| Lattice::from_parameters(std::array::from_fn(|i| f64::from(p[i]))).unwrap();
+    let crystals: Vec<_> = parameters.chunks_exact(6).map(|p| (lattice(p), frac.as_slice())).collect();
+    let species = [species, species].concat();
+    let places: Vec<f32> = [frac, frac].concat().iter().flatten().map(|&x| x as f32).collect();
+    let projection = network.decoder.latent_projection(&network.params, latents([0.3, -0.8]));
+    let forward = |parameters: Tensor<2>, places: Tensor<2>| {
+        let input = DecoderInput::new(&network.config, &crystals);
+        let vectors = edge_vectors(places, cells(parameters), input.graph());
+        let input = input.with_vectors(vectors);
+        network.decoder.forward(&network.params, &input, &species, projection.clone())
+    };
+    let device = cpu().autodiff();
+    let tracked =
+        [(&parameters, 6), (&places, 3)].map(|(x, cols)| matrix(x.clone(), cols, &device).require_grad());
+    let output = forward(tracked[0].clone(), tracked[1].clone());
+
+    let given = DecoderInput::new(&network.config, &crystals);
+    let given = network.decoder.forward(&network.params, &given, &species, projection.clone());
+    close(&host(output.vectors.clone()), &host(given.vectors), "vectors of a given geometry");
+    close(&host(output.logits.clone()), &host(given.logits), "logits of a given geometry");
+
+    let weigh = |t: Tensor<2>, step: usize| {
+        let [rows, cols] = t.dims();
+        let w = (0..rows * cols).map(|i| ((i * step % 17) as f32 - 8.0) / 8.0).collect();
+        let w = matrix(w, cols, &t.device());
+        (t * w).sum()
+    };
+    let objective = |output: druse_models::cdvae::DecoderOutput| {
+        weigh(output.vectors, 5) + weigh(output.logits, 37).mul_scalar(0.1)
+    };
+    let grads = objective(output).backward();
+    let [of_parameters, of_places] = tracked.map(|x| host(x.grad(&grads).unwrap()));
+    let value = |parameters: &[f32], places: &[f32]| {
+        let output = forward(matrix(parameters.to_vec(), 6, &cpu()), matrix(places.to_vec(), 3, &cpu()));
+        f64::from(objective(output).into_scalar::<f32>())
+    };
+    let check = |what: &str, slopes: &[f32], k: usize, h: f32, at: &dyn Fn(f32) -> f64| {
+        let estimate = (at(h) - at(-h)) / f64::from(2.0 * h);
+        let scale = slopes.iter().fold(0f64, |m, s| m.max(f64::from(s.abs())));
+        assert!(scale > 1e-3, "{what} matter");
+        let error = (estimate - f64::from(slopes[k])).abs();
+        assert!(error < 0.02 * scale, "{what} {k}: {} against {estimate}", slopes[k]);
+    };
+    // Lengths and angles have gradients of different size, and steps of different size show them.
+    for (group, h) in [4e-3, 0.1, 4e-3, 0.1].into_iter().enumerate() {
+        for k in 0..3 {
+            check("parameters", &of_parameters[3 * group..][..3], k, h, &|h| {
+                let mut moved = parameters.clone();
+                moved[3 * group + k] += h;
+                value(&moved, &places)
+            });
+        }
+    }
+    for k in (0..30).step_by(4) {
+        check("positions", &of_places, k, 1e-3, &|h| {
+            let mut moved = places.clone();
+            moved[k] += h;
+            value(&parameters, &moved)
+        });
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 

@@ -9,7 +9,7 @@ use druse_nn::blocks::{
     AtomEmbedding, EdgeHead, GaussianBasis, GemNetSizes, Geometry, Linear, MAX_ELEMENT, ProjectedBasis,
     Receiver, ScaleFactors, Trunk, TrunkState,
 };
-use druse_nn::graph::{Angles, CutoffRule, CutoffSearch, Multigraph, Symmetrization};
+use druse_nn::graph::{CutoffRule, CutoffSearch, Multigraph, Symmetrization};
 use druse_nn::ops::{self, matrix};
 use druse_nn::{ParamBuilder, Params};
 use rayon::prelude::*;
@@ -143,6 +143,13 @@ impl DecoderConfig {
 pub struct DecoderInput {
     geometry: Geometry,
     basis: GaussianBasis,
+    predicted: Option<PredictedEdges>,
+}
+
+/// Edges in predicted cells, (E, 3) each.
+struct PredictedEdges {
+    vectors: Tensor<2>,
+    directions: Tensor<2>,
 }
 
 impl DecoderInput {
@@ -163,10 +170,17 @@ impl DecoderInput {
     }
 
     fn from_graph(config: &DecoderConfig, graph: Multigraph) -> Self {
-        let graph = Arc::new(graph);
-        let angles = Arc::new(Angles::new(&graph, config.num_spherical));
+        let geometry = Geometry::new(graph, config.num_spherical, Receiver::Source);
         let basis = GaussianBasis { count: config.num_radial, cutoff: config.cutoff };
-        Self { geometry: Geometry { graph, angles, receiver: Receiver::Source }, basis }
+        Self { geometry, basis, predicted: None }
+    }
+
+    /// Takes the vectors of the edges (E, 3), from [`ops::edge_vectors`], in place of those in the graph, which they must be
+    /// up to rounding: gradients then flow through lengths, angles and directions to wherever the vectors come from.
+    pub fn with_vectors(self, vectors: Tensor<2>) -> Self {
+        let directions = ops::directions(vectors.clone());
+        let geometry = self.geometry.with_directions(directions.clone());
+        Self { geometry, predicted: Some(PredictedEdges { vectors, directions }), ..self }
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
@@ -175,7 +189,19 @@ impl DecoderInput {
 
     /// Radial basis of the edges, (E, R).
     pub(crate) fn radial_basis(&self, device: &Device) -> Tensor<2> {
-        self.basis.tensor(&self.graph().lengths, device)
+        match &self.predicted {
+            None => self.basis.tensor(&self.graph().lengths, device),
+            Some(edges) => ops::gaussians(edges.vectors.clone(), self.basis),
+        }
+    }
+
+    /// Directions of the edges, from their source to their destination: (E, 3).
+    fn directions(&self, device: &Device) -> Tensor<2> {
+        if let Some(edges) = &self.predicted {
+            return edges.directions.clone();
+        }
+        let edges = self.graph().vectors.iter().zip(&self.graph().lengths);
+        matrix(edges.flat_map(|(v, d)| v.map(|x| (x / d) as f32)).collect(), 3, device)
     }
 
     /// The multigraph. An edge leaves the atom that receives its message and reaches the one that sends it.
@@ -272,11 +298,10 @@ impl Decoder {
             scalars = Some(scalars.take().map_or_else(|| scalar.clone(), |sum| sum + scalar.clone()));
         });
         let scalars = scalars.expect("there is an edge head even without interaction blocks");
-        // From the sender to the receiver, against the direction of the edge.
-        let directions = graph.vectors.iter().zip(&graph.lengths);
-        let directions = directions.flat_map(|(v, d)| v.map(|x| (-x / d) as f32)).collect();
-        let directions = matrix(directions, 3, params.device());
-        let vectors = ops::weighted_sum(scalars, directions, input.geometry.receivers(), graph.num_atoms);
+        // The published sign: along the vector from the sender to the receiver, against the direction of the edge.
+        let directions = input.directions(params.device());
+        let vectors =
+            ops::weighted_sum(scalars.neg(), directions, input.geometry.receivers(), graph.num_atoms);
         DecoderOutput { vectors, logits: self.elements.forward(params, state.h) }
     }
 

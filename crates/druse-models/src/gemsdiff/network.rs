@@ -10,7 +10,7 @@ use druse_nn::blocks::{
     AtomUpdate, EdgeHead, GaussianBasis, GemNetSizes, Geometry, Linear, ProjectedBasis, Receiver,
     ScaleFactors, Trunk, TrunkState,
 };
-use druse_nn::graph::{Angles, Index, Multigraph, TripletFields};
+use druse_nn::graph::{Index, Multigraph, TripletFields};
 use druse_nn::ops::{self, Activation, LatticeHeadWeights, matrix};
 use druse_nn::{Init, ParamBuilder, ParamId, Params};
 
@@ -31,11 +31,10 @@ impl GeometryInput {
         knn: usize,
         fields: bool,
     ) -> Self {
-        let graph = Arc::new(Multigraph::nearest(crystals, knn));
-        let angles = Arc::new(Angles::new(&graph, config.num_spherical));
-        let fields = fields.then(|| Arc::new(TripletFields::new(&graph)));
+        let graph = Multigraph::nearest(crystals, knn);
+        let geometry = Geometry::new(graph, config.num_spherical, Receiver::Destination);
+        let fields = fields.then(|| Arc::new(TripletFields::new(&geometry.graph)));
         let basis = GaussianBasis { count: config.num_radial, cutoff: config.cutoff };
-        let geometry = Geometry { graph, angles, receiver: Receiver::Destination };
         Self { geometry, fields, basis }
     }
 

@@ -56,7 +56,7 @@ impl TripletInteraction {
         let [radial, sum] = self.scales;
         let x = ops::filter(x, basis.triplet.clone(), self.radial.weight(params), radial);
         let x = self.down.forward(params, x);
-        let sums = ops::angular_sum(x, &geometry.graph, &geometry.angles);
+        let sums = geometry.angular_sum(x);
         let weight = params.get(self.bilinear);
         let y = ops::bilinear(sums, basis.angular.clone(), weight, self.num_spherical, sum);
         let there = self.up_forward.forward(params, y.clone());

@@ -9,10 +9,12 @@ mod trunk;
 
 use std::sync::Arc;
 
+use burn::tensor::Tensor;
+
 use super::linear::Dense;
 use crate::ParamBuilder;
 use crate::graph::{Angles, Index, Multigraph};
-use crate::ops::Activation;
+use crate::ops::{self, Activation};
 
 pub use basis::{ProjectedBasis, SharedBasis};
 pub use interaction::{AtomUpdate, EdgeHead, InteractionBlock, TripletInteraction};
@@ -63,9 +65,33 @@ pub struct Geometry {
     pub angles: Arc<Angles>,
     /// Where messages are summed.
     pub receiver: Receiver,
+    /// Angular functions that carry gradients to the vectors of the edges ([`ops::pair_harmonics`]); they take the place
+    /// of `angles`.
+    harmonics: Option<Tensor<2>>,
 }
 
 impl Geometry {
+    /// The geometry of a graph with angular functions of `degrees` degrees.
+    pub fn new(graph: Multigraph, degrees: usize, receiver: Receiver) -> Self {
+        let graph = Arc::new(graph);
+        let angles = Arc::new(Angles::new(&graph, degrees));
+        Self { graph, angles, receiver, harmonics: None }
+    }
+
+    /// The same graph with angles from the given directions of its edges (E, 3), to which gradients then flow.
+    pub fn with_directions(self, directions: Tensor<2>) -> Self {
+        let harmonics = ops::pair_harmonics(directions, &self.graph, self.angles.degrees);
+        Self { harmonics: Some(harmonics), ..self }
+    }
+
+    /// [`ops::angular_sum`] over the edges of the graph.
+    fn angular_sum(&self, x: Tensor<2>) -> Tensor<2> {
+        match &self.harmonics {
+            None => ops::angular_sum(x, &self.graph, &self.angles),
+            Some(y) => ops::angular_sum_with(x, y.clone(), &self.graph, self.angles.degrees),
+        }
+    }
+
     /// The atoms that receive the messages of the edges.
     pub fn receivers(&self) -> &Index {
         match self.receiver {
