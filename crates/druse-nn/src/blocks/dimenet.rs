@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::bessel::{BesselBasis, SphericalBesselBasis};
 use super::linear::Linear;
 use crate::graph::{Index, MessageAngles, MessagePairs, Multigraph};
-use crate::ops::{self, Activation};
+use crate::ops::{self, Activation, MessageUpdateWeights};
 use crate::{Init, ParamBuilder, ParamId, Params};
 
 /// Largest atomic number that has an embedding; the table is indexed by it and row 0 is never used.
@@ -184,11 +184,10 @@ impl ResidualLayer {
         )
     }
 
-    /// (rows, width) → (rows, width).
-    fn forward(&self, params: &Params, u: Tensor<2>) -> Tensor<2> {
-        let [first, second] = &self.0;
-        let y = first.activated(params, u.clone(), Activation::Silu);
-        u + second.activated(params, y, Activation::Silu)
+    /// `[W₁, b₁, W₂, b₂]`.
+    fn weights(&self, params: &Params) -> [Tensor<2>; 4] {
+        let [[w1, b1], [w2, b2]] = self.0.each_ref().map(|layer| layer.parts(params));
+        [w1, b1, w2, b2]
     }
 }
 
@@ -314,24 +313,23 @@ impl InteractionBlock {
 
     /// m is (E, H), returns (E, H).
     fn forward(&self, params: &Params, m: Tensor<2>, bases: &Bases, geometry: &MessageGeometry) -> Tensor<2> {
-        let silu = Activation::Silu;
-        let own = self.own.activated(params, m.clone(), silu);
-        let x = self.other.activated(params, m.clone(), silu);
+        let graph = &geometry.graph;
         let [first, second] = &self.radial;
-        let x = ops::filter(x, first.forward(params, bases.radial.clone()), second.weight(params), 1.0);
-        let x = self.down.activated(params, x, silu);
+        let radial = first.forward(params, bases.radial.clone());
+        let [weight, bias] = self.other.parts(params);
+        let (filter, down) = (second.weight(params), self.down.weight(params));
+        let x = ops::message_down(m.clone(), radial, weight, bias, filter, down);
         let [first, second] = &self.spherical;
         let projected = bases.project(first.weight(params));
-        let x = ops::message_sum(x, projected, second.weight(params), &geometry.graph, &geometry.angles);
-        let mut x = own + self.up.activated(params, x, silu);
-        for layer in &self.before_skip {
-            x = layer.forward(params, x);
-        }
-        x = self.skip.activated(params, x, silu) + m;
-        for layer in &self.after_skip {
-            x = layer.forward(params, x);
-        }
-        x
+        let sums = ops::message_sum(x, projected, second.weight(params), graph, &geometry.angles);
+        let weights = MessageUpdateWeights {
+            own: self.own.parts(params),
+            up: self.up.weight(params),
+            before: self.before_skip.iter().map(|layer| layer.weights(params)).collect(),
+            skip: self.skip.parts(params),
+            after: self.after_skip.iter().map(|layer| layer.weights(params)).collect(),
+        };
+        ops::message_update(m, sums, weights)
     }
 }
 

@@ -63,6 +63,14 @@ impl Linear {
     pub fn weight(&self, params: &Params) -> Tensor<2> {
         params.get(self.weight)
     }
+
+    /// Weight and bias.
+    ///
+    /// # Panics
+    /// When the layer was built without bias.
+    pub(crate) fn parts(&self, params: &Params) -> [Tensor<2>; 2] {
+        [self.weight(params), self.bias(params)]
+    }
 }
 
 /// Bias-free linear map of the GemNet family, initialised he-orthogonal, optionally followed by the scaled SiLU.

@@ -21,6 +21,7 @@ use super::host::{HostOp, Mat, apply};
 use super::lattice_head::LatticeHead;
 use super::lattice_parameters::LatticeParameters;
 use super::message_sum::MessageSum;
+use super::messages::{MessageDown, MessageUpdate};
 use super::perceptron::Perceptron;
 use super::residual::{ResidualPair, ResidualSum};
 use super::sines::EnvelopedSines;
@@ -210,6 +211,13 @@ fn blocks_on_idle_threads_change_nothing() {
     both(&Perceptron { first: true }, [[200, 20], [30, 20], [30, 30], [30, 30]]);
     let messages = Arc::new(MessageAngles::new(&graph, 4, MessagePairs::OtherAtoms));
     both(&MessageSum { graph: graph.clone(), angles: messages }, [[e, 20], [e, 4 * 3], [20, 3]]);
+    both(&MessageDown, [[200, 20], [200, 3], [20, 20], [1, 20], [20, 3], [8, 20]]);
+    let mut update = [[1, 20]; 11];
+    (update[0], update[1], update[4]) = ([200, 20], [200, 8], [20, 8]);
+    for weight in [2, 5, 7, 9] {
+        update[weight] = [20, 20];
+    }
+    both(&MessageUpdate { before: 1 }, update);
     both(&Affine { act: Activation::Silu }, [[200, 20], [30, 20], [1, 30]]);
     both(&head, [[e, 20], [e, 20], [20, 4], [20, 20], [3, 20]]);
 }
@@ -296,6 +304,24 @@ fn sums_over_pairs_of_messages() {
                 check(&op, shapes, &random(shapes, 0.7), 5e-3);
             });
         }
+    }
+}
+
+#[test]
+fn layers_around_sums_over_messages() {
+    for [rows, h, i, c] in [[5, 6, 3, 2], [1, 17, 4, 1], [129, 5, 2, 3], [0, 3, 2, 2]] {
+        let shapes = [[rows, h], [rows, c], [h, h], [1, h], [h, c], [i, h]];
+        on_every_arch(|| check(&MessageDown, shapes, &random(shapes, 0.9), 3e-3));
+        let mut shapes = [[1, h]; 19];
+        (shapes[0], shapes[1], shapes[4]) = ([rows, h], [rows, i], [h, i]);
+        for weight in [2, 5, 7, 9, 11, 13, 15, 17] {
+            shapes[weight] = [h, h];
+        }
+        for before in 0..4 {
+            on_every_arch(|| check(&MessageUpdate { before }, shapes, &random(shapes, 0.5), 5e-3));
+        }
+        let shapes: [[usize; 2]; 7] = std::array::from_fn(|k| shapes[k]);
+        check(&MessageUpdate { before: 0 }, shapes, &random(shapes, 0.9), 5e-3);
     }
 }
 
