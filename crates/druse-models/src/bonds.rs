@@ -1,6 +1,4 @@
 //! Bonds of crystals by the rule CrystalNN, searched once for each crystal.
-//!
-//! The search takes longer than a step of a network that reads the bonds, and depends on the crystal alone.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
