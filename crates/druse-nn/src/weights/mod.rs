@@ -1,4 +1,6 @@
-//! Weight files: safetensors with a text header.
+//! Weight files: safetensors with a text header, and readers of what other programs write.
+
+pub mod torch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
