@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::blocks::for_each;
 use super::dense::{Activation, dense};
 use super::host::{HostOp, Mat, Matrix, apply};
-use super::product::{BLOCK, Use, View, add_gradient, multiply, multiply_new, new_vec, product};
+use super::product::{BLOCK, Use, View, add_gradient, multiply, multiply_new, new_vec, product, product_new};
 use super::triplet::contract_degrees;
 
 /// `y[e, o] = factor · Σ_{c,i} W[c, i, o] Σ_l s[e, l, c] b[e, l, i]`: s is (edges, degrees · C), b is (edges, degrees · I), the weight
@@ -37,13 +37,22 @@ struct Widths {
 }
 
 impl Widths {
-    /// The sum over degrees for some edges: one matrix (C, I) after the other.
-    fn contract(&self, s: &[f32], b: &[f32], pairs: &mut [f32]) {
+    /// The sum over degrees for `edges` edges: one matrix (C, I) after the other.
+    ///
+    /// # Panics
+    /// When there are fewer rows of s or b.
+    fn contract<'p>(&self, edges: usize, s: &[f32], b: &[f32], pairs: &'p mut Vec<f32>) -> &'p mut [f32] {
         let Self { degrees, c, i, .. } = *self;
-        let edges = s.chunks_exact(degrees * c).zip(b.chunks_exact(degrees * i));
-        for (pairs, (s, b)) in pairs.chunks_exact_mut(c * i).zip(edges) {
-            product(pairs, [c, i, degrees], View::transposed(s, c), View::rows(b, i), false);
+        pairs.clear();
+        pairs.reserve(edges * c * i);
+        let (s, b) = (&s[..edges * degrees * c], &b[..edges * degrees * i]);
+        let rows = s.chunks_exact(degrees * c).zip(b.chunks_exact(degrees * i));
+        for (pairs, (s, b)) in pairs.spare_capacity_mut().chunks_exact_mut(c * i).zip(rows) {
+            product_new(pairs, [c, i, degrees], View::transposed(s, c), View::rows(b, i));
         }
+        // SAFETY: there are as many rows of s and b as edges, and a product has written the matrix of each.
+        unsafe { pairs.set_len(edges * c * i) };
+        pairs
     }
 }
 
@@ -69,9 +78,10 @@ impl HostOp<3> for Bilinear {
                     y.chunks_mut((BLOCK * out).max(1)).enumerate(),
                     |(block, y)| {
                         let (start, rows) = (block * BLOCK, y.len() / out);
-                        let mut pairs = vec![0.0; rows * c * i];
-                        widths.contract(&s.data[start * s.cols..], &b.data[start * b.cols..], &mut pairs);
-                        let y = multiply_new(y, rows, View::rows(&pairs, c * i), &panels);
+                        let (s, b) = (&s.data[start * s.cols..], &b.data[start * b.cols..]);
+                        let mut pairs = Vec::new();
+                        let pairs = widths.contract(rows, s, b, &mut pairs);
+                        let y = multiply_new(y, rows, View::rows(pairs, c * i), &panels);
                         scale(y, self.factor);
                     },
                 );
@@ -94,7 +104,7 @@ impl HostOp<3> for Bilinear {
         let mut ds = Matrix::zeros(s.rows, s.cols);
         let mut db = Matrix::zeros(b.rows, b.cols);
         let mut dw = Matrix::zeros(w.rows, w.cols);
-        let mut pairs = vec![0.0; BLOCK.min(s.rows) * c * i];
+        let mut pairs = Vec::new();
         let (mut turned, mut g) = (vec![0.0; c * i], Vec::new());
         for start in (0..s.rows).step_by(BLOCK) {
             let rows = BLOCK.min(s.rows - start);
@@ -103,8 +113,7 @@ impl HostOp<3> for Bilinear {
             g.clear();
             g.extend_from_slice(&grad.data[start * out..][..rows * out]);
             scale(&mut g, self.factor);
-            let pairs = &mut pairs[..rows * c * i];
-            widths.contract(s, b, pairs);
+            let pairs = widths.contract(rows, s, b, &mut pairs);
             let shape = [c * i, out, rows];
             add_gradient(&mut dw.data, out, shape, pairs, &g);
             multiply(pairs, rows, View::rows(&g, out), &panels, false);

@@ -1,6 +1,7 @@
 //! Residual sums, alone and around a pair of activated layers.
 
 use std::f32::consts::FRAC_1_SQRT_2;
+use std::mem::MaybeUninit;
 
 use burn::tensor::Tensor;
 
@@ -12,6 +13,7 @@ use super::gather::gather;
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::add_scaled;
 use super::perceptron;
+use super::product::new_vec;
 use crate::graph::Index;
 
 /// `(x + act(act(x W₁ᵀ) W₂ᵀ)) / √2` with the scaled SiLU of the GemNet family: x is (rows, width), both weights
@@ -46,12 +48,24 @@ impl ResidualSum {
 impl HostOp<2> for ResidualSum {
     fn forward(&self, [x, y]: [Mat<'_>; 2], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
         let width = x.cols;
-        let mut data = Vec::with_capacity(x.data.len());
-        vectorized!(for e in 0..x.rows {
-            let y = &y.data[self.partner(e) * width..][..width];
-            let x = &x.data[e * width..][..width];
-            data.extend(x.iter().zip(y).map(|(x, y)| (x + y) * FRAC_1_SQRT_2));
-        });
+        let write = |out: &mut [MaybeUninit<f32>], x: &[f32], y: &[f32]| {
+            vectorized!(for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
+                out.write((x + y) * FRAC_1_SQRT_2);
+            });
+        };
+        // SAFETY: y has as many numbers as x, or a row of it goes with every row of x: every number is written.
+        let data = unsafe {
+            new_vec(x.data.len(), |out| match &self.index {
+                None => write(out, x.data, &y.data[..x.data.len()]),
+                Some(index) => {
+                    assert_eq!(index.len(), x.rows, "one row of y for each row of x");
+                    for (e, &i) in index.iter().enumerate() {
+                        let row = e * width..(e + 1) * width;
+                        write(&mut out[row.clone()], &x.data[row], &y.data[i as usize * width..][..width]);
+                    }
+                }
+            })
+        };
         (Matrix { data, rows: x.rows, cols: width }, Vec::new())
     }
 
@@ -63,10 +77,16 @@ impl HostOp<2> for ResidualSum {
         wanted: [bool; 2],
     ) -> [Option<Matrix>; 2] {
         let width = x.cols;
-        let scaled = || Matrix {
-            data: vectorized!(grad.data.iter().map(|g| g * FRAC_1_SQRT_2).collect()),
-            rows: grad.rows,
-            cols: width,
+        let scaled = || {
+            // SAFETY: the loop writes all numbers: there are as many as in the gradient.
+            let data = unsafe {
+                new_vec(grad.data.len(), |out| {
+                    vectorized!(for (out, g) in out.iter_mut().zip(grad.data) {
+                        out.write(g * FRAC_1_SQRT_2);
+                    });
+                })
+            };
+            Matrix { data, rows: grad.rows, cols: width }
         };
         let dy = wanted[1].then(|| {
             if self.index.is_none() {

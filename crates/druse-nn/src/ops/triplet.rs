@@ -10,7 +10,7 @@ use super::cube::DeviceOp;
 use super::gather::{gather, scatter_sum};
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::add_scaled;
-use super::product::{View, product};
+use super::product::{View, new_vec, product, product_new};
 use crate::graph::{Angles, Multigraph};
 
 /// `S[q, l, c] = Σ_p Y_l(cos φ_pq) x[p, c]` over the other edges p with the source of q: x is (edges, c), the result
@@ -36,14 +36,19 @@ impl AngularSum {
 impl HostOp<1> for AngularSum {
     fn forward(&self, [x]: [Mat<'_>; 1], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
         let (c, degrees) = (x.cols, self.angles.degrees);
-        let mut out = Matrix::zeros(x.rows, degrees * c);
-        self.for_each_atom(|edges, y| {
-            let k = edges.len();
-            let rows = &x.data[edges.start * c..edges.end * c];
-            let dst = &mut out.data[edges.start * degrees * c..edges.end * degrees * c];
-            product(dst, [k * degrees, c, k], View::rows(y, k), View::rows(rows, c), false);
-        });
-        (out, Vec::new())
+        assert_eq!(x.rows, self.graph.num_edges(), "one row for each edge");
+        // SAFETY: the products write the rows of all atoms, which are all rows.
+        let data = unsafe {
+            new_vec(x.rows * degrees * c, |out| {
+                self.for_each_atom(|edges, y| {
+                    let k = edges.len();
+                    let rows = &x.data[edges.start * c..edges.end * c];
+                    let dst = &mut out[edges.start * degrees * c..edges.end * degrees * c];
+                    product_new(dst, [k * degrees, c, k], View::rows(y, k), View::rows(rows, c));
+                });
+            })
+        };
+        (Matrix { data, rows: x.rows, cols: degrees * c }, Vec::new())
     }
 
     fn backward(

@@ -87,12 +87,41 @@ pub(crate) fn product(dst: &mut [f32], [m, n, k]: [usize; 3], a: View<'_>, b: Vi
     product_into(dst, n, [m, n, k], a, b, accumulate);
 }
 
+/// [`product`] into memory that need not hold numbers before; returns it as numbers.
+///
+/// # Panics
+/// When a view is too short for its shape.
+pub(crate) fn product_new<'d>(
+    dst: &'d mut [MaybeUninit<f32>],
+    [m, n, k]: [usize; 3],
+    a: View<'_>,
+    b: View<'_>,
+) -> &'d mut [f32] {
+    let dst = &mut dst[..m * n];
+    run_views(dst.as_mut_ptr().cast(), dst.len(), n, [m, n, k], a, b, false);
+    // SAFETY: a product without accumulation writes all of `dst`.
+    unsafe { dst.assume_init_mut() }
+}
+
 /// [`product`] into a part of a matrix whose rows are `stride` numbers apart.
 ///
 /// # Panics
 /// When a view is too short for its shape or `stride < n`.
 pub(crate) fn product_into(
     dst: &mut [f32],
+    stride: usize,
+    shape: [usize; 3],
+    a: View<'_>,
+    b: View<'_>,
+    accumulate: bool,
+) {
+    run_views(dst.as_mut_ptr(), dst.len(), stride, shape, a, b, accumulate);
+}
+
+/// Runs a product of two views into `len` numbers at `dst`, as [`run`].
+fn run_views(
+    dst: *mut f32,
+    len: usize,
     stride: usize,
     [m, n, k]: [usize; 3],
     a: View<'_>,
@@ -103,10 +132,9 @@ pub(crate) fn product_into(
     let arch = arch();
     if b.col_stride == 1 && n % panels::lanes(arch) == 0 {
         let columns = Columns::Rows { data: b.data, stride: b.row_stride };
-        run(arch, dst.as_mut_ptr(), dst.len(), stride, [m, n, k], a, columns, accumulate);
+        run(arch, dst, len, stride, [m, n, k], a, columns, accumulate);
     } else {
-        let panels = Panels::strips(arch, b, [k, n]);
-        multiply_into(dst, stride, m, a, &panels, accumulate);
+        run_packed(dst, len, stride, m, a, &Panels::strips(arch, b, [k, n]), accumulate);
     }
 }
 
