@@ -99,6 +99,15 @@ pub struct Entry {
     pub properties: BTreeMap<String, Value>,
 }
 
+impl Entry {
+    /// The structure with the entry's properties as its own.
+    pub fn into_structure(self) -> Structure {
+        let properties =
+            self.properties.iter().map(|(name, value)| (name.clone(), value.to_json())).collect();
+        Structure { properties, ..self.structure }
+    }
+}
+
 /// A structure of the source that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig};
-use druse_models::{Condition, Generator, NoiseKey, PieceLimit, SampleRequest, differentiate};
+use druse_models::{Condition, Generator, NoiseKey, PieceLimit, SampleRequest, Trainable, differentiate};
 use druse_nn::Params;
 use druse_nn::device::cpu;
 use druse_nn::graph::{Angles, Multigraph, TripletFields};

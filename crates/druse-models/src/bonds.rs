@@ -9,6 +9,8 @@ use druse_crystal::{Composition, Structure};
 use druse_nn::graph::EdgeEnds;
 use rayon::prelude::*;
 
+use crate::ModelError;
+
 /// First bytes of a stored cache; the number is that of the format.
 const MAGIC: &[u8; 14] = b"druse-bonds 1\n";
 
@@ -31,6 +33,12 @@ pub enum BondError {
     /// What was read is no stored cache, or a damaged one.
     #[error("these are no stored bonds, or they are damaged: {0}")]
     Format(&'static str),
+}
+
+impl From<BondError> for ModelError {
+    fn from(e: BondError) -> Self {
+        Self::Bonds(e.to_string())
+    }
 }
 
 /// The bonds of one crystal.

@@ -15,18 +15,18 @@ use druse_crystal::Structure;
 use druse_nn::Params;
 use druse_nn::device::is_host;
 use druse_nn::memory::{ComputeError, guarded, release, to_host};
-use druse_nn::optim::{Grads, clip, grad_norm, sum_grads};
+use druse_nn::optim::{Grads, clip, clip_values, grad_norm, sum_grads};
 use rayon::prelude::*;
 
 use crate::pieces::{cut, too_large};
-use crate::{Generator, LossTerm, ModelError, NoiseKey, PieceLimit, Prepared};
+use crate::{LossTerm, ModelError, NoiseKey, PieceLimit, Prepared, Trainable};
 
 /// Value of an objective: total and named parts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Objective {
     /// What is minimised.
     pub total: f64,
-    /// Means of the parts.
+    /// Means of the parts, without their weights.
     pub parts: Vec<(&'static str, f64)>,
 }
 
@@ -45,6 +45,11 @@ impl Gradient {
     pub fn clip(&mut self, limit: f64) {
         clip(&mut self.grads, self.norm, limit);
     }
+
+    /// Limits every component of the gradient to ±`limit`.
+    pub fn clip_values(&mut self, limit: f64) {
+        clip_values(&mut self.grads, limit);
+    }
 }
 
 /// The objective on a batch, without gradients, in pieces that suit the device.
@@ -52,7 +57,7 @@ impl Gradient {
 /// # Errors
 /// As [`Batch::evaluate`].
 pub fn evaluate(
-    model: &dyn Generator,
+    model: &dyn Trainable,
     params: &Params,
     batch: &[&Structure],
     noise: &[NoiseKey],
@@ -66,7 +71,7 @@ pub fn evaluate(
 /// # Errors
 /// As [`Batch::differentiate`].
 pub fn differentiate(
-    model: &dyn Generator,
+    model: &dyn Trainable,
     params: &Params,
     batch: &[&Structure],
     noise: &[NoiseKey],
@@ -77,7 +82,7 @@ pub fn differentiate(
 
 /// Structures with their noise, on their way to an objective.
 pub struct Batch<'a> {
-    model: &'a dyn Generator,
+    model: &'a dyn Trainable,
     structures: Vec<&'a Structure>,
     noise: Vec<NoiseKey>,
     ahead: Option<Ahead<'a>>,
@@ -91,7 +96,7 @@ struct Ahead<'a> {
 
 impl<'a> Batch<'a> {
     /// A batch; `noise` has one key per structure.
-    pub fn new(model: &'a dyn Generator, structures: Vec<&'a Structure>, noise: Vec<NoiseKey>) -> Self {
+    pub fn new(model: &'a dyn Trainable, structures: Vec<&'a Structure>, noise: Vec<NoiseKey>) -> Self {
         debug_assert_eq!(structures.len(), noise.len(), "one key per structure");
         Self { model, structures, noise, ahead: None }
     }
@@ -213,7 +218,8 @@ impl<'a> Batch<'a> {
 
 /// Sums of the parts of the objective over one piece, still on the device.
 struct PieceSums {
-    names: Vec<(&'static str, f64)>,
+    /// Name, number of items and weight.
+    terms: Vec<(&'static str, f64, f64)>,
     sums: Tensor<1>,
 }
 
@@ -223,7 +229,7 @@ impl PieceSums {
             return Err(no_terms());
         }
         Ok(Self {
-            names: terms.iter().map(|t| (t.name, t.count)).collect(),
+            terms: terms.iter().map(|t| (t.name, t.count, t.weight)).collect(),
             sums: Tensor::cat(terms.iter().map(|t| t.sum.clone()).collect(), 0),
         })
     }
@@ -237,18 +243,20 @@ fn without_graph(terms: Vec<LossTerm>) -> Vec<LossTerm> {
 /// Reads the sums of all pieces at once.
 fn collect(pieces: Vec<PieceSums>) -> Result<Objective, ModelError> {
     let Some(first) = pieces.first() else { return Ok(Objective { total: 0.0, parts: Vec::new() }) };
+    let terms = first.terms.len();
+    let weights: Vec<f64> = first.terms.iter().map(|&(_, _, weight)| weight).collect();
     let mut parts: Vec<(&'static str, f64, f64)> =
-        first.names.iter().map(|&(name, _)| (name, 0.0, 0.0)).collect();
-    let counts: Vec<f64> = pieces.iter().flat_map(|p| p.names.iter().map(|&(_, count)| count)).collect();
+        first.terms.iter().map(|&(name, ..)| (name, 0.0, 0.0)).collect();
+    let counts: Vec<f64> = pieces.iter().flat_map(|p| p.terms.iter().map(|&(_, count, _)| count)).collect();
     let sums = to_host(Tensor::cat(pieces.into_iter().map(|p| p.sums).collect(), 0))?;
-    let terms = parts.len();
     for (i, (sum, count)) in sums.into_iter().zip(counts).enumerate() {
         let (_, total, items) = &mut parts[i % terms];
         *total += f64::from(sum);
         *items += count;
     }
     let parts: Vec<_> = parts.into_iter().map(|(name, sum, count)| (name, sum / count.max(1.0))).collect();
-    Ok(Objective { total: parts.iter().map(|p| p.1).sum(), parts })
+    let total = parts.iter().zip(weights).map(|(&(_, mean), weight)| weight * mean).sum();
+    Ok(Objective { total, parts })
 }
 
 /// Adds gradients in the order of the pieces while they arrive in any order: the result does not depend on which was
@@ -270,12 +278,12 @@ impl OrderedSum {
     }
 }
 
-/// Sum of the terms of one piece, each divided by its number of items in the whole batch.
+/// Weighted sum of the terms of one piece, each divided by its number of items in the whole batch.
 fn combine(terms: &[LossTerm], counts: &[f64]) -> Result<Tensor<1>, ModelError> {
     terms
         .iter()
         .zip(counts)
-        .map(|(t, count)| t.sum.clone().div_scalar(count.max(1.0)))
+        .map(|(t, count)| t.sum.clone().mul_scalar(t.weight / count.max(1.0)))
         .reduce(|a, b| a + b)
         .ok_or_else(no_terms)
 }

@@ -4,7 +4,7 @@
 use burn::tensor::Device;
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig, GemsNetConfig, Variant};
-use druse_models::{Condition, Generator, NoiseKey, SampleRequest, differentiate, sample_all};
+use druse_models::{Condition, NoiseKey, SampleRequest, Trainable, differentiate, sample_all};
 use druse_nn::Params;
 use druse_nn::device::{available, cpu, parse};
 

@@ -3,8 +3,8 @@
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig, GemsNetConfig, Variant};
 use druse_models::{
-    Batch, Condition, Generator, Gradient, NoiseKey, PieceLimit, SampleRequest, Sampled, differentiate,
-    evaluate, sample_all,
+    Batch, Condition, Generator, Gradient, NoiseKey, PieceLimit, SampleRequest, Sampled, Trainable,
+    differentiate, evaluate, sample_all,
 };
 use druse_nn::device::cpu;
 use druse_nn::optim::{Adam, AdamConfig, Ema};

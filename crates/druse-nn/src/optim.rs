@@ -108,6 +108,13 @@ pub fn clip(grads: &mut Grads, norm: f64, limit: f64) {
     }
 }
 
+/// Limits every component to ±`limit`.
+pub fn clip_values(grads: &mut Grads, limit: f64) {
+    for g in grads {
+        *g = g.clone().clamp(-limit, limit);
+    }
+}
+
 /// Exponential moving average of parameters with warm-up: decay `min(decay, (1 + n) / (10 + n))` at update n.
 pub struct Ema {
     decay: f64,

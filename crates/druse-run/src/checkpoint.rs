@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use druse_models::{Generator, ModelError};
+use druse_models::{ModelError, Trainable};
 use druse_nn::weights::{WeightFile, WeightsError};
 use druse_nn::{ParamSpec, Params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::{ModelConfig, RunConfig};
+use crate::config::{Model, ModelConfig, RunConfig};
 use crate::schedule::Plateau;
 
 /// Value of the header entry `format`.
@@ -149,7 +149,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// A checkpoint of a model with its averaged weights and, where training is to continue, its state.
     pub fn new(
-        generator: &dyn Generator,
+        model: &dyn Trainable,
         config: &RunConfig,
         data_hash: &str,
         average: &[Vec<f32>],
@@ -157,7 +157,7 @@ impl Checkpoint {
     ) -> Self {
         let mut tensors = BTreeMap::new();
         let mut insert = |prefix: &str, values: &[Vec<f32>]| {
-            for (spec, v) in generator.parameters().iter().zip(values) {
+            for (spec, v) in model.parameters().iter().zip(values) {
                 tensors.insert(format!("{prefix}{}", spec.name), (spec.shape.clone(), v.clone()));
             }
         };
@@ -176,9 +176,9 @@ impl Checkpoint {
             serde_json::to_string(&counters).expect("counters are plain numbers")
         });
         Self {
-            kind: generator.kind().to_owned(),
+            kind: model.kind().to_owned(),
             config: config.clone(),
-            statistics: generator.statistics(),
+            statistics: model.statistics(),
             data_hash: data_hash.to_owned(),
             written_by: concat!("druse ", env!("CARGO_PKG_VERSION")).to_owned(),
             counters,
@@ -278,17 +278,17 @@ impl Checkpoint {
         Err(CheckpointError::Kind { name, found, expected: expected.to_owned() })
     }
 
-    /// The model, ready to sample, with its averaged weights on a device.
+    /// The model, ready to use, with its averaged weights on a device.
     ///
     /// # Errors
     /// [`CheckpointError`] when the header or a tensor does not fit the model.
-    pub fn model(&self, device: &Device) -> Result<(Box<dyn Generator>, Params), CheckpointError> {
+    pub fn model(&self, device: &Device) -> Result<(Model, Params), CheckpointError> {
         self.expect_kind(self.config.model.kind())?;
         let wrong = |source| CheckpointError::Model { name: self.name().to_owned(), source };
-        let mut generator = self.config.model.build().map_err(wrong)?;
-        generator.restore_statistics(&self.statistics).map_err(wrong)?;
-        let params = self.averaged(generator.parameters(), device)?;
-        Ok((generator, params))
+        let mut model = self.config.model.build().map_err(wrong)?;
+        model.trainable_mut().restore_statistics(&self.statistics).map_err(wrong)?;
+        let params = self.averaged(model.trainable().parameters(), device)?;
+        Ok((model, params))
     }
 
     /// The averaged weights.

@@ -9,7 +9,7 @@ use crate::config::{DataConfig, Violation};
 /// Structures with their identifiers.
 #[derive(Debug, Clone, Default)]
 pub struct TrainingSet {
-    /// The structures.
+    /// The structures, with the columns of the data set as their properties.
     pub structures: Vec<Structure>,
     /// One identifier a structure, for messages.
     pub ids: Vec<String>,
@@ -29,7 +29,8 @@ impl TrainingSet {
 
 impl From<Dataset> for TrainingSet {
     fn from(dataset: Dataset) -> Self {
-        let (structures, ids) = dataset.entries.into_iter().map(|e| (e.structure, e.id)).unzip();
+        let (ids, structures) =
+            dataset.entries.into_iter().map(|e| (e.id.clone(), e.into_structure())).unzip();
         Self { structures, ids }
     }
 }

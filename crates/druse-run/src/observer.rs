@@ -7,6 +7,13 @@ use crate::metrics::{EpochMetric, StepMetric};
 /// Something that happened in a run.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// A structure of the data set is unusual.
+    Remark {
+        /// Its identifier.
+        id: &'a str,
+        /// What is unusual and how it is handled.
+        text: &'a str,
+    },
     /// Training begins or continues.
     Started(&'a Start),
     /// An optimiser step is done.

@@ -1,6 +1,6 @@
 //! Sampled structures on the disk: `structures.jsonl`, `failures.jsonl`, and files in the chosen format.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -44,16 +44,26 @@ pub enum OutputFormat {
 pub struct Failure {
     /// Its index.
     pub index: u64,
-    /// The composition asked for.
-    pub formula: String,
+    /// What was asked for: a composition, a place in latent space.
+    #[serde(rename = "formula")]
+    pub label: String,
     /// The model's reason.
     pub reason: String,
+    /// What would have been written with the structure.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, serde_json::Value>,
 }
 
 /// The line of a finished structure.
-pub fn record(index: u64, seed: u64, structure: Structure) -> JsonlRecord {
+pub fn record(
+    index: u64,
+    seed: u64,
+    structure: Structure,
+    properties: &BTreeMap<String, serde_json::Value>,
+) -> JsonlRecord {
     let formula = Composition::from_species(&structure.species).reduced_formula();
-    let properties = [("index".to_owned(), index.into()), ("seed".to_owned(), seed.into())].into();
+    let mut properties = properties.clone();
+    properties.extend([("index".to_owned(), index.into()), ("seed".to_owned(), seed.into())]);
     JsonlRecord { id: index.to_string(), formula, structure, properties }
 }
 

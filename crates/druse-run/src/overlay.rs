@@ -224,7 +224,7 @@ mod tests {
         assert_eq!((c.preset.as_str(), c.optim.lr, c.train.batch_size), ("gemsdiff-paper", 5e-4, 9));
         assert_eq!((c.train.max_minutes, c.train.epochs), (Some(3.0), 512));
         assert_eq!(c.data.path, Path::new("some/where"));
-        let ModelConfig::GemsDiff(m) = c.model;
+        let ModelConfig::GemsDiff(m) = c.model else { panic!("a GemsDiff preset") };
         assert_eq!(m.knn, 12);
         assert_eq!(resolve(Some("gemsdiff-released"), Some(file), &[]).unwrap().preset, "gemsdiff-released");
         assert_eq!(resolve(None, None, &[]).unwrap().preset, RunConfig::DEFAULT_PRESET);
@@ -259,7 +259,7 @@ mod tests {
             ("optim=3", ["optim", "3", "struct OptimConfig"]),
             ("data.niggli=\"yes\"", ["data.niggli", "yes", "boolean"]),
             ("model.variant=papr", ["model.variant", "papr", "released"]),
-            ("model.kind=cdvae", ["model.kind", "cdvae", "gemsdiff"]),
+            ("model.kind=crystens", ["model.kind", "crystens", "gemsdiff"]),
         ] {
             let message = resolve(None, None, &[setting]).unwrap_err().to_string();
             for word in words {

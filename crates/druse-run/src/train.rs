@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use druse_crystal::Structure;
-use druse_models::{Batch, Generator, ModelError, NoiseKey, Objective, PieceLimit};
+use druse_models::{Batch, ModelError, NoiseKey, Objective, PieceLimit, Trainable};
 use druse_nn::Params;
 use druse_nn::device::is_host;
 use druse_nn::optim::{Adam, AdamConfig, Ema};
@@ -75,14 +75,14 @@ pub struct Outcome {
     pub best: Option<f64>,
 }
 
-/// Trains `generator` in `folder`. `stop` is looked at before every step; when it is set, the state is saved and the
+/// Trains `model` in `folder`. `stop` is looked at before every step; when it is set, the state is saved and the
 /// run ends cleanly. A resumed run continues with the numbers of an unbroken one.
 ///
 /// # Errors
 /// [`RunError`]; the last checkpoint stays usable.
 #[allow(clippy::too_many_arguments, reason = "every argument is a different thing, used once")]
 pub fn train(
-    generator: &mut dyn Generator,
+    model: &mut dyn Trainable,
     config: &RunConfig,
     data: &TrainingData,
     folder: &RunFolder,
@@ -95,7 +95,7 @@ pub fn train(
     if data.train.is_empty() {
         return Err(RunError::NoData("the training set is empty".into()));
     }
-    let mut trainer = Trainer::new(generator, config, data, folder, resume, device)?;
+    let mut trainer = Trainer::new(model, config, data, folder, resume, device)?;
     trainer.run(observer, stop)
 }
 
@@ -105,7 +105,7 @@ pub fn holds_run(folder: &Path) -> bool {
 }
 
 struct Trainer<'a> {
-    generator: &'a dyn Generator,
+    model: &'a dyn Trainable,
     config: &'a RunConfig,
     data: &'a TrainingData,
     folder: &'a RunFolder,
@@ -123,7 +123,7 @@ struct Trainer<'a> {
 
 impl<'a> Trainer<'a> {
     fn new(
-        generator: &'a mut dyn Generator,
+        model: &'a mut dyn Trainable,
         config: &'a RunConfig,
         data: &'a TrainingData,
         folder: &'a RunFolder,
@@ -147,9 +147,9 @@ impl<'a> Trainer<'a> {
         let precision = config.train.precision;
         let (params, adam, ema, progress) = match saved {
             Some(checkpoint) => {
-                check_unchanged(&checkpoint, generator.kind(), config, data, folder.path())?;
-                generator.restore_statistics(&checkpoint.statistics)?;
-                let specs = generator.parameters();
+                check_unchanged(&checkpoint, model.kind(), config, data, folder.path())?;
+                model.restore_statistics(&checkpoint.statistics)?;
+                let specs = model.parameters();
                 let ema = checkpoint.averaged(specs, device)?.with_precision(precision)?;
                 let state = checkpoint.training(specs)?;
                 let params = Params::from_host(specs, &state.weights, device).with_precision(precision)?;
@@ -160,12 +160,12 @@ impl<'a> Trainer<'a> {
             }
             None => {
                 let structures: Vec<&Structure> = data.train.structures.iter().collect();
-                generator.fit_statistics(&structures)?;
-                let specs = generator.parameters();
+                model.fit_statistics(&structures)?;
+                let specs = model.parameters();
                 let params = match &config.train.init {
                     Some(path) => {
                         let source = Checkpoint::load(path)?;
-                        source.expect_kind(generator.kind())?;
+                        source.expect_kind(model.kind())?;
                         source.averaged(specs, device)?
                     }
                     None => Params::init(specs, config.train.seed, device),
@@ -181,7 +181,7 @@ impl<'a> Trainer<'a> {
         write_atomic(&folder.join(CONFIG_FILE), config.to_toml().as_bytes())?;
         let log = MetricsLog::open(&folder.join(METRICS_FILE), progress.step, progress.epoch)?;
         Ok(Self {
-            generator,
+            model,
             config,
             data,
             folder,
@@ -199,6 +199,7 @@ impl<'a> Trainer<'a> {
 
     fn run(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, RunError> {
         let train = &self.config.train;
+        self.inspect(observer)?;
         let mut batches = self.batches(self.progress.epoch);
         observer.observe(Event::Started(&Start {
             parameters: self.params.count(),
@@ -221,6 +222,17 @@ impl<'a> Trainer<'a> {
             batches = self.batches(self.progress.epoch);
         }
         Ok(self.outcome(Ending::Finished))
+    }
+
+    /// Lets the model look at the data before the first step.
+    fn inspect(&self, observer: &mut dyn Observer) -> Result<(), RunError> {
+        for set in [&self.data.train, &self.data.validation] {
+            let structures: Vec<&Structure> = set.structures.iter().collect();
+            for remark in self.model.inspect(&structures)? {
+                observer.observe(Event::Remark { id: &set.ids[remark.index], text: &remark.text });
+            }
+        }
+        Ok(())
     }
 
     /// The rest of the current epoch; tells why it was left early.
@@ -284,7 +296,12 @@ impl<'a> Trainer<'a> {
         if !grad_norm.is_finite() {
             return Err(self.not_finite("gradient norm", grad_norm, step, indices));
         }
-        gradient.clip(self.config.optim.clip_norm);
+        if let Some(limit) = self.config.optim.clip_value {
+            gradient.clip_values(limit);
+        }
+        if let Some(limit) = self.config.optim.clip_norm {
+            gradient.clip(limit);
+        }
         let lr = learning_rate(&self.config.optim, step, total, &self.progress.plateau);
         self.adam.step(&mut self.params, &gradient.grads, lr);
         self.ema.update(&self.params);
@@ -337,7 +354,7 @@ impl<'a> Trainer<'a> {
         let validation = if due { self.validate()? } else { None };
         let mut best = false;
         if due {
-            let criterion = validation.as_ref().map_or(train_loss, |v| v.0);
+            let criterion = validation.as_ref().map_or(train_loss, |v| self.model.criterion(v));
             best = criterion.is_finite() && self.progress.best.is_none_or(|b| criterion < b);
             if best {
                 self.progress.best = Some(criterion);
@@ -347,7 +364,7 @@ impl<'a> Trainer<'a> {
         }
         let minutes = self.seconds() / 60.0;
         let (validation_loss, validation_parts) = match validation {
-            Some((loss, parts)) => (Some(loss), parts),
+            Some(v) => (Some(v.total), named(&v)),
             None => (None, BTreeMap::new()),
         };
         let step = self.progress.step;
@@ -365,7 +382,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Mean loss of the averaged weights over the validation structures, and its parts; `None` without structures.
-    fn validate(&self) -> Result<Option<Validation>, RunError> {
+    fn validate(&self) -> Result<Option<Objective>, RunError> {
         let set = &self.data.validation;
         if set.is_empty() {
             return Ok(None);
@@ -380,16 +397,17 @@ impl<'a> Trainer<'a> {
             source.ahead,
             |indices| source.batch(indices),
             |prepared| {
-                let (mut loss, mut parts) = (0.0, BTreeMap::new());
+                let mut mean = Objective { total: 0.0, parts: Vec::new() };
                 for (indices, batch) in batches.iter().zip(prepared) {
                     let objective = batch??.evaluate(self.ema.params(), &self.limit)?;
                     let weight = indices.len() as f64 / set.len() as f64;
-                    loss += weight * objective.total;
-                    for (name, value) in objective.parts {
-                        *parts.entry(name.to_owned()).or_insert(0.0) += weight * value;
+                    mean.total += weight * objective.total;
+                    mean.parts.resize(objective.parts.len(), ("", 0.0));
+                    for (sum, (name, value)) in mean.parts.iter_mut().zip(objective.parts) {
+                        *sum = (name, sum.1 + weight * value);
                     }
                 }
-                Ok(Some((loss, parts)))
+                Ok(Some(mean))
             },
         )
     }
@@ -398,7 +416,7 @@ impl<'a> Trainer<'a> {
     /// CPU that would only take the threads from the computation.
     fn source(&self, set: &'a TrainingSet, epoch: u64) -> Source<'a> {
         Source {
-            generator: self.generator,
+            model: self.model,
             set,
             key: (self.config.train.seed, epoch),
             limit: self.limit.clone(),
@@ -418,7 +436,7 @@ impl<'a> Trainer<'a> {
             progress: self.progress.clone(),
         };
         let checkpoint = Checkpoint::new(
-            self.generator,
+            self.model,
             self.config,
             &self.data.hash,
             &self.ema.params().to_host(),
@@ -447,12 +465,9 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Mean validation loss and its parts.
-type Validation = (f64, BTreeMap<String, f64>);
-
 /// Makes batches of a set.
 struct Source<'a> {
-    generator: &'a dyn Generator,
+    model: &'a dyn Trainable,
     set: &'a TrainingSet,
     /// Seed and epoch of the noise.
     key: (u64, u64),
@@ -465,7 +480,7 @@ impl<'a> Source<'a> {
         let (seed, epoch) = self.key;
         let item = |&i: &usize| (&self.set.structures[i], NoiseKey { seed, epoch, index: i as u64 });
         let (structures, noise) = indices.iter().map(item).unzip();
-        let mut batch = Batch::new(self.generator, structures, noise);
+        let mut batch = Batch::new(self.model, structures, noise);
         if self.ahead > 0 {
             batch.prepare(&self.limit)?;
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Toy, prototypes};
 use druse_crystal::Composition;
-use druse_models::{Generator, ModelError};
+use druse_models::{ModelError, Trainable};
 use druse_nn::{Params, Precision};
 use druse_run::merge::merge;
 use druse_run::output::{FAILURES_FILE, Failure, OutputFormat, STRUCTURES_FILE, parse_lines};
@@ -18,7 +18,8 @@ use druse_run::{Event, RunError, RunFolder};
 fn plan() -> SamplePlan {
     let all = prototypes();
     SamplePlan {
-        compositions: all.iter().map(|(_, s)| Composition::from_species(&s.species)).collect(),
+        wanted: all.iter().map(|(_, s)| Composition::from_species(&s.species).into()).collect(),
+        steps_per_level: None,
         count: 20,
         seed: 3,
         model: "toy".into(),
@@ -169,7 +170,7 @@ fn every_format_has_its_files_also_after_an_interruption() {
 fn mistakes_are_refused_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r");
-    let large = SamplePlan { compositions: vec![Composition::parse("Na8Cl8").unwrap()], ..plan() };
+    let large = SamplePlan { wanted: vec![Composition::parse("Na8Cl8").unwrap().into()], ..plan() };
     let error = run(&large, &path, usize::MAX).unwrap_err();
     assert!(
         matches!(error, RunError::Model(ModelError::TooManyAtoms { atoms: 16, limit: 5, .. })),

@@ -46,7 +46,7 @@ fn run(path: &Path, resume: bool, steps: usize) -> Ending {
         }
     };
     let folder = RunFolder::open(path).unwrap();
-    train(model.as_mut(), &config, &data(), &folder, resume, &cpu(), &mut watch, &stop).unwrap().ending
+    train(model.trainable_mut(), &config, &data(), &folder, resume, &cpu(), &mut watch, &stop).unwrap().ending
 }
 
 fn numbers(path: &Path) -> Vec<(u64, f64, f64)> {
@@ -71,6 +71,7 @@ fn a_broken_run_continues_bit_for_bit_and_its_checkpoint_samples() {
     let load = |path: &Path| Checkpoint::load(&path.join(LAST)).unwrap();
     let (a, b) = (load(&whole), load(&broken));
     let (model, params) = a.model(&cpu()).unwrap();
+    let model = model.into_generator().unwrap();
     let specs = model.parameters();
     assert_eq!(params.to_host(), b.model(&cpu()).unwrap().1.to_host());
     let (a_state, b_state) = (a.training(specs).unwrap(), b.training(specs).unwrap());
@@ -87,7 +88,8 @@ fn a_broken_run_continues_bit_for_bit_and_its_checkpoint_samples() {
     let slim = Checkpoint::load(&exported).unwrap();
     assert!(matches!(slim.training(specs), Err(CheckpointError::NoTrainingState { .. })));
     let plan = SamplePlan {
-        compositions: vec![Composition::parse("SrTiO3").unwrap(), Composition::parse("CsCl").unwrap()],
+        wanted: ["SrTiO3", "CsCl"].map(|f| Composition::parse(f).unwrap().into()).into(),
+        steps_per_level: None,
         count: 5,
         seed: 1,
         model: "tiny".into(),
@@ -104,6 +106,7 @@ fn a_broken_run_continues_bit_for_bit_and_its_checkpoint_samples() {
     {
         let folder = RunFolder::open(&dir.path().join(name)).unwrap();
         let (model, params) = checkpoint.model(&cpu()).unwrap();
+        let model = model.into_generator().unwrap();
         let plan = SamplePlan { crew, ..plan.clone() };
         let stop = AtomicBool::new(false);
         let summary = sample(model.as_ref(), &params, &plan, &folder, &mut Silent, &stop).unwrap();

@@ -53,7 +53,7 @@ fn log(path: &Path) -> Vec<Metric> {
 
 fn state(path: &Path) -> (Vec<Vec<f32>>, Vec<Vec<f32>>, u64) {
     let checkpoint = Checkpoint::load(&path.join(LAST)).unwrap();
-    let specs = druse_models::Generator::parameters(&Toy::default()).to_vec();
+    let specs = druse_models::Trainable::parameters(&Toy::default()).to_vec();
     let state = checkpoint.training(&specs).unwrap();
     let average = checkpoint.averaged(&specs, &druse_nn::device::cpu()).unwrap().to_host();
     (state.weights, average, state.progress.step)

@@ -6,8 +6,8 @@ use clap::Args;
 use druse_models::Generator;
 use druse_nn::device;
 use druse_nn::{Params, Precision};
-use druse_run::Checkpoint;
 use druse_run::train::{BEST, LAST};
+use druse_run::{Checkpoint, RunConfig};
 
 use crate::failure::Failure;
 
@@ -43,6 +43,8 @@ pub struct LoadedModel {
     pub generator: Box<dyn Generator>,
     /// Its averaged weights.
     pub params: Params,
+    /// The configuration that it was trained with.
+    pub config: RunConfig,
     /// Hash of the file.
     pub hash: String,
     /// What to call it in messages.
@@ -79,10 +81,11 @@ pub fn load(path: Option<&Path>, compute: &ComputeArgs) -> Result<LoadedModel, F
         }
     };
     let checkpoint = Checkpoint::from_bytes(&bytes, &name)?;
-    let (generator, params) = checkpoint.model(&device)?;
+    let (model, params) = checkpoint.model(&device)?;
+    let generator = model.into_generator()?;
     let params = params.with_precision(compute.precision.unwrap_or_default())?;
     let hash = blake3::hash(&bytes).to_hex().to_string();
-    Ok(LoadedModel { generator, params, hash, name })
+    Ok(LoadedModel { generator, params, config: checkpoint.config, hash, name })
 }
 
 /// The checkpoint that ships in the repository.

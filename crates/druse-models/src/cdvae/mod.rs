@@ -3,6 +3,14 @@
 //! Xie, Fu, Ganea, Barzilay, Jaakkola, "Crystal Diffusion Variational Autoencoder for Periodic Material Generation",
 //! ICLR 2022.
 
+mod config;
 mod decoder;
+mod heads;
+mod latent;
+mod model;
+mod objective;
+mod sampler;
 
+pub use config::{CdvaeConfig, LossWeights, NoiseConfig};
 pub use decoder::{Decoder, DecoderConfig, DecoderInput, DecoderOutput};
+pub use model::Cdvae;

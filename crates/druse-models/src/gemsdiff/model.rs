@@ -16,7 +16,9 @@ use super::sampler::GemsDiffSampler;
 use super::scaler::LatticeScaler;
 use crate::process::lattice_algebra::{self, ROTATION, VOLUME};
 use crate::process::{BetaSchedule, Noise};
-use crate::{Capabilities, Generator, ModelError, NoiseKey, PieceLimit, Prepared, SampleRequest, Sampler};
+use crate::{
+    Capabilities, Generator, ModelError, NoiseKey, PieceLimit, Prepared, SampleRequest, Sampler, Trainable,
+};
 
 /// What the model keeps of its training set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -184,13 +186,9 @@ fn time_embedding(t: usize, steps: usize, width: usize) -> Vec<f32> {
     values
 }
 
-impl Generator for GemsDiff {
+impl Trainable for GemsDiff {
     fn kind(&self) -> &'static str {
         "gemsdiff"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { unconditional: false, composition: true }
     }
 
     fn parameters(&self) -> &[ParamSpec] {
@@ -229,6 +227,12 @@ impl Generator for GemsDiff {
 
     fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
         counts(batch).into()
+    }
+}
+
+impl Generator for GemsDiff {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { composition: true, ..Capabilities::default() }
     }
 
     fn check(&self, request: &SampleRequest) -> Result<(), ModelError> {

@@ -126,8 +126,13 @@ impl Prepared for PreparedPiece<'_> {
         let Prediction { displacement, cell } = self.model.predict(params, &self.input);
         let [atoms, crystals] = self.counts;
         Ok(vec![
-            LossTerm { name: "position", sum: self.position_loss(params, displacement), count: atoms },
-            LossTerm { name: "lattice", sum: self.lattice_loss(params, cell), count: crystals },
+            LossTerm {
+                name: "position",
+                sum: self.position_loss(params, displacement),
+                count: atoms,
+                weight: 1.0,
+            },
+            LossTerm { name: "lattice", sum: self.lattice_loss(params, cell), count: crystals, weight: 1.0 },
         ])
     }
 }

@@ -36,8 +36,8 @@ impl GemsDiff {
         let Condition::Composition(composition) = &request.condition else {
             return Err(ModelError::Unsupported {
                 model: "gemsdiff",
-                condition: "unconditional",
-                alternatives: "none in this version".into(),
+                condition: request.condition.kind(),
+                alternatives: "cdvae".into(),
             });
         };
         let (atoms, limit) = (composition.num_atoms(), self.statistics.max_atoms);
@@ -225,7 +225,7 @@ mod tests {
 
     use super::super::{GemsDiffConfig, GemsNetConfig};
     use super::*;
-    use crate::Generator;
+    use crate::Trainable;
 
     /// What accelerators do, computed on the CPU: crystals at different steps in one network call, one of them failed.
     #[test]

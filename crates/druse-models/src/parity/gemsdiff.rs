@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::file::{File, elements, read};
 use super::report::{Output, Outputs, host};
 use super::{ParityError, Part};
-use crate::Generator;
+use crate::Trainable;
 use crate::gemsdiff::{GemsDiff, GemsDiffConfig, GemsNetConfig, GeometryInput, PositionLoss, Trace, Variant};
 
 #[derive(Deserialize)]

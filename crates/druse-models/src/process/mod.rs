@@ -1,9 +1,13 @@
 //! Noise processes that models share: schedules, the torus, the algebra of lattices, reproducible noise.
 
+mod langevin;
 pub mod lattice_algebra;
+mod levels;
 mod noise;
 mod schedule;
 pub mod torus;
 
+pub use langevin::Langevin;
+pub use levels::NoiseLevels;
 pub use noise::Noise;
 pub use schedule::BetaSchedule;

@@ -67,13 +67,15 @@ impl<'a> Desk<'a> {
     fn write(&mut self, index: u64, result: Result<Structure, ModelError>) -> Result<(), RunError> {
         let failure = match result {
             Ok(structure) => {
-                self.writer.write(&record(index, self.plan.seed, structure))?;
+                let wanted = self.plan.wanted(index);
+                self.writer.write(&record(index, self.plan.seed, structure, &wanted.properties))?;
                 self.summary.sampled += 1;
                 None
             }
             Err(e) => {
-                let (formula, reason) = (self.plan.formula(index), e.to_string());
-                self.writer.write_failure(&Failure { index, formula, reason: reason.clone() })?;
+                let (wanted, reason) = (self.plan.wanted(index), e.to_string());
+                let (label, properties) = (wanted.label.clone(), wanted.properties.clone());
+                self.writer.write_failure(&Failure { index, label, reason: reason.clone(), properties })?;
                 self.summary.failed += 1;
                 Some(reason)
             }

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use druse_models::{Generator, PieceLimit, Sampled};
 use druse_nn::Params;
 
-pub use plan::{Crew, Manifest, SamplePlan, Shard, Summary};
+pub use plan::{Crew, Manifest, SamplePlan, Shard, Summary, Wanted};
 
 use crate::RunError;
 use crate::folder::RunFolder;
@@ -38,8 +38,8 @@ pub fn sample(
     observer: &mut (dyn Observer + Send),
     stop: &AtomicBool,
 ) -> Result<Summary, RunError> {
-    // Every composition is checked before anything is written or computed.
-    for i in 0..plan.compositions.len().min(usize::try_from(plan.count).unwrap_or(usize::MAX)) {
+    // Every condition is checked before anything is written or computed.
+    for i in 0..plan.wanted.len().min(usize::try_from(plan.count).unwrap_or(usize::MAX)) {
         generator.check(&plan.request(i as u64))?;
     }
     claim(plan, folder)?;

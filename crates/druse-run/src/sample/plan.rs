@@ -1,11 +1,12 @@
 //! What is sampled, and what came of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
 use druse_crystal::Composition;
-use druse_models::{Condition, SampleRequest};
+use druse_models::{Condition, LatentCondition, SampleRequest};
 use druse_nn::Precision;
 use druse_nn::device::is_host;
 use serde::{Deserialize, Serialize};
@@ -84,17 +85,69 @@ impl Crew {
     }
 }
 
+/// Something to sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// What the structure has to satisfy.
+    pub condition: Condition,
+    /// What to call it in messages and lists: a formula, a place in latent space.
+    pub label: String,
+    /// What is written with the structure, besides index and seed.
+    pub properties: BTreeMap<String, serde_json::Value>,
+}
+
+impl Wanted {
+    /// Whatever the model draws.
+    pub fn anything() -> Self {
+        Self {
+            condition: Condition::Unconditional,
+            label: "unconditional".into(),
+            properties: BTreeMap::new(),
+        }
+    }
+
+    /// A latent under a name.
+    pub fn latent(condition: LatentCondition, label: String) -> Self {
+        Self { condition: Condition::Latent(condition), label, properties: BTreeMap::new() }
+    }
+
+    /// With one more property.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.properties.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Feeds what determines the structure to a hash.
+    fn identify(&self, hash: &mut blake3::Hasher) {
+        hash.update(self.label.as_bytes()).update(b"\n");
+        if let Condition::Latent(given) = &self.condition {
+            given.latent.iter().for_each(|x| _ = hash.update(&x.to_le_bytes()));
+            hash.update(format!("{:?}{:?}\n", given.atoms, given.species).as_bytes());
+        }
+    }
+}
+
+impl From<Composition> for Wanted {
+    fn from(composition: Composition) -> Self {
+        let label = composition.formula();
+        Self { condition: Condition::Composition(composition), label, properties: BTreeMap::new() }
+    }
+}
+
 /// What to sample and how.
 #[derive(Debug, Clone)]
 pub struct SamplePlan {
-    /// Compositions; structure `i` has composition `i % compositions.len()`.
-    pub compositions: Vec<Composition>,
+    /// What to sample; structure `i` is `wanted[i % wanted.len()]`.
+    pub wanted: Vec<Wanted>,
     /// Number of structures in all, over all shards.
     pub count: u64,
     /// Seed of the run.
     pub seed: u64,
     /// Hash of the model, so that a run is not continued with another one.
     pub model: String,
+    /// Steps at each noise level, where they are not the model's own.
+    pub steps_per_level: Option<usize>,
     /// The share that is sampled here.
     pub shard: Shard,
     /// Precision of the products.
@@ -110,25 +163,24 @@ pub struct SamplePlan {
 impl SamplePlan {
     /// The request with this index.
     pub fn request(&self, index: u64) -> SampleRequest {
-        let composition = &self.compositions[(index % self.compositions.len() as u64) as usize];
-        SampleRequest { condition: Condition::Composition(composition.clone()), seed: self.seed, index }
+        SampleRequest { condition: self.wanted(index).condition.clone(), seed: self.seed, index }
     }
 
-    pub(super) fn formula(&self, index: u64) -> String {
-        self.compositions[(index % self.compositions.len() as u64) as usize].formula()
+    /// What the structure with this index is.
+    pub(super) fn wanted(&self, index: u64) -> &Wanted {
+        &self.wanted[(index % self.wanted.len() as u64) as usize]
     }
 
     /// Describes the run, apart from how it is worked off.
     pub fn manifest(&self) -> Manifest {
         let mut hash = blake3::Hasher::new();
-        for composition in &self.compositions {
-            hash.update(composition.formula().as_bytes()).update(b"\n");
-        }
+        self.wanted.iter().for_each(|wanted| wanted.identify(&mut hash));
         Manifest {
             model: self.model.clone(),
             seed: self.seed,
             count: self.count,
-            compositions: hash.finalize().to_hex().to_string(),
+            conditions: hash.finalize().to_hex().to_string(),
+            steps_per_level: self.steps_per_level,
             shard: self.shard,
             precision: self.precision,
         }
@@ -144,8 +196,12 @@ pub struct Manifest {
     pub seed: u64,
     /// Number of structures over all shards.
     pub count: u64,
-    /// Hash of the list of compositions.
-    pub compositions: String,
+    /// Hash of the list of conditions.
+    #[serde(alias = "compositions")]
+    pub conditions: String,
+    /// Steps at each noise level, where they are not the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps_per_level: Option<usize>,
     /// The share that the folder holds.
     pub shard: Shard,
     /// Precision of the products.
@@ -156,11 +212,13 @@ pub struct Manifest {
 impl Manifest {
     /// The first key in which two runs differ, with both values.
     pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let steps = |m: &Self| m.steps_per_level.map_or("the model's".to_owned(), |n| n.to_string());
         let pairs = [
             ("model", self.model.clone(), other.model.clone()),
             ("seed", self.seed.to_string(), other.seed.to_string()),
             ("count", self.count.to_string(), other.count.to_string()),
-            ("compositions", self.compositions.clone(), other.compositions.clone()),
+            ("conditions", self.conditions.clone(), other.conditions.clone()),
+            ("steps per level", steps(self), steps(other)),
             ("shard", self.shard.to_string(), other.shard.to_string()),
             ("precision", self.precision.to_string(), other.precision.to_string()),
         ];

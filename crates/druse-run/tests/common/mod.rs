@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 use druse_crystal::{Element, Lattice, Structure};
 use druse_models::{
     Capabilities, Condition, Generator, LossTerm, ModelError, NoiseKey, PieceLimit, Prepared, SampleRequest,
-    Sampled, Sampler,
+    Sampled, Sampler, Trainable,
 };
 use druse_nn::memory::ComputeError;
 use druse_nn::{Init, ParamBuilder, ParamId, ParamSpec, Params};
@@ -67,13 +67,9 @@ fn noise(key: &NoiseKey) -> f32 {
     (h >> 40) as f32 / (1u64 << 24) as f32 - 0.5
 }
 
-impl Generator for Toy {
+impl Trainable for Toy {
     fn kind(&self) -> &'static str {
         "gemsdiff"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { unconditional: false, composition: true }
     }
 
     fn parameters(&self) -> &[ParamSpec] {
@@ -118,6 +114,12 @@ impl Generator for Toy {
     fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
         vec![batch.len() as f64]
     }
+}
+
+impl Generator for Toy {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { composition: true, ..Capabilities::default() }
+    }
 
     fn check(&self, request: &SampleRequest) -> Result<(), ModelError> {
         let Condition::Composition(c) = &request.condition else { return Ok(()) };
@@ -151,7 +153,7 @@ impl Prepared for ToyPiece<'_> {
         let (weight, bias) = (params.get(self.toy.weight), params.get(self.toy.bias));
         let difference = column(&self.sizes) * weight + bias - column(&self.targets);
         let sum = (difference.clone() * difference).sum();
-        Ok(vec![LossTerm { name: "edge", sum, count: n as f64 }])
+        Ok(vec![LossTerm { name: "edge", sum, count: n as f64, weight: 1.0 }])
     }
 }
 
@@ -180,7 +182,7 @@ impl ToySampler<'_> {
 fn atoms(request: &SampleRequest) -> usize {
     match &request.condition {
         Condition::Composition(c) => c.num_atoms(),
-        Condition::Unconditional => 0,
+        Condition::Unconditional | Condition::Latent(_) => 0,
     }
 }
 

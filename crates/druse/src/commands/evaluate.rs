@@ -10,6 +10,7 @@ use druse_data::{Cache, Listing};
 use druse_metrics::coverage::{Benchmark, Cutoffs};
 use druse_metrics::distribution::Bootstrap;
 use druse_metrics::generation::Protocol;
+use druse_metrics::matcher::StructureMatcher;
 use druse_metrics::optimization::Goal;
 use druse_run::evaluate::{
     Evaluation, GenerationSettings, MatchingSettings, Optimization, Pairing, Sets, Task, generation, matching,
@@ -186,6 +187,29 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     )?;
     console::note(&format!("{:.1} s", begun.elapsed().as_secs_f64()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Match rates by CDVAE's protocol.
+pub fn evaluate_predictions(
+    sets: Sets<'_>,
+    task: Task,
+    pairing: Pairing,
+    stop: &AtomicBool,
+) -> Result<Evaluation, Failure> {
+    let benchmark = named_benchmark(sets.reference).unwrap_or(Benchmark::Mp20);
+    let settings = MatchingSettings {
+        task,
+        protocol: Protocol::cdvae(benchmark),
+        remarks: Vec::new(),
+        matcher: StructureMatcher::CDVAE,
+        pairing,
+        bootstrap: Some(Bootstrap { resamples: 1000, level: 0.95, seed: 0 }),
+        cache: Cache::Default,
+    };
+    let mut progress = console::Progress::default();
+    let evaluation = matching(sets, &settings, &mut progress, stop);
+    progress.finish();
+    Ok(evaluation?)
 }
 
 impl EvaluateArgs {

@@ -4,14 +4,19 @@ mod bench;
 mod compare;
 mod config;
 mod data;
+mod encode;
 mod evaluate;
 mod export;
 mod featurize;
 mod info;
+mod interpolate;
 mod match_structures;
 mod merge;
+mod optimize;
 mod parity;
+mod reconstruct;
 mod sample;
+mod sampling;
 mod sets;
 mod train;
 
@@ -26,6 +31,14 @@ pub enum Command {
     Train(train::TrainArgs),
     /// Sample new structures.
     Sample(sample::SampleArgs),
+    /// Encode structures, decode them again and compare.
+    Reconstruct(reconstruct::ReconstructArgs),
+    /// Search the latent space for structures with a better property.
+    Optimize(optimize::OptimizeArgs),
+    /// Sample structures on the way between two structures.
+    Interpolate(interpolate::InterpolateArgs),
+    /// Write the latents of structures.
+    Encode(encode::EncodeArgs),
     /// Put the shards of a sampling run together.
     Merge(merge::MergeArgs),
     /// Judge generated structures: validity, coverage, distances, uniqueness, novelty, match rates.
@@ -58,6 +71,10 @@ impl Command {
         match self {
             Self::Train(args) => train::run(&args),
             Self::Sample(args) => sample::run(&args),
+            Self::Reconstruct(args) => reconstruct::run(&args),
+            Self::Optimize(args) => optimize::run(&args),
+            Self::Interpolate(args) => interpolate::run(&args),
+            Self::Encode(args) => encode::run(&args),
             Self::Merge(args) => merge::run(&args),
             Self::Evaluate(args) => evaluate::run(&args),
             Self::Compare(args) => compare::run(&args),

@@ -1,18 +1,17 @@
 //! `druse sample`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use druse_crystal::Composition;
 use druse_data::LoadOptions;
-use druse_models::{Condition, ModelError, SampleRequest};
+use druse_models::{Condition, LatentCondition, ModelError, SampleRequest};
 use druse_run::enumerate::{Limits, Totals, compositions, parse_system};
-use druse_run::output::{FAILURES_FILE, OutputFormat, STRUCTURES_FILE};
-use druse_run::sample::{Crew, SamplePlan, Shard, sample};
-use druse_run::{Event, RunFolder};
+use druse_run::latent::{LatentRecord, read_latents};
+use druse_run::output::OutputFormat;
+use druse_run::sample::Wanted;
 
+use super::sampling::{self, SamplingArgs};
 use crate::console;
 use crate::failure::Failure;
 use crate::model_source::{ComputeArgs, LoadedModel, load, set_threads};
@@ -24,6 +23,7 @@ use crate::model_source::{ComputeArgs, LoadedModel, load, set_threads};
   druse sample --model runs/mp20 --formula 'Ca(OH)2' --count 16 --seed 7 --format poscar --out caoh2
   druse sample --system Li-Fe-O --count 128 --max-atoms 12 --out hull
   druse sample --like data/mp_20/test.csv --out test-compositions --resume
+  druse sample --model runs/cdvae --count 1000 --out generated    (models that draw compositions themselves)
   druse sample --system Li-Fe-O --count 128 --out part0 --shard 0/2    (and 1/2 elsewhere, then `druse merge`)
 
 The folder holds structures.jsonl (one structure a line, as they are finished) and the files of the chosen format.
@@ -37,24 +37,8 @@ pub struct SampleArgs {
     /// Structures to sample; with --system, of each composition; with --like, in all [default there: one a row].
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// Another seed, other structures.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Folder for the structures.
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Files to write besides structures.jsonl.
-    #[arg(long, value_enum, default_value_t = FormatArg::Cif)]
-    format: FormatArg,
-    /// Structures in flight at a time on an accelerator; the CPU works on one a thread.
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
-    batch_size: u32,
-    /// Continue in a folder that holds part of the structures.
-    #[arg(long)]
-    resume: bool,
-    /// Sample only the structures whose index leaves the remainder i when divided by n.
-    #[arg(long, value_name = "i/n", default_value_t)]
-    shard: Shard,
+    #[command(flatten)]
+    sampling: SamplingArgs,
     /// With --system: largest number of atoms of a formula unit.
     #[arg(long, value_name = "N", default_value_t = 16)]
     max_unit: u32,
@@ -71,9 +55,9 @@ pub struct SampleArgs {
     compute: ComputeArgs,
 }
 
-/// What to sample.
+/// What to sample [default, for models that can: whatever the model draws].
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct What {
     /// The atoms of one cell, such as LiFeO2 or Ca2(OH)4.
     #[arg(long)]
@@ -84,6 +68,9 @@ struct What {
     /// The compositions of the cells of a data set.
     #[arg(long, value_name = "DATASET")]
     like: Option<PathBuf>,
+    /// Latents that `druse encode` wrote.
+    #[arg(long, value_name = "FILE")]
+    latents: Option<PathBuf>,
 }
 
 /// Names of the output formats.
@@ -113,60 +100,37 @@ impl From<FormatArg> for OutputFormat {
 /// Runs the command.
 pub fn run(args: &SampleArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
-    let model = load(args.model.as_deref(), &args.compute)?;
-    let (compositions, count) = requested(args, &model)?;
-    let plan = SamplePlan {
-        compositions,
-        count,
-        seed: args.seed,
-        model: model.hash.clone(),
-        shard: args.shard,
-        precision: model.params.precision(),
-        format: args.format.into(),
-        crew: Crew::for_device(model.params.device(), args.batch_size as usize),
-        resume: args.resume,
-    };
-    let folder = RunFolder::open(&args.out)?;
-    let stop = console::stop_flag()?;
-    let begun = Instant::now();
-    let share = (0..count).filter(|i| i % args.shard.count == args.shard.index).count();
-    let bar = console::bar(share as u64, "{bar:24} {pos}/{len} structures {msg} {eta_precise} left");
-    console::note(&format!("sampling {share} structures with the {}", model.name));
-    let mut watch = |event: Event<'_>| match event {
-        Event::SamplingStep { done, in_flight } => {
-            bar.set_position(done as u64);
-            bar.set_message(format!("{in_flight} in flight"));
+    let mut model = load(args.model.as_deref(), &args.compute)?;
+    let (wanted, count) = requested(args, &model)?;
+    let summary = sampling::run(&args.sampling, &mut model, wanted, count)?;
+    Ok(sampling::exit_code(&summary))
+}
+
+/// What to sample and the number of structures in all.
+fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Wanted>, u64), Failure> {
+    if let Some(path) = &args.what.latents {
+        let latents = read_latents(path, &model.hash, sampling::autoencoder(model)?.latent_width())?;
+        let count = args.count.unwrap_or(latents.len() as u64);
+        let wanted = latents.into_iter().map(|record| {
+            let LatentRecord { id, latent, .. } = record;
+            Wanted::latent(LatentCondition::new(latent), id.clone()).with("latent_of", id)
+        });
+        return Ok((wanted.collect(), count));
+    }
+    if args.what.formula.is_none() && args.what.system.is_none() && args.what.like.is_none() {
+        if !model.generator.capabilities().unconditional {
+            let kind = model.generator.kind();
+            return Err(Failure::mistake(format!("a {kind} model has to be told what to sample"))
+                .hint("add --formula, --system or --like"));
         }
-        Event::MemoryLimit { atoms } => bar.suspend(|| console::memory_limit(atoms)),
-        Event::Sampled { index, failure: Some(reason) } => {
-            bar.suspend(|| console::warn(&format!("structure {index}: {reason}")));
-        }
-        _ => {}
-    };
-    let summary = sample(model.generator.as_ref(), &model.params, &plan, &folder, &mut watch, &stop);
-    bar.finish_and_clear();
-    let summary = summary?;
-    let (out, seconds) = (args.out.display(), begun.elapsed().as_secs_f64());
-    let found = if summary.found > 0 { format!(" ({} were there)", summary.found) } else { String::new() };
-    console::note(&format!(
-        "{} structures in {seconds:.1} s{found}: {out}/{STRUCTURES_FILE}",
-        summary.sampled
-    ));
-    if summary.failed > 0 {
-        console::warn(&format!("{} structures failed: {out}/{FAILURES_FILE}", summary.failed));
+        return Ok((vec![Wanted::anything()], args.count.unwrap_or(1)));
     }
-    if summary.interrupted {
-        console::note("interrupted; continue with --resume");
-        return Ok(ExitCode::from(130));
-    }
-    if summary.sampled == 0 && summary.found == 0 && summary.failed > 0 {
-        return Err(Failure::environment("every structure failed"));
-    }
-    Ok(ExitCode::SUCCESS)
+    let (compositions, count) = compositions_of(args, model)?;
+    Ok((compositions.into_iter().map(Wanted::from).collect(), count))
 }
 
 /// The compositions to sample and the number of structures over all of them.
-fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Composition>, u64), Failure> {
+fn compositions_of(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Composition>, u64), Failure> {
     if let Some(formula) = &args.what.formula {
         let composition = Composition::parse(formula).map_err(|e| {
             Failure::mistake(e).hint("write the atoms of one cell, such as LiFeO2 or Ca2(OH)4")
@@ -189,7 +153,7 @@ fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Composition>
         let count = args.count.unwrap_or(1).saturating_mul(all.len() as u64);
         return Ok((all, count));
     }
-    let path = args.what.like.as_ref().expect("clap requires one of the three");
+    let Some(path) = &args.what.like else { return Ok((Vec::new(), 0)) };
     let options = LoadOptions { niggli: false, ..LoadOptions::default() };
     let dataset = druse_data::load(path, &options)?;
     let all: Vec<Composition> = dataset.structures().map(|s| Composition::from_species(&s.species)).collect();

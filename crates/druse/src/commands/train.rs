@@ -116,10 +116,10 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
         console::note(note);
     }
     let stop = console::stop_flag()?;
-    let mut generator = config.model.build()?;
+    let mut model = config.model.build()?;
     let mut view = View::default();
     let trained = train(
-        generator.as_mut(),
+        model.trainable_mut(),
         &config,
         &data,
         &folder,
@@ -150,9 +150,13 @@ fn report(trained: &Trained, args: &TrainArgs) -> ExitCode {
     code
 }
 
+/// Remarks on single structures that are shown.
+const MOST_REMARKS: usize = 10;
+
 /// Shows progress as a bar, or as a line an epoch where there is no terminal.
 #[derive(Default)]
 struct View {
+    remarks: usize,
     bar: Option<ProgressBar>,
     epochs: u64,
     rate: f64,
@@ -161,7 +165,16 @@ struct View {
 impl View {
     fn observe(&mut self, event: &Event<'_>) {
         match event {
+            Event::Remark { id, text } => {
+                self.remarks += 1;
+                if self.remarks <= MOST_REMARKS {
+                    console::note(&format!("{id}: {text}"));
+                }
+            }
             Event::Started(start) => {
+                if self.remarks > MOST_REMARKS {
+                    console::note(&format!("… {} such structures in all", self.remarks));
+                }
                 self.epochs = start.epochs;
                 let (parameters, epoch, step) = (start.parameters, start.epoch, start.step);
                 console::note(&format!(

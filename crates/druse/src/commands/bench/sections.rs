@@ -41,7 +41,9 @@ pub fn train(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
                 let Some(now) = ready.take() else { return Err(Failure::environment("no batch is ready")) };
                 let step = || -> Result<(), Failure> {
                     let mut gradient = now.differentiate(&params, &limit)?;
-                    gradient.clip(optim.clip_norm);
+                    if let Some(limit) = optim.clip_norm {
+                        gradient.clip(limit);
+                    }
                     adam.step(&mut params, &gradient.grads, optim.lr);
                     ema.update(&params);
                     Ok(())
@@ -64,7 +66,7 @@ pub fn sample(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
     let limit = subject.limit();
     let total = subject.generator.sampler(&subject.params, &limit).total_steps();
     let measured = meter.measure(subject, |batch| {
-        let requests = requests(&batch);
+        let requests = requests(subject.generator.as_ref(), &batch);
         let mut sampler = subject.generator.sampler(&subject.params, &limit);
         Ok(Box::new(move || {
             if sampler.is_empty() {
@@ -98,10 +100,16 @@ pub fn forward(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
 
 /// Neighbour search and multigraph of each structure in its own cell.
 pub fn graph(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
-    let k = match &subject.config.model {
-        ModelConfig::GemsDiff(config) => config.knn,
+    let build = |s: &&Structure| {
+        let crystal = [(s.lattice, s.frac_coords.as_slice())];
+        match &subject.config.model {
+            ModelConfig::GemsDiff(config) => Multigraph::nearest(&crystal, config.knn),
+            ModelConfig::Cdvae(config) => {
+                let edges = config.decoder.search(s.lattice).edges(&s.frac_coords);
+                Multigraph::from_edges(&crystal, vec![edges])
+            }
+        }
     };
-    let build = move |s: &&Structure| Multigraph::nearest(&[(s.lattice, s.frac_coords.as_slice())], k);
     let measured = meter.measure(subject, |batch| {
         Ok(Box::new(move || {
             timed(|| {

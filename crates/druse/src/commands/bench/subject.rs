@@ -1,7 +1,7 @@
 //! The model and the structures that are measured.
 
 use druse_crystal::{Composition, Element, Lattice, Structure};
-use druse_models::{Condition, Generator, NoiseKey, PieceLimit, SampleRequest};
+use druse_models::{Condition, Generator, LatentCondition, NoiseKey, PieceLimit, SampleRequest};
 use druse_nn::Params;
 use druse_nn::device;
 use druse_run::RunConfig;
@@ -34,7 +34,7 @@ impl Subject {
             // Spread over the set, which may be sorted.
             (0..size).map(|i| all[i * all.len() / size].clone()).collect()
         };
-        let mut generator = config.model.build()?;
+        let mut generator = config.model.build()?.into_generator()?;
         generator.fit_statistics(&structures.iter().collect::<Vec<_>>())?;
         let precision = compute.precision.unwrap_or(config.train.precision);
         let params = Params::init(generator.parameters(), 0, &device).with_precision(precision)?;
@@ -74,13 +74,17 @@ pub fn noise(batch: &[&Structure], epoch: u64) -> Vec<NoiseKey> {
     (0..batch.len() as u64).map(|index| NoiseKey { seed: 0, epoch, index }).collect()
 }
 
-/// Requests for the compositions of a batch.
-pub fn requests(batch: &[&Structure]) -> Vec<SampleRequest> {
-    let request = |(index, s): (u64, &&Structure)| SampleRequest {
-        condition: Condition::Composition(Composition::from_species(&s.species)),
-        seed: 0,
-        index,
+/// Requests for the compositions of a batch; with a latent at the origin where the model decodes latents.
+pub fn requests(model: &dyn Generator, batch: &[&Structure]) -> Vec<SampleRequest> {
+    let width = model.autoencoder().map(|a| a.latent_width());
+    let condition = |s: &Structure| match width {
+        None => Condition::Composition(Composition::from_species(&s.species)),
+        Some(width) => Condition::Latent(LatentCondition {
+            species: Some(s.species.clone()),
+            ..LatentCondition::new(vec![0.0; width])
+        }),
     };
+    let request = |(index, s): (u64, &&Structure)| SampleRequest { condition: condition(s), seed: 0, index };
     (0..).zip(batch).map(request).collect()
 }
 

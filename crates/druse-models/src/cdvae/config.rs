@@ -1,0 +1,181 @@
+//! Hyper-parameters.
+
+use druse_nn::blocks::dimenet::DimeNetConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::DecoderConfig;
+use crate::ModelError;
+
+/// Weights of the parts of the objective (spec 1.7).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossWeights {
+    /// Cross-entropy of the number of atoms.
+    pub num_atoms: f64,
+    /// Squared error of the normalised lattice parameters.
+    pub lattice: f64,
+    /// Cross-entropy of the composition.
+    pub composition: f64,
+    /// Denoising score matching of the positions.
+    pub coordinate: f64,
+    /// Cross-entropy of the denoised species.
+    pub species: f64,
+    /// Divergence of the posterior from the prior.
+    pub kl: f64,
+    /// Squared error of the standardised property.
+    pub property: f64,
+}
+
+impl Default for LossWeights {
+    fn default() -> Self {
+        Self {
+            num_atoms: 1.0,
+            lattice: 10.0,
+            composition: 1.0,
+            coordinate: 10.0,
+            species: 1.0,
+            kl: 0.01,
+            property: 1.0,
+        }
+    }
+}
+
+/// Noise of training and dynamics of sampling (spec 1.6 and 1.9).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NoiseConfig {
+    /// Number of noise levels of positions and of species.
+    pub levels: usize,
+    /// First and last noise level of positions (Å).
+    pub positions: [f64; 2],
+    /// First and last noise level of species.
+    pub species: [f64; 2],
+    /// Langevin steps at each level.
+    pub steps_per_level: usize,
+    /// Langevin step size at the last level (Å²).
+    pub step_size: f64,
+}
+
+impl Default for NoiseConfig {
+    fn default() -> Self {
+        Self {
+            levels: 50,
+            positions: [10.0, 0.01],
+            species: [5.0, 0.01],
+            steps_per_level: 100,
+            step_size: 1e-4,
+        }
+    }
+}
+
+/// All hyper-parameters of a CDVAE model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CdvaeConfig {
+    /// Dimensions of the latent space.
+    pub latent: usize,
+    /// Width of the hidden layer of the aggregate heads.
+    pub head: usize,
+    /// Atoms of the largest cell that the model can count.
+    pub max_atoms: usize,
+    /// The network that reads crystals.
+    pub encoder: DimeNetConfig,
+    /// The network that denoises crystals.
+    pub decoder: DecoderConfig,
+    /// Noise and dynamics.
+    pub noise: NoiseConfig,
+    /// Weights of the objective.
+    pub weights: LossWeights,
+    /// Last epoch, from 0, in which the true lattice is used to corrupt positions; later the predicted one is.
+    pub teacher_forcing_epochs: u64,
+    /// Name of the property that is learned with the latents; absent: none.
+    pub property: Option<String>,
+}
+
+impl Default for CdvaeConfig {
+    fn default() -> Self {
+        Self::published(20, 500)
+    }
+}
+
+impl CdvaeConfig {
+    /// The published sizes.
+    pub fn published(max_atoms: usize, teacher_forcing_epochs: u64) -> Self {
+        Self {
+            latent: 256,
+            head: 256,
+            max_atoms,
+            encoder: DimeNetConfig::default(),
+            decoder: DecoderConfig::published(),
+            noise: NoiseConfig::default(),
+            weights: LossWeights::default(),
+            teacher_forcing_epochs,
+            property: None,
+        }
+    }
+
+    /// The published method at a size that trains overnight on a laptop.
+    pub fn small() -> Self {
+        let encoder = DimeNetConfig {
+            hidden: 64,
+            interaction: 32,
+            output_embedding: 128,
+            blocks: 3,
+            ..DimeNetConfig::default()
+        };
+        Self {
+            latent: 128,
+            head: 128,
+            encoder,
+            decoder: DecoderConfig::small(),
+            ..Self::published(20, 1_000_000)
+        }
+    }
+
+    /// Checks that the numbers describe a model that can be built.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] naming the key, the value and what was expected.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        let wrong = |key: &str, value: &dyn std::fmt::Debug, expected: &str| {
+            Err(ModelError::Config(format!("{key} = {value:?}, expected {expected}")))
+        };
+        let n = &self.noise;
+        for (key, value) in [
+            ("latent", self.latent),
+            ("head", self.head),
+            ("max_atoms", self.max_atoms),
+            ("noise.levels", n.levels),
+            ("noise.steps_per_level", n.steps_per_level),
+        ] {
+            if value == 0 {
+                return wrong(key, &value, "at least 1");
+            }
+        }
+        for (key, levels) in [("noise.positions", n.positions), ("noise.species", n.species)] {
+            if !(0.0 < levels[1] && levels[1] <= levels[0] && levels[0].is_finite()) {
+                return wrong(key, &levels, "two positive numbers, the larger one first");
+            }
+        }
+        if !(n.step_size > 0.0 && n.step_size.is_finite()) {
+            return wrong("noise.step_size", &n.step_size, "a positive number");
+        }
+        let w = &self.weights;
+        for (key, value) in [
+            ("num_atoms", w.num_atoms),
+            ("lattice", w.lattice),
+            ("composition", w.composition),
+            ("coordinate", w.coordinate),
+            ("species", w.species),
+            ("kl", w.kl),
+            ("property", w.property),
+        ] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return wrong(&format!("weights.{key}"), &value, "a number that is not negative");
+            }
+        }
+        self.encoder.validate().map_err(|e| ModelError::Config(format!("encoder.{e}")))?;
+        self.decoder.validate()
+    }
+}

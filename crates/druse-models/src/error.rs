@@ -1,0 +1,82 @@
+//! Why a model refuses or fails.
+
+use druse_nn::memory::ComputeError;
+
+/// What a model refuses to do, in words for its user.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ModelError {
+    /// The request asks for something this kind of model cannot serve.
+    #[error("{model} cannot serve a {condition} condition; models that can: {alternatives}")]
+    Unsupported {
+        /// Kind of the model.
+        model: &'static str,
+        /// Kind of the condition.
+        condition: &'static str,
+        /// Model kinds that serve it.
+        alternatives: String,
+    },
+    /// The model predicts, but generates nothing.
+    #[error("a {model} model does not generate structures")]
+    NotGenerative {
+        /// Kind of the model.
+        model: &'static str,
+    },
+    /// A structure or composition has more atoms than the model was trained for.
+    #[error("{what} has {atoms} atoms, but the model was trained on cells of at most {limit}")]
+    TooManyAtoms {
+        /// The formula or identifier.
+        what: String,
+        /// Its number of atoms.
+        atoms: usize,
+        /// The largest cell of the training set.
+        limit: usize,
+    },
+    /// An element lies outside the model's embedding table.
+    #[error("{element} (Z = {z}) is beyond the {limit} elements that the model knows")]
+    UnknownElement {
+        /// Symbol.
+        element: String,
+        /// Atomic number.
+        z: u8,
+        /// Largest atomic number that has an embedding.
+        limit: u8,
+    },
+    /// The bonds of a structure cannot be told.
+    #[error("{0}")]
+    Bonds(String),
+    /// A latent is not a point of the model's latent space.
+    #[error(
+        "a latent has {found} numbers, but the latent space of the model has {expected} dimensions; was it made with another model?"
+    )]
+    Latent {
+        /// Numbers that came.
+        found: usize,
+        /// Dimensions of the latent space.
+        expected: usize,
+    },
+    /// A structure lacks a property that the model learns.
+    #[error("property `{name}`: {problem}")]
+    Property {
+        /// Name of the property.
+        name: String,
+        /// What is wrong with it, and where.
+        problem: String,
+    },
+    /// The network returned something that is no crystal (NaN coordinates, a cell without volume).
+    #[error("the network returned no valid crystal: {0}")]
+    Output(String),
+    /// The configuration or the stored statistics do not describe a model.
+    #[error("invalid model configuration: {0}")]
+    Config(String),
+    /// A single structure needs more memory than the device has.
+    #[error("{what} ({atoms} atoms) alone does not fit into the memory of the device")]
+    TooLarge {
+        /// Its formula.
+        what: String,
+        /// Its number of atoms.
+        atoms: usize,
+    },
+    /// The device failed.
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
+}

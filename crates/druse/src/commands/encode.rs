@@ -1,0 +1,84 @@
+//! `druse encode`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use druse_crystal::Structure;
+use druse_data::{Dataset, LoadOptions};
+use druse_run::latent::{Choice, LatentRecord, encode, write_latents};
+
+use super::sampling::autoencoder;
+use crate::console;
+use crate::failure::Failure;
+use crate::model_source::{ComputeArgs, LoadedModel, load, set_threads};
+
+/// Arguments of `druse encode`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  druse encode --model runs/cdvae data/mp_20/test.csv.gz --out latents.jsonl
+  druse sample --model runs/cdvae --latents latents.jsonl --out decoded
+
+A line a structure: its identifier, a hash of the model, the latent.")]
+pub struct EncodeArgs {
+    /// Checkpoint or folder of a training run of a model with a latent space.
+    #[arg(long, value_name = "PATH")]
+    model: PathBuf,
+    /// Structures to encode.
+    #[arg(value_name = "DATASET")]
+    data: PathBuf,
+    /// File for the latents.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// Which latent stands for a structure.
+#[derive(Args)]
+pub struct ChoiceArgs {
+    /// Take the means of the posteriors instead of draws from them.
+    #[arg(long)]
+    mean: bool,
+    /// Seed of the draws.
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "mean")]
+    latent_seed: u64,
+}
+
+impl ChoiceArgs {
+    /// The choice.
+    pub fn choice(&self) -> Choice {
+        if self.mean { Choice::Mean } else { Choice::Draw { seed: self.latent_seed } }
+    }
+}
+
+/// Reads a data set for a model's encoder; cells are Niggli-reduced where the model was trained on such.
+pub fn read(path: &Path, model: &LoadedModel) -> Result<Dataset, Failure> {
+    let options = LoadOptions { niggli: model.config.data.niggli, ..LoadOptions::default() };
+    let dataset = druse_data::load(path, &options)?;
+    for skipped in &dataset.skipped {
+        console::warn(&format!("skipped {skipped}"));
+    }
+    Ok(dataset)
+}
+
+/// Runs the command.
+pub fn run(args: &EncodeArgs) -> crate::Outcome {
+    set_threads(args.compute.threads.unwrap_or(0))?;
+    let model = load(Some(&args.model), &args.compute)?;
+    let space = autoencoder(&model)?;
+    let dataset = read(&args.data, &model)?;
+    let structures: Vec<&Structure> = dataset.structures().collect();
+    let latents = encode(space, &model.params, &structures, args.choice.choice(), 1)?;
+    let records: Vec<LatentRecord> = dataset
+        .entries
+        .iter()
+        .zip(latents)
+        .map(|(e, latent)| LatentRecord { id: e.id.clone(), model: model.hash.clone(), latent })
+        .collect();
+    write_latents(&args.out, &records)?;
+    console::note(&format!("{} latents: {}", records.len(), args.out.display()));
+    Ok(ExitCode::SUCCESS)
+}

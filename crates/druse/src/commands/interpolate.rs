@@ -1,0 +1,70 @@
+//! `druse interpolate`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use druse_crystal::Structure;
+use druse_models::LatentCondition;
+use druse_run::latent::{between, encode};
+use druse_run::sample::Wanted;
+
+use super::encode::{ChoiceArgs, read};
+use super::sampling::{self, SamplingArgs, autoencoder};
+use crate::failure::Failure;
+use crate::model_source::{ComputeArgs, LoadedModel, load, set_threads};
+
+/// Arguments of `druse interpolate`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  druse interpolate --model runs/cdvae SrTiO3.cif BaZrO3.cif --points 9 --out path
+
+Both structures are encoded (as means, unless --latent-seed is given); latents on the way between them, along the \
+sphere that the prior concentrates on, are decoded. structures.jsonl carries the place on the way, 0 to 1, in `place`.")]
+pub struct InterpolateArgs {
+    /// Checkpoint or folder of a training run of a model with a latent space.
+    #[arg(long, value_name = "PATH")]
+    model: PathBuf,
+    /// Structure file where the way begins.
+    from: PathBuf,
+    /// Structure file where it ends.
+    to: PathBuf,
+    /// Structures on the way, both ends included.
+    #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u32).range(2..))]
+    points: u32,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+fn end(path: &Path, model: &LoadedModel) -> Result<Structure, Failure> {
+    let dataset = read(path, model)?;
+    let count = dataset.entries.len();
+    let mut entries = dataset.entries.into_iter();
+    match (entries.next(), count) {
+        (Some(entry), 1) => Ok(entry.structure),
+        _ => Err(Failure::mistake(format!("`{}` holds {count} structures, expected one", path.display()))),
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &InterpolateArgs) -> crate::Outcome {
+    set_threads(args.compute.threads.unwrap_or(0))?;
+    let mut model = load(Some(&args.model), &args.compute)?;
+    let ends = [end(&args.from, &model)?, end(&args.to, &model)?];
+    let latents = encode(autoencoder(&model)?, &model.params, &ends.each_ref(), args.choice.choice(), 1)?;
+    let points = args.points as usize;
+    let wanted: Vec<Wanted> = between(&latents[0], &latents[1], points)
+        .into_iter()
+        .enumerate()
+        .map(|(i, latent)| {
+            let place = i as f64 / (points - 1) as f64;
+            Wanted::latent(LatentCondition::new(latent), format!("place {place:.3}")).with("place", place)
+        })
+        .collect();
+    let count = wanted.len() as u64;
+    let summary = sampling::run(&args.sampling, &mut model, wanted, count)?;
+    Ok(sampling::exit_code(&summary))
+}

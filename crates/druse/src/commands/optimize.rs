@@ -1,0 +1,149 @@
+//! `druse optimize`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use druse_crystal::Structure;
+use druse_metrics::optimization::Goal;
+use druse_models::LatentCondition;
+use druse_run::latent::{Descent, Snapshot, descend, encode, prior};
+use druse_run::sample::Wanted;
+
+use super::encode::{ChoiceArgs, read};
+use super::sampling::{self, SamplingArgs, autoencoder};
+use crate::console;
+use crate::failure::Failure;
+use crate::model_source::{ComputeArgs, LoadedModel, load, set_threads};
+
+/// Arguments of `druse optimize`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  druse optimize --model runs/cdvae --data data/perov_5/test.csv.gz --property heat_ref --minimize --out optimized
+  druse optimize --model runs/cdvae --random 100 --property band_gap --maximize --out optimized
+
+The model has to be trained with the property (model.property). From each start the latent is moved along the gradient \
+of the property that the model reads off it, and decoded at every snapshot. structures.jsonl carries `start` (identifier \
+of the start), `step` and `latent_value` (the property read off the latent).")]
+pub struct OptimizeArgs {
+    /// Checkpoint or folder of a training run of a model that was trained with a property.
+    #[arg(long, value_name = "PATH")]
+    model: PathBuf,
+    #[command(flatten)]
+    starts: StartArgs,
+    /// The property; has to be the one that the model was trained with.
+    #[arg(long, value_name = "NAME")]
+    property: String,
+    #[command(flatten)]
+    goal: GoalArgs,
+    /// Structures of --data to start from, in their order.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    count: usize,
+    /// Gradient steps.
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+    /// Size of a gradient step (learning rate of Adam).
+    #[arg(long, value_name = "X", default_value_t = 1e-3)]
+    lr: f64,
+    /// Gradient steps between two snapshots.
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+    every: u64,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// Where to start.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct StartArgs {
+    /// From the latents of the structures of a data set.
+    #[arg(long, value_name = "DATASET")]
+    data: Option<PathBuf>,
+    /// From so many points of the prior.
+    #[arg(long, value_name = "N")]
+    random: Option<usize>,
+}
+
+/// Which way the property is to go.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct GoalArgs {
+    /// As low as possible.
+    #[arg(long)]
+    minimize: bool,
+    /// As high as possible.
+    #[arg(long)]
+    maximize: bool,
+}
+
+impl OptimizeArgs {
+    /// Names and latents of the starts.
+    fn starts(&self, model: &LoadedModel) -> Result<(Vec<String>, Vec<Vec<f32>>), Failure> {
+        let space = autoencoder(model)?;
+        let Some(path) = &self.starts.data else {
+            let count = self.starts.random.unwrap_or(self.count);
+            let names = (0..count).map(|i| format!("prior {i}")).collect();
+            return Ok((names, prior(space, count, self.sampling.seed)));
+        };
+        let mut dataset = read(path, model)?;
+        dataset.entries.truncate(self.count);
+        let structures: Vec<&Structure> = dataset.structures().collect();
+        let latents = encode(space, &model.params, &structures, self.choice.choice(), 1)?;
+        Ok((dataset.entries.into_iter().map(|e| e.id).collect(), latents))
+    }
+
+    fn snapshots(&self, model: &LoadedModel, starts: Vec<Vec<f32>>) -> Result<Vec<Snapshot>, Failure> {
+        let space = autoencoder(model)?;
+        match space.property() {
+            Some(learned) if learned == self.property => {}
+            Some(learned) => {
+                let wanted = &self.property;
+                return Err(Failure::mistake(format!(
+                    "the {} was trained with `{learned}`, not `{wanted}`",
+                    model.name
+                )));
+            }
+            None => {
+                return Err(Failure::mistake(format!("the {} was trained without a property", model.name))
+                    .hint(format!("train one with --set model.property={}", self.property)));
+            }
+        }
+        if !(self.lr > 0.0 && self.lr.is_finite()) {
+            return Err(Failure::mistake(format!("--lr {}: expected a positive number", self.lr)));
+        }
+        let goal = if self.goal.maximize { Goal::Maximize } else { Goal::Minimize };
+        let descent = Descent { steps: self.steps, lr: self.lr, every: self.every, goal };
+        let stop = console::stop_flag_saying("stopping; nothing is written")?;
+        let mut progress = console::Progress::default();
+        let snapshots = descend(space, &model.params, starts, &descent, &mut progress, &stop);
+        progress.finish();
+        Ok(snapshots?)
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &OptimizeArgs) -> crate::Outcome {
+    set_threads(args.compute.threads.unwrap_or(0))?;
+    let mut model = load(Some(&args.model), &args.compute)?;
+    let (names, latents) = args.starts(&model)?;
+    if latents.is_empty() {
+        return Err(Failure::mistake("there is nothing to start from"));
+    }
+    let snapshots = args.snapshots(&model, latents)?;
+    let wanted: Vec<Wanted> = snapshots
+        .into_iter()
+        .map(|s| {
+            let (name, step) = (names[s.start].clone(), s.step);
+            Wanted::latent(LatentCondition::new(s.latent), format!("start {name}, step {step}"))
+                .with("start", name)
+                .with("step", step)
+                .with("latent_value", s.value)
+        })
+        .collect();
+    let count = wanted.len() as u64;
+    let summary = sampling::run(&args.sampling, &mut model, wanted, count)?;
+    Ok(sampling::exit_code(&summary))
+}

@@ -1,0 +1,112 @@
+//! `druse reconstruct`.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use druse_crystal::Structure;
+use druse_models::LatentCondition;
+use druse_run::evaluate::{Pairing, Sets, Task};
+use druse_run::latent::encode;
+use druse_run::output::STRUCTURES_FILE;
+use druse_run::sample::Wanted;
+
+use super::encode::{ChoiceArgs, read};
+use super::evaluate::evaluate_predictions;
+use super::sampling::{self, SamplingArgs, autoencoder};
+use super::sets::{self, Destinations};
+use crate::console;
+use crate::model_source::{ComputeArgs, load, set_threads};
+use crate::report;
+
+/// Arguments of `druse reconstruct`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  druse reconstruct --model runs/cdvae data/perov_5/test.csv.gz --out reconstructed
+  druse reconstruct --model runs/cdvae data/mp_20/test.csv.gz --candidates 20 --count 200 --out reconstructed
+
+Each structure is encoded, its latent decoded, and the result compared with it: match rate and RMSE by CDVAE's \
+protocol (a prediction has to be valid to match). structures.jsonl carries the identifier of the structure in \
+`reconstruction_of`.")]
+pub struct ReconstructArgs {
+    /// Checkpoint or folder of a training run of a model with a latent space.
+    #[arg(long, value_name = "PATH")]
+    model: PathBuf,
+    /// Structures to reconstruct.
+    #[arg(value_name = "DATASET")]
+    data: PathBuf,
+    /// Reconstruct the first so many structures only.
+    #[arg(long, value_name = "N")]
+    count: Option<usize>,
+    /// Latents drawn and decoded for each structure; the best match counts.
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    candidates: u32,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    /// Take the number of atoms from the structure instead of decoding it.
+    #[arg(long)]
+    true_atoms: bool,
+    /// Take the species from the structure instead of decoding them.
+    #[arg(long)]
+    true_species: bool,
+    /// Only sample; compare later with `druse evaluate --task reconstruction --group-by reconstruction_of`.
+    #[arg(long)]
+    no_evaluation: bool,
+    /// Write the comparison as JSON, to stdout in place of the table when no file is named.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// Name of the property that holds the identifier of the structure.
+const SOURCE: &str = "reconstruction_of";
+
+/// Runs the command.
+pub fn run(args: &ReconstructArgs) -> crate::Outcome {
+    set_threads(args.compute.threads.unwrap_or(0))?;
+    let mut model = load(Some(&args.model), &args.compute)?;
+    let mut dataset = read(&args.data, &model)?;
+    if let Some(count) = args.count {
+        dataset.entries.truncate(count);
+    }
+    let candidates = args.candidates as usize;
+    let structures: Vec<&Structure> = dataset.structures().collect();
+    let choice = args.choice.choice();
+    let latents = encode(autoencoder(&model)?, &model.params, &structures, choice, candidates)?;
+    let wanted = latents.into_iter().enumerate().map(|(i, latent)| {
+        let entry = &dataset.entries[i / candidates];
+        let condition = LatentCondition {
+            latent,
+            atoms: args.true_atoms.then_some(entry.structure.len()),
+            species: args.true_species.then(|| entry.structure.species.clone()),
+        };
+        Wanted::latent(condition, entry.id.clone()).with(SOURCE, entry.id.clone())
+    });
+    let wanted: Vec<Wanted> = wanted.collect();
+    let count = wanted.len() as u64;
+    let summary = sampling::run(&args.sampling, &mut model, wanted, count)?;
+    if summary.interrupted || args.no_evaluation {
+        return Ok(sampling::exit_code(&summary));
+    }
+    let stop = console::stop_flag_saying("stopping; the structures are kept")?;
+    let mut reference = sets::read(&args.data, &[])?;
+    if args.count.is_some() {
+        let chosen: HashSet<&str> = dataset.entries.iter().map(|e| e.id.as_str()).collect();
+        reference.items.retain(|item| chosen.contains(item.id.as_str()));
+    }
+    let generated = sets::read(&args.sampling.out.join(STRUCTURES_FILE), &[])?;
+    let sets = Sets { generated: &generated, reference: &reference, train: None };
+    let task = if candidates == 1 { Task::Reconstruction } else { Task::Prediction };
+    let pairing = Pairing::Property(SOURCE.into());
+    let evaluation = evaluate_predictions(sets, task, pairing, &stop)?;
+    Destinations { json: args.json.as_deref(), html: None }.deliver(
+        &evaluation,
+        || report::html::page(&evaluation),
+        || report::table::evaluation(&evaluation),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
