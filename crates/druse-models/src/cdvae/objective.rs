@@ -1,12 +1,15 @@
 //! The training objective (spec 1.6 and 1.7): the parts of the variational bound, positions and species denoised.
 
+use std::sync::Arc;
+
 use burn::tensor::{Tensor, activation};
 use druse_crystal::{Element, Lattice, Structure, wrap_unit};
 use druse_nn::Params;
 use druse_nn::blocks::MAX_ELEMENT;
 use druse_nn::blocks::dimenet::MessageGeometry;
+use druse_nn::graph::Multigraph;
 use druse_nn::memory::to_host;
-use druse_nn::ops::matrix;
+use druse_nn::ops::{self, matrix};
 
 use super::decoder::DecoderInput;
 use super::heads::Aggregates;
@@ -39,7 +42,15 @@ struct NoisyCrystal {
 struct DecoderPiece {
     input: DecoderInput,
     /// Shortest displacement to the true position in units of the noise level (N, 3).
-    target: Vec<f32>,
+    target: Target,
+}
+
+/// Displacements that the decoder should find.
+enum Target {
+    /// Numbers.
+    Fixed(Vec<f32>),
+    /// Functions of the predicted cells, in which the positions were corrupted.
+    Moving(Tensor<2>),
 }
 
 /// A piece of a batch with everything that needs no weights.
@@ -73,11 +84,11 @@ impl NoisyCrystal {
         })
     }
 
-    /// The fractional coordinates with noise that is Gaussian in a cell.
+    /// The fractional coordinates with noise that is Gaussian in a cell, not wrapped.
     fn noisy_positions(&self, cell: &Lattice) -> Vec<[f64; 3]> {
         let moved = |(f, e): (&[f64; 3], &[f64; 3])| {
             let change = cell.to_fractional(e.map(|x| self.sigma * x));
-            std::array::from_fn(|i| wrap_unit(f[i] + change[i]))
+            std::array::from_fn(|i| f[i] + change[i])
         };
         self.frac.iter().zip(&self.displacements).map(moved).collect()
     }
@@ -124,16 +135,87 @@ impl<'a> PreparedPiece<'a> {
         Ok(Self { model, encoder, crystals, latent_noise, property, decoder })
     }
 
-    /// The cells in which positions are corrupted: true ones, or those that the latents say. Where these enclose no
-    /// volume, which an untrained head may return, the true one is taken.
-    fn cells(&self, lattice: Tensor<2>) -> Result<Vec<Lattice>, ModelError> {
-        let predicted = to_host(lattice)?;
-        let cell = |(c, row): (&NoisyCrystal, &[f32])| {
-            let parameters = self.model.cell_parameters(row, c.species.len());
-            let predicted = Lattice::from_parameters(parameters).ok().filter(|_| !c.forced);
-            predicted.unwrap_or(c.lattice)
-        };
-        Ok(self.crystals.iter().zip(predicted.chunks_exact(6)).map(cell).collect())
+    /// The decoder's part with positions corrupted in the cells that the latents say, given the output of the lattice head
+    /// (B, 6). The loss of the positions then also moves the lattice head: as published, the cells are not constants. Where
+    /// a predicted cell encloses no volume, which an untrained head may return, the true one is taken.
+    fn in_predicted_cells(&self, params: &Params, lattice: Tensor<2>) -> Result<DecoderPiece, ModelError> {
+        let said = to_host(lattice.clone())?;
+        let predicted: Vec<Option<Lattice>> = self
+            .crystals
+            .iter()
+            .zip(said.chunks_exact(6))
+            .map(|(c, row)| {
+                let parameters = self.model.cell_parameters(row, c.species.len());
+                Lattice::from_parameters(parameters).ok().filter(|_| !c.forced)
+            })
+            .collect();
+        let cells: Vec<Lattice> =
+            self.crystals.iter().zip(&predicted).map(|(c, p)| p.unwrap_or(c.lattice)).collect();
+        let piece = DecoderPiece::new(self.model, &self.crystals, &cells);
+        if !params.device().is_autodiff() {
+            return Ok(piece);
+        }
+        let Target::Fixed(target) = piece.target else { return Ok(piece) };
+        let (vectors, change) = self.geometry_in(params, lattice, &predicted, &cells, piece.input.graph());
+        let target = Target::Moving(self.moving_target(&target, &cells, change));
+        Ok(DecoderPiece { input: piece.input.with_vectors(vectors), target })
+    }
+
+    /// The target as a function of the fractional displacements `change` (N, 3): what these add to the way back, in the
+    /// true cells.
+    fn moving_target(&self, target: &[f32], cells: &[Lattice], change: Tensor<2>) -> Tensor<2> {
+        let device = change.device();
+        let mut rows: [Vec<f32>; 3] = Default::default();
+        let mut fixed = Vec::with_capacity(target.len());
+        let mut target = target.chunks_exact(3);
+        for (c, cell) in self.crystals.iter().zip(cells) {
+            for e in &c.displacements {
+                let there = c.lattice.to_cartesian(cell.to_fractional(*e));
+                let back = target.next().unwrap_or(&[0.0; 3]);
+                fixed.extend(back.iter().zip(there).map(|(b, t)| b + t as f32));
+                for (k, row) in rows.iter_mut().enumerate() {
+                    row.extend(c.lattice.rows()[k].map(|x| (x / c.sigma) as f32));
+                }
+            }
+        }
+        rows.into_iter().enumerate().fold(matrix(fixed, 3, &device), |target, (k, row)| {
+            target - change.clone().narrow(1, k, 1) * matrix(row, 3, &device)
+        })
+    }
+
+    /// The vectors of all edges (E, 3) and the displacements of the atoms, fractional (N, 3), as functions of the output of
+    /// the lattice head.
+    fn geometry_in(
+        &self,
+        params: &Params,
+        lattice: Tensor<2>,
+        predicted: &[Option<Lattice>],
+        cells: &[Lattice],
+        graph: &Arc<Multigraph>,
+    ) -> (Tensor<2>, Tensor<2>) {
+        let device = params.device();
+        // Standardised numbers to lengths and angles; nothing of them where the true cell is taken.
+        let (mut factors, mut offsets) = (Vec::new(), Vec::new());
+        for (c, predicted) in self.crystals.iter().zip(predicted) {
+            let atoms = c.species.len();
+            let at = |x: f32| self.model.cell_parameters(&[x; 6], atoms);
+            let (zero, one, truth) = (at(0.0), at(1.0), c.lattice.parameters());
+            for k in 0..6 {
+                factors.push(if predicted.is_some() { (one[k] - zero[k]) as f32 } else { 0.0 });
+                offsets.push(if predicted.is_some() { zero[k] } else { truth[k] } as f32);
+            }
+        }
+        let parameters = lattice * matrix(factors, 6, device) + matrix(offsets, 6, device);
+        let matrices = ops::cells(parameters);
+        let (mut noise, mut home) = (Vec::new(), Vec::new());
+        for (c, cell) in self.crystals.iter().zip(cells) {
+            for ((f, e), x) in c.frac.iter().zip(&c.displacements).zip(c.noisy_positions(cell)) {
+                noise.extend(e.map(|e| (c.sigma * e) as f32));
+                home.extend((0..3).map(|i| (f[i] + wrap_unit(x[i]) - x[i]) as f32));
+            }
+        }
+        let change = ops::to_fractional(matrix(noise, 3, device), matrices.clone(), &graph.crystal_of_atom);
+        (ops::edge_vectors(change.clone() + matrix(home, 3, device), matrices, graph), change)
     }
 
     /// Rows of a weight for each crystal.
@@ -180,7 +262,11 @@ impl<'a> PreparedPiece<'a> {
         let output = self.model.decoder.forward(params, &decoder.input, noisy, projection);
         let share = |c: &NoisyCrystal| 1.0 / c.species.len() as f64;
         let atoms = self.crystals.iter().flat_map(|c| vec![0.5 * share(c) as f32; c.species.len()]);
-        let difference = output.vectors - matrix(decoder.target.clone(), 3, device);
+        let target = match &decoder.target {
+            Target::Fixed(target) => matrix(target.clone(), 3, device),
+            Target::Moving(target) => target.clone(),
+        };
+        let difference = output.vectors - target;
         let squares = difference.clone() * difference * matrix(atoms.collect(), 1, device);
         let mut truth = vec![0f32; noisy.len() * ELEMENTS];
         let species = self.crystals.iter().flat_map(|c| {
@@ -196,14 +282,18 @@ impl<'a> PreparedPiece<'a> {
 
 impl DecoderPiece {
     fn new(model: &Cdvae, crystals: &[NoisyCrystal], cells: &[Lattice]) -> Self {
-        let noisy: Vec<Vec<[f64; 3]>> =
-            crystals.iter().zip(cells).map(|(c, cell)| c.noisy_positions(cell)).collect();
+        let wrapped = |x: [f64; 3]| x.map(wrap_unit);
+        let noisy: Vec<Vec<[f64; 3]>> = crystals
+            .iter()
+            .zip(cells)
+            .map(|(c, cell)| c.noisy_positions(cell).into_iter().map(wrapped).collect())
+            .collect();
         // As published, the way back is measured in the true cell even where another one was corrupted.
         let target = crystals.iter().zip(&noisy).flat_map(|(c, noisy)| {
             let paths = torus::shortest_paths(noisy, &c.frac, &c.lattice);
             paths.into_iter().flat_map(move |d| d.map(|x| (x / c.sigma) as f32)).collect::<Vec<_>>()
         });
-        let target = target.collect();
+        let target = Target::Fixed(target.collect());
         let cells: Vec<_> = cells.iter().zip(&noisy).map(|(&cell, frac)| (cell, frac.as_slice())).collect();
         Self { input: DecoderInput::new(&model.config.decoder, &cells), target }
     }
@@ -233,8 +323,7 @@ impl Prepared for PreparedPiece<'_> {
         let decoder = match &self.decoder {
             Some(decoder) => decoder,
             None => {
-                let cells = self.cells(said.lattice.clone())?;
-                made = DecoderPiece::new(model, &self.crystals, &cells);
+                made = self.in_predicted_cells(params, said.lattice.clone())?;
                 &made
             }
         };
