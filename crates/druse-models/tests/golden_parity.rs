@@ -49,6 +49,13 @@ fn encoder_of_cdvae_agrees_with_the_published_one() {
 }
 
 #[test]
+fn heads_of_cdvae_agree_with_the_published_ones() {
+    let Some(report) = report("cdvae.json.gz") else { return };
+    check(&report, 12 + 5 + 17);
+    assert_eq!(report.skipped, Vec::<String>::new());
+}
+
+#[test]
 fn decoder_of_cdvae_agrees_with_the_published_one() {
     let Some(report) = report("cdvae.json.gz") else { return };
     check(&report, 12 + 17);

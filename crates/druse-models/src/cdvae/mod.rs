@@ -13,4 +13,6 @@ mod sampler;
 
 pub use config::{CdvaeConfig, LossWeights, NoiseConfig};
 pub use decoder::{Decoder, DecoderConfig, DecoderInput, DecoderOutput};
+pub(crate) use heads::AggregateHeads;
 pub use model::Cdvae;
+pub(crate) use model::cell_parameters;

@@ -153,17 +153,22 @@ impl Cdvae {
 
     /// Lengths (Å) and angles (degrees) that six outputs of the lattice head stand for, for a cell of `atoms` atoms.
     pub(crate) fn cell_parameters(&self, normalised: &[f32], atoms: usize) -> [f64; 6] {
-        let scale = (atoms as f64).cbrt();
-        std::array::from_fn(|k| {
-            let x = self.statistics.lattice.restore(k, f64::from(normalised[k]));
-            if k < 3 { scale * x } else { x }
-        })
+        cell_parameters(&self.statistics.lattice, normalised, atoms)
     }
 
     /// The aggregate heads.
     pub(crate) fn aggregates(&self, params: &Params, z: &Tensor<2>) -> Aggregates {
         self.heads.forward(params, z)
     }
+}
+
+/// Lengths (Å) and angles (degrees) that standardised numbers stand for, for a cell of `atoms` atoms.
+pub(crate) fn cell_parameters(scaler: &Standardizer, normalised: &[f32], atoms: usize) -> [f64; 6] {
+    let scale = (atoms as f64).cbrt();
+    std::array::from_fn(|k| {
+        let x = scaler.restore(k, f64::from(normalised[k]));
+        if k < 3 { scale * x } else { x }
+    })
 }
 
 /// `[lengths / N^(1/3), angles]` (Å, degrees).

@@ -50,7 +50,7 @@ enum Target {
     /// Numbers.
     Fixed(Vec<f32>),
     /// Functions of the predicted cells, in which the positions were corrupted.
-    Moving(Tensor<2>),
+    Moving(Box<Tensor<2>>),
 }
 
 /// A piece of a batch with everything that needs no weights.
@@ -157,7 +157,7 @@ impl<'a> PreparedPiece<'a> {
         }
         let Target::Fixed(target) = piece.target else { return Ok(piece) };
         let (vectors, change) = self.geometry_in(params, lattice, &predicted, &cells, piece.input.graph());
-        let target = Target::Moving(self.moving_target(&target, &cells, change));
+        let target = Target::Moving(Box::new(self.moving_target(&target, &cells, change)));
         Ok(DecoderPiece { input: piece.input.with_vectors(vectors), target })
     }
 
@@ -264,7 +264,7 @@ impl<'a> PreparedPiece<'a> {
         let atoms = self.crystals.iter().flat_map(|c| vec![0.5 * share(c) as f32; c.species.len()]);
         let target = match &decoder.target {
             Target::Fixed(target) => matrix(target.clone(), 3, device),
-            Target::Moving(target) => target.clone(),
+            Target::Moving(target) => target.as_ref().clone(),
         };
         let difference = output.vectors - target;
         let squares = difference.clone() * difference * matrix(atoms.collect(), 1, device);

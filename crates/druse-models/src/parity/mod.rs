@@ -6,6 +6,7 @@
 
 mod cdvae_decoder;
 mod cdvae_encoder;
+mod cdvae_heads;
 mod file;
 mod gemsdiff;
 mod report;
@@ -59,8 +60,10 @@ trait Part {
 type Build = fn(&File, &Device) -> Result<Box<dyn Part>, ParityError>;
 
 /// The parts of every network, by the name in the files.
-const NETWORKS: &[(&str, &[Build])] =
-    &[("cdvae", &[cdvae_encoder::build, cdvae_decoder::build]), ("gemsdiff", &[gemsdiff::build])];
+const NETWORKS: &[(&str, &[Build])] = &[
+    ("cdvae", &[cdvae_encoder::build, cdvae_heads::build, cdvae_decoder::build]),
+    ("gemsdiff", &[gemsdiff::build]),
+];
 
 /// Evaluates a reference file (its JSON text) on a device.
 ///
