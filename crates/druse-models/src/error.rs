@@ -21,6 +21,12 @@ pub enum ModelError {
         /// Kind of the model.
         model: &'static str,
     },
+    /// The model generates, but predicts nothing.
+    #[error("a {model} model does not predict properties; train one with --preset property-dimenet")]
+    NotPredictive {
+        /// Kind of the model.
+        model: &'static str,
+    },
     /// A structure or composition has more atoms than the model was trained for.
     #[error("{what} has {atoms} atoms, but the model was trained on cells of at most {limit}")]
     TooManyAtoms {

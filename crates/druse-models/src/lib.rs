@@ -12,6 +12,7 @@ mod objective;
 pub mod parity;
 mod pieces;
 pub mod process;
+pub mod property;
 mod standardizer;
 pub mod targets;
 mod trainable;

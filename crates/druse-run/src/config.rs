@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use druse_models::cdvae::{Cdvae, CdvaeConfig};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig};
+use druse_models::property::{PropertyConfig, PropertyPredictor};
 use druse_models::{Generator, ModelError, Trainable};
 use druse_nn::Precision;
 use schemars::JsonSchema;
@@ -35,11 +36,14 @@ pub enum ModelConfig {
     /// CDVAE: a variational autoencoder that decodes by Langevin dynamics.
     #[serde(rename = "cdvae")]
     Cdvae(Box<CdvaeConfig>),
+    /// Prediction of a property: DimeNet++ on the bonds of a crystal.
+    #[serde(rename = "property")]
+    Property(Box<PropertyConfig>),
 }
 
 impl ModelConfig {
     /// Kinds of models that can be built.
-    pub const KINDS: [&'static str; 2] = ["gemsdiff", "cdvae"];
+    pub const KINDS: [&'static str; 3] = ["gemsdiff", "cdvae", "property"];
 
     /// The model with these sizes; it knows nothing of a data set yet.
     ///
@@ -49,6 +53,9 @@ impl ModelConfig {
         Ok(match self {
             Self::GemsDiff(config) => Model::Generator(Box::new(GemsDiff::new(config.as_ref().clone())?)),
             Self::Cdvae(config) => Model::Generator(Box::new(Cdvae::new(config.as_ref().clone())?)),
+            Self::Property(config) => {
+                Model::Predictor(Box::new(PropertyPredictor::new(config.as_ref().clone())?))
+            }
         })
     }
 
@@ -57,6 +64,7 @@ impl ModelConfig {
         match self {
             Self::GemsDiff(_) => Self::KINDS[0],
             Self::Cdvae(_) => Self::KINDS[1],
+            Self::Property(_) => Self::KINDS[2],
         }
     }
 }
@@ -65,6 +73,8 @@ impl ModelConfig {
 pub enum Model {
     /// It generates crystals.
     Generator(Box<dyn Generator>),
+    /// It predicts a property.
+    Predictor(Box<PropertyPredictor>),
 }
 
 impl Model {
@@ -72,6 +82,7 @@ impl Model {
     pub fn trainable(&self) -> &dyn Trainable {
         match self {
             Self::Generator(model) => model.as_ref(),
+            Self::Predictor(model) => model.as_ref(),
         }
     }
 
@@ -79,6 +90,7 @@ impl Model {
     pub fn trainable_mut(&mut self) -> &mut dyn Trainable {
         match self {
             Self::Generator(model) => model.as_mut(),
+            Self::Predictor(model) => model.as_mut(),
         }
     }
 
@@ -89,6 +101,18 @@ impl Model {
     pub fn into_generator(self) -> Result<Box<dyn Generator>, ModelError> {
         match self {
             Self::Generator(model) => Ok(model),
+            Self::Predictor(model) => Err(ModelError::NotGenerative { model: model.kind() }),
+        }
+    }
+
+    /// The model as a predictor.
+    ///
+    /// # Errors
+    /// [`ModelError::NotPredictive`] for a model that generates.
+    pub fn into_predictor(self) -> Result<PropertyPredictor, ModelError> {
+        match self {
+            Self::Predictor(model) => Ok(*model),
+            Self::Generator(model) => Err(ModelError::NotPredictive { model: model.kind() }),
         }
     }
 }
@@ -277,7 +301,7 @@ impl Default for TrainConfig {
 
 impl RunConfig {
     /// Names of the presets with a line on each.
-    pub const PRESETS: [(&'static str, &'static str); 7] = [
+    pub const PRESETS: [(&'static str, &'static str); 9] = [
         ("gemsdiff-paper", "GemsDiff as published (Table 1): encoder and decoder, batch 128, 512 epochs"),
         ("gemsdiff-released", "GemsDiff as released: one network, batches of up to 1,024 atoms, 128 epochs"),
         ("gemsdiff-small", "GemsDiff sized for a laptop; the shipped model is one"),
@@ -288,6 +312,11 @@ impl RunConfig {
         ("cdvae-carbon-24", "CDVAE as published for Carbon-24: batch 256, 4,000 epochs, KL weight 0.03"),
         ("cdvae-mp-20", "CDVAE as published for MP-20: batch 256, 1,000 epochs"),
         ("cdvae-small", "CDVAE sized for a laptop"),
+        (
+            "property-dimenet",
+            "Predictor of a property (model.property), as published with CDVAE: DimeNet++, batch 256, 1,000 epochs",
+        ),
+        ("property-small", "Predictor of a property sized for a laptop"),
     ];
 
     /// The preset used when none is named.
@@ -354,6 +383,24 @@ impl RunConfig {
                 TrainConfig { batch_size: 64, epochs: 300, validation_every: 5, ..TrainConfig::default() },
                 true,
             ),
+            "property-dimenet" => (
+                ModelConfig::Property(Box::new(PropertyConfig::default())),
+                OptimConfig::cdvae(),
+                cdvae_run(256, 1000),
+                false,
+            ),
+            "property-small" => (
+                ModelConfig::Property(Box::new(PropertyConfig::small())),
+                OptimConfig {
+                    schedule: Schedule::Cosine,
+                    warmup_steps: 100,
+                    ema_decay: 0.998,
+                    clip_norm: Some(1.0),
+                    ..OptimConfig::default()
+                },
+                TrainConfig { batch_size: 64, epochs: 60, ..TrainConfig::default() },
+                false,
+            ),
             _ => return None,
         };
         let data = DataConfig { niggli, ..DataConfig::default() };
@@ -414,6 +461,7 @@ impl RunConfig {
         let model = match &self.model {
             ModelConfig::GemsDiff(config) => config.validate(),
             ModelConfig::Cdvae(config) => config.validate(),
+            ModelConfig::Property(config) => config.validate(),
         };
         model.map_err(|e| Violation {
             key: "model".into(),

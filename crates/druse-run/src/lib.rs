@@ -21,6 +21,7 @@ mod observer;
 pub mod output;
 pub mod overlay;
 pub mod pairs;
+pub mod predict;
 pub mod sample;
 pub mod schedule;
 pub mod train;

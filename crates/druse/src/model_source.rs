@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use druse_models::Generator;
+use druse_models::property::PropertyPredictor;
 use druse_nn::device;
 use druse_nn::{Params, Precision};
 use druse_run::train::{BEST, LAST};
@@ -86,6 +87,18 @@ pub fn load(path: Option<&Path>, compute: &ComputeArgs) -> Result<LoadedModel, F
     let params = params.with_precision(compute.precision.unwrap_or_default())?;
     let hash = blake3::hash(&bytes).to_hex().to_string();
     Ok(LoadedModel { generator, params, config: checkpoint.config, hash, name })
+}
+
+/// Loads a property predictor with its averaged weights and the configuration it was trained with.
+pub fn load_predictor(
+    path: &Path,
+    compute: &ComputeArgs,
+) -> Result<(PropertyPredictor, Params, RunConfig), Failure> {
+    let device = device::parse(&compute.device)?;
+    let checkpoint = Checkpoint::load(&checkpoint_path(path)?)?;
+    let (model, params) = checkpoint.model(&device)?;
+    let params = params.with_precision(compute.precision.unwrap_or_default())?;
+    Ok((model.into_predictor()?, params, checkpoint.config))
 }
 
 /// The checkpoint that ships in the repository.

@@ -14,6 +14,7 @@ mod match_structures;
 mod merge;
 mod optimize;
 mod parity;
+mod predict;
 mod reconstruct;
 mod sample;
 mod sampling;
@@ -41,6 +42,8 @@ pub enum Command {
     Encode(encode::EncodeArgs),
     /// Put the shards of a sampling run together.
     Merge(merge::MergeArgs),
+    /// Predict a property of every structure of a set.
+    Predict(predict::PredictArgs),
     /// Judge generated structures: validity, coverage, distances, uniqueness, novelty, match rates.
     Evaluate(evaluate::EvaluateArgs),
     /// Put several evaluations side by side.
@@ -76,6 +79,7 @@ impl Command {
             Self::Interpolate(args) => interpolate::run(&args),
             Self::Encode(args) => encode::run(&args),
             Self::Merge(args) => merge::run(&args),
+            Self::Predict(args) => predict::run(&args),
             Self::Evaluate(args) => evaluate::run(&args),
             Self::Compare(args) => compare::run(&args),
             Self::Featurize(args) => featurize::run(&args),

@@ -201,7 +201,11 @@ impl View {
                 }
             }
             Event::Epoch(m) => {
-                let validation = m.validation_loss.map_or(String::new(), |v| format!(", validation {v:.4}"));
+                let mut validation =
+                    m.validation_loss.map_or(String::new(), |v| format!(", validation {v:.4}"));
+                if let Some(mae) = m.validation_parts.get("mae") {
+                    validation += &format!(" (MAE {mae:.4})");
+                }
                 let best = if m.best { " *" } else { "" };
                 let (epoch, epochs) = (m.epoch, self.epochs);
                 let line = format!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use druse_crystal::Structure;
 use druse_metrics::fingerprint::crystalnn;
 use druse_metrics::matcher::StructureMatcher;
-use druse_models::{Batch, PieceLimit};
+use druse_models::{Batch, Bonds, PieceLimit};
 use druse_nn::graph::Multigraph;
 use druse_nn::optim::{Adam, AdamConfig, Ema};
 use druse_run::ModelConfig;
@@ -107,6 +107,11 @@ pub fn graph(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
             ModelConfig::Cdvae(config) => {
                 let edges = config.decoder.search(s.lattice).edges(&s.frac_coords);
                 Multigraph::from_edges(&crystal, vec![edges])
+            }
+            // A crystal without bonds takes its time too.
+            ModelConfig::Property(_) => {
+                let bonds = Bonds::of(s).map_or_else(|_| Vec::new(), |bonds| bonds.edges);
+                Multigraph::from_edges(&crystal, vec![bonds])
             }
         }
     };

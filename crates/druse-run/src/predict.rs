@@ -1,0 +1,140 @@
+//! Predictions of a property for a data set.
+
+use std::io::{self, Write};
+
+use druse_crystal::Structure;
+use druse_data::Dataset;
+use druse_models::ModelError;
+use druse_models::property::PropertyPredictor;
+use druse_nn::Params;
+use rayon::prelude::*;
+
+use crate::RunError;
+
+/// What is predicted for one structure, and what the data set says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Identifier of the structure.
+    pub id: String,
+    /// The prediction in the unit of the training data, or why there is none.
+    pub value: Result<f64, ModelError>,
+    /// The value in the data set, where it has one.
+    pub reference: Option<f64>,
+}
+
+/// Predictions of one property.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictions {
+    /// Name of the property.
+    pub property: String,
+    /// One entry a structure, in the order of the data set.
+    pub rows: Vec<Prediction>,
+}
+
+/// How far predictions are from the values of the data set, over the structures that have both.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PredictionError {
+    /// Mean absolute error.
+    pub mean_absolute: f64,
+    /// Root of the mean squared error.
+    pub root_mean_square: f64,
+    /// Mean absolute deviation of the values from their mean: the error of a predictor that always says the mean.
+    pub mean_absolute_deviation: f64,
+    /// Number of structures.
+    pub structures: usize,
+}
+
+/// Predicts the property of every structure, on all threads. A structure that the model cannot represent is an error in
+/// its place.
+///
+/// # Errors
+/// [`RunError::Model`] when the device fails.
+pub fn predict(model: &PropertyPredictor, params: &Params, set: &Dataset) -> Result<Predictions, RunError> {
+    let checked: Vec<Result<(), ModelError>> =
+        set.entries.par_iter().map(|entry| model.check(&entry.structure)).collect();
+    let fit: Vec<&Structure> =
+        set.structures().zip(&checked).filter(|(_, check)| check.is_ok()).map(|(s, _)| s).collect();
+    let mut values = model.predict(params, &fit)?.into_iter();
+    let property = model.config().property.clone();
+    let rows = set.entries.iter().zip(checked).map(|(entry, check)| Prediction {
+        id: entry.id.clone(),
+        value: check.map(|()| values.next().expect("one prediction for each structure that was checked")),
+        reference: entry.properties.get(&property).and_then(druse_data::Value::as_number),
+    });
+    Ok(Predictions { rows: rows.collect(), property })
+}
+
+impl Predictions {
+    /// The error, unless no structure has both a prediction and a value.
+    pub fn error(&self) -> Option<PredictionError> {
+        let pairs: Vec<(f64, f64)> =
+            self.rows.iter().filter_map(|row| Some((*row.value.as_ref().ok()?, row.reference?))).collect();
+        if pairs.is_empty() {
+            return None;
+        }
+        let n = pairs.len() as f64;
+        let mean_of = |f: &dyn Fn(&(f64, f64)) -> f64| pairs.iter().map(f).sum::<f64>() / n;
+        let mean = mean_of(&|p| p.1);
+        Some(PredictionError {
+            mean_absolute: mean_of(&|p| (p.0 - p.1).abs()),
+            root_mean_square: mean_of(&|p| (p.0 - p.1).powi(2)).sqrt(),
+            mean_absolute_deviation: mean_of(&|p| (p.1 - mean).abs()),
+            structures: pairs.len(),
+        })
+    }
+
+    /// Writes a table in CSV: `id,prediction,reference,error`. What does not exist is empty.
+    ///
+    /// # Errors
+    /// The writer's error.
+    pub fn write_csv(&self, mut out: impl Write) -> io::Result<()> {
+        writeln!(out, "id,prediction,reference,error")?;
+        for row in &self.rows {
+            let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
+            let (prediction, reference) = (number(row.value.as_ref().ok().copied()), number(row.reference));
+            let error = row.value.as_ref().err().map_or(String::new(), ToString::to_string);
+            writeln!(out, "{},{prediction},{reference},{}", field(&row.id), field(&error))?;
+        }
+        Ok(())
+    }
+}
+
+/// A field of a CSV table, in quotation marks where it needs them.
+fn field(text: &str) -> String {
+    if text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: &str, value: Result<f64, ModelError>, reference: Option<f64>) -> Prediction {
+        Prediction { id: id.into(), value, reference }
+    }
+
+    #[test]
+    fn errors_count_what_has_both_numbers() {
+        let refusal = ModelError::Output("a \"word\"".into());
+        let rows = vec![
+            row("a", Ok(1.0), Some(2.0)),
+            row("b,c", Ok(5.0), Some(2.0)),
+            row("d", Ok(7.0), None),
+            row("e", Err(refusal), Some(8.0)),
+        ];
+        let predictions = Predictions { property: "gap".into(), rows };
+        let error = predictions.error().unwrap();
+        assert_eq!((error.structures, error.mean_absolute, error.mean_absolute_deviation), (2, 2.0, 0.0));
+        assert!((error.root_mean_square - 5f64.sqrt()).abs() < 1e-12);
+        let mut text = Vec::new();
+        predictions.write_csv(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[..4], ["id,prediction,reference,error", "a,1,2,", "\"b,c\",5,2,", "d,7,,"]);
+        assert!(lines[4].starts_with("e,,8,\"") && lines[4].contains("\"\"word\"\""), "{}", lines[4]);
+        assert_eq!(Predictions { property: "gap".into(), rows: Vec::new() }.error(), None);
+    }
+}
