@@ -2,10 +2,13 @@
 
 use std::io::Read;
 
+use druse_crystal::{Element, Lattice, Structure};
+use druse_models::Bonds;
 use druse_models::parity::{self, ParityReport};
+use druse_nn::graph::EdgeEnds;
 
-/// The report on a reference file, unless there is none here.
-fn report(file: &str) -> Option<ParityReport> {
+/// A reference file, unless there is none here.
+fn reference(file: &str) -> Option<String> {
     let shared = std::env::var_os("DRUSE_SHARED").map_or_else(
         || concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into(),
         std::path::PathBuf::from,
@@ -22,7 +25,12 @@ fn report(file: &str) -> Option<ParityReport> {
     } else {
         text = String::from_utf8(bytes).unwrap();
     }
-    Some(parity::compare(&text, &druse_nn::device::cpu()).unwrap())
+    Some(text)
+}
+
+/// The report on a reference file, unless there is none here.
+fn report(file: &str) -> Option<ParityReport> {
+    Some(parity::compare(&reference(file)?, &druse_nn::device::cpu()).unwrap())
 }
 
 fn check(report: &ParityReport, outputs: usize) {
@@ -60,4 +68,29 @@ fn decoder_of_cdvae_agrees_with_the_published_one() {
     let Some(report) = report("cdvae.json.gz") else { return };
     check(&report, 12 + 17);
     assert_eq!(report.skipped.iter().find(|name| name.starts_with("decoder")), None);
+}
+
+#[test]
+fn bonds_are_those_of_the_published_graphs() {
+    let Some(text) = reference("cdvae.json.gz") else { return };
+    let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for input in file["inputs"].as_array().unwrap() {
+        let read = |name: &str| input[name].clone();
+        let lattice = Lattice::from_rows(serde_json::from_value(read("lattice")).unwrap()).unwrap();
+        let species: Vec<i64> = serde_json::from_value(read("atomic_numbers")).unwrap();
+        let species = species.into_iter().map(|z| Element::from_z(z).unwrap()).collect();
+        let frac: Vec<[f64; 3]> = serde_json::from_value(read("frac_coords")).unwrap();
+        let structure = Structure::new(lattice, species, frac.clone()).unwrap();
+        assert_eq!(structure.frac_coords, frac, "images count from wrapped coordinates");
+        let ends: Vec<[u32; 2]> = serde_json::from_value(read("encoder_edge_source_target")).unwrap();
+        let images: Vec<[i32; 3]> = serde_json::from_value(read("encoder_edge_image")).unwrap();
+        let mut published: Vec<EdgeEnds> =
+            ends.iter().zip(images).map(|(&[source, target], image)| (target, source, image)).collect();
+        published.sort_unstable();
+        let bonds = Bonds::of(&structure).unwrap();
+        let reverse = |&(i, j, t): &EdgeEnds| (j, i, t.map(|t| -t));
+        let mut ours: Vec<EdgeEnds> = bonds.edges.iter().flat_map(|e| [*e, reverse(e)]).collect();
+        ours.sort_unstable();
+        assert_eq!(ours, published, "{}", input["formula"]);
+    }
 }

@@ -383,12 +383,9 @@ impl RunConfig {
                 TrainConfig { batch_size: 64, epochs: 300, validation_every: 5, ..TrainConfig::default() },
                 true,
             ),
-            "property-dimenet" => (
-                ModelConfig::Property(Box::new(PropertyConfig::default())),
-                OptimConfig::cdvae(),
-                cdvae_run(256, 1000),
-                false,
-            ),
+            "property-dimenet" => {
+                (ModelConfig::Property(Box::default()), OptimConfig::cdvae(), cdvae_run(256, 1000), false)
+            }
             "property-small" => (
                 ModelConfig::Property(Box::new(PropertyConfig::small())),
                 OptimConfig {

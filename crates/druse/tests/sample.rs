@@ -205,6 +205,7 @@ fn every_command_has_help_with_an_example() {
         "info",
         "export",
         "parity",
+        "predict",
         "bench",
         "data stats",
         "data convert",

@@ -30,7 +30,7 @@ impl Default for PropertyConfig {
 }
 
 impl PropertyConfig {
-    /// A network for a laptop: an eighth of the published operations.
+    /// A network for a laptop: about a sixth of the published operations.
     pub fn small() -> Self {
         let network = DimeNetConfig {
             hidden: 64,
