@@ -47,10 +47,11 @@ pub fn run(args: &ParityArgs) -> crate::Outcome {
     let name = args.file.display();
     let text = read(&args.file).map_err(|e| Failure::mistake(format!("cannot read `{name}`: {e}")))?;
     let report = compare(&text, &device).map_err(|e| Failure::mistake(format!("`{name}`: {e}")))?;
-    console::data_line(&format!("{:32} {:>8} {:>22}", "output", "values", "relative difference"))?;
+    let width = report.outputs.iter().map(|o| o.name.len()).fold("output".len(), usize::max);
+    console::data_line(&format!("{:width$} {:>8} {:>22}", "output", "values", "relative difference"))?;
     for output in &report.outputs {
         let mark = if output.relative <= args.tolerance { "" } else { "  above the tolerance" };
-        let line = format!("{:32} {:>8} {:>22.3e}{mark}", output.name, output.values, output.relative);
+        let line = format!("{:width$} {:>8} {:>22.3e}{mark}", output.name, output.values, output.relative);
         console::data_line(&line)?;
     }
     for output in &report.skipped {
