@@ -10,6 +10,7 @@ use druse_run::sample::Wanted;
 
 use super::encode::{ChoiceArgs, read};
 use super::sampling::{self, SamplingArgs, autoencoder};
+use crate::console;
 use crate::failure::Failure;
 use crate::model_source::{ComputeArgs, LoadedModel, load, set_threads};
 
@@ -65,6 +66,7 @@ pub fn run(args: &InterpolateArgs) -> crate::Outcome {
         })
         .collect();
     let count = wanted.len() as u64;
-    let summary = sampling::run(&args.sampling, &mut model, wanted, count)?;
+    let stop = console::stop_flag()?;
+    let summary = sampling::run(&args.sampling, &mut model, wanted, count, &stop)?;
     Ok(sampling::exit_code(&summary))
 }

@@ -1,6 +1,7 @@
 //! `druse optimize`.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use druse_crystal::Structure;
@@ -95,7 +96,12 @@ impl OptimizeArgs {
         Ok((dataset.entries.into_iter().map(|e| e.id).collect(), latents))
     }
 
-    fn snapshots(&self, model: &LoadedModel, starts: Vec<Vec<f32>>) -> Result<Vec<Snapshot>, Failure> {
+    fn snapshots(
+        &self,
+        model: &LoadedModel,
+        starts: Vec<Vec<f32>>,
+        stop: &AtomicBool,
+    ) -> Result<Vec<Snapshot>, Failure> {
         let space = autoencoder(model)?;
         match space.property() {
             Some(learned) if learned == self.property => {}
@@ -116,9 +122,8 @@ impl OptimizeArgs {
         }
         let goal = if self.goal.maximize { Goal::Maximize } else { Goal::Minimize };
         let descent = Descent { steps: self.steps, lr: self.lr, every: self.every, goal };
-        let stop = console::stop_flag_saying("stopping; nothing is written")?;
         let mut progress = console::Progress::default();
-        let snapshots = descend(space, &model.params, starts, &descent, &mut progress, &stop);
+        let snapshots = descend(space, &model.params, starts, &descent, &mut progress, stop);
         progress.finish();
         Ok(snapshots?)
     }
@@ -132,7 +137,8 @@ pub fn run(args: &OptimizeArgs) -> crate::Outcome {
     if latents.is_empty() {
         return Err(Failure::mistake("there is nothing to start from"));
     }
-    let snapshots = args.snapshots(&model, latents)?;
+    let stop = console::stop_flag()?;
+    let snapshots = args.snapshots(&model, latents, &stop)?;
     let wanted: Vec<Wanted> = snapshots
         .into_iter()
         .map(|s| {
@@ -144,6 +150,6 @@ pub fn run(args: &OptimizeArgs) -> crate::Outcome {
         })
         .collect();
     let count = wanted.len() as u64;
-    let summary = sampling::run(&args.sampling, &mut model, wanted, count)?;
+    let summary = sampling::run(&args.sampling, &mut model, wanted, count, &stop)?;
     Ok(sampling::exit_code(&summary))
 }

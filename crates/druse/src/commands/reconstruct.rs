@@ -88,11 +88,11 @@ pub fn run(args: &ReconstructArgs) -> crate::Outcome {
     });
     let wanted: Vec<Wanted> = wanted.collect();
     let count = wanted.len() as u64;
-    let summary = sampling::run(&args.sampling, &mut model, wanted, count)?;
+    let stop = console::stop_flag()?;
+    let summary = sampling::run(&args.sampling, &mut model, wanted, count, &stop)?;
     if summary.interrupted || args.no_evaluation {
         return Ok(sampling::exit_code(&summary));
     }
-    let stop = console::stop_flag_saying("stopping; the structures are kept")?;
     let mut reference = sets::read(&args.data, &[])?;
     if args.count.is_some() {
         let chosen: HashSet<&str> = dataset.entries.iter().map(|e| e.id.as_str()).collect();

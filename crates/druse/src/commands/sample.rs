@@ -102,7 +102,8 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
     let mut model = load(args.model.as_deref(), &args.compute)?;
     let (wanted, count) = requested(args, &model)?;
-    let summary = sampling::run(&args.sampling, &mut model, wanted, count)?;
+    let stop = console::stop_flag()?;
+    let summary = sampling::run(&args.sampling, &mut model, wanted, count, &stop)?;
     Ok(sampling::exit_code(&summary))
 }
 

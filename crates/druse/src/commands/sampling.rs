@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::Args;
@@ -48,6 +49,7 @@ pub fn run(
     model: &mut LoadedModel,
     wanted: Vec<Wanted>,
     count: u64,
+    stop: &AtomicBool,
 ) -> Result<Summary, Failure> {
     if let Some(steps) = args.steps_per_level {
         model.generator.set_steps_per_level(steps)?;
@@ -65,7 +67,6 @@ pub fn run(
         resume: args.resume,
     };
     let folder = RunFolder::open(&args.out)?;
-    let stop = console::stop_flag()?;
     let begun = Instant::now();
     let share = (0..count).filter(|i| i % args.shard.count == args.shard.index).count();
     let bar = console::bar(share as u64, "{bar:24} {pos}/{len} structures {msg} {eta_precise} left");
@@ -81,7 +82,7 @@ pub fn run(
         }
         _ => {}
     };
-    let summary = sample(model.generator.as_ref(), &model.params, &plan, &folder, &mut watch, &stop);
+    let summary = sample(model.generator.as_ref(), &model.params, &plan, &folder, &mut watch, stop);
     bar.finish_and_clear();
     let summary = summary?;
     let (out, seconds) = (args.out.display(), begun.elapsed().as_secs_f64());

@@ -1,0 +1,213 @@
+//! Models with a latent space on the real binary: train, sample, encode, reconstruct, optimise, interpolate.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Run, druse, prototypes};
+use serde_json::Value;
+
+/// Sizes of a model that trains in a blink.
+const TINY: [&str; 16] = [
+    "--preset",
+    "cdvae-small",
+    "--set",
+    "model.encoder={hidden=8, interaction=4, basis=4, output_embedding=8, blocks=1}",
+    "--set",
+    "model.decoder={hidden=8, triplet=4, basis=4, bilinear=4, num_radial=8, num_spherical=3, blocks=1, neighbors=6}",
+    "--set",
+    "model.latent=6",
+    "--set",
+    "model.head=8",
+    "--set",
+    "model.noise={levels=4, steps_per_level=3}",
+    "--set",
+    "train.batch_size=4",
+    "--set",
+    "train.validation_every=1",
+];
+
+/// Prototypes with an energy each, as training, validation and test set. (The simple cubic one stays out: a model may
+/// not know its element.)
+fn write_data(dir: &Path) {
+    let rows: Vec<_> = prototypes().into_iter().filter(|(name, _)| name != "Po").collect();
+    let table = |range: std::ops::Range<usize>| {
+        let mut text = "material_id,energy,cif\n".to_owned();
+        for (i, (id, cif)) in rows[range].iter().enumerate() {
+            text += &format!("{id},{},\"{cif}\"\n", -1.5 + 0.25 * i as f64);
+        }
+        text
+    };
+    fs::create_dir_all(dir.join("data")).unwrap();
+    fs::write(dir.join("data/train.csv"), table(0..7)).unwrap();
+    fs::write(dir.join("data/val.csv"), table(1..4)).unwrap();
+    fs::write(dir.join("data/test.csv"), table(2..6)).unwrap();
+}
+
+fn train(dir: &Path, out: &str, more: &[&str]) -> Run {
+    druse(
+        dir,
+        &[&["train", "--data", "data", "--out", out, "--set", "train.epochs=3"], &TINY[..], more].concat(),
+    )
+}
+
+/// A folder with data and a model `m` that has learned the energy.
+fn with_model() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    write_data(dir.path());
+    train(dir.path(), "m", &["--set", "model.property=energy"]).ok();
+    dir
+}
+
+fn call(dir: &Path, line: &str) -> Run {
+    druse(dir, &line.split_whitespace().collect::<Vec<_>>())
+}
+
+/// The lines of a file of structures and of that of failures beside it.
+fn made(dir: &Path, out: &str) -> Vec<Value> {
+    ["structures.jsonl", "failures.jsonl"]
+        .into_iter()
+        .flat_map(|file| {
+            let text = fs::read_to_string(dir.join(out).join(file)).unwrap_or_default();
+            text.lines().map(|l| serde_json::from_str(l).unwrap()).collect::<Vec<Value>>()
+        })
+        .collect()
+}
+
+#[test]
+fn trains_resumes_and_samples() {
+    let dir = with_model();
+    let dir = dir.path();
+    let last = |run: &str| {
+        let text = fs::read_to_string(dir.join(run).join("metrics.jsonl")).unwrap();
+        let epoch: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(epoch["kind"], "epoch");
+        (epoch["train_loss"].clone(), epoch["validation_parts"].clone())
+    };
+    let parts = last("m").1;
+    for part in ["num_atoms", "lattice", "composition", "coordinate", "species", "kl", "property"] {
+        assert!(parts[part].is_f64(), "{part}: {parts}");
+    }
+    // Stopped after the first epoch, continued: the numbers of an unbroken run. Threads change nothing.
+    let property = ["--set", "model.property=energy"];
+    train(dir, "n", &[&property[..], &["--set", "train.max_minutes=1e-9"]].concat()).ok();
+    let all = ["--set", "train.max_minutes=60.0", "--resume", "--threads", "1"];
+    train(dir, "n", &[&property[..], &all].concat()).ok();
+    assert_eq!(last("m"), last("n"));
+
+    call(dir, "sample --model m --count 5 --seed 3 --out a --format jsonl").ok();
+    assert_eq!(made(dir, "a").len(), 5);
+    call(dir, "sample --model m --count 5 --seed 3 --out b --format jsonl --threads 1").ok();
+    assert_eq!(made(dir, "a"), made(dir, "b"));
+    call(dir, "sample --model m --count 5 --seed 3 --out c --format jsonl --steps-per-level 1").ok();
+    assert_ne!(made(dir, "a"), made(dir, "c"));
+    call(dir, "sample --model m --count 5 --seed 3 --out c --resume").fails(2, &["steps per level"]);
+    call(dir, "sample --model m --formula SrTiO3 --out d").fails(2, &["cdvae", "composition", "gemsdiff"]);
+    call(dir, "info m").ok();
+}
+
+#[test]
+fn latents_are_written_decoded_and_belong_to_their_model() {
+    let dir = with_model();
+    let dir = dir.path();
+    call(dir, "encode --model m data/test.csv --out z.jsonl --mean").ok();
+    let text = fs::read_to_string(dir.join("z.jsonl")).unwrap();
+    let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!((text.lines().count(), first["latent"].as_array().unwrap().len()), (4, 6));
+    call(dir, "sample --model m --latents z.jsonl --out decoded --format jsonl").ok();
+    let decoded = made(dir, "decoded");
+    assert_eq!(decoded.len(), 4);
+    assert!(decoded.iter().all(|d| d["properties"]["latent_of"].is_string()));
+    train(dir, "other", &["--set", "train.seed=4"]).ok();
+    call(dir, "sample --model other --latents z.jsonl --out no").fails(2, &["z.jsonl", "line 1", "model"]);
+    call(dir, "encode --out z.jsonl data/test.csv").fails(2, &["--model"]);
+}
+
+#[test]
+fn reconstructs_and_compares() {
+    let dir = with_model();
+    let dir = dir.path();
+    call(dir, "reconstruct --model m data/test.csv --out one --json one.json --format jsonl").ok();
+    assert_eq!(made(dir, "one").len(), 4);
+    let report: Value = serde_json::from_str(&fs::read_to_string(dir.join("one.json")).unwrap()).unwrap();
+    assert_eq!(report["task"], "reconstruction");
+    assert_eq!(report["reference"]["rows"], 4, "{}", report["reference"]);
+    let many = "reconstruct --model m data/test.csv --count 2 --candidates 3 --true-species --out many --format jsonl";
+    let printed = call(dir, many).ok().stdout;
+    assert!(printed.contains("match"), "{printed}");
+    let many = made(dir, "many");
+    let of = |id: &str| many.iter().filter(|m| m["properties"]["reconstruction_of"] == id).count();
+    assert_eq!((many.len(), of("CsBr"), of("NiAl")), (6, 3, 3), "{many:?}");
+    let species = |m: &Value| {
+        let mut all: Vec<String> = m["structure"]["species"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| s.as_str().unwrap().into())
+            .collect();
+        all.sort();
+        all
+    };
+    for m in many.iter().filter(|m| m["structure"].is_object()) {
+        let expected =
+            if m["properties"]["reconstruction_of"] == "CsBr" { ["Br", "Cs"] } else { ["Al", "Ni"] };
+        assert_eq!(species(m), expected);
+    }
+}
+
+#[test]
+fn optimises_and_interpolates() {
+    let dir = with_model();
+    let dir = dir.path();
+    let line = "optimize --model m --data data/test.csv --property energy --minimize --count 3 --steps 20 --every 10 --lr 0.05";
+    call(dir, &format!("{line} --out low --format jsonl")).ok();
+    let low = made(dir, "low");
+    assert_eq!(low.len(), 6);
+    let value = |start: &str, step: u64| {
+        let found = low.iter().find(|m| m["properties"]["start"] == start && m["properties"]["step"] == step);
+        found.unwrap()["properties"]["latent_value"].as_f64().unwrap()
+    };
+    for start in ["NiAl", "CsBr", "SrTiO3"] {
+        assert!(value(start, 20) < value(start, 10), "{start}");
+    }
+    call(dir, "optimize --model m --random 2 --property energy --maximize --steps 4 --every 4 --out high")
+        .ok();
+    assert_eq!(made(dir, "high").len(), 2);
+    call(dir, "optimize --model m --random 2 --property gap --maximize --out no")
+        .fails(2, &["energy", "gap"]);
+    call(dir, "optimize --model m --random 2 --property energy --out no").fails(2, &["--minimize"]);
+    call(dir, "optimize --model m --property energy --minimize --out no").fails(2, &["--data"]);
+    train(dir, "plain", &[]).ok();
+    call(dir, "optimize --model plain --random 2 --property energy --minimize --out no")
+        .fails(2, &["without a property", "model.property=energy"]);
+
+    let ends = prototypes();
+    fs::write(dir.join("a.cif"), &ends[2].1).unwrap();
+    fs::write(dir.join("b.cif"), &ends[5].1).unwrap();
+    call(dir, "interpolate --model m a.cif b.cif --points 4 --mean --out way --format jsonl").ok();
+    let mut places: Vec<f64> =
+        made(dir, "way").iter().map(|m| m["properties"]["place"].as_f64().unwrap()).collect();
+    places.sort_unstable_by(f64::total_cmp);
+    assert_eq!(places.len(), 4);
+    assert!((places[1] - 1.0 / 3.0).abs() < 1e-12 && places[3] == 1.0);
+    call(dir, "interpolate --model m a.cif data/test.csv --out no").fails(2, &["test.csv", "4 structures"]);
+}
+
+#[test]
+fn what_cannot_be_learned_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_data(dir);
+    train(dir, "a", &["--set", "model.property=gap"]).fails(2, &["gap", "energy"]);
+    train(dir, "b", &["--set", "model.max_atoms=3"]).fails(2, &["5 atoms", "3"]);
+    train(dir, "c", &["--set", "data.limit=1"]).fails(2, &["at least 2"]);
+    let text = fs::read_to_string(dir.join("data/train.csv")).unwrap();
+    fs::write(dir.join("data/train.csv"), text.replacen("CsCl,-1.25", "CsCl,high", 1)).unwrap();
+    train(dir, "d", &["--set", "model.property=energy"]).fails(2, &["energy", "high"]);
+    fs::write(dir.join("data/train.csv"), text.replace("Br", "Am")).unwrap();
+    train(dir, "e", &[]).fails(2, &["Am", "94"]);
+    call(dir, "encode data/test.csv --model data --out z").fails(2, &["checkpoint"]);
+    call(dir, "sample --count 3 --out f").fails(2, &["gemsdiff", "--formula"]);
+    call(dir, "train --preset cdvae-small --data data --out g --set model.weights.kl=-1").fails(2, &["kl"]);
+}
