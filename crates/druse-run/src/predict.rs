@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use druse_crystal::Structure;
-use druse_data::Dataset;
+use druse_data::{Dataset, JsonlRecord, write_jsonl_record};
 use druse_models::ModelError;
 use druse_models::property::PropertyPredictor;
 use druse_nn::Params;
@@ -94,6 +94,21 @@ impl Predictions {
             let (prediction, reference) = (number(row.value.as_ref().ok().copied()), number(row.reference));
             let error = row.value.as_ref().err().map_or(String::new(), ToString::to_string);
             writeln!(out, "{},{prediction},{reference},{}", field(&row.id), field(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the data set of the predictions as JSON Lines, with the prediction as property `column` where there is one.
+    ///
+    /// # Errors
+    /// The writer's error.
+    pub fn write_structures(&self, set: &Dataset, column: &str, mut out: impl Write) -> io::Result<()> {
+        for (entry, row) in set.entries.iter().zip(&self.rows) {
+            let mut record = JsonlRecord::from(entry);
+            if let Ok(value) = row.value {
+                record.properties.insert(column.to_owned(), value.into());
+            }
+            write_jsonl_record(&mut out, &record)?;
         }
         Ok(())
     }

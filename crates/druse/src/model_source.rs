@@ -89,16 +89,13 @@ pub fn load(path: Option<&Path>, compute: &ComputeArgs) -> Result<LoadedModel, F
     Ok(LoadedModel { generator, params, config: checkpoint.config, hash, name })
 }
 
-/// Loads a property predictor with its averaged weights and the configuration it was trained with.
-pub fn load_predictor(
-    path: &Path,
-    compute: &ComputeArgs,
-) -> Result<(PropertyPredictor, Params, RunConfig), Failure> {
+/// Loads a property predictor with its averaged weights.
+pub fn load_predictor(path: &Path, compute: &ComputeArgs) -> Result<(PropertyPredictor, Params), Failure> {
     let device = device::parse(&compute.device)?;
     let checkpoint = Checkpoint::load(&checkpoint_path(path)?)?;
     let (model, params) = checkpoint.model(&device)?;
     let params = params.with_precision(compute.precision.unwrap_or_default())?;
-    Ok((model.into_predictor()?, params, checkpoint.config))
+    Ok((model.into_predictor()?, params))
 }
 
 /// The checkpoint that ships in the repository.

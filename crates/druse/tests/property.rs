@@ -59,6 +59,17 @@ fn trains_reports_the_error_and_predicts() {
     assert_eq!(fs::read_to_string(dir.join("p.csv")).unwrap(), whole.stdout);
     let other = druse(dir, &["predict", "runs/a", "cells", "--split", "val"]).ok();
     assert_eq!(other.stdout.lines().count(), 5);
+    // The set with the predictions is one that `evaluate` compares by them.
+    let arguments = ["predict", "runs/a", "cells/test.csv", "--out", "p.csv", "--structures", "p.jsonl"];
+    druse(dir, &arguments).ok();
+    let set = fs::read_to_string(dir.join("p.jsonl")).unwrap();
+    assert_eq!(set.lines().filter(|l| l.contains("\"predicted_length\":")).count(), 5, "{set}");
+    let figures =
+        ["evaluate", "p.jsonl", "--reference", "p.jsonl", "--property", "predicted_length", "--json", "-"];
+    assert!(druse(dir, &figures).ok().stdout.contains("wdist_predicted_length"));
+    let again = ["predict", "runs/a", "p.jsonl", "--structures", "q.jsonl"];
+    druse(dir, &again).fails(2, &["predicted_length", "--column"]);
+    druse(dir, &[&again[..], &["--column", "second"]].concat()).ok();
     // Structures without the property, and one that cannot be read.
     write_data(dir);
     let sites = [("Fm", [0.0; 3]), ("Cl", [0.5; 3])];

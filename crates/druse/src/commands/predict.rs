@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use druse_data::{Dataset, LoadOptions, Split, Splits};
+use druse_data::{Dataset, Entry, Item, ListOptions, LoadOptions, Skipped, Split, Splits, list};
 use druse_run::predict::predict;
 
 use super::sets::write_result;
@@ -18,9 +18,11 @@ use crate::model_source::{ComputeArgs, load_predictor, set_threads};
   druse predict runs/energy data/mp_20 --out predictions.csv
   druse predict runs/energy generated.jsonl
   druse predict runs/energy data/mp_20 --split val
+  druse predict runs/energy generated.jsonl --out - --structures with-energy.jsonl
 
 The table has a row for each structure: id, prediction, reference (the value in the data, where it has one) and error (why \
-there is no prediction). The mean absolute error goes to stderr.")]
+there is no prediction). The mean absolute error goes to stderr. --structures writes the set as JSON Lines with the prediction \
+as a further property, for `druse evaluate --property` and `--optimize`.")]
 pub struct PredictArgs {
     /// Checkpoint or folder of a training run of a property predictor.
     model: PathBuf,
@@ -32,6 +34,12 @@ pub struct PredictArgs {
     /// File of the table (CSV); `-` for stdout.
     #[arg(long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
+    /// File of the structures with their predictions (JSON Lines).
+    #[arg(long, value_name = "FILE")]
+    structures: Option<PathBuf>,
+    /// Name of the prediction among the properties there [default: predicted_ and the name of the property].
+    #[arg(long, value_name = "NAME", requires = "structures")]
+    column: Option<String>,
     #[command(flatten)]
     compute: ComputeArgs,
 }
@@ -57,28 +65,49 @@ impl From<SplitArg> for Split {
     }
 }
 
-/// The chosen part of a data set with splits, or all of one without.
-fn read(args: &PredictArgs, niggli: bool) -> Result<Dataset, Failure> {
-    let options = LoadOptions { niggli, ..LoadOptions::default() };
+/// The chosen part of a data set with splits, or all of one without. Cells stay as they are: predictions do not depend on
+/// their choice.
+fn read(args: &PredictArgs) -> Result<Dataset, Failure> {
     if args.data.is_dir() {
         let splits = Splits::open(&args.data)?;
         if !splits.is_hashed() {
+            let options = LoadOptions { niggli: false, max_skipped_share: 1.0, ..LoadOptions::default() };
             return Ok(splits.load(args.split.into(), &options)?);
         }
     }
-    Ok(druse_data::load(&args.data, &options)?)
+    let listing = list(&args.data, &ListOptions::default())?;
+    let (mut entries, mut skipped) = (Vec::new(), Vec::new());
+    for Item { id, file, row, line, properties, outcome, .. } in listing.items {
+        match outcome {
+            Ok(structure) => entries.push(Entry { id, structure, properties }),
+            Err(reason) => skipped.push(Skipped { file, row, line, id: Some(id), reason }),
+        }
+    }
+    Ok(Dataset { skipped, notes: listing.notes, ..Dataset::new(listing.name, entries) })
 }
 
 /// Runs the command.
 pub fn run(args: &PredictArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
-    let (model, params, config) = load_predictor(&args.model, &args.compute)?;
-    let set = read(args, config.data.niggli)?;
+    let (model, params) = load_predictor(&args.model, &args.compute)?;
+    let set = read(args)?;
     for skipped in &set.skipped {
         console::warn(&format!("skipped {skipped}"));
     }
+    for note in &set.notes {
+        console::note(note);
+    }
+    let column = args.column.clone().unwrap_or_else(|| format!("predicted_{}", model.config().property));
+    let taken = set.entries.iter().find(|entry| entry.properties.contains_key(&column));
+    if let (Some(entry), Some(_)) = (taken, &args.structures) {
+        let message = format!("`{}` already has a property `{column}`", entry.id);
+        return Err(Failure::mistake(message).hint("choose another name with --column"));
+    }
     let predictions = predict(&model, &params, &set)?;
     write_result(&args.out, |out| predictions.write_csv(out))?;
+    if let Some(path) = &args.structures {
+        write_result(path, |out| predictions.write_structures(&set, &column, out))?;
+    }
     let (property, n) = (&predictions.property, predictions.rows.len());
     let failed = predictions.rows.iter().filter(|row| row.value.is_err()).count();
     if failed > 0 {
