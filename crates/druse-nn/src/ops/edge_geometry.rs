@@ -137,8 +137,10 @@ impl HostOp<1> for Gaussians {
         let gaussians = (rest.clone() * rest).mul_scalar(-0.5).exp();
         // Zero from u = 1 on, with slope zero on either side.
         let u = u.clamp_max(1.0);
-        let power = |n: i32| u.clone().powi_scalar(n);
-        let envelope = power(7).mul_scalar(-15.0) + power(6).mul_scalar(35.0) - power(5).mul_scalar(21.0);
+        let square = u.clone() * u.clone();
+        let fifth = square.clone() * square * u.clone();
+        let polynomial = u.clone() * u.clone().mul_scalar(-15.0).add_scalar(35.0) - 21.0;
+        let envelope = fifth * polynomial;
         gaussians * envelope.add_scalar(1.0)
     }
 }
