@@ -13,6 +13,7 @@ pub mod parity;
 mod pieces;
 pub mod process;
 pub mod property;
+pub mod published;
 mod standardizer;
 pub mod targets;
 mod trainable;

@@ -13,6 +13,7 @@ mod error;
 pub mod evaluate;
 pub mod featurize;
 pub mod folder;
+pub mod import;
 pub mod latent;
 mod lookahead;
 pub mod merge;

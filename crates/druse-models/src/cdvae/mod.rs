@@ -9,6 +9,7 @@ mod heads;
 mod latent;
 mod model;
 mod objective;
+mod published;
 mod sampler;
 
 pub use config::{CdvaeConfig, LossWeights, NoiseConfig};
@@ -16,3 +17,4 @@ pub use decoder::{Decoder, DecoderConfig, DecoderInput, DecoderOutput};
 pub(crate) use heads::AggregateHeads;
 pub use model::Cdvae;
 pub(crate) use model::cell_parameters;
+pub use published::{PublishedModel, PublishedStatistics};

@@ -8,6 +8,7 @@ mod encode;
 mod evaluate;
 mod export;
 mod featurize;
+mod import;
 mod info;
 mod interpolate;
 mod match_structures;
@@ -62,6 +63,8 @@ pub enum Command {
     Config(config::ConfigCommand),
     /// Write a trained model without its optimiser state.
     Export(export::ExportArgs),
+    /// Make a checkpoint of one that a published code wrote.
+    Import(import::ImportArgs),
     /// Compare the network with reference values.
     Parity(parity::ParityArgs),
     /// Measure speed, memory and share of the machine: training, sampling, graphs, evaluation.
@@ -88,6 +91,7 @@ impl Command {
             Self::Data(command) => data::run(command),
             Self::Config(command) => config::run(&command),
             Self::Export(args) => export::run(&args),
+            Self::Import(args) => import::run(&args),
             Self::Parity(args) => parity::run(&args),
             Self::Bench(args) => bench::run(&args),
         }

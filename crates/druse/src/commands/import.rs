@@ -1,0 +1,98 @@
+//! `druse import`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use druse_models::published::{DataSet, PublishedError};
+use druse_nn::weights::torch::{TorchError, TorchFile};
+use druse_run::import::{self, Training};
+
+use crate::console;
+use crate::failure::Failure;
+
+/// Published models that can be read.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The autoencoder.
+    Cdvae,
+}
+
+/// Arguments of `druse import`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  druse import epoch=839.ckpt --dataset mp_20 --out cdvae-mp20.safetensors
+  druse import last.ckpt --lattice-scaler lattice_scaler.pt --out mine.safetensors
+  druse import last.ckpt --lattice-scaler lattice_scaler.pt --property-scaler prop_scaler.pt \\
+    --property heat_ref --out mine.safetensors
+
+Sizes, noise levels and scale factors come from the checkpoint. Nothing in it is executed.")]
+pub struct ImportArgs {
+    /// Checkpoint of PyTorch (Lightning) that the published code wrote.
+    checkpoint: PathBuf,
+    /// File to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// What the checkpoint holds.
+    #[arg(long, value_enum, default_value = "cdvae")]
+    kind: Kind,
+    /// Published data set that the model was trained on: mp_20, carbon_24 or perov_5. It tells how lattices and properties
+    /// are standardised, where no scaler is given.
+    #[arg(long, value_name = "NAME", value_parser = data_set)]
+    dataset: Option<DataSet>,
+    /// Scaler of the lattices, `lattice_scaler.pt` of the published run.
+    #[arg(long, value_name = "FILE")]
+    lattice_scaler: Option<PathBuf>,
+    /// Scaler of the property, `prop_scaler.pt` of the published run.
+    #[arg(long, value_name = "FILE")]
+    property_scaler: Option<PathBuf>,
+    /// Name of the property that the model predicts [default: that of the data set].
+    #[arg(long, value_name = "NAME")]
+    property: Option<String>,
+}
+
+fn data_set(name: &str) -> Result<DataSet, String> {
+    DataSet::from_name(name).ok_or_else(|| format!("expected {}", DataSet::ALL.map(DataSet::name).join(", ")))
+}
+
+fn failure(error: PublishedError) -> Failure {
+    let hint = match &error {
+        PublishedError::Mismatch { .. } => {
+            "the checkpoint has to come from the published code, unchanged; --kind names its model"
+        }
+        PublishedError::Scaler { .. } => "the scalers lie beside the published checkpoint",
+        PublishedError::Statistics(_) => {
+            "--dataset, --lattice-scaler, --property and --property-scaler tell it"
+        }
+        PublishedError::File(_) | PublishedError::Model { .. } => return Failure::mistake(error),
+    };
+    Failure::mistake(error).hint(hint)
+}
+
+fn open(path: &Path) -> Result<TorchFile, Failure> {
+    TorchFile::read(path).map_err(|e: TorchError| Failure::mistake(e))
+}
+
+/// Runs the command.
+pub fn run(args: &ImportArgs) -> crate::Outcome {
+    let file = open(&args.checkpoint)?;
+    let training = Training {
+        data_set: args.dataset,
+        lattice_scaler: args.lattice_scaler.as_deref().map(open).transpose()?,
+        property_scaler: args.property_scaler.as_deref().map(open).transpose()?,
+        property: args.property.clone(),
+    };
+    let imported = match args.kind {
+        Kind::Cdvae => import::cdvae(&file, &training),
+    }
+    .map_err(failure)?;
+    let epoch = file.integer("epoch").map(|n| format!(", epoch {n}")).unwrap_or_default();
+    console::note(&format!("read {}{epoch}", file.name()));
+    for group in &imported.ignored {
+        console::note(&format!("left out {} tensors: {}", group.names.len(), group.reason));
+    }
+    imported.remarks.iter().for_each(|remark| console::note(remark));
+    imported.checkpoint.save(&args.out).map_err(Failure::environment)?;
+    console::note(&format!("{} parameters: {}", imported.checkpoint.parameters(), args.out.display()));
+    Ok(ExitCode::SUCCESS)
+}
