@@ -240,6 +240,21 @@ def lightning_checkpoint(model):
     }
 
 
+def in_one_storage(state, element):
+    """The same tensors as views of one storage."""
+    flat = torch.cat([t.reshape(-1) for t in state.values()]).to(element)
+    parts = torch.split(flat, [t.numel() for t in state.values()])
+    return OrderedDict((name, part.view(t.shape)) for (name, t), part in zip(state.items(), parts))
+
+
+def property_predictor():
+    model = Holder(encoder=encoder(6, 3, 4, 8, 1, blocks=1, spherical=3, radial=5))
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            value.copy_(formula(name, tuple(value.shape)))
+    return model
+
+
 def heads(model, path):
     latents = torch.stack([torch.sin(0.37 * torch.arange(5, dtype=torch.float64) + 1.1 * c) for c in range(3)])
     wide = model.double()
@@ -276,13 +291,13 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
     torch.save(kinds(), READER / "kinds.pt")
     torch.save(kinds(), READER / "kinds_protocol_4.pt", pickle_protocol=4)
-    torch.save(kinds(), READER / "kinds_old.pt", _use_new_zipfile_serialization=False)
     with_property, plain = cdvae(True), cdvae(False)
     torch.save(lightning_checkpoint(with_property), MODELS / "cdvae.ckpt")
-    torch.save(plain.half().state_dict(), MODELS / "cdvae_half.pt")
+    torch.save(in_one_storage(plain.state_dict(), torch.float16), MODELS / "cdvae_half.pt")
     lattice = scaler(torch.tensor([2.4, 2.7, 3.6, 86.75, 84.5, 86.25]), torch.tensor([0.5, 0.6, 1.5, 18.5, 15.75, 19.25]))
     torch.save(lattice, MODELS / "lattice_scaler.pt")
     torch.save(scaler(torch.tensor(-1.25), torch.tensor(1.0625)), MODELS / "prop_scaler.pt")
+    torch.save(in_one_storage(property_predictor().state_dict(), torch.float32), MODELS / "property.pt")
     heads(with_property, MODELS / "heads.json")
 
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use druse_models::Standardizer;
 use druse_models::cdvae::{Cdvae, PublishedStatistics};
+use druse_models::property::{PropertyConfig, PropertyPredictor};
 use druse_models::published::{DataSet, Ignored, PublishedError, read_scaler};
 use druse_nn::weights::torch::TorchFile;
 
@@ -91,13 +92,27 @@ pub fn cdvae(file: &TorchFile, training: &Training) -> Result<Imported, Publishe
     let property = if head { Some(training.property()?) } else { None };
     let statistics = PublishedStatistics { lattice: training.lattice()?, property };
     let read = Cdvae::from_published(file, base, statistics)?;
-    let mut remarks = Vec::new();
-    if read.other_scale_factors {
-        remarks
-            .push("the scale factors are not the published ones; the model keeps those of the file".into());
-    }
     config.model = ModelConfig::Cdvae(Box::new(read.model.config().clone()));
     config.data.path = training.data_path();
     let checkpoint = Checkpoint::new(&read.model, &config, DATA_HASH, &read.weights, None);
-    Ok(Imported { checkpoint, ignored: read.ignored, remarks })
+    Ok(Imported { checkpoint, ignored: read.ignored, remarks: read.remarks })
+}
+
+/// Reads a checkpoint of a property predictor of the published CDVAE code.
+///
+/// # Errors
+/// As [`cdvae`].
+pub fn property(file: &TorchFile, training: &Training) -> Result<Imported, PublishedError> {
+    if training.lattice_scaler.is_some() {
+        return Err(PublishedError::Statistics("a property predictor takes no scaler of lattices".into()));
+    }
+    let (name, standardizer) = training.property()?;
+    let mut config =
+        RunConfig::preset("property-dimenet").expect("the preset of the published predictor exists");
+    let base = PropertyConfig { property: name, ..PropertyConfig::default() };
+    let read = PropertyPredictor::from_published(file, &base, &standardizer)?;
+    config.model = ModelConfig::Property(Box::new(read.model.config().clone()));
+    config.data.path = training.data_path();
+    let checkpoint = Checkpoint::new(&read.model, &config, DATA_HASH, &read.weights, None);
+    Ok(Imported { checkpoint, ignored: read.ignored, remarks: read.remarks })
 }

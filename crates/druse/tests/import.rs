@@ -51,6 +51,21 @@ fn a_data_set_stands_for_its_scalers() {
 }
 
 #[test]
+fn a_published_predictor_predicts() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    import(dir, "property.pt", &["--kind", "property", "--dataset", "carbon_24"]).ok();
+    let info = druse(dir, &["info", "m.safetensors"]).ok().stdout;
+    for words in ["property", "carbon_24", "-154.251022"] {
+        assert!(info.contains(words), "`{words}` is not in {info}");
+    }
+    let lattice = fixture("lattice_scaler.pt");
+    let predictor = ["--kind", "property", "--dataset", "mp_20", "--lattice-scaler", &lattice];
+    import(dir, "property.pt", &predictor).fails(2, &["no scaler of lattices"]);
+    import(dir, "property.pt", &["--dataset", "mp_20"]).fails(2, &["missing:", "fc_mu.weight", "--kind"]);
+}
+
+#[test]
 fn what_is_missing_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

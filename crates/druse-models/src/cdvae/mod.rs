@@ -17,4 +17,4 @@ pub use decoder::{Decoder, DecoderConfig, DecoderInput, DecoderOutput};
 pub(crate) use heads::AggregateHeads;
 pub use model::Cdvae;
 pub(crate) use model::cell_parameters;
-pub use published::{PublishedModel, PublishedStatistics};
+pub use published::PublishedStatistics;

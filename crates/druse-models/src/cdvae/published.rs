@@ -2,14 +2,13 @@
 //! which tensors the model does without, which constants it computes itself, and where sizes can be read off.
 
 use druse_nn::blocks::ScaleFactors;
-use druse_nn::blocks::dimenet::DimeNetConfig;
 use druse_nn::weights::torch::TorchFile;
 
 use super::config::{CdvaeConfig, NoiseConfig};
 use super::decoder::DecoderConfig;
 use super::model::{Cdvae, Statistics};
 use crate::process::NoiseLevels;
-use crate::published::{Ignored, Keys, PublishedError};
+use crate::published::{Keys, PublishedError, PublishedModel, encoder_sizes};
 use crate::standardizer::Standardizer;
 use crate::{ModelError, Trainable};
 
@@ -23,18 +22,6 @@ pub struct PublishedStatistics {
     pub lattice: Standardizer,
     /// Name and scaler of the property, for a model with a property head.
     pub property: Option<(String, Standardizer)>,
-}
-
-/// A model read from a published checkpoint.
-pub struct PublishedModel {
-    /// The model with its statistics.
-    pub model: Cdvae,
-    /// Weights in the order of its parameters.
-    pub weights: Vec<Vec<f32>>,
-    /// Tensors that were left out on purpose.
-    pub ignored: Vec<Ignored>,
-    /// Whether the scale factors of the file differ from the published ones; the model has those of the file.
-    pub other_scale_factors: bool,
 }
 
 impl Cdvae {
@@ -57,7 +44,7 @@ impl Cdvae {
         file: &TorchFile,
         base: &CdvaeConfig,
         statistics: PublishedStatistics,
-    ) -> Result<PublishedModel, PublishedError> {
+    ) -> Result<PublishedModel<Self>, PublishedError> {
         let mut keys = Keys::new(file)?;
         let head = keys.has("fc_property.2.weight");
         if head != statistics.property.is_some() {
@@ -69,7 +56,12 @@ impl Cdvae {
             property: statistics.property.as_ref().map(|p| p.0.clone()),
             ..config(&mut keys, base)?
         };
-        let other_scale_factors = differ(&config.decoder.scale_factors, &ScaleFactors::published());
+        let mut remarks = Vec::new();
+        if differ(&config.decoder.scale_factors, &ScaleFactors::published()) {
+            remarks.push(
+                "the scale factors are not the published ones; the model keeps those of the file".into(),
+            );
+        }
         check_centres(&mut keys, config.decoder.num_radial)?;
         keys.ignore("the energy branch, on which no output of CDVAE depends", in_energy_branch);
         let wrong = |source: ModelError| PublishedError::Model { name: file.name().to_owned(), source };
@@ -77,7 +69,7 @@ impl Cdvae {
         let (weights, ignored) = keys.finish("cdvae", model.parameters())?;
         model.statistics =
             Statistics { lattice: statistics.lattice, property: statistics.property.map(|p| p.1) };
-        Ok(PublishedModel { model, weights, ignored, other_scale_factors })
+        Ok(PublishedModel { model, weights, ignored, remarks })
     }
 }
 
@@ -96,31 +88,11 @@ fn config(keys: &mut Keys, base: &CdvaeConfig) -> Result<CdvaeConfig, PublishedE
         latent,
         head,
         max_atoms,
-        encoder: encoder(keys, &base.encoder),
+        encoder: encoder_sizes(keys, &base.encoder),
         decoder: decoder(keys, &base.decoder)?,
         noise: NoiseConfig { levels: count, positions, species, ..base.noise.clone() },
         ..base.clone()
     })
-}
-
-fn encoder(keys: &mut Keys, base: &DimeNetConfig) -> DimeNetConfig {
-    let mut sizes = keys.sizes();
-    let (block, output) = ("encoder.interaction_blocks.0", "encoder.output_blocks.0");
-    let num_radial = sizes.extent("encoder.rbf.freq", 0, base.num_radial);
-    let angular = base.num_spherical * base.num_radial;
-    DimeNetConfig {
-        hidden: sizes.extent("encoder.emb.emb.weight", 1, base.hidden),
-        interaction: sizes.extent(&format!("{block}.lin_down.weight"), 0, base.interaction),
-        basis: sizes.extent(&format!("{block}.lin_rbf1.weight"), 0, base.basis),
-        output_embedding: sizes.extent(&format!("{output}.lin_up.weight"), 0, base.output_embedding),
-        blocks: sizes.count("encoder.interaction_blocks."),
-        num_spherical: sizes.extent(&format!("{block}.lin_sbf1.weight"), 1, angular) / num_radial,
-        num_radial,
-        cutoff: base.cutoff,
-        before_skip: sizes.count(&format!("{block}.layers_before_skip.")),
-        after_skip: sizes.count(&format!("{block}.layers_after_skip.")),
-        output_layers: sizes.count(&format!("{output}.lins.")),
-    }
 }
 
 fn decoder(keys: &mut Keys, base: &DecoderConfig) -> Result<DecoderConfig, PublishedError> {

@@ -3,6 +3,7 @@
 
 mod config;
 mod model;
+mod published;
 
 pub use config::PropertyConfig;
 pub use model::PropertyPredictor;

@@ -1,8 +1,12 @@
 //! Weights of published codes: what their checkpoints name is compared with what a model here asks for, name by name.
 
+mod dimenet;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod keys;
 mod scalers;
 
+pub(crate) use dimenet::encoder_sizes;
 pub use keys::Ignored;
 pub(crate) use keys::Keys;
 pub use scalers::{DataSet, read_scaler};
@@ -10,6 +14,18 @@ pub use scalers::{DataSet, read_scaler};
 use druse_nn::weights::torch::TorchError;
 
 use crate::ModelError;
+
+/// A model read from a published checkpoint.
+pub struct PublishedModel<M> {
+    /// The model with its statistics.
+    pub model: M,
+    /// Weights in the order of its parameters.
+    pub weights: Vec<Vec<f32>>,
+    /// Tensors that were left out on purpose.
+    pub ignored: Vec<Ignored>,
+    /// What its user should know.
+    pub remarks: Vec<String>,
+}
 
 /// Why a published checkpoint does not make a model.
 #[derive(Debug, thiserror::Error)]

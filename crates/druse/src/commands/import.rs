@@ -16,6 +16,8 @@ use crate::failure::Failure;
 enum Kind {
     /// The autoencoder.
     Cdvae,
+    /// The predictor of a property that was published with it.
+    Property,
 }
 
 /// Arguments of `druse import`.
@@ -25,6 +27,7 @@ enum Kind {
   druse import last.ckpt --lattice-scaler lattice_scaler.pt --out mine.safetensors
   druse import last.ckpt --lattice-scaler lattice_scaler.pt --property-scaler prop_scaler.pt \\
     --property heat_ref --out mine.safetensors
+  druse import epoch=839.ckpt --kind property --dataset mp_20 --out energy.safetensors
 
 Sizes, noise levels and scale factors come from the checkpoint. Nothing in it is executed.")]
 pub struct ImportArgs {
@@ -84,6 +87,7 @@ pub fn run(args: &ImportArgs) -> crate::Outcome {
     };
     let imported = match args.kind {
         Kind::Cdvae => import::cdvae(&file, &training),
+        Kind::Property => import::property(&file, &training),
     }
     .map_err(failure)?;
     let epoch = file.integer("epoch").map(|n| format!(", epoch {n}")).unwrap_or_default();

@@ -1,7 +1,5 @@
 //! Files of `parity/torch/make_fixtures.py`: the layers of the published code at tiny sizes, weights by a formula.
 
-use std::path::{Path, PathBuf};
-
 use burn::tensor::Device;
 use druse_nn::Params;
 use druse_nn::ops::matrix;
@@ -9,15 +7,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::published::fixtures::{check_weights, file, formula, path};
 use crate::published::{Mismatch, read_scaler};
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/torch").join(name)
-}
-
-fn file(name: &str) -> TorchFile {
-    TorchFile::read(&fixture(name)).unwrap()
-}
 
 fn statistics(property: bool) -> PublishedStatistics {
     let lattice = read_scaler(&file("lattice_scaler.pt"), 6).unwrap();
@@ -25,7 +16,7 @@ fn statistics(property: bool) -> PublishedStatistics {
     PublishedStatistics { lattice, property: property.then(|| ("energy".to_owned(), scaler())) }
 }
 
-fn import(file: &TorchFile) -> Result<PublishedModel, PublishedError> {
+fn import(file: &TorchFile) -> Result<PublishedModel<Cdvae>, PublishedError> {
     Cdvae::from_published(file, &CdvaeConfig::default(), statistics(true))
 }
 
@@ -37,31 +28,10 @@ fn mismatch(file: &TorchFile) -> Mismatch {
     }
 }
 
-/// Value `i` of the tensor of a name and shape.
-#[expect(clippy::approx_constant, reason = "the formula has a rounded 2 pi")]
-fn formula(name: &str, shape: &[usize], i: usize) -> f64 {
-    let h: usize = name.bytes().enumerate().map(|(k, b)| (k + 1) * usize::from(b)).sum();
-    let h = (h % 1000) as f64 / 1000.0 * 6.28318;
-    let rest: usize = shape[1..].iter().product();
-    let amplitude = if shape.len() > 1 { 1.0 / (rest as f64).sqrt() } else { 0.1 };
-    amplitude * (0.7 * i as f64 + 2.0 * (i * i % 1009) as f64 + h).sin()
-}
-
-fn check_weights(read: &PublishedModel, tolerance: f64) {
-    assert_eq!(read.weights.len(), read.model.parameters().len());
-    for (spec, values) in read.model.parameters().iter().zip(&read.weights) {
-        assert_eq!(values.len(), spec.len(), "{}", spec.name);
-        for (i, &v) in values.iter().enumerate() {
-            let expected = formula(&spec.name, &spec.shape, i);
-            assert!((f64::from(v) - expected).abs() < tolerance, "{}[{i}] = {v}, not {expected}", spec.name);
-        }
-    }
-}
-
 #[test]
 fn sizes_weights_and_constants_come_from_the_file() {
     let read = import(&file("cdvae.ckpt")).unwrap();
-    check_weights(&read, 1e-7);
+    check_weights(read.model.parameters(), &read.weights, 1e-7);
     let config = read.model.config();
     assert_eq!((config.latent, config.head, config.max_atoms), (5, 7, 9));
     let e = &config.encoder;
@@ -74,7 +44,7 @@ fn sizes_weights_and_constants_come_from_the_file() {
     let factors = &d.scale_factors;
     assert_eq!((&factors.triplet_radial, &factors.triplet_sum), (&vec![18.5], &vec![7.75]));
     assert_eq!((&factors.atom_sum, &factors.edge_head), (&vec![1.125], &vec![11.25, 12.25]));
-    assert!(read.other_scale_factors);
+    assert!(read.remarks[0].contains("scale factors"), "{:?}", read.remarks);
     let noise = &config.noise;
     assert_eq!((noise.levels, noise.positions, noise.species), (13, [10.0, 0.01], [5.0, 0.01]));
     assert_eq!(config.property.as_deref(), Some("energy"));
@@ -91,14 +61,14 @@ fn state_dictionaries_in_half_precision_are_read() {
     let half = file("cdvae_half.pt");
     assert!(!Cdvae::published_property_head(&half).unwrap());
     let read = Cdvae::from_published(&half, &CdvaeConfig::default(), statistics(false)).unwrap();
-    check_weights(&read, 1e-3);
+    check_weights(read.model.parameters(), &read.weights, 1e-3);
     assert_eq!(read.model.config().property, None);
 }
 
 #[test]
 fn heads_give_what_torch_gives() {
     let read = import(&file("cdvae.ckpt")).unwrap();
-    let text = std::fs::read_to_string(fixture("heads.json")).unwrap();
+    let text = std::fs::read_to_string(path("heads.json")).unwrap();
     let expected: Value = serde_json::from_str(&text).unwrap();
     let rows = |name: &str| -> Vec<f32> {
         let rows = expected[name].as_array().unwrap().iter().flat_map(|row| row.as_array().unwrap());
@@ -125,7 +95,7 @@ fn heads_give_what_torch_gives() {
 
 /// The fixture with texts replaced by others of the same length; checksums are cleared.
 fn edited(changes: &[(&[u8], &[u8])]) -> TorchFile {
-    let mut bytes = std::fs::read(fixture("cdvae.ckpt")).unwrap();
+    let mut bytes = std::fs::read(path("cdvae.ckpt")).unwrap();
     for (from, to) in changes {
         assert_eq!(from.len(), to.len());
         let places: Vec<usize> = (0..bytes.len()).filter(|&i| bytes[i..].starts_with(from)).collect();
@@ -201,7 +171,7 @@ proptest! {
     fn damaged_checkpoints_never_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
-        let mut bytes = without_checksums(std::fs::read(fixture("cdvae.ckpt")).unwrap());
+        let mut bytes = without_checksums(std::fs::read(path("cdvae.ckpt")).unwrap());
         // The pickle lies at the beginning and decides most.
         for (k, (at, value)) in changes.into_iter().enumerate() {
             let end = if k % 2 == 0 { 30_000 } else { bytes.len() };
