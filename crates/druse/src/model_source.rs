@@ -89,8 +89,11 @@ pub fn load(path: Option<&Path>, compute: &ComputeArgs) -> Result<LoadedModel, F
     Ok(LoadedModel { generator, params, config: checkpoint.config, hash, name })
 }
 
-/// Loads a property predictor with its averaged weights.
-pub fn load_predictor(path: &Path, compute: &ComputeArgs) -> Result<(PropertyPredictor, Params), Failure> {
+/// A property predictor and its averaged weights.
+pub type LoadedPredictor = (PropertyPredictor, Params);
+
+/// Loads a property predictor.
+pub fn load_predictor(path: &Path, compute: &ComputeArgs) -> Result<LoadedPredictor, Failure> {
     let device = device::parse(&compute.device)?;
     let checkpoint = Checkpoint::load(&checkpoint_path(path)?)?;
     let (model, params) = checkpoint.model(&device)?;

@@ -178,6 +178,22 @@ fn optimises_and_interpolates() {
         .fails(2, &["energy", "gap"]);
     call(dir, "optimize --model m --random 2 --property energy --out no").fails(2, &["--minimize"]);
     call(dir, "optimize --model m --property energy --minimize --out no").fails(2, &["--data"]);
+    // A predictor of its own judges what was decoded.
+    let predictor = "train --preset property-small --data data --set model.property=energy --set train.epochs=1 \
+        --set model.network={hidden=8,interaction=4,basis=4,output_embedding=8,blocks=1} --out p";
+    call(dir, predictor).ok();
+    let printed = call(dir, &format!("{line} --predictor p --out judged --format jsonl")).ok().stdout;
+    assert!(printed.contains("SR5") && printed.contains("SR15"), "{printed}");
+    let text = fs::read_to_string(dir.join("judged/optimized.jsonl")).unwrap();
+    for line in text.lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        assert!(
+            record["properties"]["energy"].is_f64() && record["properties"]["start"].is_string(),
+            "{record}"
+        );
+    }
+    call(dir, &format!("{line} --predictor m --out no")).fails(2, &["cdvae"]);
+
     train(dir, "plain", &[]).ok();
     call(dir, "optimize --model plain --random 2 --property energy --minimize --out no")
         .fails(2, &["without a property", "model.property=energy"]);

@@ -212,6 +212,30 @@ pub fn evaluate_predictions(
     Ok(evaluation?)
 }
 
+/// Success rates of an optimisation with the validity that they count, by CDVAE's protocol.
+pub fn evaluate_optimization(
+    sets: Sets<'_>,
+    optimization: Optimization,
+    stop: &AtomicBool,
+) -> Result<Evaluation, Failure> {
+    let benchmark = named_benchmark(sets.reference).unwrap_or(optimization.benchmark);
+    let settings = GenerationSettings {
+        protocol: Protocol::cdvae(benchmark),
+        remarks: Vec::new(),
+        symprec: None,
+        seed: 0,
+        bootstrap: Some(Bootstrap { resamples: 1000, level: 0.95, seed: 0 }),
+        properties: Vec::new(),
+        matcher: None,
+        optimization: Some(Optimization { benchmark, ..optimization }),
+        cache: Cache::Default,
+    };
+    let mut progress = console::Progress::default();
+    let evaluation = generation(sets, &settings, &mut progress, stop);
+    progress.finish();
+    Ok(evaluation?)
+}
+
 impl EvaluateArgs {
     fn predictions(&self, sets: Sets<'_>, task: Task, stop: &AtomicBool) -> Result<Evaluation, Failure> {
         let (protocol, _) = self.rules.protocol(sets.reference)?;

@@ -5,21 +5,31 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use druse_crystal::Structure;
+use druse_data::LoadOptions;
+use druse_metrics::coverage::Benchmark;
 use druse_metrics::optimization::Goal;
 use druse_models::LatentCondition;
+use druse_run::evaluate::{Optimization, Sets};
 use druse_run::latent::{Descent, Snapshot, descend, encode, prior};
+use druse_run::output::STRUCTURES_FILE;
+use druse_run::predict::predict;
 use druse_run::sample::Wanted;
 
 use super::encode::{ChoiceArgs, read};
+use super::evaluate::evaluate_optimization;
 use super::sampling::{self, SamplingArgs, autoencoder};
+use super::sets::{self, write_result};
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::{ComputeArgs, LoadedModel, load, set_threads};
+use crate::model_source::{ComputeArgs, LoadedModel, LoadedPredictor, load, load_predictor, set_threads};
+use crate::report;
 
 /// Arguments of `druse optimize`.
 #[derive(Args)]
 #[command(after_help = "Examples:
   druse optimize --model runs/cdvae --data data/perov_5/test.csv.gz --property heat_ref --minimize --out optimized
+  druse optimize --model runs/cdvae --data data/perov_5/test.csv.gz --property heat_ref --minimize \
+      --predictor runs/heat --out optimized
   druse optimize --model runs/cdvae --random 100 --property band_gap --maximize --out optimized
 
 The model has to be trained with the property (model.property). From each start the latent is moved along the gradient \
@@ -48,6 +58,10 @@ pub struct OptimizeArgs {
     /// Gradient steps between two snapshots.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     every: u64,
+    /// Checkpoint or folder of a property predictor, trained by itself: judges the decoded structures. Writes
+    /// optimized.jsonl with its predictions under the name of the property, and prints SR5, SR10, SR15 (with --data).
+    #[arg(long, value_name = "PATH")]
+    predictor: Option<PathBuf>,
     #[command(flatten)]
     choice: ChoiceArgs,
     #[command(flatten)]
@@ -96,6 +110,39 @@ impl OptimizeArgs {
         Ok((dataset.entries.into_iter().map(|e| e.id).collect(), latents))
     }
 
+    /// The predictor, before the long work.
+    fn predictor(&self) -> Result<Option<LoadedPredictor>, Failure> {
+        let Some(path) = &self.predictor else { return Ok(None) };
+        let predictor = load_predictor(path, &self.compute)?;
+        let (learned, wanted) = (&predictor.0.config().property, &self.property);
+        if learned != wanted {
+            let path = path.display();
+            return Err(Failure::mistake(format!(
+                "the predictor `{path}` predicts `{learned}`, not `{wanted}`"
+            )));
+        }
+        Ok(Some(predictor))
+    }
+
+    /// Predicts the property of what was decoded and says how many starts succeeded.
+    fn judge(&self, (model, params): LoadedPredictor, stop: &AtomicBool) -> Result<(), Failure> {
+        let structures = self.sampling.out.join(STRUCTURES_FILE);
+        let options = LoadOptions { niggli: false, ..LoadOptions::default() };
+        let set = druse_data::load(&structures, &options)?;
+        let predictions = predict(&model, &params, &set)?;
+        let path = self.sampling.out.join(OPTIMIZED_FILE);
+        write_result(&path, |out| predictions.write_structures(&set, &self.property, out))?;
+        console::note(&format!("predictions: {}", path.display()));
+        let Some(reference) = &self.starts.data else { return Ok(()) };
+        let (generated, reference) = (sets::read(&path, &[])?, sets::read(reference, &[])?);
+        let sets = Sets { generated: &generated, reference: &reference, train: None };
+        let goal = if self.goal.maximize { Goal::Maximize } else { Goal::Minimize };
+        let (property, start) = (self.property.clone(), "start".to_owned());
+        let optimization = Optimization { property, start, goal, benchmark: Benchmark::Mp20 };
+        let evaluation = evaluate_optimization(sets, optimization, stop)?;
+        console::data(&report::table::evaluation(&evaluation))
+    }
+
     fn snapshots(
         &self,
         model: &LoadedModel,
@@ -129,10 +176,14 @@ impl OptimizeArgs {
     }
 }
 
+/// Name of the file with predictions beside that of the structures.
+const OPTIMIZED_FILE: &str = "optimized.jsonl";
+
 /// Runs the command.
 pub fn run(args: &OptimizeArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
     let mut model = load(Some(&args.model), &args.compute)?;
+    let predictor = args.predictor()?;
     let (names, latents) = args.starts(&model)?;
     if latents.is_empty() {
         return Err(Failure::mistake("there is nothing to start from"));
@@ -151,5 +202,8 @@ pub fn run(args: &OptimizeArgs) -> crate::Outcome {
         .collect();
     let count = wanted.len() as u64;
     let summary = sampling::run(&args.sampling, &mut model, wanted, count, &stop)?;
+    if let (Some(predictor), false) = (predictor, summary.interrupted) {
+        args.judge(predictor, &stop)?;
+    }
     Ok(sampling::exit_code(&summary))
 }
