@@ -3,6 +3,7 @@
 //! A triplet k → j → i is a pair of edges p: j → k and q: j → i that leave atom j; the message k → j is the one of the
 //! reverse of p. The angular functions of the pairs of an atom form one matrix, so the sum is one product per atom.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::blocks::for_each;
 use super::dense::{Activation, dense};
 use super::gather::{gather, scatter_sum};
 use super::host::{HostOp, Mat, Matrix, apply};
-use super::product::{Panels, Use, View, add_gradient, multiply, multiply_new, product};
+use super::product::{Panels, Use, View, add_gradient, multiply_new, new_vec, product, product_new};
 use crate::graph::{MessageAngles, Multigraph};
 
 /// `y[q, a] = Σ_p Σ_l Y_l(p, q) x[reverse(p), a] Σ_c W[a, c] basis[p, l, c]` over the edges p that pair with q: x is
@@ -69,34 +70,40 @@ impl HostOp<3> for MessageSum {
         self.check(x, basis, w);
         let (width, degrees) = (x.cols, self.angles.degrees);
         let panels = w.weight().packed(Use::Forward);
-        let mut out = Matrix::zeros(x.rows, width);
-        let mut rest = out.data.as_mut_slice();
-        let mut atoms = Vec::with_capacity(self.graph.num_atoms);
-        for a in 0..self.graph.num_atoms {
-            let (own, others) = rest.split_at_mut(self.graph.edges_from(a).len() * width);
-            atoms.push((a, own));
-            rest = others;
-        }
         let operations = 2 * width * (self.angles.values.len() + x.rows * degrees * w.cols);
-        for_each(operations, atoms.into_iter(), |(a, out)| {
+        let per_atom = |(a, out): (usize, &mut [MaybeUninit<f32>])| {
             let edges = self.graph.edges_from(a);
-            let k = edges.len();
+            let (k, depth) = (edges.len(), edges.len() * degrees);
             let filters = self.filters(basis, &edges, &panels);
-            // Rows (l, p), as the columns of the table.
-            let mut z = vec![0f32; filters.len()];
-            vectorized!(for (p, filters) in filters.chunks_exact(degrees * width).enumerate() {
-                let message = self.message(x, &edges, p);
-                for (l, filter) in filters.chunks_exact(width).enumerate() {
-                    let z = &mut z[(l * k + p) * width..][..width];
-                    for ((z, &f), &m) in z.iter_mut().zip(filter).zip(message) {
-                        *z = f * m;
-                    }
+            // Rows (l, p), as the columns of the table. SAFETY: the loops write the row of every l and p.
+            let z = unsafe {
+                new_vec(filters.len(), |z| {
+                    vectorized!(for (p, filters) in filters.chunks_exact(degrees * width).enumerate() {
+                        let message = self.message(x, &edges, p);
+                        for (l, filter) in filters.chunks_exact(width).enumerate() {
+                            let z = &mut z[(l * k + p) * width..][..width];
+                            for ((z, &f), &m) in z.iter_mut().zip(filter).zip(message) {
+                                z.write(f * m);
+                            }
+                        }
+                    });
+                })
+            };
+            product_new(out, [k, width, depth], View::rows(self.table(a), depth), View::rows(&z, width));
+        };
+        // SAFETY: the products write the rows of all atoms, which are all rows.
+        let data = unsafe {
+            new_vec(x.rows * width, |mut rest| {
+                let mut atoms = Vec::with_capacity(self.graph.num_atoms);
+                for a in 0..self.graph.num_atoms {
+                    let (own, others) = rest.split_at_mut(self.graph.edges_from(a).len() * width);
+                    atoms.push((a, own));
+                    rest = others;
                 }
-            });
-            let depth = k * degrees;
-            product(out, [k, width, depth], View::rows(self.table(a), depth), View::rows(&z, width), false);
-        });
-        (out, Vec::new())
+                for_each(operations, atoms.into_iter(), per_atom);
+            })
+        };
+        (Matrix { data, rows: x.rows, cols: width }, Vec::new())
     }
 
     fn backward(
@@ -109,7 +116,7 @@ impl HostOp<3> for MessageSum {
         let (width, degrees, c) = (x.cols, self.angles.degrees, w.cols);
         let (forward, backward) = (w.weight().packed(Use::Forward), w.weight().packed(Use::Backward));
         let mut dx = Matrix::zeros(x.rows, width);
-        let mut d_basis = Matrix::zeros(basis.rows, basis.cols);
+        let mut d_basis = Vec::with_capacity(basis.data.len());
         let mut dw = Matrix::zeros(w.rows, c);
         let mut dz = Vec::new();
         for a in 0..self.graph.num_atoms {
@@ -134,9 +141,13 @@ impl HostOp<3> for MessageSum {
                 }
             });
             let rows = edges.start * degrees * c..edges.end * degrees * c;
-            multiply(&mut d_basis.data[rows.clone()], depth, View::rows(&filters, width), &backward, false);
+            let d = &mut d_basis.spare_capacity_mut()[..depth * c];
+            multiply_new(d, depth, View::rows(&filters, width), &backward);
+            // SAFETY: the product has written so many numbers behind the end.
+            unsafe { d_basis.set_len(d_basis.len() + depth * c) };
             add_gradient(&mut dw.data, c, [width, c, depth], &filters, &basis.data[rows]);
         }
+        let d_basis = Matrix { data: d_basis, rows: basis.rows, cols: basis.cols };
         [Some(dx), Some(d_basis), Some(dw)]
     }
 

@@ -106,6 +106,15 @@ fn backward_blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
     (0..rows).step_by(BACKWARD_BLOCK).map(move |start| start..(start + BACKWARD_BLOCK).min(rows))
 }
 
+/// Appends the rows of a product.
+fn append_product(to: &mut Vec<f32>, rows: usize, a: View<'_>, b: &Panels) {
+    let len = rows * b.cols();
+    to.reserve(len);
+    multiply_new(&mut to.spare_capacity_mut()[..len], rows, a, b);
+    // SAFETY: the product has written so many numbers behind the end.
+    unsafe { to.set_len(to.len() + len) };
+}
+
 /// `y ← y ⊙ x`.
 fn multiply_by(y: &mut [f32], x: &[f32]) {
     vectorized!(for (y, &x) in y.iter_mut().zip(x) {
@@ -199,8 +208,9 @@ impl HostOp<6> for MessageDown {
         let pf = filter.weight().packed(Use::Forward);
         let [bw, bf, bd] = [w, filter, down].map(|w| w.weight().packed(Use::Backward));
         let (h, width) = (w.rows, down.rows);
-        let mut d = inputs.map(|input| Matrix::zeros(input.rows, input.cols));
-        let [dm, d_basis, dw, db, d_filter, d_down] = &mut d;
+        let [mut dw, mut db, mut d_filter, mut d_down] =
+            [w, b, filter, down].map(|w| Matrix::zeros(w.rows, w.cols));
+        let [mut dm, mut d_basis] = [m, basis].map(|x| Vec::with_capacity(x.data.len()));
         let [mut g, mut y, mut f, mut dy, mut product] = [const { Vec::new() }; 5];
         for rows in backward_blocks(m.rows) {
             let n = rows.len();
@@ -223,14 +233,15 @@ impl HostOp<6> for MessageDown {
             multiply_by(&mut y, &dy);
             multiply_by(&mut f, &dy);
             add_gradient(&mut d_filter.data, basis.cols, [h, basis.cols, n], &y, rows_of_basis);
-            multiply(&mut d_basis.data[of(basis.cols)], n, View::rows(&y, h), &bf, false);
+            append_product(&mut d_basis, n, View::rows(&y, h), &bf);
             silu_backward(&kept[0][of(h)], 1.0, &mut f);
             add_gradient(&mut dw.data, m.cols, [h, m.cols, n], &f, rows_of(m, &rows));
             add_rows_to(&mut db.data, &f);
-            multiply(&mut dm.data[of(m.cols)], n, View::rows(&f, h), &bw, false);
+            append_product(&mut dm, n, View::rows(&f, h), &bw);
         }
-        debug_assert_eq!(b.data.len(), h, "a bias has one number for each output");
-        d.map(Some)
+        let dm = Matrix { data: dm, rows: m.rows, cols: m.cols };
+        let d_basis = Matrix { data: d_basis, rows: basis.rows, cols: basis.cols };
+        [dm, d_basis, dw, db, d_filter, d_down].map(Some)
     }
 
     fn compose(&self, [m, basis, w, b, f, down]: [Tensor<2>; 6]) -> Tensor<2> {
@@ -358,7 +369,11 @@ impl<const N: usize> HostOp<N> for MessageUpdate {
         let panels = |i: usize| panels[i].as_ref().expect("weights are packed");
         let (m, s) = (inputs[0], inputs[1]);
         let width = m.cols;
-        let mut d = inputs.map(|input| Matrix::zeros(input.rows, input.cols));
+        // Those of m and s grow with the blocks.
+        let growing =
+            |x: Mat<'_>| Matrix { data: Vec::with_capacity(x.data.len()), rows: x.rows, cols: x.cols };
+        let weights = inputs[2..].iter().map(|w| Matrix::zeros(w.rows, w.cols));
+        let mut d: Vec<Matrix> = [growing(m), growing(s)].into_iter().chain(weights).collect();
         let mut states: Vec<Vec<f32>> = vec![Vec::new(); steps.len()];
         let [mut g, mut h, mut d1, mut d2] = [const { Vec::new() }; 4];
         for rows in backward_blocks(m.rows) {
@@ -409,7 +424,7 @@ impl<const N: usize> HostOp<N> for MessageUpdate {
                     }
                     Step::Skip(layer) => {
                         z -= 1;
-                        d[0].data[range.clone()].copy_from_slice(&g);
+                        d[0].data.extend_from_slice(&g);
                         silu_backward(&kept[z][range.clone()], 1.0, &mut d2);
                         add_layer(&mut d, layer, &d2, u, n);
                         multiply(&mut g, n, View::rows(&d2, width), panels(layer.weight), false);
@@ -418,15 +433,15 @@ impl<const N: usize> HostOp<N> for MessageUpdate {
             }
             d2.clone_from(&g);
             silu_backward(&kept[1][range.clone()], 1.0, &mut d2);
-            let of_s = rows.start * s.cols..rows.end * s.cols;
             add_gradient(&mut d[Self::UP].data, s.cols, [width, s.cols, n], &d2, rows_of(s, &rows));
-            multiply(&mut d[1].data[of_s], n, View::rows(&d2, width), panels(Self::UP), false);
+            append_product(&mut d[1].data, n, View::rows(&d2, width), panels(Self::UP));
             silu_backward(&kept[0][range.clone()], 1.0, &mut g);
             add_layer(&mut d, Self::OWN, &g, of_m, n);
             let dm = &mut d[0].data[range];
             multiply(dm, n, View::rows(&g, width), panels(Self::OWN.weight), true);
         }
-        d.map(Some)
+        let mut all = d.into_iter().map(Some);
+        std::array::from_fn(|_| all.next().flatten())
     }
 
     fn compose(&self, inputs: [Tensor<2>; N]) -> Tensor<2> {
