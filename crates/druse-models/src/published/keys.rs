@@ -121,8 +121,17 @@ impl<'a> Keys<'a> {
         kind: &'static str,
         specs: &[ParamSpec],
     ) -> Result<(Vec<Vec<f32>>, Vec<Ignored>), PublishedError> {
-        let weights = self.weights(specs)?;
-        let unexpected = self.tensors.keys().filter(|name| !self.used.contains(**name));
+        // Tensors may share storages, but weights of their own take at least a byte each.
+        let numbers = specs.iter().fold(0usize, |sum, spec| sum.saturating_add(spec.len()));
+        let fits = numbers <= self.file.size();
+        if !fits {
+            let size = self.file.size();
+            self.differs(format!(
+                "a model of these sizes has {numbers} numbers, but the file has {size} bytes"
+            ));
+        }
+        let weights = if fits { self.weights(specs)? } else { Vec::new() };
+        let unexpected = self.tensors.keys().filter(|name| fits && !self.used.contains(**name));
         self.mismatch.unexpected = unexpected.map(|name| (*name).to_owned()).collect();
         let missing = &mut self.mismatch.missing;
         missing.sort();

@@ -148,6 +148,11 @@ impl Archive {
         Ok(Self { bytes, entries })
     }
 
+    /// Size of the file in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Names of all entries.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)

@@ -130,6 +130,11 @@ impl TorchFile {
         &self.name
     }
 
+    /// Size of the file in bytes.
+    pub fn size(&self) -> usize {
+        self.archive.size()
+    }
+
     fn content(&self, problem: impl Into<String>) -> TorchError {
         TorchError::Content { name: self.name.clone(), problem: problem.into() }
     }
@@ -138,7 +143,7 @@ impl TorchFile {
     fn tensors(&self, dict: Id) -> BTreeMap<&str, &TorchTensor> {
         let Value::Dict(pairs) = self.values.get(dict) else { return BTreeMap::new() };
         let named = pairs.iter().filter_map(|&(key, value)| match self.values.get(value) {
-            Value::Tensor(tensor) => Some((self.values.text(key)?, tensor.as_ref())),
+            Value::Tensor(tensor) => Some((&**self.values.text(key)?, tensor.as_ref())),
             _ => None,
         });
         named.collect()
@@ -161,11 +166,12 @@ impl TorchFile {
     ///
     /// # Errors
     /// [`TorchError::Content`] when the file holds no object.
-    pub fn attributes(&self) -> Result<(&str, BTreeMap<&str, &TorchTensor>), TorchError> {
+    pub fn attributes(&self) -> Result<(String, BTreeMap<&str, &TorchTensor>), TorchError> {
         match self.values.get(self.root) {
             Value::Object(object) => {
                 let tensors = object.state.map(|state| self.tensors(state)).unwrap_or_default();
-                Ok((&object.class, tensors))
+                let class = object.class.as_ref().map(|c| format!("{}.{}", c.module, c.name));
+                Ok((class.unwrap_or_default(), tensors))
             }
             _ => Err(self.content("holds no object with attributes")),
         }

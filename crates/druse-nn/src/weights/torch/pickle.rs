@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::value::{Id, Object, Value, Values};
+use super::value::{Class, Id, Object, Value, Values};
 
 /// Why bytes are no pickle that this reader accepts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,7 +113,7 @@ impl<'a> Machine<'a> {
 
     fn push_text(&mut self, bytes: &[u8]) -> Result<(), PickleError> {
         let text = std::str::from_utf8(bytes).map_err(|_| PickleError::Text)?;
-        self.push(Value::Text(text.to_owned()))
+        self.push(Value::Text(text.into()))
     }
 
     /// A two's-complement integer of any length.
@@ -201,19 +201,15 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn push_class(&mut self, module: &str, name: &str) -> Result<(), PickleError> {
-        self.push(Value::Class(format!("{module}.{name}")))
-    }
-
     /// An object of a class whose constructor is not run.
     fn new_object(&mut self, class: Id) -> Result<(), PickleError> {
         let class = match self.values.get(class) {
             Value::Class(class) => class.clone(),
             _ => return Err(PickleError::Type("a class")),
         };
-        match class.as_str() {
-            "collections.OrderedDict" => self.push(Value::Dict(Vec::new())),
-            _ => self.push(Value::Object(Box::new(Object { class, state: None }))),
+        match (&*class.module, &*class.name) {
+            ("collections", "OrderedDict") => self.push(Value::Dict(Vec::new())),
+            _ => self.push(Value::Object(Box::new(Object { class: Some(class), state: None }))),
         }
     }
 
@@ -358,17 +354,16 @@ impl<'a> Machine<'a> {
                 self.recall(number)?;
             }
             b'c' => {
-                let module = self.line()?;
-                let name = self.line()?;
-                self.push_class(module, name)?;
+                let (module, name) = (self.line()?.into(), self.line()?.into());
+                self.push(Value::Class(Class { module, name }))?;
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let (Some(module), Some(name)) = (self.values.text(module), self.values.text(name)) else {
                     return Err(PickleError::Type("two texts"));
                 };
-                let class = format!("{module}.{name}");
-                self.push(Value::Class(class))?;
+                let (module, name) = (module.clone(), name.clone());
+                self.push(Value::Class(Class { module, name }))?;
             }
             b'Q' => {
                 let identifier = self.pop()?;
@@ -426,15 +421,19 @@ mod tests {
         assert_eq!(values.get(id), &Value::List(vec![id]));
     }
 
+    fn class(module: &str, name: &str) -> Option<Class> {
+        Some(Class { module: module.into(), name: name.into() })
+    }
+
     #[test]
     fn foreign_classes_are_names_and_nothing_is_called() {
         let (values, id) = read(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.").unwrap();
         let Value::Object(object) = values.get(id) else { panic!("{:?}", values.get(id)) };
-        assert_eq!((object.class.as_str(), object.state), ("os.system", None));
+        assert_eq!((object.class.clone(), object.state), (class("os", "system"), None));
         let (values, id) = read(b"\x80\x02cm\nScaler\n)\x81}X\x01\x00\x00\x00aK\x05sb.").unwrap();
         let Value::Object(object) = values.get(id) else { panic!("{:?}", values.get(id)) };
         let a = values.entry(object.state.unwrap(), "a").unwrap();
-        assert_eq!((object.class.as_str(), values.get(a)), ("m.Scaler", &Value::Int(5)));
+        assert_eq!((object.class.clone(), values.get(a)), (class("m", "Scaler"), &Value::Int(5)));
     }
 
     #[test]
@@ -468,6 +467,13 @@ mod tests {
         deep.extend([0x85; 1_000_000]);
         deep.push(b'.');
         assert!(root(&deep).is_ok());
+        // A class with a long name, made over and over: 100,000 objects share the one megabyte.
+        let mut objects = b"\x80\x02c".to_vec();
+        objects.extend(vec![b'x'; 1 << 20]);
+        objects.extend(b"\nC\nq\x00");
+        objects.extend(b"h\x00)\x81".repeat(100_000));
+        objects.push(b'.');
+        assert!(root(&objects).is_ok());
         let mut many = b"\x80\x02".to_vec();
         many.extend(vec![b'N'; 5_000_000]);
         assert!(matches!(root(&many), Err(PickleError::TooMany { .. })));

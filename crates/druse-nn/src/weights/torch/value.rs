@@ -1,5 +1,8 @@
 //! What pickles are read into: data alone, in one list of values that refer to each other by number. Nesting and cycles
-//! therefore cost neither recursion nor copies.
+//! therefore cost neither recursion nor copies. Texts are shared and nothing that an instruction refers to is copied: the
+//! values cannot take much more memory than the pickle.
+
+use std::sync::Arc;
 
 use super::pickle::PickleError;
 
@@ -34,18 +37,21 @@ pub enum ElementType {
 
 impl ElementType {
     /// The type that a storage class of `torch` holds.
-    fn of_storage(class: &str) -> Option<Self> {
-        Some(match class {
-            "torch.DoubleStorage" => Self::F64,
-            "torch.FloatStorage" => Self::F32,
-            "torch.HalfStorage" => Self::F16,
-            "torch.BFloat16Storage" => Self::Bf16,
-            "torch.LongStorage" => Self::I64,
-            "torch.IntStorage" => Self::I32,
-            "torch.ShortStorage" => Self::I16,
-            "torch.CharStorage" => Self::I8,
-            "torch.ByteStorage" => Self::U8,
-            "torch.BoolStorage" => Self::Bool,
+    fn of_storage(class: &Class) -> Option<Self> {
+        if &*class.module != "torch" {
+            return None;
+        }
+        Some(match &*class.name {
+            "DoubleStorage" => Self::F64,
+            "FloatStorage" => Self::F32,
+            "HalfStorage" => Self::F16,
+            "BFloat16Storage" => Self::Bf16,
+            "LongStorage" => Self::I64,
+            "IntStorage" => Self::I32,
+            "ShortStorage" => Self::I16,
+            "CharStorage" => Self::I8,
+            "ByteStorage" => Self::U8,
+            "BoolStorage" => Self::Bool,
             _ => return None,
         })
     }
@@ -100,7 +106,7 @@ pub struct TorchTensor {
     /// Type of the elements; `None`: one that this reader does not know.
     pub element: Option<ElementType>,
     /// Name of the entry that holds the storage.
-    pub(super) storage: String,
+    pub(super) storage: Arc<str>,
     /// Elements of the storage.
     pub(super) storage_len: usize,
     /// First element.
@@ -155,11 +161,18 @@ impl TorchTensor {
     }
 }
 
+/// Name of a class or function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Class {
+    pub module: Arc<str>,
+    pub name: Arc<str>,
+}
+
 /// An object of a class that this reader does not know; its class is a name alone.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Object {
-    /// Module and name.
-    pub class: String,
+    /// `None` for what the result of another call returned.
+    pub class: Option<Class>,
     /// What `__setstate__` or the object's dictionary would get.
     pub state: Option<Id>,
 }
@@ -171,16 +184,15 @@ pub(super) enum Value {
     Bool(bool),
     Int(i64),
     Float(f64),
-    Text(String),
+    Text(Arc<str>),
     Tuple(Vec<Id>),
     /// Lists and sets.
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
-    /// Module and name of a class or function.
-    Class(String),
+    Class(Class),
     Storage {
         element: Option<ElementType>,
-        key: String,
+        key: Arc<str>,
         len: usize,
     },
     Tensor(Box<TorchTensor>),
@@ -191,6 +203,9 @@ pub(super) enum Value {
 
 /// Values that are made at most: some ten times what checkpoints of large models hold.
 const MAX_VALUES: usize = 1 << 22;
+
+/// Extents of a tensor at most, as in PyTorch.
+const MAX_RANK: usize = 64;
 
 /// All values of a pickle.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -211,7 +226,7 @@ impl Values {
         &mut self.0[id.0 as usize]
     }
 
-    pub(super) fn text(&self, id: Id) -> Option<&str> {
+    pub(super) fn text(&self, id: Id) -> Option<&Arc<str>> {
         match self.get(id) {
             Value::Text(text) => Some(text),
             _ => None,
@@ -221,7 +236,9 @@ impl Values {
     /// The value under a text key of a dictionary; of equal keys the last one counts.
     pub(super) fn entry(&self, dict: Id, key: &str) -> Option<Id> {
         match self.get(dict) {
-            Value::Dict(pairs) => pairs.iter().rev().find(|p| self.text(p.0) == Some(key)).map(|p| p.1),
+            Value::Dict(pairs) => {
+                pairs.iter().rev().find(|p| self.text(p.0).is_some_and(|k| &**k == key)).map(|p| p.1)
+            }
             _ => None,
         }
     }
@@ -242,7 +259,9 @@ impl Values {
 
     fn sizes(&self, id: Id) -> Option<Vec<usize>> {
         match self.get(id) {
-            Value::Tuple(items) | Value::List(items) => items.iter().map(|&i| self.size(i)).collect(),
+            Value::Tuple(items) | Value::List(items) if items.len() <= MAX_RANK => {
+                items.iter().map(|&i| self.size(i)).collect()
+            }
             _ => None,
         }
     }
@@ -254,11 +273,11 @@ impl Values {
             return Err(wrong());
         };
         let (Some("storage"), Value::Class(class), Some(key), Some(len)) =
-            (self.text(kind), self.get(class), self.text(key), self.size(len))
+            (self.text(kind).map(|t| &**t), self.get(class), self.text(key), self.size(len))
         else {
             return Err(wrong());
         };
-        let storage = Value::Storage { element: ElementType::of_storage(class), key: key.to_owned(), len };
+        let storage = Value::Storage { element: ElementType::of_storage(class), key: key.clone(), len };
         self.add(storage)
     }
 
@@ -274,7 +293,7 @@ impl Values {
         let (Some(offset), Some(shape), Some(mut strides)) =
             (self.size(offset), self.sizes(shape), self.sizes(strides))
         else {
-            return Err(wrong("whose shape or strides are no numbers"));
+            return Err(wrong("whose shape or strides are no numbers, or more than 64"));
         };
         if shape.len() != strides.len() {
             return Err(wrong("with another number of strides than extents"));
@@ -291,36 +310,18 @@ impl Values {
     /// without content. Nothing is executed.
     pub(super) fn call(&mut self, callable: Id, arguments: Id) -> Result<Id, PickleError> {
         let class = match self.get(callable) {
-            Value::Class(class) => class.clone(),
-            _ => String::new(),
+            Value::Class(class) => Some(class.clone()),
+            _ => None,
         };
-        match class.as_str() {
-            "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => self.tensor(arguments),
-            "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state" => {
-                let data = self.tuple(arguments).and_then(|a| a.first()).copied();
-                data.ok_or_else(|| PickleError::Tensor("of a parameter without data".into()))
+        let first = self.tuple(arguments).and_then(|a| a.first()).copied();
+        match class.as_ref().map(|c| (&*c.module, &*c.name)) {
+            Some(("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2")) => self.tensor(arguments),
+            Some(("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")) => {
+                first.ok_or_else(|| PickleError::Tensor("of a parameter without data".into()))
             }
-            "collections.OrderedDict" => {
-                let mut pairs = Vec::new();
-                if let Some(&[items]) = self.tuple(arguments) {
-                    let (Value::List(items) | Value::Tuple(items)) = self.get(items) else {
-                        return self.add(Value::Opaque);
-                    };
-                    for &item in items {
-                        match self.get(item) {
-                            Value::List(pair) | Value::Tuple(pair) if pair.len() == 2 => {
-                                pairs.push((pair[0], pair[1]));
-                            }
-                            _ => return self.add(Value::Opaque),
-                        }
-                    }
-                }
-                self.add(Value::Dict(pairs))
-            }
-            "torch.Size" => {
-                let size = self.tuple(arguments).and_then(|a| a.first()).copied();
-                size.map_or_else(|| self.add(Value::Opaque), Ok)
-            }
+            // The entries follow in instructions of their own.
+            Some(("collections", "OrderedDict")) if first.is_none() => self.add(Value::Dict(Vec::new())),
+            Some(("torch", "Size")) => first.map_or_else(|| self.add(Value::Opaque), Ok),
             _ => self.add(Value::Object(Box::new(Object { class, state: None }))),
         }
     }
@@ -348,7 +349,7 @@ mod tests {
         TorchTensor {
             shape: shape.to_vec(),
             element: Some(ElementType::F32),
-            storage: String::new(),
+            storage: "".into(),
             storage_len,
             offset,
             strides: strides.to_vec(),
