@@ -3,9 +3,14 @@
 
 use burn::tensor::Device;
 use druse_crystal::{Composition, Element, Lattice, Structure};
+use druse_models::cdvae::{Cdvae, CdvaeConfig, DecoderConfig, NoiseConfig};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig, GemsNetConfig, Variant};
-use druse_models::{Condition, NoiseKey, SampleRequest, Trainable, differentiate, sample_all};
+use druse_models::{
+    Condition, Generator, LatentCondition, NoiseKey, SampleRequest, differentiate, sample_all,
+};
 use druse_nn::Params;
+use druse_nn::blocks::ScaleFactors;
+use druse_nn::blocks::dimenet::DimeNetConfig;
 use druse_nn::device::{available, cpu, parse};
 
 fn gpu() -> Option<Device> {
@@ -49,7 +54,7 @@ fn structures() -> Vec<Structure> {
         [0.538, 0.031, 0.466],
         [0.983, 0.474, 0.521],
     ];
-    vec![
+    let mut all = vec![
         Structure::new(skewed, ["Sr", "Ti", "O", "O", "O"].map(element).to_vec(), perovskite).unwrap(),
         Structure::new(
             Lattice::cubic(4.12).unwrap(),
@@ -58,13 +63,54 @@ fn structures() -> Vec<Structure> {
         )
         .unwrap(),
         Structure::new(Lattice::cubic(2.9).unwrap(), vec![element("Fe")], vec![[0.1, 0.2, 0.3]]).unwrap(),
-    ]
+    ];
+    for (s, energy) in all.iter_mut().zip([-3.5, -1.25, 0.5]) {
+        s.properties.insert("energy".into(), energy.into());
+    }
+    all
 }
 
-fn model(variant: Variant, training: &[&Structure]) -> GemsDiff {
-    let mut model = GemsDiff::new(config(variant)).unwrap();
-    model.fit_statistics(training).unwrap();
-    model
+/// A small GemsDiff of each variant and a small CDVAE, without and with the true lattice in training.
+fn models(training: &[&Structure]) -> Vec<Box<dyn Generator>> {
+    let cdvae = |last_forced| CdvaeConfig {
+        latent: 10,
+        head: 14,
+        max_atoms: 6,
+        encoder: DimeNetConfig {
+            hidden: 24,
+            interaction: 12,
+            basis: 6,
+            output_embedding: 20,
+            blocks: 2,
+            ..DimeNetConfig::default()
+        },
+        decoder: DecoderConfig {
+            hidden: 24,
+            triplet: 8,
+            basis: 6,
+            bilinear: 10,
+            num_radial: 17,
+            num_spherical: 4,
+            blocks: 2,
+            neighbors: 9,
+            scale_factors: ScaleFactors::unit(),
+            ..DecoderConfig::published()
+        },
+        noise: NoiseConfig { levels: 2, steps_per_level: 2, positions: [0.5, 0.1], ..NoiseConfig::default() },
+        property: Some("energy".into()),
+        teacher_forcing_epochs: last_forced,
+        ..CdvaeConfig::small()
+    };
+    let mut all: Vec<Box<dyn Generator>> = vec![
+        Box::new(GemsDiff::new(config(Variant::Paper)).unwrap()),
+        Box::new(GemsDiff::new(config(Variant::Released)).unwrap()),
+        Box::new(Cdvae::new(cdvae(10)).unwrap()),
+        Box::new(Cdvae::new(cdvae(0)).unwrap()),
+    ];
+    for model in &mut all {
+        model.fit_statistics(training).unwrap();
+    }
+    all
 }
 
 #[test]
@@ -73,11 +119,10 @@ fn loss_and_gradients_agree_with_the_cpu() {
     let structures = structures();
     let refs: Vec<&Structure> = structures.iter().collect();
     let keys: Vec<_> = (0..3).map(|index| NoiseKey { seed: 3, epoch: 1, index }).collect();
-    for variant in [Variant::Paper, Variant::Released] {
-        let model = model(variant, &refs);
+    for model in models(&refs) {
         let on = |device: &Device| {
             let params = Params::init(model.parameters(), 7, device);
-            let gradient = differentiate(&model, &params, &refs, &keys).unwrap();
+            let gradient = differentiate(model.as_ref(), &params, &refs, &keys).unwrap();
             let grads: Vec<Vec<f32>> =
                 gradient.grads.into_iter().map(|g| g.into_data().try_into_vec().unwrap()).collect();
             (gradient.objective, grads)
@@ -102,20 +147,26 @@ fn sampling_agrees_with_the_cpu() {
     let Some(gpu) = gpu() else { return };
     let structures = structures();
     let refs: Vec<&Structure> = structures.iter().collect();
-    for variant in [Variant::Paper, Variant::Released] {
-        let model = model(variant, &refs);
+    for model in models(&refs) {
+        let latent = model.autoencoder().map(|a| a.latent_width());
+        let condition = |formula: &str| {
+            let composition = Composition::parse(formula).unwrap();
+            match latent {
+                None => Condition::Composition(composition),
+                Some(width) => Condition::Latent(LatentCondition {
+                    species: Some(composition.atoms()),
+                    ..LatentCondition::new((0..width).map(|k| (k as f32).sin()).collect())
+                }),
+            }
+        };
         let requests: Vec<_> = ["SrTiO3", "CsCl", "Fe"]
             .into_iter()
             .zip(0..)
-            .map(|(formula, index)| SampleRequest {
-                condition: Condition::Composition(Composition::parse(formula).unwrap()),
-                seed: 4,
-                index,
-            })
+            .map(|(formula, index)| SampleRequest { condition: condition(formula), seed: 4, index })
             .collect();
         let on = |device: &Device| {
             let params = Params::init(model.parameters(), 7, device);
-            sample_all(&model, &params, &requests).unwrap()
+            sample_all(model.as_ref(), &params, &requests).unwrap()
         };
         for (found, expected) in on(&gpu).into_iter().zip(on(&cpu())) {
             let (found, expected) = (found.unwrap(), expected.unwrap());
