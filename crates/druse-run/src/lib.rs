@@ -23,6 +23,7 @@ pub mod output;
 pub mod overlay;
 pub mod pairs;
 pub mod predict;
+mod presets;
 pub mod sample;
 pub mod schedule;
 pub mod train;
