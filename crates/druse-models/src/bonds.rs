@@ -1,7 +1,6 @@
 //! Bonds of crystals by the rule CrystalNN, searched once for each crystal.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use druse_crystal::coordination::{CoordinationError, CrystalNn};
@@ -9,13 +8,8 @@ use druse_crystal::{Composition, Structure};
 use druse_nn::graph::EdgeEnds;
 use rayon::prelude::*;
 
-use crate::ModelError;
-
-/// First bytes of a stored cache; the number is that of the format.
-const MAGIC: &[u8; 14] = b"druse-bonds 1\n";
-
 /// Why bonds cannot be had.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum BondError {
     /// The rule says nothing of a crystal.
     #[error("the bonds of {formula} ({atoms} atoms) cannot be told: {source}")]
@@ -27,18 +21,6 @@ pub enum BondError {
         /// The reason.
         source: CoordinationError,
     },
-    /// A stored cache cannot be read or written.
-    #[error("stored bonds: {0}")]
-    Io(#[from] io::Error),
-    /// What was read is no stored cache, or a damaged one.
-    #[error("these are no stored bonds, or they are damaged: {0}")]
-    Format(&'static str),
-}
-
-impl From<BondError> for ModelError {
-    fn from(e: BondError) -> Self {
-        Self::Bonds(e.to_string())
-    }
 }
 
 /// The bonds of one crystal.
@@ -176,111 +158,6 @@ impl BondCache {
         }
         Ok(all)
     }
-
-    /// Stores all bonds: equal caches give equal bytes.
-    ///
-    /// # Errors
-    /// [`BondError::Io`] when writing fails.
-    pub fn write(&self, mut to: impl Write) -> Result<(), BondError> {
-        let mut out = MAGIC.to_vec();
-        let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = found.iter().collect();
-        all.sort_unstable_by_key(|(key, _)| **key);
-        put(&mut out, all.len() as u64);
-        for (key, bonds) in all {
-            out.extend_from_slice(key);
-            put(&mut out, bonds.isolated.len() as u64);
-            bonds.isolated.iter().for_each(|&i| put(&mut out, u64::from(i)));
-            put(&mut out, bonds.edges.len() as u64);
-            for &(i, j, image) in &bonds.edges {
-                put(&mut out, u64::from(i));
-                put(&mut out, u64::from(j));
-                image.iter().for_each(|&t| put(&mut out, zigzag(t)));
-            }
-        }
-        let sum = blake3::hash(&out);
-        to.write_all(&out)?;
-        to.write_all(sum.as_bytes())?;
-        Ok(to.flush()?)
-    }
-
-    /// Adds what [`BondCache::write`] stored; returns the number of crystals that were read.
-    ///
-    /// # Errors
-    /// [`BondError::Io`] when reading fails, [`BondError::Format`] when the bytes are not what was written.
-    pub fn read(&self, mut from: impl Read) -> Result<usize, BondError> {
-        let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes)?;
-        if !bytes.starts_with(MAGIC) {
-            return Err(BondError::Format("wrong first line"));
-        }
-        let Some((content, sum)) = bytes.split_last_chunk::<32>() else {
-            return Err(BondError::Format("the end is missing"));
-        };
-        if blake3::hash(content) != *sum {
-            return Err(BondError::Format("the check sum differs"));
-        }
-        let mut rest = content.get(MAGIC.len()..).ok_or(BondError::Format("the end is missing"))?;
-        let count = take(&mut rest)?;
-        let mut all = Vec::new();
-        for _ in 0..count {
-            let (key, tail) =
-                rest.split_first_chunk::<16>().ok_or(BondError::Format("the end is missing"))?;
-            rest = tail;
-            let isolated = (0..take(&mut rest)?).map(|_| site(&mut rest)).collect::<Result<_, _>>()?;
-            let edges = (0..take(&mut rest)?).map(|_| edge(&mut rest)).collect::<Result<_, _>>()?;
-            all.push((*key, Bonds { edges, isolated }));
-        }
-        if !rest.is_empty() {
-            return Err(BondError::Format("there is more than expected"));
-        }
-        let read = all.len();
-        for (key, bonds) in all {
-            self.keep(key, bonds);
-        }
-        Ok(read)
-    }
-}
-
-/// A number in groups of seven bits, the lowest first.
-fn put(out: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
-}
-
-fn take(rest: &mut &[u8]) -> Result<u64, BondError> {
-    let mut n = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, tail) = rest.split_first().ok_or(BondError::Format("the end is missing"))?;
-        *rest = tail;
-        n |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Ok(n);
-        }
-    }
-    Err(BondError::Format("a number is too long"))
-}
-
-/// Signed numbers near zero as small unsigned ones.
-fn zigzag(t: i32) -> u64 {
-    u64::from(((t << 1) ^ (t >> 31)) as u32)
-}
-
-fn site(rest: &mut &[u8]) -> Result<u32, BondError> {
-    u32::try_from(take(rest)?).map_err(|_| BondError::Format("a number is too large"))
-}
-
-fn edge(rest: &mut &[u8]) -> Result<EdgeEnds, BondError> {
-    let (i, j) = (site(rest)?, site(rest)?);
-    let mut image = [0; 3];
-    for t in &mut image {
-        let n = site(rest)?;
-        *t = (n >> 1) as i32 ^ -((n & 1) as i32);
-    }
-    Ok((i, j, image))
 }
 
 #[cfg(test)]
@@ -336,41 +213,5 @@ mod tests {
         let s = structure(4.0, &["Na", "Cl"], &[[0.0; 3], [0.0; 3]]);
         let error = BondCache::new().fill(&[&caesium_chloride(4.0), &s]).unwrap_err();
         assert!(error.to_string().contains("Na1 Cl1"), "{error}");
-    }
-
-    #[test]
-    fn stored_bonds_come_back() {
-        let cache = BondCache::new();
-        let all = [caesium_chloride(4.0), structure(3.0, &["Po"], &[[0.0; 3]])];
-        let all: Vec<&Structure> = all.iter().collect();
-        cache.fill(&all).unwrap();
-        let mut bytes = Vec::new();
-        cache.write(&mut bytes).unwrap();
-        let again = BondCache::new();
-        assert_eq!(again.read(bytes.as_slice()).unwrap(), 2);
-        assert_eq!(again.fill(&all).unwrap(), 0);
-        for s in &all {
-            assert_eq!(again.get(s).unwrap(), cache.get(s).unwrap());
-        }
-        let mut second = Vec::new();
-        again.write(&mut second).unwrap();
-        assert_eq!(bytes, second);
-        for i in 0..bytes.len() {
-            assert!(BondCache::new().read(&bytes[..i]).is_err(), "cut at {i}");
-            let mut damaged = bytes.clone();
-            damaged[i] ^= 4;
-            assert!(BondCache::new().read(damaged.as_slice()).is_err(), "changed at {i}");
-        }
-    }
-
-    #[test]
-    fn numbers_are_packed_without_loss() {
-        for t in [0, 1, -1, 63, -64, 1000, -100_000, i32::MAX, i32::MIN] {
-            let mut out = Vec::new();
-            for n in [7, u64::from(u32::MAX), zigzag(t), 0, 0] {
-                put(&mut out, n);
-            }
-            assert_eq!(edge(&mut out.as_slice()).unwrap(), (7, u32::MAX, [t, 0, 0]));
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 use druse_nn::memory::ComputeError;
 
+use crate::BondError;
+
 /// What a model refuses to do, in words for its user.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelError {
@@ -48,8 +50,8 @@ pub enum ModelError {
         limit: u8,
     },
     /// The bonds of a structure cannot be told.
-    #[error("{0}")]
-    Bonds(String),
+    #[error(transparent)]
+    Bonds(#[from] BondError),
     /// A latent is not a point of the model's latent space.
     #[error(
         "a latent has {found} numbers, but the latent space of the model has {expected} dimensions; was it made with another model?"

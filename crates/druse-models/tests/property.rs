@@ -141,7 +141,7 @@ fn bad_crystals_are_named() {
     let mut collapsed = all[0].clone();
     collapsed.frac_coords[1] = collapsed.frac_coords[0];
     let error = model.predict(&params, &[&all[1], &collapsed]).unwrap_err();
-    assert!(matches!(&error, ModelError::Bonds(text) if text.contains("Cl")), "{error}");
+    assert!(matches!(&error, ModelError::Bonds(e) if e.to_string().contains("Cl")), "{error}");
     let mut heavy = all[0].clone();
     heavy.species[0] = Element::from_symbol("Fm").unwrap();
     assert!(matches!(model.predict(&params, &[&heavy]), Err(ModelError::UnknownElement { .. })));
