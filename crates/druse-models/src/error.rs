@@ -29,14 +29,14 @@ pub enum ModelError {
         /// Kind of the model.
         model: &'static str,
     },
-    /// A structure or composition has more atoms than the model was trained for.
-    #[error("{what} has {atoms} atoms, but the model was trained on cells of at most {limit}")]
+    /// A structure or composition has more atoms than the model was trained or made for.
+    #[error("{what} has {atoms} atoms, but the model knows cells of at most {limit}")]
     TooManyAtoms {
         /// The formula or identifier.
         what: String,
         /// Its number of atoms.
         atoms: usize,
-        /// The largest cell of the training set.
+        /// The largest cell of the training set, or that the model can count.
         limit: usize,
     },
     /// An element lies outside the model's embedding table.

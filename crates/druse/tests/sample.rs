@@ -77,6 +77,9 @@ fn systems_and_data_sets_give_compositions_and_formats_their_files() {
     assert!(huge.stderr.contains("compositions of Na-Cl"), "{}", huge.stderr);
     sample(dir, "--like data/train.csv --out like --format poscar").ok();
     assert_eq!(structures(dir, "like").lines().count() + lines(dir, "like/failures.jsonl"), 8);
+    assert!(structures(dir, "like").lines().all(|l| l.contains(r#""like":"#)), "rows are named");
+    let judged = "evaluate like --reference data/train.csv --task prediction --group-by like --no-cache";
+    druse(dir, &judged.split_whitespace().collect::<Vec<_>>()).ok();
     let info = druse(dir, &["info", "like/structures.jsonl"]).ok();
     assert!(info.stdout.contains("structures"), "{}", info.stdout);
     sample(dir, "--formula CsCl --count 2 --out xyz --format extxyz").ok();

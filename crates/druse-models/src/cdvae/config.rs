@@ -125,6 +125,7 @@ impl CdvaeConfig {
             ..DimeNetConfig::default()
         };
         Self {
+            max_atoms: 24,
             latent: 128,
             head: 128,
             encoder,

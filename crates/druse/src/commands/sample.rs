@@ -109,57 +109,64 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
 
 /// What to sample and the number of structures in all.
 fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Wanted>, u64), Failure> {
-    if let Some(path) = &args.what.latents {
-        let latents = read_latents(path, &model.hash, sampling::autoencoder(model)?.latent_width())?;
-        let count = args.count.unwrap_or(latents.len() as u64);
-        let wanted = latents.into_iter().map(|record| {
-            let LatentRecord { id, latent, .. } = record;
-            Wanted::latent(LatentCondition::new(latent), id.clone()).with("latent_of", id)
-        });
-        return Ok((wanted.collect(), count));
-    }
-    if args.what.formula.is_none() && args.what.system.is_none() && args.what.like.is_none() {
-        if !model.generator.capabilities().unconditional {
-            let kind = model.generator.kind();
-            return Err(Failure::mistake(format!("a {kind} model has to be told what to sample"))
-                .hint("add --formula, --system or --like"));
-        }
-        return Ok((vec![Wanted::anything()], args.count.unwrap_or(1)));
-    }
-    let (compositions, count) = compositions_of(args, model)?;
-    Ok((compositions.into_iter().map(Wanted::from).collect(), count))
-}
-
-/// The compositions to sample and the number of structures over all of them.
-fn compositions_of(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Composition>, u64), Failure> {
-    if let Some(formula) = &args.what.formula {
+    let What { formula, system, like, latents } = &args.what;
+    let (wanted, each): (Vec<Wanted>, u64) = if let Some(formula) = formula {
         let composition = Composition::parse(formula).map_err(|e| {
             Failure::mistake(e).hint("write the atoms of one cell, such as LiFeO2 or Ca2(OH)4")
         })?;
-        return Ok((vec![composition], args.count.unwrap_or(1)));
-    }
-    if let Some(system) = &args.what.system {
-        let totals = if args.grid { Totals::Dividing(args.max_unit) } else { Totals::UpTo(args.max_unit) };
-        let mut limits = Limits { totals, multiples: args.max_units, ..Limits::default() };
-        limits.max_atoms = args.max_atoms.unwrap_or(usize::MAX);
-        let elements = parse_system(system)?;
-        let mut all = compositions(&elements, &limits)?;
-        if args.max_atoms.is_none() {
-            // The list is sorted by size: the model's answer to the last one tells its limit.
-            while let Some(limit) = all.last().and_then(|c| too_large(model, c)) {
-                all.retain(|c| c.num_atoms() <= limit);
-            }
-        }
-        console::note(&format!("{} compositions of {system}", all.len()));
+        (vec![composition.into()], 1)
+    } else if let Some(system) = system {
+        let all = compositions_of(system, args, model)?;
         let count = args.count.unwrap_or(1).saturating_mul(all.len() as u64);
-        return Ok((all, count));
+        return Ok((all.into_iter().map(Wanted::from).collect(), count));
+    } else if let Some(path) = like {
+        let options = LoadOptions { niggli: false, ..LoadOptions::default() };
+        let rows = druse_data::load(path, &options)?.entries.into_iter();
+        let wanted = rows
+            .map(|row| Wanted::from(Composition::from_species(&row.structure.species)).with("like", row.id));
+        one_each(wanted)
+    } else if let Some(path) = latents {
+        let width = sampling::autoencoder(model)?.latent_width();
+        one_each(read_latents(path, &model.hash, width)?.into_iter().map(|record| {
+            let LatentRecord { id, latent, .. } = record;
+            Wanted::latent(LatentCondition::new(latent), id.clone()).with("latent_of", id)
+        }))
+    } else if model.generator.capabilities().unconditional {
+        (vec![Wanted::anything()], 1)
+    } else {
+        let kind = model.generator.kind();
+        return Err(Failure::mistake(format!("a {kind} model has to be told what to sample"))
+            .hint("add --formula, --system or --like"));
+    };
+    Ok((wanted, args.count.unwrap_or(each)))
+}
+
+/// The list, and its length as the number of structures.
+fn one_each(wanted: impl Iterator<Item = Wanted>) -> (Vec<Wanted>, u64) {
+    let wanted: Vec<Wanted> = wanted.collect();
+    let count = wanted.len() as u64;
+    (wanted, count)
+}
+
+/// The compositions of a chemical system.
+fn compositions_of(
+    system: &str,
+    args: &SampleArgs,
+    model: &LoadedModel,
+) -> Result<Vec<Composition>, Failure> {
+    let totals = if args.grid { Totals::Dividing(args.max_unit) } else { Totals::UpTo(args.max_unit) };
+    let mut limits = Limits { totals, multiples: args.max_units, ..Limits::default() };
+    limits.max_atoms = args.max_atoms.unwrap_or(usize::MAX);
+    let elements = parse_system(system)?;
+    let mut all = compositions(&elements, &limits)?;
+    if args.max_atoms.is_none() {
+        // The list is sorted by size: the model's answer to the last one tells its limit.
+        while let Some(limit) = all.last().and_then(|c| too_large(model, c)) {
+            all.retain(|c| c.num_atoms() <= limit);
+        }
     }
-    let Some(path) = &args.what.like else { return Ok((Vec::new(), 0)) };
-    let options = LoadOptions { niggli: false, ..LoadOptions::default() };
-    let dataset = druse_data::load(path, &options)?;
-    let all: Vec<Composition> = dataset.structures().map(|s| Composition::from_species(&s.species)).collect();
-    let count = args.count.unwrap_or(all.len() as u64);
-    Ok((all, count))
+    console::note(&format!("{} compositions of {system}", all.len()));
+    Ok(all)
 }
 
 /// The model's largest number of atoms, when this composition exceeds it.
