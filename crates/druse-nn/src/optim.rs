@@ -1,9 +1,11 @@
 //! Adam, gradient clipping and moving averages. (Learning-rate schedules belong to the training loop.)
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Params;
+use crate::device::is_host;
 use crate::memory::{ComputeError, to_host};
 
 /// Gradients of all parameters, in the order of the specifications, on the device without autodiff.
@@ -48,13 +50,16 @@ impl Adam {
         let exponent = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let correction1 = 1.0 - beta1.powi(exponent);
         let correction2 = 1.0 - beta2.powi(exponent);
-        let mut values = Vec::with_capacity(grads.len());
-        for (i, (value, grad)) in params.values().iter().zip(grads).enumerate() {
+        let moved = each_tensor(params.device(), grads.len(), |i| {
+            let (value, grad) = (params.values()[i].clone(), grads[i].clone());
             let m = self.first[i].clone().mul_scalar(beta1) + grad.clone().mul_scalar(1.0 - beta1);
-            let v = self.second[i].clone().mul_scalar(beta2)
-                + (grad.clone() * grad.clone()).mul_scalar(1.0 - beta2);
+            let v = self.second[i].clone().mul_scalar(beta2) + (grad.clone() * grad).mul_scalar(1.0 - beta2);
             let root = v.clone().div_scalar(correction2).sqrt().add_scalar(epsilon);
-            values.push(value.clone() - m.clone().mul_scalar(rate / correction1) / root);
+            (value - m.clone().mul_scalar(rate / correction1) / root, m, v)
+        });
+        let mut values = Vec::with_capacity(grads.len());
+        for (i, (value, m, v)) in moved.into_iter().enumerate() {
+            values.push(value);
             (self.first[i], self.second[i]) = (m, v);
         }
         *params = params.with_values(values);
@@ -84,6 +89,20 @@ impl Adam {
     }
 }
 
+/// `f(0)` to `f(count - 1)`, on all threads where the host computes: these operations are bound by memory, and one thread
+/// does not use all of it.
+fn each_tensor<T: Send>(device: &Device, count: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    match is_host(device) {
+        true => (0..count).into_par_iter().map(&f).collect(),
+        false => (0..count).map(&f).collect(),
+    }
+}
+
+fn change_all(grads: &mut Grads, f: impl Fn(Tensor<2>) -> Tensor<2> + Sync) {
+    let Some(first) = grads.first() else { return };
+    *grads = each_tensor(&first.device(), grads.len(), |i| f(grads[i].clone()));
+}
+
 fn host(t: &Tensor<2>) -> Vec<f32> {
     t.to_data().try_into_vec::<f32>().expect("parameters are 32-bit floats")
 }
@@ -93,7 +112,8 @@ fn host(t: &Tensor<2>) -> Vec<f32> {
 /// # Errors
 /// [`ComputeError`] when the device failed at one of them.
 pub fn grad_norm(grads: &Grads) -> Result<f64, ComputeError> {
-    let squares: Vec<Tensor<1>> = grads.iter().map(|g| (g.clone() * g.clone()).sum()).collect();
+    let Some(first) = grads.first() else { return Ok(0.0) };
+    let squares = each_tensor(&first.device(), grads.len(), |i| (grads[i].clone() * grads[i].clone()).sum());
     let total: f64 = to_host(Tensor::cat(squares, 0))?.into_iter().map(f64::from).sum();
     Ok(total.sqrt())
 }
@@ -102,17 +122,13 @@ pub fn grad_norm(grads: &Grads) -> Result<f64, ComputeError> {
 pub fn clip(grads: &mut Grads, norm: f64, limit: f64) {
     if norm > limit {
         let factor = limit / (norm + 1e-6);
-        for g in grads {
-            *g = g.clone().mul_scalar(factor);
-        }
+        change_all(grads, |g| g.mul_scalar(factor));
     }
 }
 
 /// Limits every component to ±`limit`.
 pub fn clip_values(grads: &mut Grads, limit: f64) {
-    for g in grads {
-        *g = g.clone().clamp(-limit, limit);
-    }
+    change_all(grads, |g| g.clamp(-limit, limit));
 }
 
 /// Exponential moving average of parameters with warm-up: decay `min(decay, (1 + n) / (10 + n))` at update n.
@@ -138,13 +154,10 @@ impl Ema {
         self.updates += 1;
         let n = self.updates as f64;
         let keep = self.decay.min((1.0 + n) / (10.0 + n));
-        let values = self
-            .params
-            .values()
-            .iter()
-            .zip(params.values())
-            .map(|(average, new)| average.clone().mul_scalar(keep) + new.clone().mul_scalar(1.0 - keep))
-            .collect();
+        let values = each_tensor(params.device(), params.values().len(), |i| {
+            let (average, new) = (self.params.values()[i].clone(), params.values()[i].clone());
+            average.mul_scalar(keep) + new.mul_scalar(1.0 - keep)
+        });
         self.params = self.params.with_values(values);
     }
 
