@@ -1,5 +1,6 @@
 //! Why a model refuses or fails.
 
+use druse_crystal::Element;
 use druse_nn::memory::ComputeError;
 
 use crate::BondError;
@@ -87,4 +88,15 @@ pub enum ModelError {
     /// The device failed.
     #[error(transparent)]
     Compute(#[from] ComputeError),
+}
+
+/// Refuses elements beyond an embedding table.
+pub(crate) fn check_elements<'a>(
+    species: impl IntoIterator<Item = &'a Element>,
+    limit: u8,
+) -> Result<(), ModelError> {
+    match species.into_iter().find(|e| e.z() > limit) {
+        None => Ok(()),
+        Some(e) => Err(ModelError::UnknownElement { element: e.symbol().to_owned(), z: e.z(), limit }),
+    }
 }

@@ -17,6 +17,7 @@ use super::heads::{AggregateHeads, Aggregates};
 use super::objective::PreparedPiece;
 use super::sampler::CdvaeSampler;
 use crate::bonds::BondCache;
+use crate::error::check_elements;
 use crate::process::{Langevin, NoiseLevels};
 use crate::standardizer::Standardizer;
 use crate::targets::{fit_property, property_of};
@@ -100,12 +101,7 @@ impl Cdvae {
     }
 
     pub(crate) fn check_species(&self, species: &[Element]) -> Result<(), ModelError> {
-        match species.iter().find(|e| e.z() > LARGEST_Z) {
-            Some(e) => {
-                Err(ModelError::UnknownElement { element: e.symbol().to_owned(), z: e.z(), limit: LARGEST_Z })
-            }
-            None => Ok(()),
-        }
+        check_elements(species, LARGEST_Z)
     }
 
     /// Refuses crystals that the heads cannot count or the networks do not know.

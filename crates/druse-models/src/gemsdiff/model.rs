@@ -14,6 +14,7 @@ use super::network::{AtomEmbedding, Decoder, Encoder, GeometryInput, MAX_ELEMENT
 use super::objective::{PreparedPiece, counts};
 use super::sampler::GemsDiffSampler;
 use super::scaler::LatticeScaler;
+use crate::error::check_elements;
 use crate::process::lattice_algebra::{self, ROTATION, VOLUME};
 use crate::process::{BetaSchedule, Noise};
 use crate::{
@@ -103,14 +104,7 @@ impl GemsDiff {
     }
 
     pub(crate) fn check_species(&self, species: &[Element]) -> Result<(), ModelError> {
-        match species.iter().find(|e| e.z() > MAX_ELEMENT) {
-            Some(e) => Err(ModelError::UnknownElement {
-                element: e.symbol().to_owned(),
-                z: e.z(),
-                limit: MAX_ELEMENT,
-            }),
-            None => Ok(()),
-        }
+        check_elements(species, MAX_ELEMENT)
     }
 
     /// Does the work of a prediction that needs no weights.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use druse_crystal::{Element, Lattice};
+use druse_crystal::Lattice;
 use druse_nn::blocks::Linear;
 use druse_nn::blocks::dimenet::{DimeNetConfig, DimeNetPlusPlus, MAX_ELEMENT, Readout};
 use druse_nn::graph::{Index, Multigraph};
@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::file::{File, elements, read};
 use super::report::{Output, Outputs};
 use super::{ParityError, Part};
-use crate::ModelError;
+use crate::error::check_elements;
 
 #[derive(Deserialize)]
 struct FileConfig {
@@ -94,15 +94,6 @@ fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
-fn check_elements(species: &[Element]) -> Result<(), ModelError> {
-    match species.iter().find(|e| e.z() > MAX_ELEMENT) {
-        None => Ok(()),
-        Some(e) => {
-            Err(ModelError::UnknownElement { element: e.symbol().to_owned(), z: e.z(), limit: MAX_ELEMENT })
-        }
-    }
-}
-
 /// The graph of a file's edges, and for each of them the number it has there.
 fn graph_of(input: &FileInput) -> Result<(Arc<Multigraph>, Vec<u32>), ParityError> {
     let lattice = Lattice::from_rows(input.lattice).map_err(|e| ParityError::Format(e.to_string()))?;
@@ -149,7 +140,7 @@ impl Part for Encoder {
     fn outputs(&self, input: &Value, reference: &BTreeMap<String, Value>) -> Result<Outputs, ParityError> {
         let input: FileInput = read(input)?;
         let species = elements(&input.atomic_numbers)?;
-        check_elements(&species)?;
+        check_elements(&species, MAX_ELEMENT)?;
         if species.len() != input.frac_coords.len() || species.is_empty() {
             return Err(ParityError::Format("atomic numbers and coordinates differ in number".into()));
         }

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::config::PropertyConfig;
+use crate::error::check_elements;
 use crate::pieces::{cut, in_pieces};
 use crate::targets::{fit_property, property_of};
 use crate::{
@@ -71,13 +72,13 @@ impl PropertyPredictor {
     /// # Errors
     /// [`ModelError::UnknownElement`], [`ModelError::Bonds`].
     pub fn check(&self, structure: &Structure) -> Result<(), ModelError> {
-        check_elements(&[structure])?;
+        check_species(&[structure])?;
         self.bonds.get(structure)?;
         Ok(())
     }
 
     fn input(&self, structures: &[&Structure]) -> Result<Input, ModelError> {
-        check_elements(structures)?;
+        check_species(structures)?;
         let crystals: Vec<(Lattice, &[[f64; 3]])> =
             structures.iter().map(|s| (s.lattice, s.frac_coords.as_slice())).collect();
         let edges = structures
@@ -137,11 +138,8 @@ impl PropertyPredictor {
     }
 }
 
-fn check_elements(structures: &[&Structure]) -> Result<(), ModelError> {
-    let beyond = structures.iter().flat_map(|s| &s.species).find(|e| e.z() > MAX_ELEMENT);
-    beyond.map_or(Ok(()), |e| {
-        Err(ModelError::UnknownElement { element: e.symbol().to_owned(), z: e.z(), limit: MAX_ELEMENT })
-    })
+fn check_species(structures: &[&Structure]) -> Result<(), ModelError> {
+    check_elements(structures.iter().flat_map(|s| &s.species), MAX_ELEMENT)
 }
 
 /// Crystals with their standardised targets.
@@ -176,7 +174,7 @@ impl Trainable for PropertyPredictor {
     }
 
     fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
-        check_elements(training)?;
+        check_species(training)?;
         self.standardizer = Some(fit_property(&self.config.property, training)?);
         Ok(())
     }
