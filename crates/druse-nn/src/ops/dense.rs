@@ -1,5 +1,7 @@
 //! Linear layers, alone and at the end of a split concatenation.
 
+use std::mem::MaybeUninit;
+
 use burn::tensor::{Tensor, activation};
 
 use super::arch::vectorized;
@@ -9,7 +11,7 @@ use super::cube::DeviceOp;
 use super::gather::index_tensor;
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
-use super::product::{BLOCK, Use, View, add_gradient, multiply_new, new_vec};
+use super::product::{BLOCK, Panels, Use, View, add_gradient, multiply_new, new_vec};
 use crate::graph::Index;
 
 /// What follows the linear map.
@@ -74,71 +76,127 @@ pub(crate) struct Dense {
     pub act: Activation,
 }
 
+/// Writes `x Wᵀ + b` for the rows that z has room for.
+fn product<'d>(
+    z: &'d mut [MaybeUninit<f32>],
+    x: View<'_>,
+    panels: &Panels,
+    bias: Option<&[f32]>,
+) -> &'d mut [f32] {
+    let z = multiply_new(z, z.len() / panels.cols(), x, panels);
+    if let Some(bias) = bias {
+        add_row(z, bias);
+    }
+    z
+}
+
+/// `act(x Wᵀ + b)`, and the argument of the activation where it is to be kept.
+pub(super) fn linear(
+    act: Activation,
+    x: Mat<'_>,
+    w: Mat<'_>,
+    bias: Option<&[f32]>,
+    keep: bool,
+) -> (Matrix, Vec<Vec<f32>>) {
+    let (n, k) = (w.rows, w.cols);
+    let panels = w.weight().packed(Use::Forward);
+    let stride = (BLOCK * n).max(1);
+    let operations = 2 * x.rows * n * k;
+    let input = |block: usize| View::rows(&x.data[block * BLOCK * k..], k);
+    let mut kept = Vec::new();
+    // SAFETY: the loops write every block of the result, and of the arguments where these are kept.
+    let data = unsafe {
+        new_vec(x.rows * n, |y| match act.scale().filter(|_| keep) {
+            Some(scale) => {
+                let z = new_vec(y.len(), |z| {
+                    let blocks = z.chunks_mut(stride).zip(y.chunks_mut(stride)).enumerate();
+                    for_each(operations, blocks, |(block, (z, y))| {
+                        silu_into(product(z, input(block), &panels, bias), scale, y)
+                    });
+                });
+                kept.push(z);
+            }
+            None => for_each(operations, y.chunks_mut(stride).enumerate(), |(block, y)| {
+                let y = product(y, input(block), &panels, bias);
+                if let Some(scale) = act.scale() {
+                    silu_in_place(y, scale);
+                }
+            }),
+        })
+    };
+    (Matrix { data, rows: x.rows, cols: n }, kept)
+}
+
+/// The gradients of [`linear`] with respect to x, W and b, those that are wanted.
+pub(super) fn linear_backward(
+    act: Activation,
+    [x, w]: [Mat<'_>; 2],
+    kept: &[Vec<f32>],
+    grad: Mat<'_>,
+    wanted: [bool; 3],
+) -> [Option<Matrix>; 3] {
+    let (n, k) = (w.rows, w.cols);
+    let panels = w.weight().packed(Use::Backward);
+    let mut dx = Vec::with_capacity(if wanted[0] { x.rows * k } else { 0 });
+    let mut dw = Matrix::zeros(n, k);
+    let mut db = Matrix::zeros(1, n);
+    let mut scratch = Vec::new();
+    for start in (0..x.rows).step_by(2 * BLOCK) {
+        let rows = (2 * BLOCK).min(x.rows - start);
+        let range = start * n..(start + rows) * n;
+        let g = match act.scale() {
+            None => &grad.data[range],
+            Some(scale) => {
+                scratch.clear();
+                scratch.extend_from_slice(&grad.data[range.clone()]);
+                silu_backward(&kept[0][range], scale, &mut scratch);
+                &scratch
+            }
+        };
+        if wanted[0] {
+            multiply_new(&mut dx.spare_capacity_mut()[..rows * k], rows, View::rows(g, n), &panels);
+            // SAFETY: the product has written so many numbers behind the end.
+            unsafe { dx.set_len(dx.len() + rows * k) };
+        }
+        if wanted[1] {
+            add_gradient(&mut dw.data, k, [n, k, rows], g, &x.data[start * k..]);
+        }
+        if wanted[2] {
+            add_rows_to(&mut db.data, g);
+        }
+    }
+    let dx = wanted[0].then_some(Matrix { data: dx, rows: x.rows, cols: k });
+    [dx, wanted[1].then_some(dw), wanted[2].then_some(db)]
+}
+
+/// Adds a row to every row of y.
+pub(super) fn add_row(y: &mut [f32], row: &[f32]) {
+    vectorized!(for y in y.chunks_exact_mut(row.len().max(1)) {
+        add_assign(y, row);
+    });
+}
+
+/// Adds every row of g to a row.
+pub(super) fn add_rows_to(row: &mut [f32], g: &[f32]) {
+    vectorized!(for g in g.chunks_exact(row.len().max(1)) {
+        add_assign(row, g);
+    });
+}
+
 impl HostOp<2> for Dense {
     fn forward(&self, [x, w]: [Mat<'_>; 2], keep: bool) -> (Matrix, Vec<Vec<f32>>) {
-        let (n, k) = (w.rows, w.cols);
-        let panels = w.weight().packed(Use::Forward);
-        let stride = (BLOCK * n).max(1);
-        let input = |block: usize| View::rows(&x.data[block * BLOCK * k..], k);
-        let mut kept = Vec::new();
-        // SAFETY: the loops write every block of the result, and of the arguments where these are kept.
-        let data = unsafe {
-            new_vec(x.rows * n, |y| match self.act.scale().filter(|_| keep) {
-                Some(scale) => {
-                    let z = new_vec(y.len(), |z| {
-                        let blocks = z.chunks_mut(stride).zip(y.chunks_mut(stride)).enumerate();
-                        for_each(2 * x.rows * n * k, blocks, |(block, (z, y))| {
-                            silu_into(multiply_new(z, z.len() / n, input(block), &panels), scale, y);
-                        });
-                    });
-                    kept.push(z);
-                }
-                None => for_each(2 * x.rows * n * k, y.chunks_mut(stride).enumerate(), |(block, y)| {
-                    let y = multiply_new(y, y.len() / n, input(block), &panels);
-                    if let Some(scale) = self.act.scale() {
-                        silu_in_place(y, scale);
-                    }
-                }),
-            })
-        };
-        (Matrix { data, rows: x.rows, cols: n }, kept)
+        linear(self.act, x, w, None, keep)
     }
 
     fn backward(
         &self,
-        [x, w]: [Mat<'_>; 2],
+        inputs: [Mat<'_>; 2],
         kept: &[Vec<f32>],
         grad: Mat<'_>,
         wanted: [bool; 2],
     ) -> [Option<Matrix>; 2] {
-        let (n, k) = (w.rows, w.cols);
-        let panels = w.weight().packed(Use::Backward);
-        let mut dx = Vec::with_capacity(if wanted[0] { x.rows * k } else { 0 });
-        let mut dw = Matrix::zeros(n, k);
-        let mut scratch = Vec::new();
-        for start in (0..x.rows).step_by(2 * BLOCK) {
-            let rows = (2 * BLOCK).min(x.rows - start);
-            let range = start * n..(start + rows) * n;
-            let g = match self.act.scale() {
-                None => &grad.data[range],
-                Some(scale) => {
-                    scratch.clear();
-                    scratch.extend_from_slice(&grad.data[range.clone()]);
-                    silu_backward(&kept[0][range], scale, &mut scratch);
-                    &scratch
-                }
-            };
-            if wanted[0] {
-                multiply_new(&mut dx.spare_capacity_mut()[..rows * k], rows, View::rows(g, n), &panels);
-                // SAFETY: the product has written so many numbers behind the end.
-                unsafe { dx.set_len(dx.len() + rows * k) };
-            }
-            if wanted[1] {
-                add_gradient(&mut dw.data, k, [n, k, rows], g, &x.data[start * k..]);
-            }
-        }
-        let dx = wanted[0].then_some(Matrix { data: dx, rows: x.rows, cols: k });
-        [dx, wanted[1].then_some(dw)]
+        let [dx, dw, _] = linear_backward(self.act, inputs, kept, grad, [wanted[0], wanted[1], false]);
+        [dx, dw]
     }
 
     #[cfg(feature = "gpu")]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::affine::{add_row, add_rows_to, affine};
+use super::affine::affine;
 use super::arch::vectorized;
 use super::blocks::for_each;
-use super::dense::{Activation, dense};
+use super::dense::{Activation, add_row, add_rows_to, dense};
 use super::filter::filter;
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{residual_silu, silu_and_backward, silu_backward, silu_in_place, silu_into};
