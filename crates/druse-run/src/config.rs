@@ -241,7 +241,7 @@ pub struct TrainConfig {
     pub patience: Option<u64>,
     /// Steps between checkpoints inside an epoch; there is always one at its end.
     pub checkpoint_every: Option<u64>,
-    /// Stops when the loss exceeds the median of the last losses by this factor.
+    /// Stops when the loss exceeds the median of the last losses by this factor at five steps in a row.
     pub divergence_factor: f64,
     /// Precision of the products with weights: `f32`, or `bf16` on processors with AVX512-BF16.
     pub precision: Precision,

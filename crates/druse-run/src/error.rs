@@ -119,7 +119,7 @@ pub enum RunError {
     },
     /// The loss left every reasonable range.
     #[error(
-        "the loss diverged: {value} at step {step} (epoch {epoch}), {factor} times the median {median}; structures of the batch: {}. The last checkpoint is kept; try a smaller optim.lr (the factor is train.divergence_factor)",
+        "the loss diverged: {value} at step {step} (epoch {epoch}), and for some steps before more than {factor} times the median {median}; structures of the batch: {}. The last checkpoint is kept; try a smaller optim.lr (the factor is train.divergence_factor)",
         list(ids)
     )]
     Diverged {

@@ -30,6 +30,11 @@ const WINDOW: usize = 101;
 /// Losses that have to be known before a loss can count as diverging.
 const SETTLED: usize = 25;
 
+/// Steps in a row whose loss is too large before training counts as diverging. One alone is an outlier: where the loss
+/// has an exponential, as in a KL term, a single structure can raise it by orders of magnitude, and since gradients are
+/// limited the next steps do not notice.
+const LASTING: usize = 5;
+
 /// Batches that are prepared on the host while an accelerator computes. One covers the mean, the second a batch that
 /// takes longer than others.
 const AHEAD: usize = 2;
@@ -116,6 +121,8 @@ struct Trainer<'a> {
     progress: Progress,
     log: MetricsLog,
     recent: VecDeque<f64>,
+    /// Steps in a row whose loss was too large.
+    too_large: usize,
     /// Training seconds before this process started.
     seconds_before: f64,
     started: Instant,
@@ -193,6 +200,7 @@ impl<'a> Trainer<'a> {
             progress,
             log,
             recent: VecDeque::new(),
+            too_large: 0,
             started: Instant::now(),
         })
     }
@@ -320,7 +328,7 @@ impl<'a> Trainer<'a> {
         self.log.write(&Metric::Step(metric))
     }
 
-    fn check_loss(&self, loss: f64, step: u64, batch: &[usize]) -> Result<(), RunError> {
+    fn check_loss(&mut self, loss: f64, step: u64, batch: &[usize]) -> Result<(), RunError> {
         if !loss.is_finite() {
             return Err(self.not_finite("loss", loss, step, batch));
         }
@@ -330,7 +338,9 @@ impl<'a> Trainer<'a> {
         let mut sorted: Vec<f64> = self.recent.iter().copied().collect();
         sorted.sort_unstable_by(f64::total_cmp);
         let (median, factor) = (sorted[sorted.len() / 2], self.config.train.divergence_factor);
-        if loss > factor * median.abs().max(f64::MIN_POSITIVE) {
+        let too_large = loss > factor * median.abs().max(f64::MIN_POSITIVE);
+        self.too_large = if too_large { self.too_large + 1 } else { 0 };
+        if self.too_large == LASTING {
             let (epoch, ids) = (self.progress.epoch + 1, self.ids(batch));
             return Err(RunError::Diverged { value: loss, median, factor, step, epoch, ids });
         }

@@ -159,6 +159,21 @@ fn a_diverging_loss_stops() {
 }
 
 #[test]
+fn a_single_outlier_does_not_stop_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.train.epochs = 60;
+    config.optim.clip_norm = Some(1.0);
+    config.optim.warmup_steps = 0;
+    let path = dir.path().join("r");
+    run(&mut Toy::with_outlier(50), &config, &path, false, u64::MAX).unwrap();
+    let mut losses: Vec<f64> = numbers(&path).into_iter().map(|(loss, _)| loss).collect();
+    losses.sort_by(f64::total_cmp);
+    let [.., before, highest] = losses[..] else { panic!("{losses:?}") };
+    assert!(highest > 1e9 && before < 1e3, "{before} {highest}");
+}
+
+#[test]
 fn early_stop_time_limit_and_best_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let mut patient = config();

@@ -20,6 +20,7 @@ pub struct Toy {
     bias: ParamId,
     max_atoms: usize,
     poison: Option<usize>,
+    outlier_at: Option<u64>,
     capacity: Option<usize>,
     panics_at: Option<u64>,
 }
@@ -28,6 +29,11 @@ impl Toy {
     /// A model whose loss is not a number for structures of so many atoms.
     pub fn poisoned(atoms: usize) -> Self {
         Self { poison: Some(atoms), ..Self::default() }
+    }
+
+    /// A model with an enormous loss for one structure in this epoch.
+    pub fn with_outlier(epoch: u64) -> Self {
+        Self { outlier_at: Some(epoch), ..Self::default() }
     }
 
     /// A model on a device whose memory holds so many atoms.
@@ -52,6 +58,7 @@ impl Default for Toy {
             bias,
             max_atoms: 0,
             poison: None,
+            outlier_at: None,
             capacity: None,
             panics_at: None,
         }
@@ -100,6 +107,8 @@ impl Trainable for Toy {
         let target = |(s, key): (&&Structure, &NoiseKey)| {
             if self.poison == Some(s.len()) {
                 f32::NAN
+            } else if self.outlier_at == Some(key.epoch) && key.index == 0 {
+                1e6
             } else {
                 s.lattice.lengths()[0] as f32 + 0.1 * noise(key)
             }
