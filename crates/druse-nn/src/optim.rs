@@ -1,6 +1,10 @@
 //! Adam, gradient clipping and moving averages. (Learning-rate schedules belong to the training loop.)
 
-use burn::tensor::{Device, Tensor};
+mod host;
+
+use std::mem::take;
+
+use burn::tensor::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -50,19 +54,35 @@ impl Adam {
         let exponent = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let correction1 = 1.0 - beta1.powi(exponent);
         let correction2 = 1.0 - beta2.powi(exponent);
-        let moved = each_tensor(params.device(), grads.len(), |i| {
-            let (value, grad) = (params.values()[i].clone(), grads[i].clone());
-            let m = self.first[i].clone().mul_scalar(beta1) + grad.clone().mul_scalar(1.0 - beta1);
-            let v = self.second[i].clone().mul_scalar(beta2) + (grad.clone() * grad).mul_scalar(1.0 - beta2);
+        let on_host = is_host(params.device());
+        let factors = host::AdamStep {
+            beta1: beta1 as f32,
+            beta2: beta2 as f32,
+            new1: (1.0 - beta1) as f32,
+            new2: (1.0 - beta2) as f32,
+            correction2: correction2 as f32,
+            epsilon: epsilon as f32,
+            rate: (rate / correction1) as f32,
+        };
+        let [values, first, second] = [params.values_mut(), &mut self.first, &mut self.second].map(take);
+        let state = values.into_iter().zip(first).zip(second).map(|((value, m), v)| [value, m, v]).collect();
+        let moved = each(on_host, state, |i, [value, m, v]| {
+            if on_host {
+                return host::in_place([value, m, v], [&grads[i]], |state, [grad]| {
+                    factors.apply(state, grad)
+                });
+            }
+            let grad = grads[i].clone();
+            let m = m.mul_scalar(beta1) + grad.clone().mul_scalar(1.0 - beta1);
+            let v = v.mul_scalar(beta2) + (grad.clone() * grad).mul_scalar(1.0 - beta2);
             let root = v.clone().div_scalar(correction2).sqrt().add_scalar(epsilon);
-            (value - m.clone().mul_scalar(rate / correction1) / root, m, v)
+            [value - m.clone().mul_scalar(rate / correction1) / root, m, v]
         });
-        let mut values = Vec::with_capacity(grads.len());
-        for (i, (value, m, v)) in moved.into_iter().enumerate() {
-            values.push(value);
-            (self.first[i], self.second[i]) = (m, v);
+        for [value, m, v] in moved {
+            params.values_mut().push(value);
+            self.first.push(m);
+            self.second.push(v);
         }
-        *params = params.with_values(values);
     }
 
     /// Number of updates made.
@@ -72,7 +92,7 @@ impl Adam {
 
     /// First and second moments on the host, in the order of the parameters.
     pub fn to_host(&self) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
-        (self.first.iter().map(host).collect(), self.second.iter().map(host).collect())
+        (self.first.iter().map(numbers).collect(), self.second.iter().map(numbers).collect())
     }
 
     /// Restores a saved state.
@@ -89,21 +109,20 @@ impl Adam {
     }
 }
 
-/// `f(0)` to `f(count - 1)`, on all threads where the host computes: these operations are bound by memory, and one thread
-/// does not use all of it.
-fn each_tensor<T: Send>(device: &Device, count: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    match is_host(device) {
-        true => (0..count).into_par_iter().map(&f).collect(),
-        false => (0..count).map(&f).collect(),
+/// `f` of every item and its index, on all threads where the host computes: these operations are bound by memory, and
+/// one thread does not use all of it.
+fn each<T: Send, R: Send>(on_host: bool, items: Vec<T>, f: impl Fn(usize, T) -> R + Sync) -> Vec<R> {
+    match on_host {
+        true => items.into_par_iter().enumerate().map(|(i, item)| f(i, item)).collect(),
+        false => items.into_iter().enumerate().map(|(i, item)| f(i, item)).collect(),
     }
 }
 
-fn change_all(grads: &mut Grads, f: impl Fn(Tensor<2>) -> Tensor<2> + Sync) {
-    let Some(first) = grads.first() else { return };
-    *grads = each_tensor(&first.device(), grads.len(), |i| f(grads[i].clone()));
+fn on_host(tensors: &[Tensor<2>]) -> bool {
+    tensors.first().is_some_and(|t| is_host(&t.device()))
 }
 
-fn host(t: &Tensor<2>) -> Vec<f32> {
+fn numbers(t: &Tensor<2>) -> Vec<f32> {
     t.to_data().try_into_vec::<f32>().expect("parameters are 32-bit floats")
 }
 
@@ -112,8 +131,14 @@ fn host(t: &Tensor<2>) -> Vec<f32> {
 /// # Errors
 /// [`ComputeError`] when the device failed at one of them.
 pub fn grad_norm(grads: &Grads) -> Result<f64, ComputeError> {
-    let Some(first) = grads.first() else { return Ok(0.0) };
-    let squares = each_tensor(&first.device(), grads.len(), |i| (grads[i].clone() * grads[i].clone()).sum());
+    if on_host(grads) {
+        let squares: Vec<f64> = grads.par_iter().map(host::square_sum).collect();
+        return Ok(squares.into_iter().sum::<f64>().sqrt());
+    }
+    let squares: Vec<Tensor<1>> = grads.iter().map(|g| (g.clone() * g.clone()).sum()).collect();
+    if squares.is_empty() {
+        return Ok(0.0);
+    }
     let total: f64 = to_host(Tensor::cat(squares, 0))?.into_iter().map(f64::from).sum();
     Ok(total.sqrt())
 }
@@ -122,13 +147,30 @@ pub fn grad_norm(grads: &Grads) -> Result<f64, ComputeError> {
 pub fn clip(grads: &mut Grads, norm: f64, limit: f64) {
     if norm > limit {
         let factor = limit / (norm + 1e-6);
-        change_all(grads, |g| g.mul_scalar(factor));
+        change_each(grads, |g| g * factor as f32, |g| g.mul_scalar(factor));
     }
 }
 
 /// Limits every component to ±`limit`.
 pub fn clip_values(grads: &mut Grads, limit: f64) {
-    change_all(grads, |g| g.clamp(-limit, limit));
+    let most = limit as f32;
+    change_each(grads, |g| g.clamp(-most, most), |g| g.clamp(-limit, limit));
+}
+
+/// Applies `number` to every number on the host, `tensor` to every tensor elsewhere.
+fn change_each(
+    grads: &mut Grads,
+    number: impl Fn(f32) -> f32 + Sync,
+    tensor: impl Fn(Tensor<2>) -> Tensor<2> + Sync,
+) {
+    let on_host = on_host(grads);
+    *grads = each(on_host, take(grads), |_, grad| match on_host {
+        true => {
+            let [grad] = host::in_place([grad], [], |[grad], []| host::map(grad, &number));
+            grad
+        }
+        false => tensor(grad),
+    });
 }
 
 /// Exponential moving average of parameters with warm-up: decay `min(decay, (1 + n) / (10 + n))` at update n.
@@ -154,11 +196,16 @@ impl Ema {
         self.updates += 1;
         let n = self.updates as f64;
         let keep = self.decay.min((1.0 + n) / (10.0 + n));
-        let values = each_tensor(params.device(), params.values().len(), |i| {
-            let (average, new) = (self.params.values()[i].clone(), params.values()[i].clone());
-            average.mul_scalar(keep) + new.mul_scalar(1.0 - keep)
+        let on_host = is_host(params.device());
+        let averages = take(self.params.values_mut());
+        *self.params.values_mut() = each(on_host, averages, |i, average| {
+            let new = &params.values()[i];
+            if on_host {
+                let [average] = host::in_place([average], [new], |[y], [x]| host::average(y, x, keep));
+                return average;
+            }
+            average.mul_scalar(keep) + new.clone().mul_scalar(1.0 - keep)
         });
-        self.params = self.params.with_values(values);
     }
 
     /// The averaged parameters.
@@ -221,6 +268,44 @@ mod tests {
         let grads = vec![params.values()[0].clone().mul_scalar(123.0)];
         Adam::new(&params, AdamConfig::default()).step(&mut params, &grads, 0.1);
         assert!((params.to_host()[0][0] - 0.9).abs() < 1e-6);
+    }
+
+    /// The host's pass over memory against the published formulas as tensor operations.
+    #[test]
+    fn host_updates_agree_with_tensor_operations() {
+        let device = crate::device::cpu();
+        let start: Vec<f32> = (0..51).map(|i| (i as f32).sin()).collect();
+        let mut builder = ParamBuilder::default();
+        builder.add("w", &[3, 17], Init::Zeros);
+        let mut params = Params::from_host(&builder.finish(), &[start], &device);
+        let untouched = params.clone();
+        let (mut adam, mut ema) = (Adam::new(&params, AdamConfig::default()), Ema::new(&params, 0.9));
+        let mut value = params.values()[0].clone();
+        let (mut m, mut v, mut mean) = (value.zeros_like(), value.zeros_like(), value.clone());
+        for step in 1..=20 {
+            let grad = value.clone().mul_scalar(3.0).sub_scalar(0.1 * f64::from(step));
+            let mut grads = vec![grad.clone()];
+            let norm = grad_norm(&grads).unwrap();
+            clip(&mut grads, norm, 0.7 * norm);
+            clip_values(&mut grads, 0.5);
+            let grad = grad.mul_scalar(0.7 * norm / (norm + 1e-6)).clamp(-0.5, 0.5);
+            assert_eq!(numbers(&grads[0]), numbers(&grad));
+            adam.step(&mut params, &grads, 0.01);
+            ema.update(&params);
+            m = m.mul_scalar(0.9) + grad.clone().mul_scalar(1.0 - 0.9);
+            v = v.mul_scalar(0.999) + (grad.clone() * grad).mul_scalar(1.0 - 0.999);
+            let root = v.clone().div_scalar(1.0 - 0.999f64.powi(step)).sqrt().add_scalar(1e-8);
+            value = value - m.clone().mul_scalar(0.01 / (1.0 - 0.9f64.powi(step))) / root;
+            let n = f64::from(step);
+            let keep = 0.9f64.min((1.0 + n) / (10.0 + n));
+            mean = mean.mul_scalar(keep) + value.clone().mul_scalar(1.0 - keep);
+            for (host, tensor) in [(&params.values()[0], &value), (&ema.params().values()[0], &mean)] {
+                for (a, b) in numbers(host).into_iter().zip(numbers(tensor)) {
+                    assert!((a - b).abs() <= 1e-6 * b.abs().max(0.1), "{a} {b} at step {step}");
+                }
+            }
+        }
+        assert_eq!(untouched.to_host()[0][1], 1f32.sin(), "a copy of the parameters stays as it was");
     }
 
     #[test]

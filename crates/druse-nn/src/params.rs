@@ -106,9 +106,9 @@ impl Params {
         Self::from_host(specs, &values, device)
     }
 
-    /// The same parameters with other values of equal shapes.
-    pub(crate) fn with_values(&self, values: Vec<Tensor<2>>) -> Self {
-        Self { specs: self.specs.clone(), values, device: self.device.clone(), precision: self.precision }
+    /// The values, to be replaced by others of equal shapes.
+    pub(crate) fn values_mut(&mut self) -> &mut Vec<Tensor<2>> {
+        &mut self.values
     }
 
     /// Copies of the values that record operations for a backward pass. Every call starts a graph of its own, so

@@ -2,7 +2,7 @@
 //! beside it.
 
 mod affine;
-mod arch;
+pub(crate) mod arch;
 mod bilinear;
 mod blocks;
 mod cell;
