@@ -18,7 +18,7 @@ use druse_nn::memory::{ComputeError, guarded, release, to_host};
 use druse_nn::optim::{Grads, clip, clip_values, grad_norm, sum_grads};
 use rayon::prelude::*;
 
-use crate::pieces::{cut, too_large};
+use crate::pieces::too_large;
 use crate::{LossTerm, ModelError, NoiseKey, PieceLimit, Prepared, Trainable};
 
 /// Value of an objective: total and named parts.
@@ -150,7 +150,7 @@ impl<'a> Batch<'a> {
     }
 
     fn cut(&self, limit: &PieceLimit) -> Vec<Range<usize>> {
-        cut(self.structures.iter().map(|s| s.len()), limit.atoms())
+        limit.cut(self.structures.iter().map(|s| s.len()))
     }
 
     fn prepare_piece(&self, piece: &Range<usize>) -> Result<Box<dyn Prepared + 'a>, ModelError> {

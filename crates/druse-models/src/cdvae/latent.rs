@@ -8,7 +8,6 @@ use druse_nn::ops::matrix;
 use rayon::prelude::*;
 
 use super::model::Cdvae;
-use crate::pieces::cut;
 use crate::{Autoencoder, ModelError, PieceLimit, Posterior, PropertyGradient};
 
 impl Cdvae {
@@ -35,7 +34,7 @@ impl Autoencoder for Cdvae {
     fn encode(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<Posterior>, ModelError> {
         self.bonds.fill(structures)?;
         let limit = PieceLimit::for_device(params.device());
-        let pieces = cut(structures.iter().map(|s| s.len()), limit.atoms());
+        let pieces = limit.cut(structures.iter().map(|s| s.len()));
         let work =
             |piece: &std::ops::Range<usize>| guarded(|| self.posteriors(params, &structures[piece.clone()]));
         let found: Vec<Vec<Posterior>> = match druse_nn::device::is_host(params.device()) {

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::decoder::DecoderInput;
 use super::model::Cdvae;
-use crate::pieces::{cut, in_pieces, too_large};
+use crate::pieces::{in_pieces, too_large};
 use crate::process::Noise;
 use crate::{Condition, Generator, LatentCondition, ModelError, PieceLimit, SampleRequest, Sampled, Sampler};
 
@@ -221,7 +221,7 @@ impl Sampler for CdvaeSampler<'_> {
         let (model, params) = (self.model, self.params);
         if is_host(params.device()) {
             // Rows of a product do not depend on each other: a crystal's numbers are the same whatever is beside it.
-            let pieces = cut(self.states.iter().map(|s| s.species.len()), self.limit.atoms());
+            let pieces = self.limit.cut(self.states.iter().map(|s| s.species.len()));
             let mut rest = self.states.as_mut_slice();
             let mut work = Vec::with_capacity(pieces.len());
             for piece in pieces {

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::config::PropertyConfig;
 use crate::error::check_elements;
-use crate::pieces::{cut, in_pieces};
+use crate::pieces::in_pieces;
 use crate::targets::{fit_property, property_of};
 use crate::{
     BondCache, BondError, LossTerm, ModelError, NoiseKey, PieceLimit, Prepared, Remark, Standardizer,
@@ -112,7 +112,7 @@ impl PropertyPredictor {
     pub fn predict(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<f64>, ModelError> {
         let limit = PieceLimit::for_device(params.device());
         if is_host(params.device()) {
-            let pieces = cut(structures.iter().map(|s| s.len()), limit.atoms());
+            let pieces = limit.cut(structures.iter().map(|s| s.len()));
             let predicted = pieces
                 .into_par_iter()
                 .map(|piece| self.predict_piece(params, &structures[piece]))
