@@ -261,6 +261,8 @@ fn learned_crystals_are_reconstructed() {
     let config = CdvaeConfig {
         property: Some("energy".into()),
         weights: LossWeights { kl: 1e-4, ..LossWeights::default() },
+        // With fewer steps half of the draws end elsewhere.
+        noise: NoiseConfig { steps_per_level: 100, ..tiny().noise },
         ..tiny()
     };
     let (model, mut params) = built(config, &refs);
@@ -275,19 +277,27 @@ fn learned_crystals_are_reconstructed() {
     }
     let latents: Vec<Vec<f32>> = model.encode(&params, &refs).unwrap().into_iter().map(|p| p.mean).collect();
     let predicted = model.property_gradient(&params, &latents).unwrap();
-    let requests: Vec<_> = latents.into_iter().zip(0..).map(|(z, i)| from_latent(z, i)).collect();
+    // Langevin dynamics may end in another minimum: several draws from each latent.
+    const DRAWS: u64 = 8;
+    let requests: Vec<_> = (0..DRAWS * latents.len() as u64)
+        .map(|i| from_latent(latents[(i / DRAWS) as usize].clone(), i))
+        .collect();
     let made = sample_all(&model, &params, &requests).unwrap();
-    for ((truth, made), value) in refs.iter().zip(made).zip(predicted.values) {
-        let made = made.unwrap();
+    for ((truth, made), value) in refs.iter().zip(made.chunks(DRAWS as usize)).zip(predicted.values) {
         let formula = |s: &Structure| Composition::from_species(&s.species).formula();
-        assert_eq!(formula(&made), formula(truth));
-        for (a, b) in made.lattice.parameters().iter().zip(truth.lattice.parameters()) {
-            assert!((a - b).abs() < 0.04 * b, "{a} {b}");
-        }
         let energy = truth.properties["energy"].as_f64().unwrap();
         assert!((value - energy).abs() < 0.4, "{value} {energy}");
-        // The shortest distance tells whether the atoms are in their places.
-        let (a, b) = (made.min_distance().unwrap(), truth.min_distance().unwrap());
-        assert!((a - b).abs() < 0.12 * b, "{}: {a} {b}", formula(truth));
+        let mut in_place = 0;
+        for made in made {
+            let made = made.as_ref().unwrap();
+            assert_eq!(formula(made), formula(truth));
+            for (a, b) in made.lattice.parameters().iter().zip(truth.lattice.parameters()) {
+                assert!((a - b).abs() < 0.04 * b, "{a} {b}");
+            }
+            // The shortest distance tells whether the atoms are in their places.
+            let (a, b) = (made.min_distance().unwrap(), truth.min_distance().unwrap());
+            in_place += usize::from((a - b).abs() < 0.12 * b);
+        }
+        assert!(in_place >= 5, "{}: {in_place} of {DRAWS}", formula(truth));
     }
 }
