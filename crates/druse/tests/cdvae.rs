@@ -224,3 +224,26 @@ fn what_cannot_be_learned_is_refused() {
     call(dir, "sample --count 3 --out f").fails(2, &["gemsdiff", "--formula"]);
     call(dir, "train --preset cdvae-small --data data --out g --set model.weights.kl=-1").fails(2, &["kl"]);
 }
+
+#[test]
+fn shipped_models_sample_what_they_were_trained_on() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+    let dir = tempfile::tempdir().unwrap();
+    let sample = |name: &str| {
+        let model = models.join(format!("cdvae-small-{name}.safetensors"));
+        let line = "sample --count 4 --steps-per-level 4 --format jsonl --model";
+        let arguments = line.split(' ').chain([model.to_str().unwrap(), "--out", name]);
+        druse(dir.path(), &arguments.collect::<Vec<_>>()).ok();
+        made(dir.path(), name)
+    };
+    let species = |record: &Value| record["structure"]["species"].as_array().unwrap().clone();
+    let carbon = sample("carbon-24");
+    assert_eq!(carbon.len(), 4);
+    for record in &carbon {
+        let species = species(record);
+        assert!(species.iter().all(|e| e == "C") && (4..=24).contains(&species.len()), "{record}");
+    }
+    let mp = sample("mp-20");
+    assert_eq!(mp.len(), 4);
+    assert!(mp.iter().any(|record| species(record).iter().any(|e| *e != species(record)[0])));
+}
