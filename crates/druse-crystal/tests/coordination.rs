@@ -237,6 +237,28 @@ fn assert_same(a: &[f64], b: &[f64]) {
     assert!(a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-7), "{a:?} against {b:?}");
 }
 
+/// A plane that passes 0.1 mÅ inside an edge which, when the plane comes, still reaches to the end of the world.
+#[test]
+fn shallow_cuts_are_not_lost() {
+    let lattice = Lattice::from_rows([
+        [5.792337820343158, 0.0, -0.3349895213165398],
+        [-2.2672878160119785, 4.926067224224266, 0.485483166378408],
+        [0.0, 0.0, 3.3036488194330627],
+    ]);
+    let h = Element::from_z(1).unwrap();
+    let frac = vec![
+        [0.5004852020627084, 0.8045809508214803, 0.21774342162747476],
+        [0.4561742370460698, 0.05287755094161343, 0.1767981351506635],
+    ];
+    let s = Structure::new(lattice.unwrap(), vec![h, h], frac).unwrap();
+    let mut cells = Tessellation::new(&s, 14.0).unwrap();
+    let volume: f64 = (0..2).map(|i| cells.cell(i).unwrap().volume).sum();
+    assert!((volume / s.lattice.volume() - 1.0).abs() < 1e-12, "{volume}");
+    let cell = cells.cell(0).unwrap();
+    let thin = cell.facets.iter().find(|f| f.neighbor.site == 1 && f.neighbor.image == [0, 1, -1]).unwrap();
+    assert!((thin.area - 0.0016848968).abs() < 1e-9, "{}", thin.area);
+}
+
 proptest! {
     #[test]
     fn cells_fill_the_crystal(s in generic()) {

@@ -17,6 +17,9 @@ const ON_THE_SPHERE: f64 = 1e-8;
 const MAX_IMAGES: f64 = 1e6;
 /// First shell of candidates in units of (volume per atom)^(1/3): reaches the last neighbour of most cells.
 const FIRST_SHELL: f64 = 1.8;
+/// A polyhedron that reaches farther than this (Å) still has corners at the end of the world, whose places are not known
+/// well enough to tell whether a plane cuts them.
+const FAR: f64 = 1e4;
 /// Solid angles (sr) below this are those of edges and corners that several cells share.
 const NO_FACET: f64 = 1e-13;
 
@@ -67,6 +70,8 @@ pub struct Tessellation<'a> {
     facets: Vec<Facet>,
     /// Cuts of the polyhedron at work: place of the image in its level, level, squared distance.
     cuts: Vec<(u32, u32, f64)>,
+    /// Planes that took nothing away from a polyhedron that reached far.
+    doubtful: Vec<(u32, u32, f64)>,
 }
 
 impl<'a> Tessellation<'a> {
@@ -100,6 +105,7 @@ impl<'a> Tessellation<'a> {
             order: Vec::new(),
             facets: Vec::new(),
             cuts: Vec::new(),
+            doubtful: Vec::new(),
         })
     }
 
@@ -120,6 +126,7 @@ impl<'a> Tessellation<'a> {
         }
         self.polyhedron.reset();
         self.cuts.clear();
+        self.doubtful.clear();
         let mut cutoff = self.search_cutoff;
         let mut searched = -1.0;
         for level in 0.. {
@@ -139,7 +146,26 @@ impl<'a> Tessellation<'a> {
             }
             cutoff = (2.0 * cutoff).min(self.max_cutoff + 0.001);
         }
+        for k in 0..self.doubtful.len() {
+            self.cut(i, self.doubtful[k])?;
+        }
         Ok(self.measure(i, cutoff))
+    }
+
+    /// Cuts the polyhedron of site `i` at the bisector to one image; tells whether that took anything away.
+    fn cut(&mut self, i: usize, (m, level, d2): (u32, u32, f64)) -> Result<bool, CoordinationError> {
+        let (images, center) = (&self.levels[level as usize].1, self.frame.cart[i]);
+        let at = m as usize;
+        let point = [images.x[at] - center[0], images.y[at] - center[1], images.z[at] - center[2]];
+        let tag = self.cuts.len() as u32;
+        let cut = self
+            .polyhedron
+            .cut(point, d2, tag)
+            .map_err(|Ambiguous| CoordinationError::Ambiguous { site: i })?;
+        if cut {
+            self.cuts.push((m, level, d2));
+        }
+        Ok(cut)
     }
 
     fn list_images(&mut self, level: usize, radius: f64) -> Result<(), CoordinationError> {
@@ -178,7 +204,9 @@ impl<'a> Tessellation<'a> {
                 }
             }
             self.order.sort_unstable();
-            for &(bits, c) in &self.order {
+            for k in 0..self.order.len() {
+                let (frame, images) = (&self.frame, &self.levels[level].1);
+                let (bits, c) = self.order[k];
                 let (d2, m) = (f64::from_bits(bits), window.start + c as usize);
                 if d2 < COINCIDENT * COINCIDENT {
                     if images.is_home(m, frame, i) {
@@ -187,15 +215,13 @@ impl<'a> Tessellation<'a> {
                     let other = images.neighbor(frame, i, m, d2).site as usize;
                     return Err(CoordinationError::Coincident { site: i, other, distance: d2.sqrt() });
                 }
-                if d2 >= 4.0 * self.polyhedron.squared_radius() {
+                let reach = self.polyhedron.squared_radius();
+                if d2 >= 4.0 * reach {
                     return Ok(radius);
                 }
-                let point = [images.x[m] - center[0], images.y[m] - center[1], images.z[m] - center[2]];
-                let tag = self.cuts.len() as u32;
-                match self.polyhedron.cut(point, d2, tag) {
-                    Ok(true) => self.cuts.push((m as u32, level as u32, d2)),
-                    Ok(false) => {}
-                    Err(Ambiguous) => return Err(CoordinationError::Ambiguous { site: i }),
+                let image = (m as u32, level as u32, d2);
+                if !self.cut(i, image)? && reach > FAR * FAR {
+                    self.doubtful.push(image);
                 }
             }
             searched = shell;
