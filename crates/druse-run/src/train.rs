@@ -271,7 +271,7 @@ impl<'a> Trainer<'a> {
                     }
                     self.step(indices, batch??, total, observer)?;
                     if train.checkpoint_every.is_some_and(|n| self.progress.step.is_multiple_of(n)) {
-                        self.save(LAST, observer)?;
+                        self.save_if_sound(observer)?;
                     }
                 }
                 Ok(None)
@@ -388,7 +388,17 @@ impl<'a> Trainer<'a> {
         if best {
             self.save(BEST, observer)?;
         }
-        self.save(LAST, observer)
+        if epoch == self.config.train.epochs {
+            self.save(LAST, observer)
+        } else {
+            self.save_if_sound(observer)
+        }
+    }
+
+    /// Saves the latest state, except while the loss is too large: should training prove to diverge, the state before it
+    /// did is still there.
+    fn save_if_sound(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
+        if self.too_large > 0 { Ok(()) } else { self.save(LAST, observer) }
     }
 
     /// Mean loss of the averaged weights over the validation structures, and its parts; `None` without structures.
