@@ -6,7 +6,9 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig};
-use druse_models::{Condition, Generator, NoiseKey, PieceLimit, SampleRequest, Trainable, differentiate};
+use druse_models::{
+    Condition, Generator, MicroBatchLimit, NoiseKey, SampleRequest, Trainable, differentiate,
+};
 use druse_nn::Params;
 use druse_nn::device::cpu;
 use druse_nn::graph::{Angles, Multigraph, TripletFields};
@@ -74,7 +76,7 @@ fn network(c: &mut Criterion) {
             .collect();
         let params = ema.params();
         group.bench_function("sampling step", |b| {
-            let limit = PieceLimit::for_device(params.device());
+            let limit = MicroBatchLimit::for_device(params.device());
             let start = || {
                 let mut sampler = model.sampler(params, &limit);
                 for request in &requests {

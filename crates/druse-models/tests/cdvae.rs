@@ -3,7 +3,7 @@
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_models::cdvae::{Cdvae, CdvaeConfig, DecoderConfig, LossWeights, NoiseConfig};
 use druse_models::{
-    Autoencoder, Condition, Generator, LatentCondition, ModelError, NoiseKey, PieceLimit, SampleRequest,
+    Autoencoder, Condition, Generator, LatentCondition, MicroBatchLimit, ModelError, NoiseKey, SampleRequest,
     Trainable, differentiate, evaluate, sample_all,
 };
 use druse_nn::Params;
@@ -249,7 +249,7 @@ fn samples_do_not_depend_on_what_is_sampled_beside_them() {
     let counted = LatentCondition { atoms: Some(3), ..LatentCondition::new(vec![0.1; 16]) };
     let request = SampleRequest { condition: Condition::Latent(counted), seed: 1, index: 3 };
     assert_eq!(sample_all(&model, &params, &[request]).unwrap().remove(0).unwrap().len(), 3);
-    let limit = PieceLimit::for_device(&cpu());
+    let limit = MicroBatchLimit::for_device(&cpu());
     assert_eq!(model.sampler(&params, &limit).total_steps(), 40);
 }
 

@@ -3,7 +3,7 @@
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig, GemsNetConfig, Variant};
 use druse_models::{
-    Batch, Condition, Generator, Gradient, NoiseKey, PieceLimit, SampleRequest, Sampled, Trainable,
+    Batch, Condition, Generator, Gradient, MicroBatchLimit, NoiseKey, SampleRequest, Sampled, Trainable,
     differentiate, evaluate, sample_all,
 };
 use druse_nn::device::cpu;
@@ -265,8 +265,8 @@ fn gradients_agree_with_finite_differences() {
 }
 
 #[test]
-fn pieces_of_a_batch_add_up() {
-    // 120 atoms: cut into several pieces.
+fn micro_batches_of_a_batch_add_up() {
+    // 120 atoms: cut into several micro-batches.
     let structures: Vec<Structure> = generic().into_iter().cycle().take(48).collect();
     let refs: Vec<&Structure> = structures.iter().collect();
     let (model, params) = model(Variant::Paper, &refs);
@@ -282,15 +282,15 @@ fn pieces_of_a_batch_add_up() {
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let again = one_thread.install(|| differentiate(&model, &params, &refs, &keys).unwrap());
     same(&again, "the number of threads changes nothing");
-    let limit = PieceLimit::for_device(&cpu());
+    let limit = MicroBatchLimit::for_device(&cpu());
     let mut batch = Batch::new(&model, refs.clone(), keys.clone());
     batch.prepare(&limit).unwrap();
     same(&batch.differentiate(&params, &limit).unwrap(), "preparing ahead changes nothing");
     let mut batch = Batch::new(&model, refs.clone(), keys.clone());
-    batch.prepare(&PieceLimit::atoms_at_most(7)).unwrap();
+    batch.prepare(&MicroBatchLimit::atoms_at_most(7)).unwrap();
     same(&batch.differentiate(&params, &limit).unwrap(), "the limit at the time of the step counts");
     let in_one = Batch::new(&model, refs.clone(), keys.clone());
-    let in_one = in_one.differentiate(&params, &PieceLimit::atoms_at_most(usize::MAX)).unwrap();
+    let in_one = in_one.differentiate(&params, &MicroBatchLimit::atoms_at_most(usize::MAX)).unwrap();
     assert!((in_one.norm - whole.norm).abs() < 1e-4 * whole.norm, "{} {}", in_one.norm, whole.norm);
     let single: Vec<_> =
         refs.iter().zip(&keys).map(|(s, k)| evaluate(&model, &params, &[s], &[*k]).unwrap()).collect();
@@ -315,7 +315,7 @@ fn a_crystal_does_not_depend_on_its_neighbours_in_the_batch() {
         assert_eq!(together[1], sample(&[request(1, "SrTiO3")])[0]);
         assert_ne!(together[1], sample(&[request(7, "SrTiO3")])[0]);
         // Added when others are half way: at another step, and with the same result.
-        let limit = PieceLimit::for_device(&cpu());
+        let limit = MicroBatchLimit::for_device(&cpu());
         let mut sampler = model.sampler(&params, &limit);
         sampler.add(0, &request(0, "CsCl")).unwrap();
         for _ in 0..sampler.total_steps() / 2 {
@@ -363,9 +363,9 @@ fn products_of_bf16_change_little() {
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
         assert!(cosine > 0.99 && cosine < 1.0 - 1e-9, "{cosine}");
-        // The same with one structure in a piece, hence on other threads.
+        // The same with one structure in a micro-batch, hence on other threads.
         let alone = |params: &Params| {
-            let limit = PieceLimit::atoms_at_most(1);
+            let limit = MicroBatchLimit::atoms_at_most(1);
             Batch::new(&model, batch.clone(), keys.clone()).differentiate(params, &limit).unwrap()
         };
         let (once, twice) = (alone(&rounded), alone(&rounded));

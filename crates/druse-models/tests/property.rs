@@ -1,7 +1,7 @@
 //! The predictor on crystals of its own.
 
 use druse_crystal::{Element, Lattice, Structure};
-use druse_models::property::{PropertyConfig, PropertyPredictor};
+use druse_models::property::dimenet::{PropertyConfig, PropertyPredictor};
 use druse_models::{ModelError, NoiseKey, Trainable, differentiate, evaluate};
 use druse_nn::Params;
 use druse_nn::blocks::dimenet::DimeNetConfig;

@@ -2,7 +2,7 @@
 //!
 //! On an accelerator operations are queued. An allocation that fails is no error at the place that asked for it: its
 //! tensor is marked, operations that would read it are left out, and the reason appears when a number that depends on
-//! it is read. The device stays usable, so the work can be repeated in smaller pieces. Some of the engine's paths
+//! it is read. The device stays usable, so the work can be repeated in smaller micro-batches. Some of the engine's paths
 //! (uploads, WebGPU) panic instead; [`guarded`] turns those panics into the same error.
 
 use std::any::Any;
@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor};
 /// Why a device returned no numbers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ComputeError {
-    /// Its memory does not hold the work; smaller pieces may fit.
+    /// Its memory does not hold the work; smaller micro-batches may fit.
     #[error("the device is out of memory: {0}")]
     OutOfMemory(String),
     /// It failed for another reason.
@@ -36,7 +36,7 @@ impl ComputeError {
         }
     }
 
-    /// Whether smaller pieces may help.
+    /// Whether smaller micro-batches may help.
     pub fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::OutOfMemory(_))
     }
@@ -73,7 +73,7 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> Option<&str> {
     panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied())
 }
 
-/// Gives memory that the device holds in reserve back, before work is repeated in smaller pieces.
+/// Gives memory that the device holds in reserve back, before work is repeated in smaller micro-batches.
 pub fn release(device: &Device) {
     device.memory_cleanup();
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use druse_models::cdvae::{Cdvae, CdvaeConfig};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig};
-use druse_models::property::{PropertyConfig, PropertyPredictor};
+use druse_models::property::dimenet::{PropertyConfig, PropertyPredictor};
 use druse_models::{Generator, ModelError, Trainable};
 use druse_nn::Precision;
 use schemars::JsonSchema;
@@ -225,8 +225,9 @@ pub struct TrainConfig {
     /// Largest number of atoms in a batch (a single larger structure makes its own batch).
     pub batch_atoms: Option<usize>,
     /// Largest number of atoms that are computed at a time (or one structure); batches of more are worked off in
-    /// pieces. Absent: 48 on the CPU, 8,192 on an accelerator, halved there whenever memory does not suffice.
-    pub piece_atoms: Option<usize>,
+    /// micro-batches. Absent: 96 on the CPU, 8,192 on an accelerator, halved there whenever memory does not suffice.
+    #[serde(alias = "piece_atoms")]
+    pub micro_batch_atoms: Option<usize>,
     /// Passes over the training data.
     pub epochs: u64,
     /// Stops after so many minutes of training, all resumed parts together.
@@ -256,7 +257,7 @@ impl Default for TrainConfig {
         Self {
             batch_size: 128,
             batch_atoms: None,
-            piece_atoms: None,
+            micro_batch_atoms: None,
             epochs: 512,
             max_minutes: None,
             init: None,
@@ -300,7 +301,12 @@ impl RunConfig {
             ("optim.plateau_patience", o.plateau_patience.to_string(), "at least 1", o.plateau_patience > 0),
             ("train.batch_size", t.batch_size.to_string(), "at least 1", t.batch_size > 0),
             ("train.batch_atoms", format!("{:?}", t.batch_atoms), "at least 1", t.batch_atoms != Some(0)),
-            ("train.piece_atoms", format!("{:?}", t.piece_atoms), "at least 1", t.piece_atoms != Some(0)),
+            (
+                "train.micro_batch_atoms",
+                format!("{:?}", t.micro_batch_atoms),
+                "at least 1",
+                t.micro_batch_atoms != Some(0),
+            ),
             ("train.epochs", t.epochs.to_string(), "at least 1", t.epochs > 0),
             ("train.max_minutes", format!("{:?}", t.max_minutes), "a positive number", {
                 t.max_minutes.is_none_or(open)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use druse_models::Standardizer;
 use druse_models::cdvae::{Cdvae, PublishedStatistics};
-use druse_models::property::{PropertyConfig, PropertyPredictor};
+use druse_models::property::dimenet::{PropertyConfig, PropertyPredictor};
 use druse_models::published::{DataSet, Ignored, PublishedError, read_scaler};
 use druse_nn::weights::torch::TorchFile;
 

@@ -22,7 +22,7 @@ pub enum Event<'a> {
     Epoch(&'a EpochMetric),
     /// A checkpoint is on the disk.
     Saved(&'a Path),
-    /// The device ran out of memory; the step was repeated, and the run continues, in smaller pieces.
+    /// The device ran out of memory; the step was repeated, and the run continues, in smaller micro-batches.
     MemoryLimit {
         /// Atoms that are computed at a time from now on.
         atoms: usize,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use druse_crystal::Structure;
 use druse_data::{Dataset, JsonlRecord, write_jsonl_record};
 use druse_models::ModelError;
-use druse_models::property::PropertyPredictor;
+use druse_models::property::dimenet::PropertyPredictor;
 use druse_nn::Params;
 use rayon::prelude::*;
 

@@ -2,7 +2,7 @@
 
 use druse_models::cdvae::CdvaeConfig;
 use druse_models::gemsdiff::GemsDiffConfig;
-use druse_models::property::PropertyConfig;
+use druse_models::property::dimenet::PropertyConfig;
 
 use crate::config::{DataConfig, ModelConfig, OptimConfig, RunConfig, Schedule, TrainConfig};
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use druse_crystal::Structure;
-use druse_models::{Batch, ModelError, NoiseKey, Objective, PieceLimit, Trainable};
+use druse_models::{Batch, MicroBatchLimit, ModelError, NoiseKey, Objective, Trainable};
 use druse_nn::Params;
 use druse_nn::device::is_host;
 use druse_nn::optim::{Adam, AdamConfig, Ema};
@@ -115,7 +115,7 @@ struct Trainer<'a> {
     data: &'a TrainingData,
     folder: &'a RunFolder,
     params: Params,
-    limit: Arc<PieceLimit>,
+    limit: Arc<MicroBatchLimit>,
     adam: Adam,
     ema: Ema,
     progress: Progress,
@@ -192,7 +192,7 @@ impl<'a> Trainer<'a> {
             config,
             data,
             folder,
-            limit: Arc::new(PieceLimit::new(config.train.piece_atoms, device)),
+            limit: Arc::new(MicroBatchLimit::new(config.train.micro_batch_atoms, device)),
             params,
             adam,
             ema,
@@ -491,7 +491,7 @@ struct Source<'a> {
     set: &'a TrainingSet,
     /// Seed and epoch of the noise.
     key: (u64, u64),
-    limit: Arc<PieceLimit>,
+    limit: Arc<MicroBatchLimit>,
     ahead: usize,
 }
 

@@ -120,7 +120,7 @@ fn numbers(path: &Path) -> Vec<(f64, f64)> {
 }
 
 #[test]
-fn pieces_that_do_not_fit_into_memory_are_halved_and_give_the_same_gradient() {
+fn micro_batches_that_do_not_fit_into_memory_are_halved_and_give_the_same_gradient() {
     let dir = tempfile::tempdir().unwrap();
     let (whole, split) = (dir.path().join("whole"), dir.path().join("split"));
     run(&mut Toy::default(), &config(), &whole, false, u64::MAX).unwrap();

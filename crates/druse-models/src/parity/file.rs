@@ -13,7 +13,7 @@ use super::ParityError;
 
 /// A reference file. Configuration and inputs have the form of their network.
 #[derive(Deserialize)]
-pub(super) struct File {
+pub(crate) struct File {
     pub config: Value,
     parameters: Vec<FileParameter>,
     /// Tensors that keep their initial value, row-major.
@@ -24,7 +24,7 @@ pub(super) struct File {
 }
 
 #[derive(Deserialize)]
-struct FileParameter {
+pub(crate) struct FileParameter {
     name: String,
     shape: Vec<usize>,
     rule: String,
@@ -37,17 +37,17 @@ struct FileParameter {
 }
 
 /// The error of JSON that does not have the expected form.
-pub(super) fn malformed(error: serde_json::Error) -> ParityError {
+pub(crate) fn malformed(error: serde_json::Error) -> ParityError {
     ParityError::Format(error.to_string())
 }
 
 /// Reads a part of a file.
-pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, ParityError> {
+pub(crate) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, ParityError> {
     T::deserialize(value).map_err(malformed)
 }
 
 /// The elements with these atomic numbers.
-pub(super) fn elements(atomic_numbers: &[i64]) -> Result<Vec<Element>, ParityError> {
+pub(crate) fn elements(atomic_numbers: &[i64]) -> Result<Vec<Element>, ParityError> {
     let elements = atomic_numbers.iter().map(|&z| Element::from_z(z));
     elements.collect::<Result<_, _>>().map_err(|e| ParityError::Format(e.to_string()))
 }
@@ -102,7 +102,7 @@ impl File {
 }
 
 /// Appends all numbers below `value`; what is no number becomes NaN.
-pub(super) fn flatten(value: &Value, out: &mut Vec<f64>) {
+pub(crate) fn flatten(value: &Value, out: &mut Vec<f64>) {
     match value {
         Value::Array(items) => items.iter().for_each(|v| flatten(v, out)),
         other => out.push(other.as_f64().unwrap_or(f64::NAN)),

@@ -4,12 +4,8 @@
 //! published implementation computed for them in double precision. The network is built from the file's
 //! configuration, filled by the formula and evaluated; every listed output is compared.
 
-mod cdvae_decoder;
-mod cdvae_encoder;
-mod cdvae_heads;
-mod file;
-mod gemsdiff;
-mod report;
+pub(crate) mod file;
+pub(crate) mod report;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +16,7 @@ pub use report::{OutputDifference, ParityReport};
 
 use self::file::File;
 use self::report::Outputs;
-use crate::ModelError;
+use crate::{ModelError, cdvae, gemsdiff};
 
 /// Why a reference file could not be evaluated.
 #[derive(Debug, thiserror::Error)]
@@ -50,19 +46,19 @@ pub enum ParityError {
 }
 
 /// A network, or a part of one, filled from a reference file.
-trait Part {
+pub(crate) trait Part {
     /// The outputs for one input crystal, by their name in the file. Parts of a network give different outputs. The
     /// reference is there for choices that the file makes by what it lists, such as the order of equal things.
     fn outputs(&self, input: &Value, reference: &BTreeMap<String, Value>) -> Result<Outputs, ParityError>;
 }
 
 /// Builds a part of the network of a file.
-type Build = fn(&File, &Device) -> Result<Box<dyn Part>, ParityError>;
+pub(crate) type Build = fn(&File, &Device) -> Result<Box<dyn Part>, ParityError>;
 
 /// The parts of every network, by the name in the files.
 const NETWORKS: &[(&str, &[Build])] = &[
-    ("cdvae", &[cdvae_encoder::build, cdvae_heads::build, cdvae_decoder::build]),
-    ("gemsdiff", &[gemsdiff::build]),
+    ("cdvae", &[cdvae::parity::encoder::build, cdvae::parity::heads::build, cdvae::parity::decoder::build]),
+    ("gemsdiff", &[gemsdiff::parity::build]),
 ];
 
 /// Evaluates a reference file (its JSON text) on a device.

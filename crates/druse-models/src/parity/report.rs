@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::file::flatten;
 
 /// One output of a network, flat.
-pub(super) enum Output {
+pub(crate) enum Output {
     /// Counts, edges and the like: they must be equal.
     Integers(Vec<i64>),
     /// Results of computations.
@@ -16,7 +16,7 @@ pub(super) enum Output {
 }
 
 /// Outputs by their name in the file.
-pub(super) type Outputs = BTreeMap<&'static str, Output>;
+pub(crate) type Outputs = BTreeMap<&'static str, Output>;
 
 impl Output {
     pub fn integers(values: impl IntoIterator<Item = impl Into<i64>>) -> Self {
@@ -49,7 +49,7 @@ impl Output {
 }
 
 /// The values of a tensor.
-pub(super) fn host(t: &Tensor<2>) -> Vec<f64> {
+pub(crate) fn host(t: &Tensor<2>) -> Vec<f64> {
     let values = t.to_data().try_into_vec::<f32>().expect("outputs are 32-bit floats");
     values.into_iter().map(f64::from).collect()
 }
@@ -82,13 +82,13 @@ impl ParityReport {
         self.outputs.iter().map(|o| o.relative).fold(0.0, f64::max)
     }
 
-    pub(super) fn skip(&mut self, name: &str) {
+    pub(crate) fn skip(&mut self, name: &str) {
         if !self.skipped.iter().any(|s| s == name) {
             self.skipped.push(name.to_owned());
         }
     }
 
-    pub(super) fn record(&mut self, name: &str, ours: &Output, reference: &Value) {
+    pub(crate) fn record(&mut self, name: &str, ours: &Output, reference: &Value) {
         let relative = difference(ours, reference);
         match self.outputs.iter_mut().find(|o| o.name == name) {
             Some(entry) => {

@@ -1,9 +1,3 @@
-//! Prediction of a property of crystals: DimeNet++ on the bonds of CrystalNN (the predictors of T. Xie et al., "Crystal
-//! Diffusion Variational Autoencoder for Periodic Material Generation", ICLR 2022).
+//! Models that predict a property of a crystal, a folder each.
 
-mod config;
-mod model;
-mod published;
-
-pub use config::PropertyConfig;
-pub use model::PropertyPredictor;
+pub mod dimenet;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use druse_models::{Generator, PieceLimit, Sampled};
+use druse_models::{Generator, MicroBatchLimit, Sampled};
 use druse_nn::Params;
 
 pub use plan::{Crew, Manifest, SamplePlan, Shard, Summary, Wanted};
@@ -56,7 +56,7 @@ pub fn sample(
             (groups, in_flight.div_ceil(groups).max(1), queues)
         }
     };
-    let limit = PieceLimit::for_device(params.device());
+    let limit = MicroBatchLimit::for_device(params.device());
     let desk = Desk::new(plan, found.len() as u64, missing, workers, writer, observer);
     let flight = Flight {
         generator,
@@ -115,7 +115,7 @@ struct Flight<'a> {
     params: &'a Params,
     plan: &'a SamplePlan,
     /// Atoms that a worker has in flight, and that are computed at a time.
-    limit: PieceLimit,
+    limit: MicroBatchLimit,
     /// Structures that a worker has in flight.
     window: usize,
     queues: Vec<Queue>,

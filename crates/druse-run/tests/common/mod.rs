@@ -4,8 +4,8 @@
 use burn::tensor::{Tensor, TensorData};
 use druse_crystal::{Element, Lattice, Structure};
 use druse_models::{
-    Capabilities, Condition, Generator, LossTerm, ModelError, NoiseKey, PieceLimit, Prepared, SampleRequest,
-    Sampled, Sampler, Trainable,
+    Capabilities, Condition, Generator, LossTerm, MicroBatchLimit, ModelError, NoiseKey, Prepared,
+    SampleRequest, Sampled, Sampler, Trainable,
 };
 use druse_nn::memory::ComputeError;
 use druse_nn::{Init, ParamBuilder, ParamId, ParamSpec, Params};
@@ -100,7 +100,7 @@ impl Trainable for Toy {
 
     fn prepare<'a>(
         &'a self,
-        piece: &[&Structure],
+        micro_batch: &[&Structure],
         keys: &[NoiseKey],
     ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
         assert!(self.panics_at.is_none_or(|epoch| keys.iter().all(|k| k.epoch != epoch)), "a bug in prepare");
@@ -113,10 +113,10 @@ impl Trainable for Toy {
                 s.lattice.lengths()[0] as f32 + 0.1 * noise(key)
             }
         };
-        Ok(Box::new(ToyPiece {
+        Ok(Box::new(ToyMicroBatch {
             toy: self,
-            sizes: piece.iter().map(|s| s.len() as f32).collect(),
-            targets: piece.iter().zip(keys).map(target).collect(),
+            sizes: micro_batch.iter().map(|s| s.len() as f32).collect(),
+            targets: micro_batch.iter().zip(keys).map(target).collect(),
         }))
     }
 
@@ -139,19 +139,19 @@ impl Generator for Toy {
         Ok(())
     }
 
-    fn sampler<'a>(&'a self, params: &'a Params, _: &'a PieceLimit) -> Box<dyn Sampler + 'a> {
+    fn sampler<'a>(&'a self, params: &'a Params, _: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
         let host = params.to_host();
         Box::new(ToySampler { toy: self, edge: [host[0][0], host[1][0]], flying: Vec::new() })
     }
 }
 
-struct ToyPiece<'a> {
+struct ToyMicroBatch<'a> {
     toy: &'a Toy,
     sizes: Vec<f32>,
     targets: Vec<f32>,
 }
 
-impl Prepared for ToyPiece<'_> {
+impl Prepared for ToyMicroBatch<'_> {
     fn loss(&self, params: &Params) -> Result<Vec<LossTerm>, ModelError> {
         let n = self.sizes.len();
         if self.toy.capacity.is_some_and(|atoms| self.sizes.iter().sum::<f32>() > atoms as f32) {

@@ -1,6 +1,6 @@
 //! Packed weights, kept as long as the tensor they were packed from.
 //!
-//! A weight takes part in many products: one for each piece of a batch, each crystal and each sampling step. Packing it
+//! A weight takes part in many products: one for each micro-batch of a batch, each crystal and each sampling step. Packing it
 //! every time costs as much as the product itself for some ten rows.
 
 use std::collections::HashMap;

@@ -1,0 +1,168 @@
+//! What each section does.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use druse_crystal::Structure;
+use druse_metrics::fingerprint::crystalnn;
+use druse_metrics::matcher::StructureMatcher;
+use druse_models::{Batch, Bonds, MicroBatchLimit};
+use druse_nn::graph::Multigraph;
+use druse_nn::optim::{Adam, AdamConfig, Ema};
+use druse_run::ModelConfig;
+use rayon::prelude::*;
+
+use super::report::Measured;
+use super::subject::{Subject, distorted, noise, requests};
+use super::timing::{Meter, Work, repeat, timed};
+use crate::failure::Failure;
+
+/// A training step. With an accelerator the host prepares the next batch meanwhile, as in training.
+pub fn train(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
+    let (model, optim) = (subject.generator.as_ref(), &subject.config.optim);
+    let host = subject.on_host();
+    meter.measure(subject, |batch| {
+        let limit = subject.limit();
+        let mut params = subject.params.clone();
+        let mut adam = Adam::new(&params, AdamConfig::default());
+        let mut ema = Ema::new(&params, optim.ema_decay);
+        let mut epoch = 0;
+        let mut next_batch = move |limit: &MicroBatchLimit| {
+            epoch += 1;
+            let mut next = Batch::new(model, batch.clone(), noise(&batch, epoch));
+            if !host {
+                next.prepare(limit)?;
+            }
+            Ok::<_, Failure>(next)
+        };
+        let mut ready = Some(next_batch(&limit)?);
+        Ok(Box::new(move || {
+            timed(|| {
+                let Some(now) = ready.take() else { return Err(Failure::environment("no batch is ready")) };
+                let step = || -> Result<(), Failure> {
+                    let mut gradient = now.differentiate(&params, &limit)?;
+                    if let Some(limit) = optim.clip_norm {
+                        gradient.clip(limit);
+                    }
+                    adam.step(&mut params, &gradient.grads, optim.lr);
+                    ema.update(&params);
+                    Ok(())
+                };
+                let (done, next) = if host {
+                    (step(), next_batch(&limit))
+                } else {
+                    rayon::join(step, || next_batch(&limit))
+                };
+                done?;
+                ready = Some(next?);
+                Ok(())
+            })
+        }) as Work<'_>)
+    })
+}
+
+/// A step of sampling with the whole batch in flight.
+pub fn sample(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
+    let limit = subject.limit();
+    let total = subject.generator.sampler(&subject.params, &limit).total_steps();
+    let measured = meter.measure(subject, |batch| {
+        let requests = requests(subject.generator.as_ref(), &batch);
+        let mut sampler = subject.generator.sampler(&subject.params, &limit);
+        Ok(Box::new(move || {
+            if sampler.is_empty() {
+                for (ticket, request) in (0..).zip(&requests) {
+                    sampler.add(ticket, request)?;
+                }
+            }
+            timed(|| {
+                black_box(sampler.step());
+                Ok(())
+            })
+        }) as Work<'_>)
+    })?;
+    Ok(Measured { sampling_steps: Some(total), ..measured })
+}
+
+/// The networks and the loss, without gradient; graphs are made beforehand and not counted.
+pub fn forward(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
+    let model = subject.generator.as_ref();
+    let limit = &subject.limit();
+    meter.measure(subject, |batch| {
+        let mut epoch = 0;
+        Ok(Box::new(move || {
+            epoch += 1;
+            let mut next = Batch::new(model, batch.clone(), noise(&batch, epoch));
+            next.prepare(limit)?;
+            timed(|| Ok(next.evaluate(&subject.params, limit)?))
+        }) as Work<'_>)
+    })
+}
+
+/// Neighbour search and multigraph of each structure in its own cell.
+pub fn graph(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
+    let build = |s: &&Structure| {
+        let crystal = [(s.lattice, s.frac_coords.as_slice())];
+        match &subject.config.model {
+            ModelConfig::GemsDiff(config) => Multigraph::nearest(&crystal, config.knn),
+            ModelConfig::Cdvae(config) => {
+                let edges = config.decoder.search(s.lattice).edges(&s.frac_coords);
+                Multigraph::from_edges(&crystal, vec![edges])
+            }
+            // A crystal without bonds takes its time too.
+            ModelConfig::Property(_) => {
+                let bonds = Bonds::of(s).map_or_else(|_| Vec::new(), |bonds| bonds.edges);
+                Multigraph::from_edges(&crystal, vec![bonds])
+            }
+        }
+    };
+    let measured = meter.measure(subject, |batch| {
+        Ok(Box::new(move || {
+            timed(|| {
+                batch.par_iter().for_each(|s| {
+                    black_box(build(s));
+                });
+                Ok(())
+            })
+        }) as Work<'_>)
+    })?;
+    let edges: usize = subject.batch().par_iter().map(|s| build(s).num_edges()).sum();
+    // All the work of a training batch that is independent of the weights.
+    let (model, batch, limit) = (subject.generator.as_ref(), subject.batch(), subject.limit());
+    let mut prepare = || timed(|| Ok(Batch::new(model, batch.clone(), noise(&batch, 1)).prepare(&limit)?));
+    prepare()?;
+    Ok(Measured {
+        edges: Some(edges),
+        ns_per_edge: Some(1e9 * measured.seconds / edges.max(1) as f64),
+        prepare_seconds: Some(repeat(meter.seconds / 5.0, &mut prepare)?.0),
+        ..measured
+    })
+}
+
+/// CrystalNN fingerprints of the structures; pairs of a structure and a distorted copy for the matcher.
+pub fn evaluate(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
+    let measured = meter.measure(subject, |batch| {
+        Ok(Box::new(move || {
+            timed(|| {
+                // A structure without a fingerprint takes its time too.
+                batch.par_iter().for_each(|s| {
+                    black_box(crystalnn::fingerprint(s)).ok();
+                });
+                Ok(())
+            })
+        }) as Work<'_>)
+    })?;
+    let matcher = StructureMatcher::CDVAE;
+    let pairs: Vec<(Structure, Structure)> =
+        subject.structures.iter().map(|s| (s.clone(), distorted(s))).collect();
+    let mut compare = || -> Result<Duration, Failure> {
+        timed(|| {
+            pairs.par_iter().for_each(|(a, b)| {
+                black_box(matcher.rms(&matcher.prepare(a), &matcher.prepare(b)));
+            });
+            Ok(())
+        })
+    };
+    compare()?;
+    let (seconds, _) = repeat(meter.seconds, &mut compare)?;
+    Ok(Measured { matcher_pairs_per_second: Some(pairs.len() as f64 / seconds), ..measured })
+}

@@ -1,0 +1,208 @@
+//! The encoder of CDVAE: DimeNet++ on given bonds, and the heads of the latent distribution.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use druse_crystal::Lattice;
+use druse_nn::blocks::Linear;
+use druse_nn::blocks::dimenet::{DimeNetConfig, DimeNetPlusPlus, MAX_ELEMENT, Readout};
+use druse_nn::graph::{Index, Multigraph};
+use druse_nn::{ParamBuilder, Params, ops};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::check_elements;
+use crate::parity::file::{File, elements, read};
+use crate::parity::report::{Output, Outputs};
+use crate::parity::{ParityError, Part};
+
+#[derive(Deserialize)]
+struct FileConfig {
+    encoder: EncoderConfig,
+}
+
+#[derive(Deserialize)]
+struct EncoderConfig {
+    hidden: usize,
+    blocks: usize,
+    interaction: usize,
+    basis: usize,
+    output_embedding: usize,
+    output: usize,
+    num_spherical: usize,
+    num_radial: usize,
+    cutoff: f64,
+    envelope_p: usize,
+    before_skip: usize,
+    after_skip: usize,
+    output_layers: usize,
+    readout: Readout,
+}
+
+#[derive(Deserialize)]
+struct FileInput {
+    atomic_numbers: Vec<i64>,
+    frac_coords: Vec<[f64; 3]>,
+    lattice: [[f64; 3]; 3],
+    encoder_edge_source_target: Vec<[u32; 2]>,
+    /// Image of the source.
+    encoder_edge_image: Vec<[i32; 3]>,
+}
+
+struct Encoder {
+    network: DimeNetPlusPlus,
+    readout: Readout,
+    mean: Linear,
+    log_variance: Linear,
+    params: Params,
+}
+
+/// Builds the encoder of a file.
+pub(crate) fn build(file: &File, device: &Device) -> Result<Box<dyn Part>, ParityError> {
+    let FileConfig { encoder: c } = read(&file.config)?;
+    if c.envelope_p != 6 {
+        return Err(ParityError::Format(format!("envelope_p = {}, expected 6", c.envelope_p)));
+    }
+    let config = DimeNetConfig {
+        hidden: c.hidden,
+        interaction: c.interaction,
+        basis: c.basis,
+        output_embedding: c.output_embedding,
+        blocks: c.blocks,
+        num_spherical: c.num_spherical,
+        num_radial: c.num_radial,
+        cutoff: c.cutoff,
+        before_skip: c.before_skip,
+        after_skip: c.after_skip,
+        output_layers: c.output_layers,
+    };
+    let mut builder = ParamBuilder::default();
+    let network = DimeNetPlusPlus::new(&mut builder, "encoder", &config, c.output)
+        .map_err(|e| ParityError::Format(format!("encoder: {e}")))?;
+    let mut head = |name: &str| Linear::new(&mut builder, name, [c.output, c.output], true);
+    let (mean, log_variance) = (head("fc_mu"), head("fc_var"));
+    let params = file.fill(&builder.finish(), device)?;
+    Ok(Box::new(Encoder { network, readout: c.readout, mean, log_variance, params }))
+}
+
+fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
+
+fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+/// The graph of a file's edges, and for each of them the number it has there.
+fn graph_of(input: &FileInput) -> Result<(Arc<Multigraph>, Vec<u32>), ParityError> {
+    let lattice = Lattice::from_rows(input.lattice).map_err(|e| ParityError::Format(e.to_string()))?;
+    let (atoms, edges) = (input.frac_coords.len() as u32, &input.encoder_edge_source_target);
+    if edges.len() != input.encoder_edge_image.len() || edges.iter().flatten().any(|&a| a >= atoms) {
+        return Err(ParityError::Format("edges do not fit the atoms or the images".into()));
+    }
+    // The files count cells at the source, the graph at the destination.
+    let ends: Vec<_> = edges
+        .iter()
+        .zip(&input.encoder_edge_image)
+        .map(|(&[source, target], image)| (source, target, image.map(|t| -t)))
+        .collect();
+    let graph = Multigraph::from_edges(&[(lattice, input.frac_coords.as_slice())], vec![ends.clone()]);
+    let numbers: HashMap<_, u32> = (0..)
+        .zip(graph.source.iter().zip(graph.destination.iter()).zip(&graph.image))
+        .map(|(e, ((&source, &destination), &image))| ((source, destination, image), e))
+        .collect();
+    let edges: Vec<u32> = ends.iter().map(|ends| numbers[ends]).collect();
+    if edges.len() != graph.num_edges() {
+        return Err(ParityError::Format("an edge is listed twice or without its reverse".into()));
+    }
+    Ok((Arc::new(graph), edges))
+}
+
+/// Pairs (kj, ji) of the file's edge numbers, ordered by edge ji, then by atom k. Parallel edges k → j come in no particular
+/// order in the files, so theirs is taken from what the file lists first.
+fn triplets(input: &FileInput, listed: &[usize]) -> Vec<[usize; 2]> {
+    let edges = &input.encoder_edge_source_target;
+    let mut all: Vec<[usize; 2]> = Vec::new();
+    for (ji, &[j, i]) in edges.iter().enumerate() {
+        let mut messages: Vec<usize> =
+            (0..edges.len()).filter(|&kj| edges[kj][1] == j && edges[kj][0] != i).collect();
+        let listed = listed.get(all.len()..).unwrap_or_default();
+        let listed = &listed[..messages.len().min(listed.len())];
+        let place = |kj: usize| listed.iter().position(|&l| l == kj).unwrap_or(usize::MAX);
+        messages.sort_by_key(|&kj| (edges[kj][0], place(kj), kj));
+        all.extend(messages.into_iter().map(|kj| [kj, ji]));
+    }
+    all
+}
+
+impl Part for Encoder {
+    fn outputs(&self, input: &Value, reference: &BTreeMap<String, Value>) -> Result<Outputs, ParityError> {
+        let input: FileInput = read(input)?;
+        let species = elements(&input.atomic_numbers)?;
+        check_elements(&species, MAX_ELEMENT)?;
+        if species.len() != input.frac_coords.len() || species.is_empty() {
+            return Err(ParityError::Format("atomic numbers and coordinates differ in number".into()));
+        }
+        let (graph, edges) = graph_of(&input)?;
+        let listed: Vec<usize> = match reference.get("encoder_triplet_edge_kj_first10") {
+            Some(list) => read(list)?,
+            None => Vec::new(),
+        };
+        let geometry = self.network.geometry(graph.clone());
+        let trace = self.network.trace(&self.params, &geometry, &species);
+        let sum = self.network.forward(&self.params, &geometry, &species);
+        let hidden = self.readout.apply(sum.clone(), &graph);
+        let head = |layer: &Linear| Output::tensor(&layer.forward(&self.params, hidden.clone()));
+
+        let first = |t: &Tensor<2>, rows: usize| {
+            let rows: Index = edges.iter().copied().take(rows).collect();
+            Output::tensor(&ops::gather(t.clone(), &rows))
+        };
+        let messages = |i: usize| trace.messages.get(i).map(|m| first(m, 3));
+        let pairs = triplets(&input, &listed);
+        let pairs: Vec<[usize; 2]> = pairs.into_iter().take(10).collect();
+        // The message k → j is the one of the reverse of the edge j → k.
+        let ends = |[kj, ji]: [usize; 2]| (graph.reverse[edges[kj] as usize], edges[ji]);
+        let angle = |pair| {
+            let (p, q) = ends(pair);
+            let [there, back] = [graph.vectors[p as usize], graph.vectors[q as usize].map(|x| -x)];
+            let normal = cross(back, there);
+            dot(normal, normal).sqrt().atan2(dot(back, there))
+        };
+        let (ps, qs) = geometry.angles().pairs();
+        let degrees = self.network.config().num_spherical;
+        let count = self.network.config().num_radial;
+        let harmonics = geometry.angles().of_pairs();
+        let spherical = |pair| -> Vec<f64> {
+            let (p, q) = ends(pair);
+            let Some(t) = ps.iter().zip(&qs).position(|(&a, &b)| (a, b) == (p, q)) else {
+                return Vec::new();
+            };
+            let radial = &geometry.spherical()[p as usize * degrees * count..][..degrees * count];
+            let angular = &harmonics[t * degrees..][..degrees];
+            let product = |(i, r): (usize, &f32)| f64::from(*r) * f64::from(angular[i / count]);
+            radial.iter().enumerate().map(product).collect()
+        };
+        let mut outputs = Outputs::from([
+            ("encoder_num_triplets", Output::count(ps.len())),
+            ("encoder_edge_length", Output::numbers(edges.iter().map(|&e| graph.lengths[e as usize]))),
+            ("encoder_rbf_first5_edges", first(&self.network.radial_basis(&self.params, &geometry), 5)),
+            ("encoder_triplet_angle_first10", Output::numbers(pairs.iter().map(|&pair| angle(pair)))),
+            ("encoder_triplet_edge_kj_first10", Output::integers(pairs.iter().map(|&[kj, _]| kj as i64))),
+            (
+                "encoder_sbf_first3_triplets",
+                Output::numbers(pairs.iter().take(3).flat_map(|&pair| spherical(pair))),
+            ),
+            // The published code adds the later blocks to the output of the first in place, so what the files recorded
+            // under this name is the sum.
+            ("encoder_output_block0_atom0", Output::rows(&sum, 1)),
+            ("encoder_hidden", Output::tensor(&hidden)),
+            ("mu", head(&self.mean)),
+            ("logvar", head(&self.log_variance)),
+        ]);
+        outputs.extend(messages(0).map(|m| ("encoder_edge_embedding_first3", m)));
+        outputs.extend(messages(1).map(|m| ("encoder_edge_message_after_block1_first3", m)));
+        Ok(outputs)
+    }
+}

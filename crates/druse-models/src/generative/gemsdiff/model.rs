@@ -1,0 +1,240 @@
+//! The model: networks, statistics, training objective (Algorithm 1).
+
+use std::collections::BTreeSet;
+
+use druse_crystal::{Element, Lattice, Structure};
+use druse_nn::blocks::Linear;
+use druse_nn::ops::{self, Activation, matrix};
+use druse_nn::{ParamBuilder, ParamSpec, Params};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::config::{GemsDiffConfig, Variant};
+use super::network::{AtomEmbedding, Decoder, Encoder, GeometryInput, MAX_ELEMENT, Prediction};
+use super::objective::{PreparedMicroBatch, counts};
+use super::sampler::GemsDiffSampler;
+use super::scaler::LatticeScaler;
+use crate::error::check_elements;
+use crate::process::lattice_algebra::{self, ROTATION, VOLUME};
+use crate::process::{BetaSchedule, Noise};
+use crate::{
+    Capabilities, Generator, MicroBatchLimit, ModelError, NoiseKey, Prepared, SampleRequest, Sampler,
+    Trainable,
+};
+
+/// What the model keeps of its training set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Statistics {
+    pub scaler: LatticeScaler,
+    /// Atoms of the largest training cell; 0 before training.
+    pub max_atoms: usize,
+    /// Elements of the training set.
+    pub elements: BTreeSet<Element>,
+}
+
+/// A noisy crystal as the networks see it.
+pub(crate) struct NoisyCrystal<'a> {
+    pub species: &'a [Element],
+    pub frac: &'a [[f64; 3]],
+    /// Noisy cell; only the encoder of the paper's variant looks at it.
+    pub cell: Lattice,
+    /// Diffusion step.
+    pub t: usize,
+}
+
+/// What the networks read of a list of noisy crystals.
+pub(crate) struct NetworkInput {
+    species: Vec<Element>,
+    /// Noisy positions in the identity cell.
+    decoder: GeometryInput,
+    /// The noisy crystals and the time embedding of each atom (N, hidden); the paper's variant only.
+    encoder: Option<(GeometryInput, Vec<f32>)>,
+}
+
+/// A GemsDiff model without its parameters.
+pub struct GemsDiff {
+    pub(crate) config: GemsDiffConfig,
+    specs: Vec<ParamSpec>,
+    pub(crate) embedding: AtomEmbedding,
+    encoder: Option<(Encoder, Linear)>,
+    pub(crate) decoder: Decoder,
+    pub(crate) positions: BetaSchedule,
+    pub(crate) lattices: BetaSchedule,
+    pub(crate) statistics: Statistics,
+}
+
+impl GemsDiff {
+    /// Builds the networks.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when the configuration is impossible.
+    pub fn new(config: GemsDiffConfig) -> Result<Self, ModelError> {
+        config.validate()?;
+        let mut builder = ParamBuilder::default();
+        let (embedding, encoder, decoder) = match config.variant {
+            Variant::Released => {
+                let embedding = AtomEmbedding::new(&mut builder, "gnn", config.decoder.hidden);
+                (embedding, None, Decoder::new(&mut builder, "gnn", &config.decoder))
+            }
+            Variant::Paper => {
+                let embedding = AtomEmbedding::new(&mut builder, "encoder", config.encoder.hidden);
+                let encoder = Encoder::new(&mut builder, "encoder", &config.encoder, config.latent);
+                let input = config.encoder.hidden + config.latent;
+                let shape = [input, config.decoder.hidden];
+                let merge = Linear::new(&mut builder, "decoder.atom_latent_emb", shape, true);
+                let decoder = Decoder::new(&mut builder, "decoder", &config.decoder);
+                (embedding, Some((encoder, merge)), decoder)
+            }
+        };
+        Ok(Self {
+            positions: BetaSchedule::linear(config.position_betas, config.steps),
+            lattices: BetaSchedule::linear(config.lattice_betas, config.steps),
+            specs: builder.finish(),
+            statistics: Statistics::default(),
+            config,
+            embedding,
+            encoder,
+            decoder,
+        })
+    }
+
+    /// Hyper-parameters.
+    pub fn config(&self) -> &GemsDiffConfig {
+        &self.config
+    }
+
+    pub(crate) fn check_species(&self, species: &[Element]) -> Result<(), ModelError> {
+        check_elements(species, MAX_ELEMENT)
+    }
+
+    /// Does the work of a prediction that needs no weights.
+    pub(crate) fn network_input(&self, batch: &[NoisyCrystal<'_>]) -> NetworkInput {
+        let identity = Lattice::cubic(1.0).expect("the unit cube is a lattice");
+        let cells: Vec<_> = batch.iter().map(|c| (identity, c.frac)).collect();
+        let encoder = self.encoder.as_ref().map(|_| {
+            let width = self.config.encoder.hidden;
+            let times = batch
+                .iter()
+                .flat_map(|c| time_embedding(c.t, self.config.steps, width).repeat(c.species.len()))
+                .collect();
+            let cells: Vec<_> = batch.iter().map(|c| (c.cell, c.frac)).collect();
+            (GeometryInput::new(&self.config.encoder, &cells, self.config.knn, false), times)
+        });
+        NetworkInput {
+            species: batch.iter().flat_map(|c| c.species).copied().collect(),
+            decoder: GeometryInput::new(&self.config.decoder, &cells, self.config.knn, true),
+            encoder,
+        }
+    }
+
+    /// Predicts the clean crystals.
+    pub(crate) fn predict(&self, params: &Params, input: &NetworkInput) -> Prediction {
+        let h = self.embedding.forward(params, &input.species);
+        let Some(((encoder, merge), (geometry, times))) = self.encoder.as_ref().zip(input.encoder.as_ref())
+        else {
+            return self.decoder.forward(params, &input.decoder, h);
+        };
+        let width = self.config.encoder.hidden;
+        let h = h + matrix(times.clone(), width, params.device());
+        let (h, crystal) = encoder.forward(params, geometry, h);
+        // The linear map of [h ‖ crystal vector], with the crystal part computed once per crystal.
+        let atom = ops::dense(h, merge.slice(params, 0, width), Activation::Identity);
+        let crystal =
+            ops::dense(crystal, merge.slice(params, width, self.config.latent), Activation::Identity);
+        let crystal = ops::gather(crystal, &geometry.graph().crystal_of_atom);
+        self.decoder.forward(params, &input.decoder, atom + crystal + merge.bias(params))
+    }
+
+    /// The noisy cell of step t: noise on the symmetric part of the logarithm, less on the volume (spec 4.5).
+    pub(crate) fn corrupt_lattice(
+        &self,
+        lattice: &Lattice,
+        t: usize,
+        noise: &mut Noise,
+    ) -> Result<Lattice, ModelError> {
+        let failed =
+            |e: &dyn std::fmt::Display| ModelError::Output(format!("cell of a training structure: {e}"));
+        let polar = lattice_algebra::polar(lattice.matrix());
+        let mut v = lattice_algebra::log(&polar).map_err(|e| failed(&e))?;
+        v[ROTATION].fill(0.0);
+        let (signal, sigma) = (self.lattices.alpha_bar(t).sqrt(), self.lattices.sigma(t));
+        for (k, v) in v.iter_mut().enumerate().skip(ROTATION.end) {
+            *v = signal * *v + sigma * self.lattice_noise(k, noise);
+        }
+        Lattice::from_matrix(lattice_algebra::exp(&v)).map_err(|e| failed(&e))
+    }
+
+    /// Noise of component k of the log-lattice at unit scale.
+    pub(crate) fn lattice_noise(&self, k: usize, noise: &mut Noise) -> f64 {
+        noise.normal() * if k == VOLUME { self.config.volume_noise } else { 1.0 }
+    }
+}
+
+/// `cos(t / s_k) ‖ sin(t / s_k)`, `s_k = T^(2k / width)`, k = 0 … width/2 - 1 (spec 4.5).
+fn time_embedding(t: usize, steps: usize, width: usize) -> Vec<f32> {
+    let half = width.div_ceil(2);
+    let phase = |k: usize| t as f64 / (steps as f64).powf(2.0 * k as f64 / width as f64);
+    let mut values: Vec<f32> =
+        (0..half).map(|k| phase(k).cos() as f32).chain((0..half).map(|k| phase(k).sin() as f32)).collect();
+    values.truncate(width);
+    values
+}
+
+impl Trainable for GemsDiff {
+    fn kind(&self) -> &'static str {
+        "gemsdiff"
+    }
+
+    fn parameters(&self) -> &[ParamSpec] {
+        &self.specs
+    }
+
+    fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
+        for s in training {
+            self.check_species(&s.species)?;
+        }
+        self.statistics = Statistics {
+            scaler: LatticeScaler::fit(training.iter().map(|s| &s.lattice)),
+            max_atoms: training.iter().map(|s| s.len()).max().unwrap_or(0),
+            elements: training.iter().flat_map(|s| &s.species).copied().collect(),
+        };
+        Ok(())
+    }
+
+    fn statistics(&self) -> Value {
+        serde_json::to_value(&self.statistics).expect("statistics are plain data")
+    }
+
+    fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
+        self.statistics = serde_json::from_value(statistics.clone())
+            .map_err(|e| ModelError::Config(format!("statistics of the training set: {e}")))?;
+        Ok(())
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        micro_batch: &[&Structure],
+        noise: &[NoiseKey],
+    ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
+        Ok(Box::new(PreparedMicroBatch::new(self, micro_batch, noise)?))
+    }
+
+    fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
+        counts(batch).into()
+    }
+}
+
+impl Generator for GemsDiff {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { composition: true, ..Capabilities::default() }
+    }
+
+    fn check(&self, request: &SampleRequest) -> Result<(), ModelError> {
+        self.requested(request).map(|_| ())
+    }
+
+    fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
+        Box::new(GemsDiffSampler::new(self, params, limit))
+    }
+}

@@ -1,0 +1,4 @@
+//! Generative models, a folder each.
+
+pub mod cdvae;
+pub mod gemsdiff;
