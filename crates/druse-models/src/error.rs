@@ -3,32 +3,33 @@
 use druse_crystal::Element;
 use druse_nn::memory::ComputeError;
 
-use crate::BondError;
+use crate::{BondError, ConditionSet};
 
 /// What a model refuses to do, in words for its user.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelError {
-    /// The request asks for something this kind of model cannot serve.
-    #[error("{model} cannot serve a {condition} condition; models that can: {alternatives}")]
+    /// The request combines conditions that this model cannot serve together.
+    #[error("a {model} model cannot be given {given}; it can be given {}", list(served))]
     Unsupported {
         /// Kind of the model.
         model: &'static str,
-        /// Kind of the condition.
-        condition: &'static str,
-        /// Model kinds that serve it.
-        alternatives: String,
+        /// The conditions.
+        given: ConditionSet,
+        /// The combinations that it serves.
+        served: Vec<ConditionSet>,
     },
-    /// The model predicts, but generates nothing.
-    #[error("a {model} model does not generate structures")]
-    NotGenerative {
+    /// A condition has a value that no crystal of this model can satisfy.
+    #[error("the condition cannot be met: {0}")]
+    Condition(String),
+    /// The model lacks what is asked of it.
+    #[error("a {model} model {lacks}: it is {}", has.join(" and "))]
+    Lacks {
         /// Kind of the model.
         model: &'static str,
-    },
-    /// The model generates, but predicts nothing.
-    #[error("a {model} model does not predict properties; train one with --preset property-dimenet")]
-    NotPredictive {
-        /// Kind of the model.
-        model: &'static str,
+        /// What it does not do: `does not generate structures (no Generator)`.
+        lacks: &'static str,
+        /// The traits that it has.
+        has: Vec<&'static str>,
     },
     /// A structure or composition has more atoms than the model was trained or made for.
     #[error("{what} has {atoms} atoms, but the model knows cells of at most {limit}")]
@@ -88,6 +89,10 @@ pub enum ModelError {
     /// The device failed.
     #[error(transparent)]
     Compute(#[from] ComputeError),
+}
+
+fn list(served: &[ConditionSet]) -> String {
+    served.iter().map(ToString::to_string).collect::<Vec<_>>().join(", or ")
 }
 
 /// Refuses elements beyond an embedding table.

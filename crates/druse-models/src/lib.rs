@@ -1,6 +1,7 @@
-//! Generative models of crystals on the druse engine.
+//! Generative models of crystals, and models that predict their properties, on the druse engine.
 //!
-//! Every model is [`Trainable`], generative ones are [`Generator`]s; the drivers in `druse-run` know nothing else of them.
+//! Every model is [`Trainable`]; generative ones are [`Generator`]s, those that predict are [`Predictor`]s. The drivers in
+//! `druse-run` know nothing else of them, and take them from a [`Registry`](registry::Registry) of kinds.
 
 mod bonds;
 mod engine;
@@ -10,16 +11,21 @@ pub mod parity;
 pub mod process;
 pub mod property;
 pub mod published;
+pub mod registry;
 mod standardizer;
 pub mod targets;
 mod traits;
 
 pub use bonds::{BondCache, BondError, Bonds};
-pub use engine::{Batch, Gradient, MicroBatchLimit, Objective, differentiate, evaluate};
+pub use engine::{
+    Batch, Gradient, InFlight, InFlightSampler, MicroBatchLimit, Objective, Reverse, differentiate, evaluate,
+};
 pub use error::ModelError;
 pub use generative::{cdvae, gemsdiff};
+pub use registry::Registry;
 pub use standardizer::Standardizer;
 pub use traits::{
-    Autoencoder, Capabilities, Condition, Generator, LatentCondition, LossTerm, NoiseKey, Posterior,
-    Prepared, PropertyGradient, Remark, SampleRequest, Sampled, Sampler, Trainable, sample_all,
+    Autoencoder, Capabilities, Condition, ConditionSet, Conditions, Generator, LossTerm, Model, NoiseKey,
+    Posterior, Predictor, Prepared, PropertyGradient, Remark, SampleRequest, Sampled, Sampler, Site,
+    Trainable, sample_all,
 };

@@ -1,8 +1,11 @@
-//! What drives models of any kind through batches: cutting into micro-batches, the objective and its gradient.
+//! What drives models of any kind through batches: cutting into micro-batches, the objective and its gradient, crystals in
+//! flight.
 
 mod micro_batch;
 mod objective;
+mod reverse;
 
 pub use micro_batch::MicroBatchLimit;
-pub(crate) use micro_batch::{in_micro_batches, too_large};
+pub(crate) use micro_batch::{for_each_micro_batch, map_micro_batches, too_large};
 pub use objective::{Batch, Gradient, Objective, differentiate, evaluate};
+pub use reverse::{InFlight, InFlightSampler, Reverse};

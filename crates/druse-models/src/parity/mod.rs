@@ -16,7 +16,8 @@ pub use report::{OutputDifference, ParityReport};
 
 use self::file::File;
 use self::report::Outputs;
-use crate::{ModelError, cdvae, gemsdiff};
+use crate::ModelError;
+use crate::registry::{Kind, Registry};
 
 /// Why a reference file could not be evaluated.
 #[derive(Debug, thiserror::Error)]
@@ -55,28 +56,23 @@ pub(crate) trait Part {
 /// Builds a part of the network of a file.
 pub(crate) type Build = fn(&File, &Device) -> Result<Box<dyn Part>, ParityError>;
 
-/// The parts of every network, by the name in the files.
-const NETWORKS: &[(&str, &[Build])] = &[
-    ("cdvae", &[cdvae::parity::encoder::build, cdvae::parity::heads::build, cdvae::parity::decoder::build]),
-    ("gemsdiff", &[gemsdiff::parity::build]),
-];
-
 /// Evaluates a reference file (its JSON text) on a device.
 ///
 /// # Errors
 /// [`ParityError`] when the text is no reference file or the network cannot be built from it.
-pub fn compare(text: &str, device: &Device) -> Result<ParityReport, ParityError> {
+pub fn compare(registry: &Registry, text: &str, device: &Device) -> Result<ParityReport, ParityError> {
     let head: Value = serde_json::from_str(text).map_err(file::malformed)?;
     let name = head
         .get("network")
         .and_then(Value::as_str)
         .ok_or_else(|| ParityError::Format("it names no `network`".into()))?;
-    let Some((_, parts)) = NETWORKS.iter().find(|(network, _)| *network == name) else {
-        let available = NETWORKS.iter().map(|(network, _)| *network).collect::<Vec<_>>().join(", ");
+    let with_parts = || registry.kinds().iter().filter(|kind| !kind.parity().is_empty());
+    let Some(kind) = with_parts().find(|kind| kind.name() == name) else {
+        let available = with_parts().map(Kind::name).collect::<Vec<_>>().join(", ");
         return Err(ParityError::Network { name: name.to_owned(), available });
     };
     let file = File::new(head)?;
-    let parts = parts.iter().map(|build| build(&file, device)).collect::<Result<Vec<_>, _>>()?;
+    let parts = kind.parity().iter().map(|build| build(&file, device)).collect::<Result<Vec<_>, _>>()?;
     let mut report = ParityReport { outputs: Vec::new(), skipped: Vec::new(), crystals: file.inputs.len() };
     for (input, reference) in file.inputs.iter().zip(&file.outputs) {
         let mut ours = Outputs::new();
@@ -99,12 +95,13 @@ mod tests {
 
     #[test]
     fn other_files_are_refused() {
-        let device = druse_nn::device::cpu();
+        let (registry, device) = (Registry::builtin(), druse_nn::device::cpu());
+        let compare = |text: &str, device: &Device| compare(&registry, text, device);
         assert!(matches!(compare("{", &device), Err(ParityError::Format(_))));
         assert!(matches!(compare("{}", &device), Err(ParityError::Format(_))));
         let unknown = compare(r#"{"network": "alexnet"}"#, &device).unwrap_err();
         assert!(unknown.to_string().contains("gemsdiff"), "{unknown}");
-        for (network, _) in NETWORKS {
+        for network in ["cdvae", "gemsdiff"] {
             let text = format!(r#"{{"network": "{network}"}}"#);
             assert!(matches!(compare(&text, &device), Err(ParityError::Format(_))));
         }

@@ -11,9 +11,73 @@ pub use keys::Ignored;
 pub(crate) use keys::Keys;
 pub use scalers::{DataSet, read_scaler};
 
-use druse_nn::weights::torch::TorchError;
+use druse_nn::weights::torch::{TorchError, TorchFile};
 
-use crate::ModelError;
+use crate::registry::ModelSettings;
+use crate::{Model, ModelError, Standardizer};
+
+/// What a published checkpoint was trained on: its weights do not tell.
+#[derive(Debug, Clone, Default)]
+pub struct Training {
+    /// The published data set. Its scalers are used where no others are given.
+    pub data_set: Option<DataSet>,
+    /// The scaler of lattices that lies beside the checkpoint.
+    pub lattice_scaler: Option<TorchFile>,
+    /// The scaler of the property that lies beside the checkpoint.
+    pub property_scaler: Option<TorchFile>,
+    /// Name of the property; that of the data set, where none is given.
+    pub property: Option<String>,
+}
+
+impl Training {
+    pub(crate) fn lattice(&self) -> Result<Standardizer, PublishedError> {
+        match (&self.lattice_scaler, self.data_set) {
+            (Some(file), _) => read_scaler(file, 6),
+            (None, Some(set)) => Ok(set.lattice_scaler()),
+            (None, None) => Err(PublishedError::Statistics(
+                "neither the published data set nor the scaler of lattices is given, and the weights do not tell it"
+                    .into(),
+            )),
+        }
+    }
+
+    pub(crate) fn property(&self) -> Result<(String, Standardizer), PublishedError> {
+        let of_set = self.data_set.map(DataSet::property);
+        let name = self.property.clone().or_else(|| of_set.map(str::to_owned));
+        let missing = |what| {
+            Err(PublishedError::Statistics(format!("the model predicts a property, but {what} is not given")))
+        };
+        let Some(name) = name else { return missing("its name") };
+        match (&self.property_scaler, self.data_set) {
+            (Some(file), _) => Ok((name, read_scaler(file, 1)?)),
+            (None, Some(set)) if name == set.property() => Ok((name, set.property_scaler())),
+            _ => missing("its scaler"),
+        }
+    }
+}
+
+/// A published checkpoint, read.
+pub struct Imported {
+    /// The model with its statistics.
+    pub model: Model,
+    /// Its settings.
+    pub settings: ModelSettings,
+    /// The preset that has what tensors do not tell: how it was trained.
+    pub preset: &'static str,
+    /// Weights in the order of its parameters.
+    pub weights: Vec<Vec<f32>>,
+    /// Tensors that were left out on purpose.
+    pub ignored: Vec<Ignored>,
+    /// What its user should know.
+    pub remarks: Vec<String>,
+}
+
+/// Reads a checkpoint of the published code of a kind.
+///
+/// # Errors
+/// [`PublishedError`] when a file cannot be read, a tensor is missing, unexpected or different, or the training lacks what
+/// the model needs.
+pub type Import = fn(&TorchFile, &Training) -> Result<Imported, PublishedError>;
 
 /// A model read from a published checkpoint.
 pub struct PublishedModel<M> {

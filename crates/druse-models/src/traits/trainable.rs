@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use druse_crystal::Structure;
+use druse_nn::graph::Multigraph;
 use druse_nn::{ParamSpec, Params};
 use serde_json::Value;
 
@@ -95,6 +96,15 @@ pub trait Trainable: Send + Sync {
 
     /// Number of items of each part of the objective on a batch, in the order of [`Prepared::loss`].
     fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64>;
+
+    /// The graph that the network reads of a structure in its own cell, for measurements of the search alone; `None` for a
+    /// model without graphs.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the structure cannot be represented.
+    fn graph(&self, _structure: &Structure) -> Result<Option<Multigraph>, ModelError> {
+        Ok(None)
+    }
 
     /// By which number states of a training run are compared on the validation structures; smaller is better.
     fn criterion(&self, objective: &Objective) -> f64 {

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::DecoderConfig;
 use crate::ModelError;
+use crate::process::{Langevin, NoiseLevels};
+use crate::registry::Settings;
 
-/// Weights of the parts of the objective (spec 1.7).
+/// Weights of the parts of the objective (published code).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossWeights {
@@ -41,7 +43,7 @@ impl Default for LossWeights {
     }
 }
 
-/// Noise of training and dynamics of sampling (spec 1.6 and 1.9).
+/// Noise of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NoiseConfig {
@@ -51,21 +53,47 @@ pub struct NoiseConfig {
     pub positions: [f64; 2],
     /// First and last noise level of species.
     pub species: [f64; 2],
-    /// Langevin steps at each level.
+}
+
+impl Default for NoiseConfig {
+    fn default() -> Self {
+        Self { levels: 50, positions: [10.0, 0.01], species: [5.0, 0.01] }
+    }
+}
+
+/// The dynamics of sampling: annealed Langevin (Algorithm 1 of the paper).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CdvaeSampling {
+    /// Langevin steps at each noise level. Fewer are faster; metrics of such structures are not those of the protocol.
     pub steps_per_level: usize,
     /// Langevin step size at the last level (Å²).
     pub step_size: f64,
 }
 
-impl Default for NoiseConfig {
+impl Default for CdvaeSampling {
+    /// The published protocol.
     fn default() -> Self {
-        Self {
-            levels: 50,
-            positions: [10.0, 0.01],
-            species: [5.0, 0.01],
-            steps_per_level: 100,
-            step_size: 1e-4,
+        Self { steps_per_level: 100, step_size: 1e-4 }
+    }
+}
+
+impl CdvaeSampling {
+    pub(super) fn langevin(&self, levels: NoiseLevels) -> Langevin {
+        Langevin::new(levels, self.steps_per_level, self.step_size)
+    }
+}
+
+impl Settings for CdvaeSampling {
+    fn validate(&self) -> Result<(), ModelError> {
+        let (steps, size) = (self.steps_per_level, self.step_size);
+        if steps == 0 {
+            return Err(ModelError::Config("steps_per_level = 0, expected at least 1".into()));
         }
+        if !(size > 0.0 && size.is_finite()) {
+            return Err(ModelError::Config(format!("step_size = {size}, expected a positive number")));
+        }
+        Ok(())
     }
 }
 
@@ -133,12 +161,10 @@ impl CdvaeConfig {
             ..Self::published(20, 1_000_000)
         }
     }
+}
 
-    /// Checks that the numbers describe a model that can be built.
-    ///
-    /// # Errors
-    /// [`ModelError::Config`] naming the key, the value and what was expected.
-    pub fn validate(&self) -> Result<(), ModelError> {
+impl Settings for CdvaeConfig {
+    fn validate(&self) -> Result<(), ModelError> {
         let wrong = |key: &str, value: &dyn std::fmt::Debug, expected: &str| {
             Err(ModelError::Config(format!("{key} = {value:?}, expected {expected}")))
         };
@@ -148,7 +174,6 @@ impl CdvaeConfig {
             ("head", self.head),
             ("max_atoms", self.max_atoms),
             ("noise.levels", n.levels),
-            ("noise.steps_per_level", n.steps_per_level),
         ] {
             if value == 0 {
                 return wrong(key, &value, "at least 1");
@@ -158,9 +183,6 @@ impl CdvaeConfig {
             if !(0.0 < levels[1] && levels[1] <= levels[0] && levels[0].is_finite()) {
                 return wrong(key, &levels, "two positive numbers, the larger one first");
             }
-        }
-        if !(n.step_size > 0.0 && n.step_size.is_finite()) {
-            return wrong("noise.step_size", &n.step_size, "a positive number");
         }
         let w = &self.weights;
         for (key, value) in [

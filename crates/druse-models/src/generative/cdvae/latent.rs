@@ -3,12 +3,12 @@
 use burn::tensor::Tensor;
 use druse_crystal::{Element, Structure};
 use druse_nn::Params;
-use druse_nn::memory::{guarded, to_host};
+use druse_nn::memory::to_host;
 use druse_nn::ops::matrix;
-use rayon::prelude::*;
 
 use super::model::Cdvae;
-use crate::{Autoencoder, MicroBatchLimit, ModelError, Posterior, PropertyGradient};
+use crate::engine::map_micro_batches;
+use crate::{Autoencoder, ModelError, Posterior, PropertyGradient};
 
 impl Cdvae {
     fn posteriors(&self, params: &Params, micro_batch: &[&Structure]) -> Result<Vec<Posterior>, ModelError> {
@@ -33,16 +33,7 @@ impl Autoencoder for Cdvae {
 
     fn encode(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<Posterior>, ModelError> {
         self.bonds.fill(structures)?;
-        let limit = MicroBatchLimit::for_device(params.device());
-        let micro_batches = limit.cut(structures.iter().map(|s| s.len()));
-        let work = |micro_batch: &std::ops::Range<usize>| {
-            guarded(|| self.posteriors(params, &structures[micro_batch.clone()]))
-        };
-        let found: Vec<Vec<Posterior>> = match druse_nn::device::is_host(params.device()) {
-            true => micro_batches.par_iter().map(work).collect::<Result<_, _>>()?,
-            false => micro_batches.iter().map(work).collect::<Result<_, _>>()?,
-        };
-        Ok(found.into_iter().flatten().collect())
+        map_micro_batches(structures, params.device(), |structures| self.posteriors(params, structures))
     }
 
     fn property(&self) -> Option<&str> {

@@ -3,6 +3,20 @@
 //! Xie, Fu, Ganea, Barzilay, Jaakkola, "Crystal Diffusion Variational Autoencoder for Periodic Material Generation",
 //! ICLR 2022.
 
+use druse_crystal::{Element, Structure};
+use druse_nn::graph::Multigraph;
+use druse_nn::{ParamSpec, Params};
+use serde_json::{Map, Value};
+
+use crate::registry::{Kind, Preset};
+use crate::standardizer::Standardizer;
+use crate::targets::{fit_property, property_of};
+use crate::{
+    Autoencoder, Capabilities, Condition, ConditionSet, Generator, InFlight, InFlightSampler,
+    MicroBatchLimit, Model, ModelError, NoiseKey, Objective, Prepared, Remark, Reverse, SampleRequest,
+    Sampler, Trainable,
+};
+
 mod config;
 mod decoder;
 mod heads;
@@ -13,9 +27,187 @@ pub(crate) mod parity;
 mod published;
 mod sampler;
 
-pub use config::{CdvaeConfig, LossWeights, NoiseConfig};
+pub use config::{CdvaeConfig, CdvaeSampling, LossWeights, NoiseConfig};
 pub use decoder::{Decoder, DecoderConfig, DecoderInput, DecoderOutput};
 pub(crate) use heads::AggregateHeads;
 pub use model::Cdvae;
 pub(crate) use model::cell_parameters;
 pub use published::PublishedStatistics;
+
+use model::{LARGEST_Z, Statistics, scaled_parameters};
+use objective::PreparedMicroBatch;
+use sampler::State;
+
+/// The combinations of conditions that it serves: everything drawn, or a latent, alone or with what is not to be decoded.
+const SERVED: &[ConditionSet] = &[
+    ConditionSet::NONE,
+    ConditionSet::of(&[Condition::Latent]),
+    ConditionSet::of(&[Condition::Latent, Condition::NumAtoms]),
+    ConditionSet::of(&[Condition::Latent, Condition::Composition]),
+    ConditionSet::of(&[Condition::Latent, Condition::Sites]),
+];
+
+/// CDVAE as a kind of model.
+pub fn kind() -> Kind {
+    Kind::new(
+        "cdvae",
+        "a variational autoencoder that decodes by Langevin dynamics",
+        |settings, sampling: CdvaeSampling| {
+            Ok(Model::generator(Cdvae::new(settings)?.with_sampling(&sampling)?))
+        },
+    )
+    .with_conditions(SERVED)
+    .with_presets([
+        Preset::new("cdvae-perov-5", include_str!("presets/cdvae-perov-5.toml")),
+        Preset::new("cdvae-carbon-24", include_str!("presets/cdvae-carbon-24.toml")),
+        Preset::new("cdvae-mp-20", include_str!("presets/cdvae-mp-20.toml")),
+        Preset::new("cdvae-small", include_str!("presets/cdvae-small.toml")),
+    ])
+    .with_import(published::import)
+    .with_parity(&[parity::encoder::build, parity::heads::build, parity::decoder::build])
+    .with_upgrade(upgrade)
+}
+
+/// The dynamics of sampling were settings of the model once.
+fn upgrade(model: &mut Map<String, Value>, sampling: &mut Map<String, Value>) {
+    let Some(Value::Object(noise)) = model.get_mut("noise") else { return };
+    for key in ["steps_per_level", "step_size"] {
+        if let Some(value) = noise.remove(key) {
+            sampling.entry(key).or_insert(value);
+        }
+    }
+}
+
+impl Trainable for Cdvae {
+    fn kind(&self) -> &'static str {
+        "cdvae"
+    }
+
+    fn parameters(&self) -> &[ParamSpec] {
+        &self.specs
+    }
+
+    fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
+        if training.len() < 2 {
+            let n = training.len();
+            return Err(ModelError::Config(format!(
+                "{n} training structures; the model standardises lattices over the training set and needs at least 2"
+            )));
+        }
+        for s in training {
+            self.check_structure(s)?;
+        }
+        let lattices: Vec<[f64; 6]> =
+            training.iter().map(|s| scaled_parameters(&s.lattice, s.len())).collect();
+        let property = match &self.config.property {
+            Some(name) => Some(fit_property(name, training)?),
+            None => None,
+        };
+        self.statistics = Statistics { lattice: Standardizer::fit(&lattices), property };
+        Ok(())
+    }
+
+    fn statistics(&self) -> Value {
+        serde_json::to_value(&self.statistics).expect("statistics are plain data")
+    }
+
+    fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
+        let wrong = |problem: &dyn std::fmt::Display| {
+            ModelError::Config(format!("statistics of the training set: {problem}"))
+        };
+        let read: Statistics = serde_json::from_value(statistics.clone()).map_err(|e| wrong(&e))?;
+        if read.lattice.columns() != 6 || read.property.is_some() != self.config.property.is_some() {
+            return Err(wrong(&"they belong to another model"));
+        }
+        self.statistics = read;
+        Ok(())
+    }
+
+    fn inspect(&self, structures: &[&Structure]) -> Result<Vec<Remark>, ModelError> {
+        for s in structures {
+            self.check_structure(s)?;
+            if let Some(name) = &self.config.property {
+                property_of(s, name)?;
+            }
+        }
+        self.bonds.fill(structures)?;
+        let mut remarks = Vec::new();
+        for (index, s) in structures.iter().enumerate() {
+            let isolated = self.bonds.get(s)?.isolated.len();
+            if isolated > 0 {
+                let text = format!(
+                    "{isolated} of {} atoms have no bond; the encoder reads them as atoms without neighbours",
+                    s.len()
+                );
+                remarks.push(Remark { index, text });
+            }
+        }
+        Ok(remarks)
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        micro_batch: &[&Structure],
+        noise: &[NoiseKey],
+    ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
+        Ok(Box::new(PreparedMicroBatch::new(self, micro_batch, noise)?))
+    }
+
+    fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
+        let parts = if self.config.property.is_some() { 7 } else { 6 };
+        vec![batch.len() as f64; parts]
+    }
+
+    fn graph(&self, structure: &Structure) -> Result<Option<Multigraph>, ModelError> {
+        let edges = self.config.decoder.search(structure.lattice).edges(&structure.frac_coords);
+        let crystal = [(structure.lattice, structure.frac_coords.as_slice())];
+        Ok(Some(Multigraph::from_edges(&crystal, vec![edges])))
+    }
+
+    /// Positions and species alone: the published rule for the best state and the learning rate.
+    fn criterion(&self, objective: &Objective) -> f64 {
+        let w = &self.config.weights;
+        let part = |name| objective.parts.iter().find(|p| p.0 == name).map_or(0.0, |p| p.1);
+        w.coordinate * part("coordinate") + w.species * part("species")
+    }
+}
+
+impl Generator for Cdvae {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(SERVED, LARGEST_Z)
+            .with_max_atoms(Some(self.config.max_atoms))
+            .with_latent(self.config.latent)
+    }
+
+    fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
+        InFlightSampler::boxed(self, params, limit)
+    }
+
+    fn autoencoder(&self) -> Option<&dyn Autoencoder> {
+        Some(self)
+    }
+}
+
+impl Reverse for Cdvae {
+    type State = State;
+
+    fn total_steps(&self) -> usize {
+        self.langevin.total_steps()
+    }
+
+    fn start(&self, params: &Params, request: &SampleRequest) -> Result<State, ModelError> {
+        State::start(self, params, request)
+    }
+
+    fn species<'s>(&self, state: &'s State) -> &'s [Element] {
+        state.species()
+    }
+
+    fn step(&self, params: &Params, crystals: &mut [InFlight<State>]) -> Result<(), ModelError> {
+        sampler::step(self, params, crystals)
+    }
+
+    fn finish(&self, state: State) -> Result<Structure, ModelError> {
+        state.finish()
+    }
+}

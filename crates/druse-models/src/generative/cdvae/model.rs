@@ -9,22 +9,16 @@ use druse_nn::blocks::{Linear, MAX_ELEMENT};
 use druse_nn::graph::Multigraph;
 use druse_nn::{ParamBuilder, ParamSpec, Params};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::config::CdvaeConfig;
+use super::config::{CdvaeConfig, CdvaeSampling};
 use super::decoder::Decoder;
 use super::heads::{AggregateHeads, Aggregates};
-use super::objective::PreparedMicroBatch;
-use super::sampler::CdvaeSampler;
+use crate::ModelError;
 use crate::bonds::BondCache;
 use crate::error::check_elements;
 use crate::process::{Langevin, NoiseLevels};
+use crate::registry::Settings;
 use crate::standardizer::Standardizer;
-use crate::targets::{fit_property, property_of};
-use crate::{
-    Autoencoder, Capabilities, Condition, Generator, MicroBatchLimit, ModelError, NoiseKey, Objective,
-    Prepared, Remark, SampleRequest, Sampler, Trainable,
-};
 
 /// Elements that both networks know: atomic numbers 1 to 94, the encoder's table.
 pub(crate) const LARGEST_Z: u8 =
@@ -43,7 +37,7 @@ pub(crate) struct Statistics {
 /// A CDVAE model without its parameters.
 pub struct Cdvae {
     pub(crate) config: CdvaeConfig,
-    specs: Vec<ParamSpec>,
+    pub(super) specs: Vec<ParamSpec>,
     pub(crate) encoder: DimeNetPlusPlus,
     mean: Linear,
     log_variance: Linear,
@@ -75,7 +69,7 @@ impl Cdvae {
         let noise = &config.noise;
         let positions = NoiseLevels::geometric(noise.positions, noise.levels);
         Ok(Self {
-            langevin: Langevin::new(positions.clone(), noise.steps_per_level, noise.step_size),
+            langevin: CdvaeSampling::default().langevin(positions.clone()),
             positions,
             species: NoiseLevels::geometric(noise.species, noise.levels),
             specs: builder.finish(),
@@ -88,6 +82,15 @@ impl Cdvae {
             heads,
             decoder,
         })
+    }
+
+    /// With other dynamics of sampling than the published ones.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when they are impossible.
+    pub fn with_sampling(self, sampling: &CdvaeSampling) -> Result<Self, ModelError> {
+        sampling.validate()?;
+        Ok(Self { langevin: sampling.langevin(self.positions.clone()), ..self })
     }
 
     /// Hyper-parameters.
@@ -105,7 +108,7 @@ impl Cdvae {
     }
 
     /// Refuses crystals that the heads cannot count or the networks do not know.
-    fn check_structure(&self, s: &Structure) -> Result<(), ModelError> {
+    pub(super) fn check_structure(&self, s: &Structure) -> Result<(), ModelError> {
         self.check_species(&s.species)?;
         let (atoms, limit) = (s.len(), self.config.max_atoms);
         if atoms > limit {
@@ -168,140 +171,9 @@ pub(crate) fn cell_parameters(scaler: &Standardizer, normalised: &[f32], atoms: 
 }
 
 /// `[lengths / N^(1/3), angles]` (Å, degrees).
-fn scaled_parameters(lattice: &Lattice, atoms: usize) -> [f64; 6] {
+pub(super) fn scaled_parameters(lattice: &Lattice, atoms: usize) -> [f64; 6] {
     let scale = (atoms as f64).cbrt();
     let mut p = lattice.parameters();
     p[..3].iter_mut().for_each(|x| *x /= scale);
     p
-}
-
-impl Trainable for Cdvae {
-    fn kind(&self) -> &'static str {
-        "cdvae"
-    }
-
-    fn parameters(&self) -> &[ParamSpec] {
-        &self.specs
-    }
-
-    fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
-        if training.len() < 2 {
-            let n = training.len();
-            return Err(ModelError::Config(format!(
-                "{n} training structures; the model standardises lattices over the training set and needs at least 2"
-            )));
-        }
-        for s in training {
-            self.check_structure(s)?;
-        }
-        let lattices: Vec<[f64; 6]> =
-            training.iter().map(|s| scaled_parameters(&s.lattice, s.len())).collect();
-        let property = match &self.config.property {
-            Some(name) => Some(fit_property(name, training)?),
-            None => None,
-        };
-        self.statistics = Statistics { lattice: Standardizer::fit(&lattices), property };
-        Ok(())
-    }
-
-    fn statistics(&self) -> Value {
-        serde_json::to_value(&self.statistics).expect("statistics are plain data")
-    }
-
-    fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
-        let wrong = |problem: &dyn std::fmt::Display| {
-            ModelError::Config(format!("statistics of the training set: {problem}"))
-        };
-        let read: Statistics = serde_json::from_value(statistics.clone()).map_err(|e| wrong(&e))?;
-        if read.lattice.columns() != 6 || read.property.is_some() != self.config.property.is_some() {
-            return Err(wrong(&"they belong to another model"));
-        }
-        self.statistics = read;
-        Ok(())
-    }
-
-    fn inspect(&self, structures: &[&Structure]) -> Result<Vec<Remark>, ModelError> {
-        for s in structures {
-            self.check_structure(s)?;
-            if let Some(name) = &self.config.property {
-                property_of(s, name)?;
-            }
-        }
-        self.bonds.fill(structures)?;
-        let mut remarks = Vec::new();
-        for (index, s) in structures.iter().enumerate() {
-            let isolated = self.bonds.get(s)?.isolated.len();
-            if isolated > 0 {
-                let text = format!(
-                    "{isolated} of {} atoms have no bond; the encoder reads them as atoms without neighbours",
-                    s.len()
-                );
-                remarks.push(Remark { index, text });
-            }
-        }
-        Ok(remarks)
-    }
-
-    fn prepare<'a>(
-        &'a self,
-        micro_batch: &[&Structure],
-        noise: &[NoiseKey],
-    ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
-        Ok(Box::new(PreparedMicroBatch::new(self, micro_batch, noise)?))
-    }
-
-    fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
-        let parts = if self.config.property.is_some() { 7 } else { 6 };
-        vec![batch.len() as f64; parts]
-    }
-
-    /// Positions and species alone: the published rule for the best state and the learning rate (spec 1.7).
-    fn criterion(&self, objective: &Objective) -> f64 {
-        let w = &self.config.weights;
-        let part = |name| objective.parts.iter().find(|p| p.0 == name).map_or(0.0, |p| p.1);
-        w.coordinate * part("coordinate") + w.species * part("species")
-    }
-}
-
-impl Generator for Cdvae {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { unconditional: true, composition: false, latent: true }
-    }
-
-    fn check(&self, request: &SampleRequest) -> Result<(), ModelError> {
-        match &request.condition {
-            Condition::Unconditional => Ok(()),
-            Condition::Composition(_) => Err(ModelError::Unsupported {
-                model: "cdvae",
-                condition: request.condition.kind(),
-                alternatives: "gemsdiff".into(),
-            }),
-            Condition::Latent(given) => {
-                let (found, expected) = (given.latent.len(), self.config.latent);
-                if found != expected {
-                    return Err(ModelError::Latent { found, expected });
-                }
-                if given.latent.iter().any(|x| !x.is_finite()) {
-                    return Err(ModelError::Config("a latent holds a number that is not finite".into()));
-                }
-                self.check_species(given.species.as_deref().unwrap_or_default())
-            }
-        }
-    }
-
-    fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
-        Box::new(CdvaeSampler::new(self, params, limit))
-    }
-
-    fn set_steps_per_level(&mut self, steps_per_level: usize) -> Result<(), ModelError> {
-        if steps_per_level == 0 {
-            return Err(ModelError::Config("0 steps at each noise level, expected at least 1".into()));
-        }
-        self.langevin = self.langevin.with_steps_per_level(steps_per_level);
-        Ok(())
-    }
-
-    fn autoencoder(&self) -> Option<&dyn Autoencoder> {
-        Some(self)
-    }
 }

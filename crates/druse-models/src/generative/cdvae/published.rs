@@ -8,9 +8,10 @@ use super::config::{CdvaeConfig, NoiseConfig};
 use super::decoder::DecoderConfig;
 use super::model::{Cdvae, Statistics};
 use crate::process::NoiseLevels;
-use crate::published::{Keys, PublishedError, PublishedModel, encoder_sizes};
+use crate::published::{DataSet, Imported, Keys, PublishedError, PublishedModel, Training, encoder_sizes};
+use crate::registry::{ModelSettings, preset_model};
 use crate::standardizer::Standardizer;
-use crate::{ModelError, Trainable};
+use crate::{Model, ModelError, Trainable};
 
 /// Relative difference up to which a constant of a file counts as the one that is computed here: half precision.
 const TOLERANCE: f64 = 1e-3;
@@ -22,6 +23,35 @@ pub struct PublishedStatistics {
     pub lattice: Standardizer,
     /// Name and scaler of the property, for a model with a property head.
     pub property: Option<(String, Standardizer)>,
+}
+
+/// Reads a checkpoint of the published code as a model of this kind.
+///
+/// # Errors
+/// As [`Cdvae::from_published`], and when `training` lacks what the model needs.
+pub(super) fn import(file: &TorchFile, training: &Training) -> Result<Imported, PublishedError> {
+    let preset = match training.data_set {
+        Some(DataSet::Carbon24) => "cdvae-carbon-24",
+        Some(DataSet::Perov5) => "cdvae-perov-5",
+        Some(DataSet::Mp20) | None => "cdvae-mp-20",
+    };
+    let head = Cdvae::published_property_head(file)?;
+    if !head && (training.property.is_some() || training.property_scaler.is_some()) {
+        let text = format!("{} has no property head and takes no property", file.name());
+        return Err(PublishedError::Statistics(text));
+    }
+    let property = if head { Some(training.property()?) } else { None };
+    let statistics = PublishedStatistics { lattice: training.lattice()?, property };
+    let base: CdvaeConfig = preset_model(preset).map_err(PublishedError::Statistics)?;
+    let read = Cdvae::from_published(file, &base, statistics)?;
+    Ok(Imported {
+        settings: ModelSettings::new("cdvae", read.model.config()),
+        model: Model::generator(read.model),
+        preset,
+        weights: read.weights,
+        ignored: read.ignored,
+        remarks: read.remarks,
+    })
 }
 
 impl Cdvae {

@@ -1,26 +1,20 @@
-//! Sampling: latents to aggregate quantities, then annealed Langevin dynamics (spec 1.9, Algorithm 1 of the paper).
+//! Sampling: latents to aggregate quantities, then annealed Langevin dynamics (Algorithm 1 of the paper).
 
 use burn::tensor::activation;
 use druse_crystal::{Element, Lattice, Structure};
 use druse_nn::Params;
 use druse_nn::blocks::MAX_ELEMENT;
-use druse_nn::device::is_host;
 use druse_nn::graph::CutoffSearch;
-use druse_nn::memory::{ComputeError, to_host};
-use druse_nn::ops::{matrix, with_idle_threads};
-use rayon::prelude::*;
+use druse_nn::memory::to_host;
+use druse_nn::ops::matrix;
 
 use super::decoder::DecoderInput;
 use super::model::Cdvae;
-use crate::engine::{in_micro_batches, too_large};
 use crate::process::Noise;
-use crate::{
-    Condition, Generator, LatentCondition, MicroBatchLimit, ModelError, SampleRequest, Sampled, Sampler,
-};
+use crate::{InFlight, ModelError, SampleRequest};
 
 /// One crystal on its way from noise.
-struct State {
-    ticket: u64,
+pub struct State {
     species: Vec<Element>,
     /// Whether the species are given and stay.
     species_given: bool,
@@ -30,9 +24,6 @@ struct State {
     /// What the latent adds to the embedding of each atom; does not change on the way.
     projection: Vec<f32>,
     noise: Noise,
-    /// Steps made.
-    step: usize,
-    failure: Option<ModelError>,
 }
 
 /// Whole numbers of atoms for shares of elements that add up to `atoms`: shares rounded to even, the rest drawn from
@@ -73,38 +64,34 @@ fn element(index: usize) -> Result<Element, ModelError> {
 }
 
 impl State {
-    fn start(
-        model: &Cdvae,
-        params: &Params,
-        ticket: u64,
-        request: &SampleRequest,
-    ) -> Result<Self, ModelError> {
-        model.check(request)?;
+    pub(super) fn start(model: &Cdvae, params: &Params, request: &SampleRequest) -> Result<Self, ModelError> {
+        let (given, width) = (&request.conditions, model.config.latent);
         let mut noise = Noise::new(request.seed, request.index);
-        let given = match &request.condition {
-            Condition::Latent(given) => given.clone(),
-            _ => LatentCondition::new((0..model.config.latent).map(|_| noise.normal() as f32).collect()),
+        let latent = match &given.latent {
+            Some(latent) => latent.clone(),
+            None => (0..width).map(|_| noise.normal() as f32).collect(),
         };
-        let z = matrix(given.latent, model.config.latent, params.device());
-        let (said, projection) = params
+        let z = matrix(latent, width, params.device());
+        let (decoded, projection) = params
             .scope(|| (model.aggregates(params, &z), model.decoder.latent_projection(params, z.clone())));
-        let atoms = match (&given.species, given.atoms) {
+        let given_species = given.species();
+        let atoms = match (&given_species, given.num_atoms) {
             (Some(species), _) => species.len(),
             (None, Some(atoms)) => atoms,
-            (None, None) => largest(&to_host(said.num_atoms)?),
+            (None, None) => largest(&to_host(decoded.num_atoms)?),
         };
         if atoms == 0 {
             return Err(ModelError::Output("the latent stands for a cell without atoms".into()));
         }
-        let cell = model.cell_parameters(&to_host(said.lattice)?, atoms);
+        let cell = model.cell_parameters(&to_host(decoded.lattice)?, atoms);
         let lattice = Lattice::from_parameters(cell).map_err(|e| ModelError::Output(e.to_string()))?;
-        let composition = to_host(activation::softmax(said.composition, 1))?;
+        let composition = to_host(activation::softmax(decoded.composition, 1))?;
         if composition.iter().any(|p| !p.is_finite()) {
             return Err(ModelError::Output("a composition that is not finite".into()));
         }
         let shares: Vec<f64> = composition.iter().map(|&p| f64::from(p)).collect();
-        let species_given = given.species.is_some();
-        let species = match given.species {
+        let species_given = given_species.is_some();
+        let species = match given_species {
             Some(species) => species,
             None => draw_composition(&shares, atoms, &mut noise)
                 .into_iter()
@@ -113,25 +100,26 @@ impl State {
         };
         let frac = species.iter().map(|_| std::array::from_fn(|_| noise.uniform())).collect();
         Ok(Self {
-            ticket,
             species,
             species_given,
             frac,
             search: model.config.decoder.search(lattice),
             projection: to_host(projection)?,
             noise,
-            step: 0,
-            failure: None,
         })
     }
 
-    fn in_flight(&self, model: &Cdvae) -> bool {
-        self.failure.is_none() && self.step < model.langevin.total_steps()
+    pub(super) fn species(&self) -> &[Element] {
+        &self.species
     }
 
-    fn advance(&mut self, model: &Cdvae, scores: &[f32], logits: &[f32]) -> Result<(), ModelError> {
-        let step = self.step;
-        self.step += 1;
+    fn advance(
+        &mut self,
+        model: &Cdvae,
+        step: usize,
+        scores: &[f32],
+        logits: &[f32],
+    ) -> Result<(), ModelError> {
         if scores.iter().chain(logits).any(|x| !x.is_finite()) {
             return Err(ModelError::Output(format!("a number that is not finite at step {step}")));
         }
@@ -144,105 +132,37 @@ impl State {
         Ok(())
     }
 
-    /// As a failure, where the device computed nothing for this crystal.
-    fn refuse(&mut self, e: ModelError) {
-        let alone = matches!(e, ModelError::Compute(ComputeError::OutOfMemory(_)));
-        self.failure = Some(if alone { too_large(&self.species) } else { e });
-    }
-
-    fn finish(self) -> Sampled {
-        let result = match self.failure {
-            Some(e) => Err(e),
-            None => Structure::new(*self.search.lattice(), self.species, self.frac)
-                .map_err(|e| ModelError::Output(e.to_string())),
-        };
-        Sampled { ticket: self.ticket, result }
+    pub(super) fn finish(self) -> Result<Structure, ModelError> {
+        Structure::new(*self.search.lattice(), self.species, self.frac)
+            .map_err(|e| ModelError::Output(e.to_string()))
     }
 }
 
-/// The dynamics of the crystals in flight.
-pub(crate) struct CdvaeSampler<'a> {
-    model: &'a Cdvae,
-    params: &'a Params,
-    limit: &'a MicroBatchLimit,
-    states: Vec<State>,
-    /// Requests that failed before their first step.
-    stillborn: Vec<Sampled>,
-}
-
-impl<'a> CdvaeSampler<'a> {
-    pub fn new(model: &'a Cdvae, params: &'a Params, limit: &'a MicroBatchLimit) -> Self {
-        Self { model, params, limit, states: Vec::new(), stillborn: Vec::new() }
-    }
-}
-
-/// One network call for crystals in flight, which may be at different steps. When it fails, no crystal has moved.
-fn step_together(model: &Cdvae, params: &Params, states: &mut [State]) -> Result<(), ModelError> {
-    let crystals: Vec<_> = states.iter().map(|s| (&s.search, s.frac.as_slice())).collect();
-    let input = DecoderInput::from_searches(&model.config.decoder, &crystals);
-    let species: Vec<Element> = states.iter().flat_map(|s| &s.species).copied().collect();
-    let projection: Vec<f32> = states.iter().flat_map(|s| &s.projection).copied().collect();
+/// One network call for crystals that may be at different steps. When it fails, no crystal has moved.
+pub(super) fn step(
+    model: &Cdvae,
+    params: &Params,
+    crystals: &mut [InFlight<State>],
+) -> Result<(), ModelError> {
+    let states = || crystals.iter().map(|crystal| &crystal.state);
+    let searches: Vec<_> = states().map(|s| (&s.search, s.frac.as_slice())).collect();
+    let input = DecoderInput::from_searches(&model.config.decoder, &searches);
+    let species: Vec<Element> = states().flat_map(|s| &s.species).copied().collect();
+    let projection: Vec<f32> = states().flat_map(|s| &s.projection).copied().collect();
     let projection = matrix(projection, model.config.decoder.hidden, params.device());
     let output = params.scope(|| model.decoder.forward(params, &input, &species, projection));
     let (vectors, logits) = (to_host(output.vectors)?, to_host(output.logits)?);
     let (mut vectors, mut logits) = (vectors.as_slice(), logits.as_slice());
-    for state in states {
-        let (v, other_vectors) = vectors.split_at(3 * state.species.len());
-        let (l, other_logits) = logits.split_at(usize::from(MAX_ELEMENT) * state.species.len());
+    for crystal in crystals {
+        let atoms = crystal.state.species.len();
+        let (v, other_vectors) = vectors.split_at(3 * atoms);
+        let (l, other_logits) = logits.split_at(usize::from(MAX_ELEMENT) * atoms);
         (vectors, logits) = (other_vectors, other_logits);
-        if let Err(e) = state.advance(model, v, l) {
-            state.failure = Some(e);
+        if let Err(error) = crystal.state.advance(model, crystal.step, v, l) {
+            crystal.fail(error);
         }
     }
     Ok(())
-}
-
-impl Sampler for CdvaeSampler<'_> {
-    fn total_steps(&self) -> usize {
-        self.model.langevin.total_steps()
-    }
-
-    fn add(&mut self, ticket: u64, request: &SampleRequest) -> Result<(), ModelError> {
-        self.model.check(request)?;
-        match State::start(self.model, self.params, ticket, request) {
-            Ok(state) => self.states.push(state),
-            Err(e) => self.stillborn.push(Sampled { ticket, result: Err(e) }),
-        }
-        Ok(())
-    }
-
-    fn len(&self) -> usize {
-        self.states.len() + self.stillborn.len()
-    }
-
-    fn atoms(&self) -> usize {
-        self.states.iter().map(|s| s.species.len()).sum()
-    }
-
-    fn step(&mut self) -> Vec<Sampled> {
-        let (model, params) = (self.model, self.params);
-        if is_host(params.device()) {
-            // Rows of a product do not depend on each other: a crystal's numbers are the same whatever is beside it.
-            let micro_batches = self.limit.cut(self.states.iter().map(|s| s.species.len()));
-            let mut rest = self.states.as_mut_slice();
-            let mut work = Vec::with_capacity(micro_batches.len());
-            for micro_batch in micro_batches {
-                let (states, others) = rest.split_at_mut(micro_batch.len());
-                work.push(states);
-                rest = others;
-            }
-            work.into_par_iter().for_each(|states| {
-                if let Err(e) = with_idle_threads(|| step_together(model, params, states)) {
-                    states.iter_mut().for_each(|s| s.failure = Some(e.clone()));
-                }
-            });
-        } else {
-            let work = |states: &mut [State]| step_together(model, params, states);
-            in_micro_batches(&mut self.states, self.limit, |s| s.species.len(), work, State::refuse);
-        }
-        let done = self.states.extract_if(.., |s| !s.in_flight(model)).map(State::finish);
-        self.stillborn.drain(..).chain(done).collect()
-    }
 }
 
 #[cfg(test)]

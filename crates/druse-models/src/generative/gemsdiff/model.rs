@@ -1,26 +1,21 @@
-//! The model: networks, statistics, training objective (Algorithm 1).
+//! The model: networks, statistics, what the networks read and say.
 
 use std::collections::BTreeSet;
 
-use druse_crystal::{Element, Lattice, Structure};
+use druse_crystal::{Element, Lattice};
 use druse_nn::blocks::Linear;
 use druse_nn::ops::{self, Activation, matrix};
 use druse_nn::{ParamBuilder, ParamSpec, Params};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::config::{GemsDiffConfig, Variant};
 use super::network::{AtomEmbedding, Decoder, Encoder, GeometryInput, MAX_ELEMENT, Prediction};
-use super::objective::{PreparedMicroBatch, counts};
-use super::sampler::GemsDiffSampler;
 use super::scaler::LatticeScaler;
+use crate::ModelError;
 use crate::error::check_elements;
 use crate::process::lattice_algebra::{self, ROTATION, VOLUME};
 use crate::process::{BetaSchedule, Noise};
-use crate::{
-    Capabilities, Generator, MicroBatchLimit, ModelError, NoiseKey, Prepared, SampleRequest, Sampler,
-    Trainable,
-};
+use crate::registry::Settings;
 
 /// What the model keeps of its training set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -55,7 +50,7 @@ pub(crate) struct NetworkInput {
 /// A GemsDiff model without its parameters.
 pub struct GemsDiff {
     pub(crate) config: GemsDiffConfig,
-    specs: Vec<ParamSpec>,
+    pub(super) specs: Vec<ParamSpec>,
     pub(crate) embedding: AtomEmbedding,
     encoder: Option<(Encoder, Linear)>,
     pub(crate) decoder: Decoder,
@@ -146,7 +141,7 @@ impl GemsDiff {
         self.decoder.forward(params, &input.decoder, atom + crystal + merge.bias(params))
     }
 
-    /// The noisy cell of step t: noise on the symmetric part of the logarithm, less on the volume (spec 4.5).
+    /// The noisy cell of step t: noise on the symmetric part of the logarithm, less on the volume (GemsDiff, section "Diffusion").
     pub(crate) fn corrupt_lattice(
         &self,
         lattice: &Lattice,
@@ -171,7 +166,7 @@ impl GemsDiff {
     }
 }
 
-/// `cos(t / s_k) ‖ sin(t / s_k)`, `s_k = T^(2k / width)`, k = 0 … width/2 - 1 (spec 4.5).
+/// `cos(t / s_k) ‖ sin(t / s_k)`, `s_k = T^(2k / width)`, k = 0 … width/2 - 1 (published code).
 fn time_embedding(t: usize, steps: usize, width: usize) -> Vec<f32> {
     let half = width.div_ceil(2);
     let phase = |k: usize| t as f64 / (steps as f64).powf(2.0 * k as f64 / width as f64);
@@ -179,62 +174,4 @@ fn time_embedding(t: usize, steps: usize, width: usize) -> Vec<f32> {
         (0..half).map(|k| phase(k).cos() as f32).chain((0..half).map(|k| phase(k).sin() as f32)).collect();
     values.truncate(width);
     values
-}
-
-impl Trainable for GemsDiff {
-    fn kind(&self) -> &'static str {
-        "gemsdiff"
-    }
-
-    fn parameters(&self) -> &[ParamSpec] {
-        &self.specs
-    }
-
-    fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
-        for s in training {
-            self.check_species(&s.species)?;
-        }
-        self.statistics = Statistics {
-            scaler: LatticeScaler::fit(training.iter().map(|s| &s.lattice)),
-            max_atoms: training.iter().map(|s| s.len()).max().unwrap_or(0),
-            elements: training.iter().flat_map(|s| &s.species).copied().collect(),
-        };
-        Ok(())
-    }
-
-    fn statistics(&self) -> Value {
-        serde_json::to_value(&self.statistics).expect("statistics are plain data")
-    }
-
-    fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
-        self.statistics = serde_json::from_value(statistics.clone())
-            .map_err(|e| ModelError::Config(format!("statistics of the training set: {e}")))?;
-        Ok(())
-    }
-
-    fn prepare<'a>(
-        &'a self,
-        micro_batch: &[&Structure],
-        noise: &[NoiseKey],
-    ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
-        Ok(Box::new(PreparedMicroBatch::new(self, micro_batch, noise)?))
-    }
-
-    fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
-        counts(batch).into()
-    }
-}
-
-impl Generator for GemsDiff {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { composition: true, ..Capabilities::default() }
-    }
-
-    fn check(&self, request: &SampleRequest) -> Result<(), ModelError> {
-        self.requested(request).map(|_| ())
-    }
-
-    fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
-        Box::new(GemsDiffSampler::new(self, params, limit))
-    }
 }

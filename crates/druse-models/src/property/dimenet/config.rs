@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
+use crate::registry::Settings;
 
 /// All hyper-parameters of a predictor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,26 +30,8 @@ impl Default for PropertyConfig {
     }
 }
 
-impl PropertyConfig {
-    /// A network for a laptop: about a sixth of the published operations.
-    pub fn small() -> Self {
-        let network = DimeNetConfig {
-            hidden: 64,
-            interaction: 32,
-            output_embedding: 96,
-            blocks: 3,
-            after_skip: 1,
-            output_layers: 2,
-            ..DimeNetConfig::default()
-        };
-        Self { network, ..Self::default() }
-    }
-
-    /// Checks that the values describe a model that can be built.
-    ///
-    /// # Errors
-    /// [`ModelError::Config`] naming the key, the value and what was expected.
-    pub fn validate(&self) -> Result<(), ModelError> {
+impl Settings for PropertyConfig {
+    fn validate(&self) -> Result<(), ModelError> {
         if self.property.trim().is_empty() {
             return Err(ModelError::Config("property is empty, expected the name of a column".into()));
         }

@@ -5,20 +5,19 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use druse_crystal::{Element, Lattice, Structure};
 use druse_nn::blocks::dimenet::{DimeNetPlusPlus, MAX_ELEMENT, MessageGeometry};
-use druse_nn::device::is_host;
 use druse_nn::graph::Multigraph;
 use druse_nn::memory::to_host;
 use druse_nn::ops::matrix;
 use druse_nn::{ParamBuilder, ParamSpec, Params};
-use rayon::prelude::*;
 use serde_json::Value;
 
 use super::config::PropertyConfig;
-use crate::engine::in_micro_batches;
+use crate::engine::map_micro_batches;
 use crate::error::check_elements;
+use crate::registry::Settings;
 use crate::targets::{fit_property, property_of};
 use crate::{
-    BondCache, BondError, LossTerm, MicroBatchLimit, ModelError, NoiseKey, Prepared, Remark, Standardizer,
+    BondCache, BondError, Bonds, LossTerm, ModelError, NoiseKey, Predictor, Prepared, Remark, Standardizer,
     Trainable,
 };
 
@@ -67,16 +66,6 @@ impl PropertyPredictor {
         self.standardizer.as_ref().ok_or_else(missing)
     }
 
-    /// Whether the network can read a structure; its bonds are known afterwards.
-    ///
-    /// # Errors
-    /// [`ModelError::UnknownElement`], [`ModelError::Bonds`].
-    pub fn check(&self, structure: &Structure) -> Result<(), ModelError> {
-        check_species(&[structure])?;
-        self.bonds.get(structure)?;
-        Ok(())
-    }
-
     fn input(&self, structures: &[&Structure]) -> Result<Input, ModelError> {
         check_species(structures)?;
         let crystals: Vec<(Lattice, &[[f64; 3]])> =
@@ -95,49 +84,16 @@ impl PropertyPredictor {
         self.config.readout.apply(atoms, input.geometry.graph())
     }
 
-    fn predict_piece(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<f64>, ModelError> {
+    fn predict_micro_batch(
+        &self,
+        params: &Params,
+        structures: &[&Structure],
+    ) -> Result<Vec<f64>, ModelError> {
         let standardizer = self.standardizer()?;
         let input = self.input(structures)?;
         let rows = params.scope(|| self.forward(params, &input));
         let values = to_host(rows.reshape([structures.len()]))?;
         Ok(values.into_iter().map(|x| standardizer.restore(0, f64::from(x))).collect())
-    }
-
-    /// The property of every structure, in the unit of the training data: on the CPU on all threads. A prediction does not
-    /// depend on the other structures.
-    ///
-    /// # Errors
-    /// [`ModelError`] when a structure cannot be represented, one alone does not fit into memory, the device fails, or the
-    /// predictor knows no training data.
-    pub fn predict(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<f64>, ModelError> {
-        let limit = MicroBatchLimit::for_device(params.device());
-        if is_host(params.device()) {
-            let micro_batches = limit.cut(structures.iter().map(|s| s.len()));
-            let predicted = micro_batches
-                .into_par_iter()
-                .map(|micro_batch| self.predict_piece(params, &structures[micro_batch]))
-                .collect::<Result<Vec<_>, ModelError>>()?;
-            return Ok(predicted.concat());
-        }
-        let mut all: Vec<(&Structure, Option<Result<f64, ModelError>>)> =
-            structures.iter().map(|s| (*s, None)).collect();
-        in_micro_batches(
-            &mut all,
-            &limit,
-            |(s, _)| s.len(),
-            |micro_batch| {
-                let structures: Vec<&Structure> = micro_batch.iter().map(|(s, _)| *s).collect();
-                let predicted = self.predict_piece(params, &structures)?;
-                micro_batch
-                    .iter_mut()
-                    .zip(predicted)
-                    .for_each(|((_, result), value)| *result = Some(Ok(value)));
-                Ok(())
-            },
-            |(_, result), error| *result = Some(Err(error)),
-        );
-        let unanswered = || Err(ModelError::Output("a structure was left out".into()));
-        all.into_iter().map(|(_, result)| result.unwrap_or_else(unanswered)).collect()
     }
 }
 
@@ -237,5 +193,30 @@ impl Trainable for PropertyPredictor {
     /// property.
     fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
         vec![batch.len() as f64; 2]
+    }
+    /// A crystal whose bonds cannot be told has a graph without edges.
+    fn graph(&self, structure: &Structure) -> Result<Option<Multigraph>, ModelError> {
+        let bonds = Bonds::of(structure).map_or_else(|_| Vec::new(), |bonds| bonds.edges);
+        let crystal = [(structure.lattice, structure.frac_coords.as_slice())];
+        Ok(Some(Multigraph::from_edges(&crystal, vec![bonds])))
+    }
+}
+
+impl Predictor for PropertyPredictor {
+    fn property(&self) -> &str {
+        &self.config.property
+    }
+
+    /// Its bonds are known afterwards.
+    fn check(&self, structure: &Structure) -> Result<(), ModelError> {
+        check_species(&[structure])?;
+        self.bonds.get(structure)?;
+        Ok(())
+    }
+
+    fn predict(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<f64>, ModelError> {
+        map_micro_batches(structures, params.device(), |structures| {
+            self.predict_micro_batch(params, structures)
+        })
     }
 }

@@ -3,10 +3,33 @@
 use druse_nn::weights::torch::TorchFile;
 use serde_json::json;
 
-use super::{PropertyConfig, PropertyPredictor};
-use crate::published::{Keys, PublishedError, PublishedModel, encoder_sizes};
+use super::config::PropertyConfig;
+use super::model::PropertyPredictor;
+use crate::published::{Imported, Keys, PublishedError, PublishedModel, Training, encoder_sizes};
+use crate::registry::ModelSettings;
 use crate::standardizer::Standardizer;
-use crate::{ModelError, Trainable};
+use crate::{Model, ModelError, Trainable};
+
+/// Reads a checkpoint of the published code as a model of this kind.
+///
+/// # Errors
+/// As [`PropertyPredictor::from_published`], and when `training` lacks what the model needs.
+pub(super) fn import(file: &TorchFile, training: &Training) -> Result<Imported, PublishedError> {
+    if training.lattice_scaler.is_some() {
+        return Err(PublishedError::Statistics("a property predictor takes no scaler of lattices".into()));
+    }
+    let (property, standardizer) = training.property()?;
+    let base = PropertyConfig { property, ..PropertyConfig::default() };
+    let read = PropertyPredictor::from_published(file, &base, &standardizer)?;
+    Ok(Imported {
+        settings: ModelSettings::new("property", read.model.config()),
+        model: Model::predictor(read.model),
+        preset: "property-dimenet",
+        weights: read.weights,
+        ignored: read.ignored,
+        remarks: read.remarks,
+    })
+}
 
 impl PropertyPredictor {
     /// Reads a checkpoint of the published code (a Lightning checkpoint or a saved state dictionary). Sizes are those of the

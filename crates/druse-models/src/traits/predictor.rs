@@ -1,0 +1,26 @@
+//! Models that predict a property.
+
+use druse_crystal::Structure;
+use druse_nn::Params;
+
+use crate::{ModelError, Trainable};
+
+/// A model that predicts a number for a structure.
+pub trait Predictor: Trainable {
+    /// Name of the property.
+    fn property(&self) -> &str;
+
+    /// Whether the model can read a structure.
+    ///
+    /// # Errors
+    /// [`ModelError`] with the reason when it cannot.
+    fn check(&self, structure: &Structure) -> Result<(), ModelError>;
+
+    /// The property of every structure, in the unit of the training data: on the CPU on all threads. A prediction does not
+    /// depend on the other structures.
+    ///
+    /// # Errors
+    /// [`ModelError`] when a structure cannot be represented, one alone does not fit into memory, the device fails, or the
+    /// model knows no training data.
+    fn predict(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<f64>, ModelError>;
+}
