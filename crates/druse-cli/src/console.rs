@@ -1,12 +1,13 @@
 //! Standard output, messages, progress bars, interruption. The only place that prints.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use druse_run::{Event, Observer};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
@@ -53,6 +54,19 @@ pub fn data_line(text: &str) -> Result<(), Failure> {
     data(&format!("{text}\n"))
 }
 
+/// Writes why a command failed to stderr and gives the exit code.
+pub fn report(failure: &Failure) -> ExitCode {
+    let (error, hint) = match coloured() {
+        true => ("\x1b[31merror:\x1b[0m", "\x1b[36mhint:\x1b[0m"),
+        false => ("error:", "hint:"),
+    };
+    eprintln!("{error} {}", failure.message());
+    if let Some(text) = failure.hinted() {
+        eprintln!("{hint} {text}");
+    }
+    ExitCode::from(failure.code())
+}
+
 /// A remark for the person at the terminal, on stderr.
 pub fn note(text: &str) {
     if !QUIET.load(Ordering::Relaxed) {
@@ -73,27 +87,128 @@ pub fn memory_limit(atoms: usize) {
     ));
 }
 
-/// A bar on stderr; nothing is drawn without a terminal.
-pub fn bar(total: u64, template: &str) -> ProgressBar {
+/// Seconds between two progress lines where no bar is drawn.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
+/// Progress of long work: a bar on stderr, or a line every 30 s where there is no terminal, for the log of a job.
+/// `DRUSE_PROGRESS_SECONDS` overrides the interval.
+pub struct Bar {
+    bar: ProgressBar,
+    unit: String,
+    lines: Option<Mutex<Lines>>,
+}
+
+/// When the last line was written, and what it would say now.
+struct Lines {
+    every: Duration,
+    begun: Instant,
+    last: Instant,
+    /// Position at the beginning: what was there already took no time.
+    offset: Option<u64>,
+    message: String,
+}
+
+/// Progress towards `total` of a unit, such as `structures`; a total of 0 is not known.
+pub fn bar(total: u64, unit: &str) -> Bar {
+    let template = match total {
+        0 => format!("{unit} {{msg}} {{elapsed}}"),
+        _ => format!("{{bar:24}} {{pos}}/{{len}} {unit} {{msg}} {{eta_precise}} left"),
+    };
+    with_template(total, unit, &template)
+}
+
+/// Progress of a download.
+pub fn bytes_bar() -> Bar {
+    with_template(0, "bytes", "{msg} {bytes}/{total_bytes} {bytes_per_sec}")
+}
+
+fn with_template(total: u64, unit: &str, template: &str) -> Bar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
-    if QUIET.load(Ordering::Relaxed) || !io::stderr().is_terminal() {
+    let drawn = draws_bars();
+    if !drawn {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
     let style = ProgressStyle::with_template(template).expect("templates are part of the program");
     bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
     bar.enable_steady_tick(Duration::from_millis(500));
-    bar
+    let every = std::env::var("DRUSE_PROGRESS_SECONDS").ok().and_then(|s| s.parse().ok());
+    let (every, now) = (every.map_or(LINE_EVERY, Duration::from_secs_f64), Instant::now());
+    let lines = Lines { every, begun: now, last: now, offset: None, message: String::new() };
+    let lines = (!drawn && !QUIET.load(Ordering::Relaxed)).then(|| Mutex::new(lines));
+    Bar { bar, unit: unit.to_owned(), lines }
 }
 
-/// Whether progress bars are drawn; otherwise long commands write a line now and then.
-pub fn draws_bars() -> bool {
+impl Bar {
+    /// So much is done.
+    pub fn set_position(&self, position: u64) {
+        self.bar.set_position(position);
+        let Some(lines) = &self.lines else { return };
+        let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let offset = *lines.offset.get_or_insert(position);
+        if lines.last.elapsed() < lines.every {
+            return;
+        }
+        lines.last = Instant::now();
+        let total = self.bar.length().unwrap_or(0);
+        let seconds = lines.begun.elapsed().as_secs_f64();
+        let left = match (position - offset.min(position), total) {
+            (0, _) | (_, 0) => String::new(),
+            (done, total) => {
+                let left = seconds / done as f64 * total.saturating_sub(position) as f64;
+                format!(", {} left", HumanDuration(Duration::from_secs_f64(left)))
+            }
+        };
+        let of = if total > 0 { format!("/{total}") } else { String::new() };
+        let message = if lines.message.is_empty() { String::new() } else { format!(", {}", lines.message) };
+        note(&format!("progress: {position}{of} {}{message}{left}", self.unit));
+    }
+
+    /// How much there is in all.
+    pub fn set_length(&self, total: u64) {
+        self.bar.set_length(total);
+    }
+
+    /// What is said beside the position.
+    pub fn set_message(&self, message: String) {
+        match &self.lines {
+            Some(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).message = message,
+            None => self.bar.set_message(message),
+        }
+    }
+
+    /// Forgets the pace so far: what was done before this program began took it no time.
+    pub fn reset_eta(&self) {
+        self.bar.reset_eta();
+    }
+
+    /// Writes a line above the bar.
+    pub fn println(&self, line: &str) {
+        match &self.lines {
+            None if draws_bars() => self.bar.println(line),
+            _ => note(line),
+        }
+    }
+
+    /// Takes the bar away while something else is written.
+    pub fn suspend(&self, write: impl FnOnce()) {
+        self.bar.suspend(write);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Whether progress bars are drawn.
+fn draws_bars() -> bool {
     !QUIET.load(Ordering::Relaxed) && io::stderr().is_terminal()
 }
 
 /// A bar that follows the stages of an evaluation.
 #[derive(Default)]
 pub struct Progress {
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
     stage: String,
 }
 
@@ -101,7 +216,7 @@ impl Progress {
     /// Takes the bar away.
     pub fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
+            bar.finish();
         }
         self.stage.clear();
     }
@@ -112,11 +227,7 @@ impl Observer for Progress {
         let Event::Progress { stage, done, total } = event else { return };
         if self.stage != stage {
             self.finish();
-            let template =
-                if total == 0 { "{msg} {elapsed}" } else { "{bar:24} {pos}/{len} {msg} {eta_precise} left" };
-            let bar = bar(total as u64, template);
-            bar.set_message(stage.to_owned());
-            (self.bar, self.stage) = (Some(bar), stage.to_owned());
+            (self.bar, self.stage) = (Some(bar(total as u64, stage)), stage.to_owned());
         }
         if let Some(bar) = &self.bar {
             bar.set_position(done as u64);

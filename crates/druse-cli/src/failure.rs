@@ -1,11 +1,11 @@
 //! Failures of commands, their words and exit codes.
 
 use std::fmt::Display;
-use std::process::ExitCode;
 
 use druse_crystal::formats::ReadError;
 use druse_data::DataError;
 use druse_models::ModelError;
+use druse_models::registry::RegistryError;
 use druse_nn::PrecisionError;
 use druse_nn::device::DeviceError;
 use druse_run::RunError;
@@ -13,8 +13,6 @@ use druse_run::checkpoint::CheckpointError;
 use druse_run::config::Violation;
 use druse_run::enumerate::EnumerationError;
 use druse_run::overlay::ConfigError;
-
-use crate::console;
 
 /// Why a command ends without success.
 #[derive(Debug)]
@@ -41,26 +39,28 @@ impl Failure {
         self
     }
 
-    /// Writes the message to stderr and gives the exit code.
-    pub fn report(&self) -> ExitCode {
-        let (error, hint) = match console::coloured() {
-            true => ("\x1b[31merror:\x1b[0m", "\x1b[36mhint:\x1b[0m"),
-            false => ("error:", "hint:"),
-        };
-        eprintln!("{error} {}", self.message);
-        if let Some(text) = &self.hint {
-            eprintln!("{hint} {text}");
-        }
-        ExitCode::from(self.code)
+    /// What went wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do.
+    pub fn hinted(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        self.code
     }
 }
 
 impl From<RunError> for Failure {
     fn from(e: RunError) -> Self {
         let hint = match &e {
-            RunError::Config(ConfigError::UnknownPreset { .. }) => {
-                Some("`druse config presets` describes them")
-            }
+            RunError::Config(ConfigError::Registry {
+                source: RegistryError::UnknownPreset { .. }, ..
+            }) => Some("`druse config presets` describes them"),
             RunError::Config(ConfigError::UnknownKey { .. } | ConfigError::WrongType { .. }) => {
                 Some("`druse config schema` lists all keys with their types")
             }
@@ -103,4 +103,4 @@ macro_rules! as_run_errors {
     )*};
 }
 
-as_run_errors!(CheckpointError, ModelError, ConfigError, Violation, EnumerationError);
+as_run_errors!(CheckpointError, ModelError, ConfigError, Violation, EnumerationError, RegistryError);

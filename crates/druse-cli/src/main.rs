@@ -3,8 +3,9 @@
 mod commands;
 mod console;
 mod failure;
-mod model_source;
+mod models;
 mod report;
+mod sampling;
 
 use std::process::ExitCode;
 
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
     console::init(cli.verbose, cli.quiet);
     match cli.command.run() {
         Ok(code) => code,
-        Err(failure) => failure.report(),
+        Err(failure) => console::report(&failure),
     }
 }
 

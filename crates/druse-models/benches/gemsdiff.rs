@@ -6,9 +6,8 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig};
-use druse_models::{
-    Condition, Generator, MicroBatchLimit, NoiseKey, SampleRequest, Trainable, differentiate,
-};
+use druse_models::registry::preset_model;
+use druse_models::{Generator, MicroBatchLimit, NoiseKey, SampleRequest, Trainable, differentiate};
 use druse_nn::Params;
 use druse_nn::device::cpu;
 use druse_nn::graph::{Angles, Multigraph, TripletFields};
@@ -46,10 +45,14 @@ fn graph(c: &mut Criterion) {
     group.finish();
 }
 
+fn preset(size: &'static str) -> (&'static str, GemsDiffConfig) {
+    (size, preset_model(&format!("gemsdiff-{size}")).expect("a preset"))
+}
+
 fn network(c: &mut Criterion) {
     let all = crystals(32);
     let refs: Vec<&Structure> = all.iter().collect();
-    for (name, config) in [("small", GemsDiffConfig::small()), ("paper", GemsDiffConfig::paper())] {
+    for (name, config) in ["small", "paper"].map(preset) {
         let mut model = GemsDiff::new(config).expect("a preset is valid");
         model.fit_statistics(&refs).expect("known elements");
         let mut params = Params::init(model.parameters(), 1, &cpu());
@@ -69,7 +72,7 @@ fn network(c: &mut Criterion) {
         let requests: Vec<_> = (0u64..)
             .zip(&all)
             .map(|(index, s)| SampleRequest {
-                condition: Condition::Composition(Composition::from_species(&s.species)),
+                conditions: Composition::from_species(&s.species).into(),
                 seed: 1,
                 index,
             })

@@ -1,16 +1,21 @@
 //! Properties of CDVAE: symmetries, gradients, what it refuses, overfitting, sampling.
 
 use druse_crystal::{Composition, Element, Lattice, Structure};
-use druse_models::cdvae::{Cdvae, CdvaeConfig, DecoderConfig, LossWeights, NoiseConfig};
+use druse_models::cdvae::{Cdvae, CdvaeConfig, CdvaeSampling, DecoderConfig, LossWeights, NoiseConfig};
+use druse_models::registry::preset_model;
 use druse_models::{
-    Autoencoder, Condition, Generator, LatentCondition, MicroBatchLimit, ModelError, NoiseKey, SampleRequest,
-    Trainable, differentiate, evaluate, sample_all,
+    Autoencoder, Conditions, Generator, MicroBatchLimit, ModelError, NoiseKey, SampleRequest, Trainable,
+    differentiate, evaluate, sample_all,
 };
 use druse_nn::Params;
 use druse_nn::blocks::dimenet::DimeNetConfig;
 use druse_nn::device::cpu;
 use druse_nn::optim::{Adam, AdamConfig};
 use nalgebra::{Rotation3, Vector3};
+
+fn small() -> CdvaeConfig {
+    preset_model("cdvae-small").unwrap()
+}
 
 fn tiny() -> CdvaeConfig {
     CdvaeConfig {
@@ -34,10 +39,10 @@ fn tiny() -> CdvaeConfig {
             num_spherical: 4,
             blocks: 1,
             neighbors: 10,
-            ..DecoderConfig::small()
+            ..small().decoder
         },
-        noise: NoiseConfig { levels: 20, steps_per_level: 10, ..NoiseConfig::default() },
-        ..CdvaeConfig::small()
+        noise: NoiseConfig { levels: 20, ..NoiseConfig::default() },
+        ..small()
     }
 }
 
@@ -83,7 +88,7 @@ fn built(config: CdvaeConfig, training: &[&Structure]) -> (Cdvae, Params) {
 }
 
 fn from_latent(z: Vec<f32>, index: u64) -> SampleRequest {
-    SampleRequest { condition: Condition::Latent(LatentCondition::new(z)), seed: 4, index }
+    SampleRequest { conditions: Conditions::latent(z), seed: 4, index }
 }
 
 #[test]
@@ -94,11 +99,11 @@ fn published_sizes() {
     };
     // Heads and latent maps of width 256: counts of up to 20 atoms, six numbers of the lattice, 100 elements.
     let heads = 2 * (256 * 256 + 256) + 3 * (256 * 256 + 256) + (21 + 6 + 100) * 257;
-    let networks = count(CdvaeConfig::published(20, 0)) - heads;
+    let networks = count(CdvaeConfig::default()) - heads;
     // 2.21 million of the encoder; 2.345 million of the decoder less the energy branches, which no output depends on.
     let unused = 4 * (128 * 16 + 7 * 128 * 128 + 128);
     assert!((networks as f64 - (2.21e6 + 2.345e6 - f64::from(unused))).abs() < 1e4, "{networks}");
-    let with_property = CdvaeConfig { property: Some("energy".into()), ..CdvaeConfig::published(20, 0) };
+    let with_property = CdvaeConfig { property: Some("energy".into()), ..CdvaeConfig::default() };
     assert_eq!(count(with_property) - heads - networks, 256 * 257 + 257);
 }
 
@@ -210,10 +215,9 @@ fn what_it_cannot_represent_is_refused_with_a_reason() {
     assert!(message(constant.fit_statistics(&[&all[3], &all[4]]).unwrap_err()).contains("energy"));
 
     let (model, params) = built(tiny(), &refs);
-    let composition = Condition::Composition(Composition::parse("NaCl").unwrap());
-    let request = SampleRequest { condition: composition, seed: 0, index: 0 };
-    assert!(message(model.check(&request).unwrap_err()).contains("gemsdiff"));
-    let wrong = |z: Vec<f32>| model.check(&from_latent(z, 0)).unwrap_err();
+    let composition = Conditions::from(Composition::parse("NaCl").unwrap());
+    assert!(message(model.check(&composition).unwrap_err()).contains("nothing, or latent"));
+    let wrong = |z: Vec<f32>| model.check(&Conditions::latent(z)).unwrap_err();
     assert_eq!(wrong(vec![0.0; 3]), ModelError::Latent { found: 3, expected: 16 });
     assert!(message(wrong(vec![f32::NAN; 16])).contains("finite"));
     assert!(message(model.property_gradient(&params, &[vec![0.0; 16]]).unwrap_err()).contains("property"));
@@ -230,11 +234,12 @@ fn what_it_cannot_represent_is_refused_with_a_reason() {
 fn samples_do_not_depend_on_what_is_sampled_beside_them() {
     let all = prototypes();
     let refs: Vec<&Structure> = all.iter().collect();
-    let (mut model, params) = built(tiny(), &refs);
-    model.set_steps_per_level(2).unwrap();
-    assert!(model.set_steps_per_level(0).is_err());
+    let (model, params) = built(tiny(), &refs);
+    let with = |steps_per_level| CdvaeSampling { steps_per_level, ..CdvaeSampling::default() };
+    assert!(Cdvae::new(tiny()).unwrap().with_sampling(&with(0)).is_err());
+    let model = model.with_sampling(&with(2)).unwrap();
     let requests: Vec<SampleRequest> =
-        (0..6).map(|index| SampleRequest { condition: Condition::Unconditional, seed: 9, index }).collect();
+        (0..6).map(|index| SampleRequest { conditions: Conditions::default(), seed: 9, index }).collect();
     let together = sample_all(&model, &params, &requests).unwrap();
     for (request, expected) in requests.iter().zip(&together) {
         let alone = sample_all(&model, &params, std::slice::from_ref(request)).unwrap().remove(0);
@@ -242,12 +247,12 @@ fn samples_do_not_depend_on_what_is_sampled_beside_them() {
     }
     // Species that are given stay; the number of atoms follows from them.
     let species: Vec<Element> = all[5].species.clone();
-    let given = LatentCondition { species: Some(species.clone()), ..LatentCondition::new(vec![0.1; 16]) };
-    let request = SampleRequest { condition: Condition::Latent(given), seed: 1, index: 3 };
+    let conditions = Conditions::latent(vec![0.1; 16]).and_species(species.clone());
+    let request = SampleRequest { conditions, seed: 1, index: 3 };
     let s = sample_all(&model, &params, &[request]).unwrap().remove(0).unwrap();
     assert_eq!(s.species, species);
-    let counted = LatentCondition { atoms: Some(3), ..LatentCondition::new(vec![0.1; 16]) };
-    let request = SampleRequest { condition: Condition::Latent(counted), seed: 1, index: 3 };
+    let conditions = Conditions::latent(vec![0.1; 16]).and_num_atoms(3);
+    let request = SampleRequest { conditions, seed: 1, index: 3 };
     assert_eq!(sample_all(&model, &params, &[request]).unwrap().remove(0).unwrap().len(), 3);
     let limit = MicroBatchLimit::for_device(&cpu());
     assert_eq!(model.sampler(&params, &limit).total_steps(), 40);
@@ -261,8 +266,6 @@ fn learned_crystals_are_reconstructed() {
     let config = CdvaeConfig {
         property: Some("energy".into()),
         weights: LossWeights { kl: 1e-4, ..LossWeights::default() },
-        // With fewer steps half of the draws end elsewhere.
-        noise: NoiseConfig { steps_per_level: 100, ..tiny().noise },
         ..tiny()
     };
     let (model, mut params) = built(config, &refs);

@@ -3,11 +3,10 @@
 
 use burn::tensor::Device;
 use druse_crystal::{Composition, Element, Lattice, Structure};
-use druse_models::cdvae::{Cdvae, CdvaeConfig, DecoderConfig, NoiseConfig};
+use druse_models::cdvae::{Cdvae, CdvaeConfig, CdvaeSampling, DecoderConfig, NoiseConfig};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig, GemsNetConfig, Variant};
-use druse_models::{
-    Condition, Generator, LatentCondition, NoiseKey, SampleRequest, differentiate, sample_all,
-};
+use druse_models::registry::preset_model;
+use druse_models::{Conditions, Generator, NoiseKey, SampleRequest, differentiate, sample_all};
 use druse_nn::Params;
 use druse_nn::blocks::ScaleFactors;
 use druse_nn::blocks::dimenet::DimeNetConfig;
@@ -40,7 +39,7 @@ fn config(variant: Variant) -> GemsDiffConfig {
         latent: 12,
         knn: 10,
         steps: 4,
-        ..GemsDiffConfig::small()
+        ..preset_model("gemsdiff-small").unwrap()
     }
 }
 
@@ -96,16 +95,17 @@ fn models(training: &[&Structure]) -> Vec<Box<dyn Generator>> {
             scale_factors: ScaleFactors::unit(),
             ..DecoderConfig::published()
         },
-        noise: NoiseConfig { levels: 2, steps_per_level: 2, positions: [0.5, 0.1], ..NoiseConfig::default() },
+        noise: NoiseConfig { levels: 2, positions: [0.5, 0.1], ..NoiseConfig::default() },
         property: Some("energy".into()),
         teacher_forcing_epochs: last_forced,
-        ..CdvaeConfig::small()
+        ..preset_model("cdvae-small").unwrap()
     };
+    let short = CdvaeSampling { steps_per_level: 2, ..CdvaeSampling::default() };
     let mut all: Vec<Box<dyn Generator>> = vec![
         Box::new(GemsDiff::new(config(Variant::Paper)).unwrap()),
         Box::new(GemsDiff::new(config(Variant::Released)).unwrap()),
-        Box::new(Cdvae::new(cdvae(10)).unwrap()),
-        Box::new(Cdvae::new(cdvae(0)).unwrap()),
+        Box::new(Cdvae::new(cdvae(10)).unwrap().with_sampling(&short).unwrap()),
+        Box::new(Cdvae::new(cdvae(0)).unwrap().with_sampling(&short).unwrap()),
     ];
     for model in &mut all {
         model.fit_statistics(training).unwrap();
@@ -149,20 +149,18 @@ fn sampling_agrees_with_the_cpu() {
     let refs: Vec<&Structure> = structures.iter().collect();
     for model in models(&refs) {
         let latent = model.autoencoder().map(|a| a.latent_width());
-        let condition = |formula: &str| {
+        let conditions = |formula: &str| {
             let composition = Composition::parse(formula).unwrap();
             match latent {
-                None => Condition::Composition(composition),
-                Some(width) => Condition::Latent(LatentCondition {
-                    species: Some(composition.atoms()),
-                    ..LatentCondition::new((0..width).map(|k| (k as f32).sin()).collect())
-                }),
+                None => Conditions::from(composition),
+                Some(width) => Conditions::latent((0..width).map(|k| (k as f32).sin()).collect())
+                    .and_species(composition.atoms()),
             }
         };
         let requests: Vec<_> = ["SrTiO3", "CsCl", "Fe"]
             .into_iter()
             .zip(0..)
-            .map(|(formula, index)| SampleRequest { condition: condition(formula), seed: 4, index })
+            .map(|(formula, index)| SampleRequest { conditions: conditions(formula), seed: 4, index })
             .collect();
         let on = |device: &Device| {
             let params = Params::init(model.parameters(), 7, device);

@@ -2,8 +2,9 @@
 
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig, GemsNetConfig, Variant};
+use druse_models::registry::preset_model;
 use druse_models::{
-    Batch, Condition, Generator, Gradient, MicroBatchLimit, NoiseKey, SampleRequest, Sampled, Trainable,
+    Batch, Conditions, Generator, Gradient, MicroBatchLimit, NoiseKey, SampleRequest, Sampled, Trainable,
     differentiate, evaluate, sample_all,
 };
 use druse_nn::device::cpu;
@@ -24,15 +25,11 @@ fn tiny(variant: Variant) -> GemsDiffConfig {
         cutoff: 6.0,
     };
     let steps = 20;
-    GemsDiffConfig {
-        variant,
-        decoder: net.clone(),
-        encoder: net,
-        latent: 16,
-        knn: 12,
-        steps,
-        ..GemsDiffConfig::small()
-    }
+    GemsDiffConfig { variant, decoder: net.clone(), encoder: net, latent: 16, knn: 12, steps, ..small() }
+}
+
+fn small() -> GemsDiffConfig {
+    preset_model("gemsdiff-small").unwrap()
 }
 
 fn element(symbol: &str) -> Element {
@@ -108,8 +105,8 @@ fn published_sizes() {
     // 2,316,784 of the published network less what no output depends on: the latent merge layer (128·384 + 128) and
     // in each of four output blocks the energy branch (128·16 + 7·128·128 + 128).
     let unused = 128 * 384 + 128 + 4 * (128 * 16 + 7 * 128 * 128 + 128);
-    assert_eq!(count(GemsDiffConfig::released()), 2_316_784 - unused);
-    let bytes = 4 * count(GemsDiffConfig::small());
+    assert_eq!(count(preset_model("gemsdiff-released").unwrap()), 2_316_784 - unused);
+    let bytes = 4 * count(small());
     assert!(bytes < 12_000_000, "the small preset fits the repository: {bytes}");
 }
 
@@ -306,7 +303,7 @@ fn a_crystal_does_not_depend_on_its_neighbours_in_the_batch() {
     for variant in [Variant::Paper, Variant::Released] {
         let (model, params) = model(variant, &refs);
         let request = |index: u64, formula: &str| SampleRequest {
-            condition: Condition::Composition(Composition::parse(formula).unwrap()),
+            conditions: Conditions::from(Composition::parse(formula).unwrap()),
             seed: 4,
             index,
         };
@@ -327,10 +324,10 @@ fn a_crystal_does_not_depend_on_its_neighbours_in_the_batch() {
         while !sampler.is_empty() {
             left.extend(sampler.step());
         }
-        let results: Vec<_> = left.into_iter().map(|s| (s.ticket, s.result)).collect();
+        let results: Vec<_> = left.into_iter().map(|s| (s.slot, s.result)).collect();
         assert_eq!(results, [(0, together[0].clone()), (1, together[1].clone())]);
         let too_large = sampler.add(2, &request(0, "Sr2Ti2O6")).unwrap_err();
-        assert_eq!(model.check(&request(0, "Sr2Ti2O6")), Err(too_large.clone()));
+        assert_eq!(model.check(&request(0, "Sr2Ti2O6").conditions), Err(too_large.clone()));
         assert!(too_large.to_string().contains("10 atoms"), "{too_large}");
     }
 }
@@ -411,7 +408,7 @@ fn overfits_sixteen_structures() {
     let requests: Vec<SampleRequest> = (0u64..)
         .zip(&targets)
         .map(|(index, s)| SampleRequest {
-            condition: Condition::Composition(Composition::from_species(&s.species)),
+            conditions: Composition::from_species(&s.species).into(),
             seed: 1,
             index,
         })

@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use druse_crystal::{Element, Lattice, Structure};
-use druse_models::Bonds;
 use druse_models::parity::{self, ParityReport};
+use druse_models::{Bonds, Registry};
 use druse_nn::graph::EdgeEnds;
 
 /// A reference file, unless there is none here.
@@ -30,7 +30,7 @@ fn reference(file: &str) -> Option<String> {
 
 /// The report on a reference file, unless there is none here.
 fn report(file: &str) -> Option<ParityReport> {
-    Some(parity::compare(&reference(file)?, &druse_nn::device::cpu()).unwrap())
+    Some(parity::compare(&Registry::builtin(), &reference(file)?, &druse_nn::device::cpu()).unwrap())
 }
 
 fn check(report: &ParityReport, outputs: usize) {

@@ -2,7 +2,7 @@
 
 use druse_crystal::{Element, Lattice, Structure};
 use druse_models::property::dimenet::{PropertyConfig, PropertyPredictor};
-use druse_models::{ModelError, NoiseKey, Trainable, differentiate, evaluate};
+use druse_models::{ModelError, NoiseKey, Predictor, Trainable, differentiate, evaluate};
 use druse_nn::Params;
 use druse_nn::blocks::dimenet::DimeNetConfig;
 use druse_nn::device::cpu;

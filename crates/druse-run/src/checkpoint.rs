@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use druse_models::{ModelError, Trainable};
+use druse_models::registry::{Registry, RegistryError};
+use druse_models::{Model, Trainable};
 use druse_nn::weights::{WeightFile, WeightsError};
 use druse_nn::{ParamSpec, Params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::{Model, ModelConfig, RunConfig};
+use crate::config::RunConfig;
 use crate::schedule::Plateau;
 
 /// Value of the header entry `format`.
@@ -67,13 +68,15 @@ pub enum CheckpointError {
         /// The file.
         name: String,
     },
-    /// The stored model cannot be built.
-    #[error("`{name}`: {source}")]
+    /// The stored model cannot be built, or is of a kind that this program does not know.
+    #[error("`{name}`, written by {written_by}: {source}")]
     Model {
         /// The file.
         name: String,
-        /// The model's reason.
-        source: ModelError,
+        /// Version of the program that wrote it.
+        written_by: String,
+        /// The reason.
+        source: RegistryError,
     },
 }
 
@@ -246,13 +249,20 @@ impl Checkpoint {
             let name = name.clone();
             move |e: serde_json::Error| CheckpointError::Header { name, entry, problem: e.to_string() }
         };
-        if !ModelConfig::KINDS.contains(&kind.as_str()) {
-            let expected = ModelConfig::KINDS.join(" or ");
-            return Err(CheckpointError::Kind { name, found: kind, expected });
+        let mut config: RunConfig = serde_json::from_str(&config).map_err(unreadable("config"))?;
+        if config.model.kind != kind {
+            let problem = format!("says {kind}, but the configuration is of a {} model", config.model.kind);
+            return Err(CheckpointError::Header { name, entry: "kind", problem });
+        }
+        let (settings, sampling) = (&mut config.model.settings, &mut config.sampling);
+        if let Ok(built_in) = Registry::builtin().kind(&kind) {
+            built_in.upgrade(settings, sampling);
+            *settings = built_in.complete(settings).map_err(unreadable("config"))?;
+            *sampling = built_in.complete_sampling(sampling).map_err(unreadable("config"))?;
         }
         Ok(Self {
             kind,
-            config: serde_json::from_str(&config).map_err(unreadable("config"))?,
+            config,
             statistics: serde_json::from_str(&statistics).map_err(unreadable("statistics"))?,
             data_hash,
             written_by,
@@ -281,12 +291,16 @@ impl Checkpoint {
     /// The model, ready to use, with its averaged weights on a device.
     ///
     /// # Errors
-    /// [`CheckpointError`] when the header or a tensor does not fit the model.
-    pub fn model(&self, device: &Device) -> Result<(Model, Params), CheckpointError> {
-        self.expect_kind(self.config.model.kind())?;
-        let wrong = |source| CheckpointError::Model { name: self.name().to_owned(), source };
-        let mut model = self.config.model.build().map_err(wrong)?;
-        model.trainable_mut().restore_statistics(&self.statistics).map_err(wrong)?;
+    /// [`CheckpointError`] when the registry does not hold its kind, and when the header or a tensor does not fit the model.
+    pub fn model(&self, registry: &Registry, device: &Device) -> Result<(Model, Params), CheckpointError> {
+        let wrong = |source| CheckpointError::Model {
+            name: self.name().to_owned(),
+            written_by: self.written_by.clone(),
+            source,
+        };
+        let mut model = self.config.build(registry).map_err(wrong)?;
+        let restored = model.trainable_mut().restore_statistics(&self.statistics);
+        restored.map_err(|e| wrong(e.into()))?;
         let params = self.averaged(model.trainable().parameters(), device)?;
         Ok((model, params))
     }

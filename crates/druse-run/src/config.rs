@@ -2,119 +2,32 @@
 
 use std::path::PathBuf;
 
-use druse_models::cdvae::{Cdvae, CdvaeConfig};
-use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig};
-use druse_models::property::dimenet::{PropertyConfig, PropertyPredictor};
-use druse_models::{Generator, ModelError, Trainable};
+use druse_models::Model;
+use druse_models::registry::{ModelSettings, Registry, RegistryError};
 use druse_nn::Precision;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::overlay::ConfigError;
 
 /// Everything that determines a training run, apart from the folder it writes to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
     /// The preset the other values started from.
     pub preset: String,
-    /// The model and its sizes.
-    pub model: ModelConfig,
+    /// The model: its kind, and the settings of that kind.
+    pub model: ModelSettings,
+    /// How the model is sampled: the settings of its kind; empty where nothing can be set.
+    #[serde(default)]
+    pub sampling: Map<String, Value>,
     /// What it is trained on.
     pub data: DataConfig,
     /// Optimiser and learning rate.
     pub optim: OptimConfig,
     /// Batches, length and bookkeeping.
     pub train: TrainConfig,
-}
-
-/// A kind of model with its hyper-parameters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind")]
-pub enum ModelConfig {
-    /// GemsDiff: diffusion of positions and lattice for a given composition.
-    #[serde(rename = "gemsdiff")]
-    GemsDiff(Box<GemsDiffConfig>),
-    /// CDVAE: a variational autoencoder that decodes by Langevin dynamics.
-    #[serde(rename = "cdvae")]
-    Cdvae(Box<CdvaeConfig>),
-    /// Prediction of a property: DimeNet++ on the bonds of a crystal.
-    #[serde(rename = "property")]
-    Property(Box<PropertyConfig>),
-}
-
-impl ModelConfig {
-    /// Kinds of models that can be built.
-    pub const KINDS: [&'static str; 3] = ["gemsdiff", "cdvae", "property"];
-
-    /// The model with these sizes; it knows nothing of a data set yet.
-    ///
-    /// # Errors
-    /// [`ModelError::Config`] when the numbers describe no model.
-    pub fn build(&self) -> Result<Model, ModelError> {
-        Ok(match self {
-            Self::GemsDiff(config) => Model::Generator(Box::new(GemsDiff::new(config.as_ref().clone())?)),
-            Self::Cdvae(config) => Model::Generator(Box::new(Cdvae::new(config.as_ref().clone())?)),
-            Self::Property(config) => {
-                Model::Predictor(Box::new(PropertyPredictor::new(config.as_ref().clone())?))
-            }
-        })
-    }
-
-    /// The name under which checkpoints know this kind of model.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::GemsDiff(_) => Self::KINDS[0],
-            Self::Cdvae(_) => Self::KINDS[1],
-            Self::Property(_) => Self::KINDS[2],
-        }
-    }
-}
-
-/// A model of a kind that training and checkpoints know.
-pub enum Model {
-    /// It generates crystals.
-    Generator(Box<dyn Generator>),
-    /// It predicts a property.
-    Predictor(Box<PropertyPredictor>),
-}
-
-impl Model {
-    /// The model as the trainer sees it.
-    pub fn trainable(&self) -> &dyn Trainable {
-        match self {
-            Self::Generator(model) => model.as_ref(),
-            Self::Predictor(model) => model.as_ref(),
-        }
-    }
-
-    /// The model as the trainer sees it.
-    pub fn trainable_mut(&mut self) -> &mut dyn Trainable {
-        match self {
-            Self::Generator(model) => model.as_mut(),
-            Self::Predictor(model) => model.as_mut(),
-        }
-    }
-
-    /// The model as the sampler sees it.
-    ///
-    /// # Errors
-    /// [`ModelError::NotGenerative`] for a model that only predicts.
-    pub fn into_generator(self) -> Result<Box<dyn Generator>, ModelError> {
-        match self {
-            Self::Generator(model) => Ok(model),
-            Self::Predictor(model) => Err(ModelError::NotGenerative { model: model.kind() }),
-        }
-    }
-
-    /// The model as a predictor.
-    ///
-    /// # Errors
-    /// [`ModelError::NotPredictive`] for a model that generates.
-    pub fn into_predictor(self) -> Result<PropertyPredictor, ModelError> {
-        match self {
-            Self::Predictor(model) => Ok(*model),
-            Self::Generator(model) => Err(ModelError::NotPredictive { model: model.kind() }),
-        }
-    }
 }
 
 /// The data set and how it is read.
@@ -330,27 +243,104 @@ impl RunConfig {
                 return Err(Violation { key: key.into(), value, expected: expected.into() });
             }
         }
-        let model = match &self.model {
-            ModelConfig::GemsDiff(config) => config.validate(),
-            ModelConfig::Cdvae(config) => config.validate(),
-            ModelConfig::Property(config) => config.validate(),
-        };
-        model.map_err(|e| Violation {
+        Ok(())
+    }
+
+    /// Checks every number, those of the model and of its sampling, too.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a kind that the registry does not hold; a [`Violation`] with the key, its value and what was
+    /// expected.
+    pub fn validate_for(&self, registry: &Registry) -> Result<(), ConfigError> {
+        self.validate()?;
+        let kind = registry.kind(&self.model.kind)?;
+        let violation = |e: druse_models::ModelError| Violation {
             key: "model".into(),
             value: e.to_string(),
-            expected: "sizes of a model that can be built".into(),
-        })
+            expected: "settings of a model that can be built".into(),
+        };
+        Ok(kind.validate(&self.model.settings, &self.sampling).map_err(violation)?)
+    }
+
+    /// The model that the configuration describes; it knows nothing of a data set yet.
+    ///
+    /// # Errors
+    /// [`RegistryError`] for an unknown kind and impossible settings.
+    pub fn build(&self, registry: &Registry) -> Result<Model, RegistryError> {
+        registry.build(&self.model, &self.sampling)
     }
 
     /// The configuration as TOML with every key that has a value.
     pub fn to_toml(&self) -> String {
-        toml::to_string_pretty(self).expect("a configuration holds only what TOML can hold")
+        let text = |value: Result<String, toml::ser::Error>| {
+            value.expect("a configuration holds only what TOML can hold")
+        };
+        let table = |name: &str, settings: &Map<String, Value>| {
+            text(toml::to_string_pretty(&json!({ name: without_nulls(settings) })))
+        };
+        let preset = text(toml::to_string(&json!({ "preset": self.preset })));
+        // The kind comes first; the other keys follow in the order of the alphabet.
+        let kind = text(toml::to_string(&json!({ "model": { "kind": self.model.kind } })));
+        let model = table("model", &self.model.settings);
+        let model = model.strip_prefix("[model]\n").unwrap_or(&model);
+        let sampling = match self.sampling.is_empty() {
+            true => String::new(),
+            false => format!("{}\n", table("sampling", &self.sampling)),
+        };
+        let data = text(toml::to_string_pretty(&self.data));
+        let optim = text(toml::to_string_pretty(&self.optim));
+        let train = text(toml::to_string_pretty(&self.train));
+        format!("{preset}\n{kind}{model}\n{sampling}[data]\n{data}\n[optim]\n{optim}\n[train]\n{train}")
     }
 
-    /// JSON Schema of the configuration.
-    pub fn schema() -> serde_json::Value {
-        schemars::schema_for!(Self).to_value()
+    /// JSON Schema of the configuration, with the settings of every kind of model.
+    pub fn schema(registry: &Registry) -> Value {
+        let mut generator = SchemaGenerator::default();
+        let sections = [
+            ("data", generator.subschema_for::<DataConfig>().to_value()),
+            ("optim", generator.subschema_for::<OptimConfig>().to_value()),
+            ("train", generator.subschema_for::<TrainConfig>().to_value()),
+        ];
+        let mut models = Vec::new();
+        let mut samplings = Vec::new();
+        for kind in registry.kinds() {
+            let [mut model, sampling] = kind.schemas(&mut generator).map(Schema::to_value);
+            if let Some(properties) = model.get_mut("properties").and_then(Value::as_object_mut) {
+                properties.insert("kind".into(), json!({ "const": kind.name() }));
+            }
+            model["description"] = format!("{}: {}", kind.name(), kind.summary()).into();
+            model["required"] = json!(["kind"]);
+            models.push(model);
+            samplings.push(sampling);
+        }
+        samplings.dedup();
+        let mut properties: Map<String, Value> =
+            sections.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+        let preset = json!({ "type": "string", "description": "The preset the other values started from." });
+        properties.insert("preset".into(), preset);
+        properties.insert("model".into(), json!({ "oneOf": models }));
+        properties.insert("sampling".into(), json!({ "anyOf": samplings }));
+        json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "RunConfig",
+            "description": "Everything that determines a training run, apart from the folder it writes to.",
+            "type": "object",
+            "properties": properties,
+            "required": ["preset", "model", "data", "optim", "train"],
+            "additionalProperties": false,
+            "$defs": generator.take_definitions(true),
+        })
     }
+}
+
+/// What TOML can hold: keys without a value are left out.
+fn without_nulls(settings: &Map<String, Value>) -> Map<String, Value> {
+    let keep = |(key, value): (&String, &Value)| match value {
+        Value::Null => None,
+        Value::Object(inner) => Some((key.clone(), Value::Object(without_nulls(inner)))),
+        value => Some((key.clone(), value.clone())),
+    };
+    settings.iter().filter_map(keep).collect()
 }
 
 /// A value that the configuration does not allow.
@@ -368,38 +358,60 @@ pub struct Violation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::overlay::Layers;
+    use crate::presets::describe_presets;
+
+    fn preset(name: &str) -> RunConfig {
+        RunConfig::preset(&Registry::builtin(), name).unwrap()
+    }
 
     #[test]
     fn every_preset_is_valid_and_survives_toml() {
-        for (name, _) in RunConfig::PRESETS {
-            let config = RunConfig::preset(name).unwrap();
-            config.validate().unwrap();
-            assert_eq!(toml::from_str::<RunConfig>(&config.to_toml()).unwrap(), config, "{name}");
+        let registry = Registry::builtin();
+        let presets = describe_presets(&registry);
+        assert!(presets.len() >= 9);
+        let dir = tempfile::tempdir().unwrap();
+        for (name, description) in presets {
+            assert!(!description.is_empty(), "{name} has a description");
+            let config = preset(name);
+            config.validate_for(&registry).unwrap();
+            let file = dir.path().join(name);
+            std::fs::write(&file, config.to_toml()).unwrap();
+            let layers = Layers { file: Some(&file), ..Layers::new(&registry) };
+            assert_eq!(layers.resolve().unwrap(), config, "{name}");
         }
-        assert!(RunConfig::preset("gemsdif").is_none());
     }
 
     #[test]
     fn paper_preset_is_table_1() {
-        let c = RunConfig::preset("gemsdiff-paper").unwrap();
+        let c = preset("gemsdiff-paper");
         assert_eq!((c.train.batch_size, c.train.epochs, c.optim.lr), (128, 512, 1e-3));
         assert_eq!((c.optim.beta1, c.optim.beta2, c.optim.clip_norm), (0.9, 0.999, Some(1.0)));
         assert_eq!(c.optim.ema_decay, 0.995);
-        let c = RunConfig::preset("gemsdiff-released").unwrap();
+        let c = preset("gemsdiff-released");
         assert_eq!((c.train.batch_atoms, c.train.epochs), (Some(1024), 128));
     }
 
     #[test]
     fn violations_name_key_value_and_expectation() {
-        let mut c = RunConfig::preset("gemsdiff-paper").unwrap();
-        c.optim.lr = -1.0;
-        assert_eq!(c.validate().unwrap_err().to_string(), "optim.lr = -1: expected a positive number");
-        let mut c = RunConfig::preset("gemsdiff-paper").unwrap();
-        c.train.batch_size = 0;
-        assert_eq!(c.validate().unwrap_err().key, "train.batch_size");
-        let mut c = RunConfig::preset("gemsdiff-paper").unwrap();
-        let ModelConfig::GemsDiff(m) = &mut c.model else { panic!("a GemsDiff preset") };
-        m.knn = 0;
-        assert!(c.validate().unwrap_err().to_string().contains("knn = 0"));
+        let registry = Registry::builtin();
+        let refused = |change: &dyn Fn(&mut RunConfig)| {
+            let mut config = preset("gemsdiff-paper");
+            change(&mut config);
+            config.validate_for(&registry).unwrap_err().to_string()
+        };
+        assert_eq!(refused(&|c| c.optim.lr = -1.0), "optim.lr = -1: expected a positive number");
+        assert!(refused(&|c| c.train.batch_size = 0).starts_with("train.batch_size"));
+        assert!(refused(&|c| _ = c.model.settings.insert("knn".into(), 0.into())).contains("knn = 0"));
+        assert!(refused(&|c| c.model.kind = "gemsdif".into()).contains("the nearest is `gemsdiff`"));
+    }
+
+    #[test]
+    fn the_schema_describes_every_kind() {
+        let schema = RunConfig::schema(&Registry::builtin());
+        let kinds = schema["properties"]["model"]["oneOf"].as_array().unwrap();
+        let names: Vec<&Value> = kinds.iter().map(|k| &k["properties"]["kind"]["const"]).collect();
+        assert_eq!(names, ["gemsdiff", "cdvae", "property"]);
+        assert!(kinds[1]["properties"]["latent"]["description"].is_string());
     }
 }

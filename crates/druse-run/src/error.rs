@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use druse_data::DataError;
 use druse_models::ModelError;
+use druse_models::registry::RegistryError;
 use druse_nn::PrecisionError;
 use druse_nn::weights::WeightsError;
 
@@ -94,6 +95,12 @@ pub enum RunError {
         /// The value given now.
         given: String,
     },
+    /// A folder holds no checkpoint.
+    #[error("`{}` holds no checkpoint; name a .safetensors file or the folder of a training run", path.display())]
+    NoCheckpoint {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A checkpoint cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -142,9 +149,32 @@ pub enum RunError {
     /// Sets cannot be evaluated.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
+    /// A model has not learned the property that is asked for.
+    #[error("{}", learned.as_ref().map_or_else(
+        || format!("the model was trained without a property; train one with --set model.property={wanted}"),
+        |learned| format!("the model was trained with `{learned}`, not `{wanted}`")
+    ))]
+    Property {
+        /// What is asked for.
+        wanted: String,
+        /// What it has learned.
+        learned: Option<String>,
+    },
     /// Whoever started it stopped it; nothing was written.
     #[error("interrupted; nothing was written")]
     Interrupted,
+    /// A plan asks for structures, but names none.
+    #[error("nothing is asked for: the list of what to sample is empty")]
+    NothingToSample,
+    /// Whoever took the structures of a run is gone.
+    #[error("the receiver of the structures is gone; sampling stopped")]
+    ReceiverGone,
+    /// Structures were handed to a sink before it was told of the run.
+    #[error("a structure came before the run had begun")]
+    NotBegun,
+    /// A kind of model is not known, or its settings are impossible.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Parts of a sharded run do not fit together.
     #[error("cannot merge: {0}")]
     Merge(String),
@@ -164,6 +194,8 @@ impl RunError {
             | Self::NotFinite { .. }
             | Self::Diverged { .. }
             | Self::Panicked(_)
+            | Self::ReceiverGone
+            | Self::NotBegun
             | Self::Interrupted => false,
             Self::Model(e) => {
                 !matches!(e, ModelError::Output(_) | ModelError::Compute(_) | ModelError::TooLarge { .. })

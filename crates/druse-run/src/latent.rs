@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use druse_crystal::Structure;
 use druse_metrics::optimization::Goal;
 use druse_models::process::Noise;
-use druse_models::{Autoencoder, ModelError};
+use druse_models::{Autoencoder, Conditions, ModelError};
 use druse_nn::Params;
 use serde::{Deserialize, Serialize};
 
 use crate::observer::{Event, Observer};
+use crate::sample::Target;
 use crate::{RunError, folder::write_atomic};
 
 /// Which point of its posterior stands for a structure.
@@ -85,6 +86,104 @@ pub fn between(a: &[f32], b: &[f32], points: usize) -> Vec<Vec<f32>> {
         a.iter().zip(b).map(|(&x, &y)| (wa * f64::from(x) + wb * f64::from(y)) as f32).collect()
     };
     (0..points).map(point).collect()
+}
+
+/// How structures are reconstructed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reconstruction {
+    /// Latents decoded for each structure.
+    pub candidates: usize,
+    /// Which points of the posterior they are.
+    pub choice: Choice,
+    /// Whether the number of atoms is taken from the structure instead of being decoded.
+    pub true_atoms: bool,
+    /// Whether the species are taken from the structure instead of being decoded.
+    pub true_species: bool,
+}
+
+impl Default for Reconstruction {
+    /// CDVAE's protocol: one draw, everything decoded.
+    fn default() -> Self {
+        Self { candidates: 1, choice: Choice::Draw { seed: 0 }, true_atoms: false, true_species: false }
+    }
+}
+
+/// Name of the property of a reconstruction that holds the identifier of the structure.
+pub const RECONSTRUCTION_OF: &str = "reconstruction_of";
+
+/// What to sample in order to reconstruct structures with their identifiers: `candidates` targets of each, those of the first
+/// structure first.
+///
+/// # Errors
+/// [`ModelError`] when a structure cannot be represented.
+pub fn reconstruct(
+    model: &dyn Autoencoder,
+    params: &Params,
+    structures: &[(&str, &Structure)],
+    how: &Reconstruction,
+) -> Result<Vec<Target>, ModelError> {
+    let list: Vec<&Structure> = structures.iter().map(|(_, s)| *s).collect();
+    let latents = encode(model, params, &list, how.choice, how.candidates)?;
+    let target = |(i, latent): (usize, Vec<f32>)| {
+        let (id, structure) = structures[i / how.candidates];
+        let mut conditions = Conditions::latent(latent);
+        if how.true_species {
+            conditions = conditions.and_species(structure.species.iter().copied());
+        } else if how.true_atoms {
+            conditions = conditions.and_num_atoms(structure.len());
+        }
+        Target::new(conditions, id).with(RECONSTRUCTION_OF, id)
+    };
+    Ok(latents.into_iter().enumerate().map(target).collect())
+}
+
+/// What to sample in order to go from one structure to another in so many points, both ends included; the place on the way,
+/// 0 to 1, is the property `fraction`.
+///
+/// # Errors
+/// [`ModelError`] when a structure cannot be represented.
+pub fn interpolate(
+    model: &dyn Autoencoder,
+    params: &Params,
+    ends: [&Structure; 2],
+    points: usize,
+    choice: Choice,
+) -> Result<Vec<Target>, ModelError> {
+    let latents = encode(model, params, &ends, choice, 1)?;
+    let target = |(i, latent): (usize, Vec<f32>)| {
+        let fraction = i as f64 / points.saturating_sub(1).max(1) as f64;
+        Target::new(Conditions::latent(latent), format!("fraction {fraction:.3}")).with("fraction", fraction)
+    };
+    Ok(between(&latents[0], &latents[1], points).into_iter().enumerate().map(target).collect())
+}
+
+/// What to sample in order to see where latents lead that are moved towards a property: a target for each snapshot, with the
+/// properties `start` (the name of the starting point), `step` and `latent_value` (the property that the model reads off).
+///
+/// # Errors
+/// [`RunError::Property`] for a model that has not learned this property, [`RunError::Interrupted`].
+pub fn optimize(
+    model: &dyn Autoencoder,
+    params: &Params,
+    starts: Vec<(String, Vec<f32>)>,
+    property: &str,
+    descent: &Descent,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Vec<Target>, RunError> {
+    if model.property() != Some(property) {
+        let learned = model.property().map(str::to_owned);
+        return Err(RunError::Property { wanted: property.to_owned(), learned });
+    }
+    let (names, latents): (Vec<String>, Vec<Vec<f32>>) = starts.into_iter().unzip();
+    let target = |s: Snapshot| {
+        let (name, step) = (names[s.start].clone(), s.step);
+        Target::new(Conditions::latent(s.latent), format!("start {name}, step {step}"))
+            .with("start", name)
+            .with("step", step)
+            .with("latent_value", s.value)
+    };
+    Ok(descend(model, params, latents, descent, observer, stop)?.into_iter().map(target).collect())
 }
 
 /// How latents are moved towards a property.

@@ -1,21 +1,34 @@
 //! Layers of a configuration: preset, then file, then single settings.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use druse_models::registry::{DEFAULT_PRESET, Registry, RegistryError};
 use serde_json::{Map, Value};
+use toml::de::{DeTable, DeValue};
 
-use crate::config::{RunConfig, Violation};
+use crate::config::{DataConfig, OptimConfig, RunConfig, TrainConfig, Violation};
 
 /// Why a configuration could not be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// There is no such preset.
-    #[error("unknown preset `{name}`: expected one of {}", known.join(", "))]
-    UnknownPreset {
-        /// What was asked for.
-        name: String,
-        /// Names of the presets.
-        known: Vec<&'static str>,
+    /// There is no such preset or kind of model.
+    #[error("{}{source}", origin.as_deref().map_or(String::new(), |o| format!("{o}: ")))]
+    Registry {
+        /// File and line or option, where one names it.
+        origin: Option<String>,
+        /// What is not there, and what is.
+        source: RegistryError,
+    },
+    /// Sampling of this kind of model has no settings.
+    #[error("{origin}: `{key}` cannot be set: sampling of a {kind} model has no settings")]
+    NoSampling {
+        /// File and line or option.
+        origin: String,
+        /// Dotted key.
+        key: String,
+        /// Kind of the model.
+        kind: String,
     },
     /// The file cannot be read.
     #[error("cannot read `{}`: {source}", path.display())]
@@ -26,17 +39,17 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is no TOML.
-    #[error("`{}` is not valid TOML: {reason}", path.display())]
+    #[error("{name} is not valid TOML: {reason}")]
     Syntax {
         /// The file.
-        path: PathBuf,
+        name: String,
         /// The parser's message with line and column.
         reason: String,
     },
     /// A key does not exist.
     #[error("{origin}: unknown key `{key}`; the nearest valid key is `{nearest}`")]
     UnknownKey {
-        /// File or option.
+        /// File and line or option.
         origin: String,
         /// Dotted key.
         key: String,
@@ -46,7 +59,7 @@ pub enum ConfigError {
     /// A value has the wrong type or is none of the allowed words.
     #[error("{origin}: `{key}` {reason}")]
     WrongType {
-        /// File or option.
+        /// File and line or option.
         origin: String,
         /// Dotted key.
         key: String,
@@ -64,9 +77,17 @@ pub enum ConfigError {
     Violation(#[from] Violation),
 }
 
+impl From<RegistryError> for ConfigError {
+    fn from(source: RegistryError) -> Self {
+        Self::Registry { origin: None, source }
+    }
+}
+
 /// Where the layers of a configuration come from.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct Layers<'a> {
+    /// The kinds of models and their presets.
+    pub registry: &'a Registry,
     /// Preset; `None`: the one the file names, or the default.
     pub preset: Option<&'a str>,
     /// TOML file.
@@ -75,40 +96,124 @@ pub struct Layers<'a> {
     pub settings: &'a [String],
 }
 
-impl Layers<'_> {
+impl<'a> Layers<'a> {
+    /// The default preset alone.
+    pub fn new(registry: &'a Registry) -> Self {
+        Self { registry, preset: None, file: None, settings: &[] }
+    }
+
     /// Puts the layers together. Values are not validated yet, so that a caller can fill in the data path.
     ///
     /// # Errors
-    /// [`ConfigError`] naming file or option, key and what was expected.
+    /// [`ConfigError`] naming file and line or option, key and what was expected.
     pub fn resolve(&self) -> Result<RunConfig, ConfigError> {
-        let table = self.file.map(read_table).transpose()?;
-        let named = table.as_ref().and_then(|t| t.get("preset")).and_then(Value::as_str).map(str::to_owned);
-        let name = self.preset.map(str::to_owned).or(named).unwrap_or(RunConfig::DEFAULT_PRESET.into());
-        let base = RunConfig::preset(&name).ok_or_else(|| ConfigError::UnknownPreset {
-            name: name.clone(),
-            known: RunConfig::PRESETS.map(|(n, _)| n).to_vec(),
-        })?;
-        let mut target = Target::new(&base);
-        if let (Some(mut table), Some(file)) = (table, self.file) {
-            // The name given on the command line decides; the file's was looked at above.
-            table.remove("preset");
-            target.apply(&file.display().to_string(), "", Value::Object(table))?;
+        let file = self.file.map(Layer::read).transpose()?;
+        let named = file.as_ref().and_then(|f| f.table.get("preset")).and_then(Value::as_str);
+        let (kind, preset) = self.registry.preset(self.preset.or(named).unwrap_or(DEFAULT_PRESET))?;
+        let mut target = Target::new(
+            self.registry,
+            RunConfig {
+                preset: preset.name.to_owned(),
+                model: kind.defaults(),
+                sampling: kind.sampling_defaults(),
+                data: DataConfig::default(),
+                optim: OptimConfig::default(),
+                train: TrainConfig::default(),
+            },
+        );
+        let layer = Layer::parse(format!("preset `{}`", preset.name), preset.text)?;
+        target.lay(layer)?;
+        if let Some(layer) = file {
+            target.lay(layer)?;
         }
         for text in self.settings {
             let (key, value) = parse_setting(text)?;
-            target.apply("--set", &key, value)?;
+            target.apply(&|_| "--set".into(), &key, value)?;
         }
         Ok(target.config)
     }
 }
 
-fn read_table(path: &Path) -> Result<Map<String, Value>, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|e| ConfigError::Syntax {
-        path: path.to_owned(),
-        reason: e.to_string().trim_end().to_owned(),
-    })
+/// The sampling settings of a configuration with some of them changed: `steps_per_level=20`.
+///
+/// # Errors
+/// [`ConfigError`] naming the key and what was expected.
+pub fn sampling_settings(
+    registry: &Registry,
+    config: &RunConfig,
+    settings: &[String],
+) -> Result<Map<String, Value>, ConfigError> {
+    let mut target = Target::new(registry, config.clone());
+    for text in settings {
+        let (key, value) = parse_setting(text)?;
+        let key = format!("sampling.{}", key.strip_prefix("sampling.").unwrap_or(&key));
+        target.apply(&|_| "--set".into(), &key, value)?;
+    }
+    let kind = registry.kind(&target.config.model.kind)?;
+    kind.validate(&target.config.model.settings, &target.config.sampling).map_err(|e| Violation {
+        key: "sampling".into(),
+        value: e.to_string(),
+        expected: "settings that the model can be sampled with".into(),
+    })?;
+    Ok(target.config.sampling)
+}
+
+/// A file of a configuration.
+struct Layer {
+    name: String,
+    table: Map<String, Value>,
+    /// The line of every key, by its dotted path.
+    lines: BTreeMap<String, usize>,
+}
+
+impl Layer {
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(format!("`{}`", path.display()), &text)
+    }
+
+    fn parse(name: String, text: &str) -> Result<Self, ConfigError> {
+        let syntax = |e: toml::de::Error| ConfigError::Syntax {
+            name: name.clone(),
+            reason: e.to_string().trim_end().to_owned(),
+        };
+        let table = toml::from_str(text).map_err(syntax)?;
+        let mut lines = BTreeMap::new();
+        // The text has been parsed above: a table without lines would only make messages shorter.
+        if let Ok(spanned) = DeTable::parse(text) {
+            let line_of = |byte: usize| 1 + text[..byte].bytes().filter(|&b| b == b'\n').count();
+            collect_lines(spanned.get_ref(), "", &line_of, &mut lines);
+        }
+        Ok(Self { name, table, lines })
+    }
+
+    /// Where a key is written.
+    fn origin(&self, key: &str) -> String {
+        match self.lines.get(key) {
+            Some(line) => format!("{}, line {line}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+fn collect_lines(
+    table: &DeTable<'_>,
+    prefix: &str,
+    line_of: &dyn Fn(usize) -> usize,
+    lines: &mut BTreeMap<String, usize>,
+) {
+    for (name, value) in table {
+        let key = join(prefix, name.get_ref());
+        if let DeValue::Table(inner) = value.get_ref() {
+            collect_lines(inner, &key, line_of, lines);
+        }
+        lines.insert(key, line_of(name.span().start));
+    }
+}
+
+fn join(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
 }
 
 /// Splits `a.b=c`; the right side is TOML where it parses as such, and text otherwise.
@@ -127,52 +232,105 @@ fn parse_setting(text: &str) -> Result<(String, Value), ConfigError> {
 }
 
 /// A configuration under construction, with its JSON form, in which every key is present (also those without value).
-struct Target {
+struct Target<'a> {
+    registry: &'a Registry,
     config: RunConfig,
     tree: Value,
 }
 
-impl Target {
-    fn new(base: &RunConfig) -> Self {
-        let tree = serde_json::to_value(base).expect("a configuration is representable as JSON");
-        Self { config: base.clone(), tree }
+impl<'a> Target<'a> {
+    fn new(registry: &'a Registry, config: RunConfig) -> Self {
+        let tree = as_tree(&config);
+        Self { registry, config, tree }
+    }
+
+    /// Lays the values of a file over what is there.
+    fn lay(&mut self, mut layer: Layer) -> Result<(), ConfigError> {
+        // Which preset counts was decided before; a description is for people.
+        layer.table.remove("preset");
+        layer.table.remove("description");
+        let table = std::mem::take(&mut layer.table);
+        self.apply(&|key| layer.origin(key), "", Value::Object(table))
     }
 
     /// Sets a value, leaf by leaf, so that an error belongs to one key.
-    fn apply(&mut self, origin: &str, key: &str, value: Value) -> Result<(), ConfigError> {
+    fn apply(&mut self, origin: &dyn Fn(&str) -> String, key: &str, value: Value) -> Result<(), ConfigError> {
         let pointer = |key: &str| match key {
             "" => String::new(),
             key => format!("/{}", key.replace('.', "/")),
         };
         let Some(current) = self.tree.pointer(&pointer(key)) else {
-            return Err(self.unknown(origin, key));
+            return Err(self.unknown(origin(key), key));
         };
-        if let (Value::Object(_), Value::Object(table)) = (current, &value) {
-            for (name, inner) in table.clone() {
-                let path = if key.is_empty() { name } else { format!("{key}.{name}") };
-                self.apply(origin, &path, inner)?;
+        if let (Value::Object(_), Value::Object(mut table)) = (current, value.clone()) {
+            // The kind of the model decides which other keys there are.
+            if key == "model"
+                && let Some(kind) = table.remove("kind")
+            {
+                self.apply(origin, "model.kind", kind)?;
+            }
+            if key.is_empty()
+                && let Some(model) = table.remove("model")
+            {
+                self.apply(origin, "model", model)?;
+            }
+            for (name, inner) in table {
+                self.apply(origin, &join(key, &name), inner)?;
             }
             return Ok(());
+        }
+        if let ("model.kind", Value::String(name)) = (key, &value) {
+            return self.switch_kind(&origin(key), name);
         }
         let shown = value.to_string();
         let mut tree = self.tree.clone();
         *tree.pointer_mut(&pointer(key)).expect("the key was found above") = value;
-        match serde_json::from_value::<RunConfig>(tree.clone()) {
+        match self.typed(&tree) {
             Ok(config) => {
                 self.config = config;
                 self.tree = tree;
                 Ok(())
             }
-            Err(e) => {
-                let reason = format!("= {shown}: {e}");
-                Err(ConfigError::WrongType { origin: origin.into(), key: key.into(), reason })
+            Err(reason) => {
+                let reason = format!("= {shown}: {reason}");
+                Err(ConfigError::WrongType { origin: origin(key), key: key.into(), reason })
             }
         }
     }
 
-    fn unknown(&self, origin: &str, key: &str) -> ConfigError {
+    /// The configuration of a tree, if every value has the type of its key.
+    fn typed(&self, tree: &Value) -> Result<RunConfig, serde_json::Error> {
+        let mut config: RunConfig = serde_json::from_value(tree.clone())?;
+        if let Ok(kind) = self.registry.kind(&config.model.kind) {
+            config.model.settings = kind.complete(&config.model.settings)?;
+            config.sampling = kind.complete_sampling(&config.sampling)?;
+        }
+        Ok(config)
+    }
+
+    /// Another kind of model starts from its own defaults.
+    fn switch_kind(&mut self, origin: &str, name: &str) -> Result<(), ConfigError> {
+        if self.config.model.kind != name {
+            let kind = self.registry.kind(name).map_err(|source| {
+                let origin = Some(format!("{origin}: `model.kind`"));
+                ConfigError::Registry { origin, source }
+            })?;
+            (self.config.model, self.config.sampling) = (kind.defaults(), kind.sampling_defaults());
+            self.tree = as_tree(&self.config);
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, origin: String, key: &str) -> ConfigError {
         let mut keys = Vec::new();
         collect_keys(&self.tree, "", &mut keys);
+        if key.starts_with("sampling.") {
+            keys.retain(|k| k.starts_with("sampling."));
+            if keys.is_empty() {
+                let kind = self.config.model.kind.clone();
+                return ConfigError::NoSampling { origin, key: key.into(), kind };
+            }
+        }
         let last = |k: &str| k.rsplit('.').next().unwrap_or(k).to_owned();
         // The whole path counts; among equals the one whose last part is nearer.
         let nearest = keys
@@ -183,14 +341,18 @@ impl Target {
                 (whole.min(part + 1), part)
             })
             .unwrap_or_default();
-        ConfigError::UnknownKey { origin: origin.into(), key: key.into(), nearest }
+        ConfigError::UnknownKey { origin, key: key.into(), nearest }
     }
+}
+
+fn as_tree(config: &RunConfig) -> Value {
+    serde_json::to_value(config).expect("a configuration is representable as JSON")
 }
 
 fn collect_keys(tree: &Value, prefix: &str, keys: &mut Vec<String>) {
     let Value::Object(table) = tree else { return };
     for (name, value) in table {
-        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let key = join(prefix, name);
         collect_keys(value, &key, keys);
         keys.push(key);
     }
@@ -199,7 +361,6 @@ fn collect_keys(tree: &Value, prefix: &str, keys: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ModelConfig;
 
     fn resolve(
         preset: Option<&str>,
@@ -212,7 +373,9 @@ mod tests {
             std::fs::write(&path, text).unwrap();
         }
         let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
-        Layers { preset, file: file.map(|_| path.as_path()), settings: &settings }.resolve()
+        let registry = Registry::builtin();
+        Layers { registry: &registry, preset, file: file.map(|_| path.as_path()), settings: &settings }
+            .resolve()
     }
 
     #[test]
@@ -224,10 +387,9 @@ mod tests {
         assert_eq!((c.preset.as_str(), c.optim.lr, c.train.batch_size), ("gemsdiff-paper", 5e-4, 9));
         assert_eq!((c.train.max_minutes, c.train.epochs), (Some(3.0), 512));
         assert_eq!(c.data.path, Path::new("some/where"));
-        let ModelConfig::GemsDiff(m) = c.model else { panic!("a GemsDiff preset") };
-        assert_eq!(m.knn, 12);
+        assert_eq!(c.model.settings["knn"], 12);
         assert_eq!(resolve(Some("gemsdiff-released"), Some(file), &[]).unwrap().preset, "gemsdiff-released");
-        assert_eq!(resolve(None, None, &[]).unwrap().preset, RunConfig::DEFAULT_PRESET);
+        assert_eq!(resolve(None, None, &[]).unwrap().preset, DEFAULT_PRESET);
     }
 
     #[test]
@@ -272,13 +434,37 @@ mod tests {
     fn broken_files_and_settings_are_refused() {
         let message = resolve(None, Some("[optim\nlr = 1"), &[]).unwrap_err().to_string();
         assert!(message.contains("run.toml") && message.contains("line 1"), "{message}");
-        let message = resolve(None, Some("[optim]\nlearning_rate = 1"), &[]).unwrap_err().to_string();
-        assert!(message.contains("run.toml") && message.contains("optim.learning_rate"), "{message}");
+        let message = resolve(None, Some("[optim]\n\nlearning_rate = 1"), &[]).unwrap_err().to_string();
+        assert!(
+            message.contains("run.toml`, line 3") && message.contains("optim.learning_rate"),
+            "{message}"
+        );
         for text in ["optim.lr", "=3", "optim..lr=3", ""] {
             assert!(matches!(resolve(None, None, &[text]), Err(ConfigError::Setting { .. })), "{text}");
         }
-        assert!(matches!(resolve(Some("big"), None, &[]), Err(ConfigError::UnknownPreset { .. })));
-        let missing = Layers { file: Some(Path::new("no/such.toml")), ..Layers::default() };
+        let message = resolve(Some("gemsdif-small"), None, &[]).unwrap_err().to_string();
+        assert!(message.contains("the nearest is `gemsdiff-small`"), "{message}");
+        let registry = Registry::builtin();
+        let missing = Layers { file: Some(Path::new("no/such.toml")), ..Layers::new(&registry) };
         assert!(matches!(missing.resolve(), Err(ConfigError::Read { .. })));
+    }
+
+    #[test]
+    fn another_kind_brings_its_own_keys() {
+        let file = "[model]\nlatent = 32\nkind = \"cdvae\"\n[sampling]\nsteps_per_level = 7\n";
+        let c = resolve(None, Some(file), &[]).unwrap();
+        assert_eq!((c.model.kind.as_str(), &c.model.settings["latent"]), ("cdvae", &32.into()));
+        assert_eq!((&c.sampling["steps_per_level"], &c.sampling["step_size"]), (&7.into(), &1e-4.into()));
+        assert!(c.model.settings.contains_key("weights") && !c.model.settings.contains_key("knn"));
+        let registry = Registry::builtin();
+        let set = |text: &str| sampling_settings(&registry, &c, &[text.to_owned()]);
+        assert_eq!(set("steps_per_level=3").unwrap()["steps_per_level"], 3);
+        assert!(set("steps_per_levl=3").unwrap_err().to_string().contains("`sampling.steps_per_level`"));
+        assert!(set("steps_per_level=0").unwrap_err().to_string().contains("at least 1"));
+        let gemsdiff = resolve(None, None, &[]).unwrap();
+        let message = sampling_settings(&registry, &gemsdiff, &["steps=3".into()]).unwrap_err().to_string();
+        assert!(message.contains("gemsdiff model has no settings"), "{message}");
+        let message = resolve(None, Some("[model]\nkind = \"gemsdif\""), &[]).unwrap_err().to_string();
+        assert!(message.contains("line 2") && message.contains("nearest is `gemsdiff`"), "{message}");
     }
 }

@@ -4,8 +4,7 @@ use std::io::{self, Write};
 
 use druse_crystal::Structure;
 use druse_data::{Dataset, JsonlRecord, write_jsonl_record};
-use druse_models::ModelError;
-use druse_models::property::dimenet::PropertyPredictor;
+use druse_models::{ModelError, Predictor};
 use druse_nn::Params;
 use rayon::prelude::*;
 
@@ -49,13 +48,13 @@ pub struct PredictionError {
 ///
 /// # Errors
 /// [`RunError::Model`] when the device fails.
-pub fn predict(model: &PropertyPredictor, params: &Params, set: &Dataset) -> Result<Predictions, RunError> {
+pub fn predict(model: &dyn Predictor, params: &Params, set: &Dataset) -> Result<Predictions, RunError> {
     let checked: Vec<Result<(), ModelError>> =
         set.entries.par_iter().map(|entry| model.check(&entry.structure)).collect();
     let fit: Vec<&Structure> =
         set.structures().zip(&checked).filter(|(_, check)| check.is_ok()).map(|(s, _)| s).collect();
     let mut values = model.predict(params, &fit)?.into_iter();
-    let property = model.config().property.clone();
+    let property = model.property().to_owned();
     let rows = set.entries.iter().zip(checked).map(|(entry, check)| Prediction {
         id: entry.id.clone(),
         value: check.map(|()| values.next().expect("one prediction for each structure that was checked")),

@@ -11,7 +11,7 @@ use super::evaluate::RuleArgs;
 use super::sets::{Destinations, read};
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::set_threads;
+use crate::models::set_threads;
 use crate::report;
 use crate::report::comparison::Comparison;
 

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use druse_run::RunConfig;
 use druse_run::overlay::Layers;
+use druse_run::presets::describe_presets;
 
 use crate::console;
+use crate::models::registry;
 
 /// Subcommands of `druse config`.
 #[derive(Subcommand)]
@@ -42,19 +44,20 @@ pub struct ShowArgs {
 /// Runs the command.
 pub fn run(command: &ConfigCommand) -> crate::Outcome {
     match command {
-        ConfigCommand::Schema => console::data_line(&format!("{:#}", RunConfig::schema()))?,
+        ConfigCommand::Schema => console::data_line(&format!("{:#}", RunConfig::schema(registry())))?,
         ConfigCommand::Show(args) => {
             let layers = Layers {
+                registry: registry(),
                 preset: args.preset.as_deref(),
                 file: args.config.as_deref(),
                 settings: &args.settings,
             };
             let config = layers.resolve()?;
-            config.validate()?;
+            config.validate_for(registry())?;
             console::data(&config.to_toml())?;
         }
         ConfigCommand::Presets => {
-            for (name, description) in RunConfig::PRESETS {
+            for (name, description) in describe_presets(registry()) {
                 console::data_line(&format!("{name:18} {description}"))?;
             }
         }

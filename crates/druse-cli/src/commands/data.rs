@@ -271,13 +271,13 @@ fn file_name(split: Split, format: OutputFormat) -> PathBuf {
 
 fn fetch_set(args: &FetchArgs) -> Result<(), Failure> {
     let options = FetchOptions { from: args.from.clone(), ..FetchOptions::default() };
-    let bar = console::bar(0, "{msg} {bytes}/{total_bytes} {bytes_per_sec}");
+    let bar = console::bytes_bar();
     let fetched = fetch(&Manifest::built_in(), &args.name, &args.out, &options, &mut |p| {
         bar.set_length(p.total.unwrap_or(p.bytes));
         bar.set_position(p.bytes);
         bar.set_message(format!("{} ({}/{})", p.path, p.index + 1, p.files));
     });
-    bar.finish_and_clear();
+    bar.finish();
     let fetched = fetched.map_err(|e| {
         Failure::environment(e).hint("a later call continues; --from DIR copies from a local mirror")
     })?;

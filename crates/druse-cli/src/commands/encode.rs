@@ -7,11 +7,11 @@ use clap::Args;
 use druse_crystal::Structure;
 use druse_data::{Dataset, LoadOptions};
 use druse_run::latent::{Choice, LatentRecord, encode, write_latents};
+use druse_run::model::LoadedModel;
 
-use super::sampling::autoencoder;
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::{ComputeArgs, LoadedModel, load, set_threads};
+use crate::models::{ComputeArgs, lacking, load, set_threads};
 
 /// Arguments of `druse encode`.
 #[derive(Args)]
@@ -68,7 +68,7 @@ pub fn read(path: &Path, model: &LoadedModel) -> Result<Dataset, Failure> {
 pub fn run(args: &EncodeArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
     let model = load(Some(&args.model), &args.compute)?;
-    let space = autoencoder(&model)?;
+    let space = model.autoencoder().map_err(lacking)?;
     let dataset = read(&args.data, &model)?;
     let structures: Vec<&Structure> = dataset.structures().collect();
     let latents = encode(space, &model.params, &structures, args.choice.choice(), 1)?;

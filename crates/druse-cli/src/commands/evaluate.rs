@@ -19,7 +19,7 @@ use druse_run::evaluate::{
 use super::sets::{Destinations, MatcherArgs, MatcherPreset, read};
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::set_threads;
+use crate::models::set_threads;
 use crate::report;
 
 /// Arguments of `druse evaluate`.

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use druse_run::Checkpoint;
+use druse_run::model::checkpoint_path;
 
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::checkpoint_path;
 
 /// Arguments of `druse export`.
 #[derive(Args)]

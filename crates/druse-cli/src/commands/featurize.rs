@@ -8,7 +8,7 @@ use druse_run::featurize::{Feature, featurize};
 
 use super::sets::{SourceArgs, write_result};
 use crate::console;
-use crate::model_source::set_threads;
+use crate::models::set_threads;
 
 /// Arguments of `druse featurize`.
 #[derive(Args)]

@@ -3,22 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
-use druse_models::published::{DataSet, PublishedError};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use druse_models::published::{DataSet, PublishedError, Training};
 use druse_nn::weights::torch::{TorchError, TorchFile};
-use druse_run::import::{self, Training};
+use druse_run::import::{import, importable};
 
 use crate::console;
 use crate::failure::Failure;
-
-/// Published models that can be read.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// The autoencoder.
-    Cdvae,
-    /// The predictor of a property that was published with it.
-    Property,
-}
+use crate::models::registry;
 
 /// Arguments of `druse import`.
 #[derive(Args)]
@@ -36,9 +29,9 @@ pub struct ImportArgs {
     /// File to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// What the checkpoint holds.
-    #[arg(long, value_enum, default_value = "cdvae")]
-    kind: Kind,
+    /// Kind of the model that the checkpoint holds.
+    #[arg(long, value_name = "KIND", default_value = "cdvae", value_parser = kind())]
+    kind: String,
     /// Published data set that the model was trained on: mp_20, carbon_24 or perov_5. It tells how lattices and properties
     /// are standardised, where no scaler is given.
     #[arg(long, value_name = "NAME", value_parser = data_set)]
@@ -52,6 +45,10 @@ pub struct ImportArgs {
     /// Name of the property that the model predicts [default: that of the data set].
     #[arg(long, value_name = "NAME")]
     property: Option<String>,
+}
+
+fn kind() -> PossibleValuesParser {
+    importable(registry()).into()
 }
 
 fn data_set(name: &str) -> Result<DataSet, String> {
@@ -85,11 +82,7 @@ pub fn run(args: &ImportArgs) -> crate::Outcome {
         property_scaler: args.property_scaler.as_deref().map(open).transpose()?,
         property: args.property.clone(),
     };
-    let imported = match args.kind {
-        Kind::Cdvae => import::cdvae(&file, &training),
-        Kind::Property => import::property(&file, &training),
-    }
-    .map_err(failure)?;
+    let imported = import(registry(), &args.kind, &file, &training).map_err(failure)?;
     let epoch = file.integer("epoch").map(|n| format!(", epoch {n}")).unwrap_or_default();
     console::note(&format!("read {}{epoch}", file.name()));
     for group in &imported.ignored {

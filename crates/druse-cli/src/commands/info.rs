@@ -8,11 +8,11 @@ use druse_crystal::Composition;
 use druse_crystal::formats::{self, Format};
 use druse_data::{DataError, DatasetStats, LoadOptions, Splits, StatsOptions};
 use druse_run::Checkpoint;
+use druse_run::model::{checkpoint_path, shipped_checkpoint};
 use druse_run::train::CONFIG_FILE;
 
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::{checkpoint_path, shipped};
 
 /// Arguments of `druse info`.
 #[derive(Args)]
@@ -29,9 +29,7 @@ pub struct InfoArgs {
 /// Runs the command.
 pub fn run(args: &InfoArgs) -> crate::Outcome {
     let Some(path) = &args.path else {
-        let bytes =
-            shipped().ok_or_else(|| Failure::mistake("this build contains no model").hint("name a file"))?;
-        checkpoint(&Checkpoint::from_bytes(bytes, "shipped model")?)?;
+        checkpoint(&shipped_checkpoint()?)?;
         return Ok(ExitCode::SUCCESS);
     };
     if !path.exists() {

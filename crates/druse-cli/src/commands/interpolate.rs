@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use druse_crystal::Structure;
-use druse_models::LatentCondition;
-use druse_run::latent::{between, encode};
-use druse_run::sample::Wanted;
+use druse_run::latent::interpolate;
+use druse_run::model::LoadedModel;
 
 use super::encode::{ChoiceArgs, read};
-use super::sampling::{self, SamplingArgs, autoencoder};
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::{ComputeArgs, LoadedModel, load, set_threads};
+use crate::models::{ComputeArgs, lacking, load, set_threads};
+use crate::sampling::{self, SamplingArgs};
 
 /// Arguments of `druse interpolate`.
 #[derive(Args)]
@@ -20,7 +19,7 @@ use crate::model_source::{ComputeArgs, LoadedModel, load, set_threads};
   druse interpolate --model runs/cdvae SrTiO3.cif BaZrO3.cif --points 9 --out path
 
 Both structures are encoded (as means, unless --latent-seed is given); latents on the way between them, along the \
-sphere that the prior concentrates on, are decoded. structures.jsonl carries the place on the way, 0 to 1, in `place`.")]
+sphere that the prior concentrates on, are decoded. structures.jsonl carries the place on the way, 0 to 1, in `fraction`.")]
 pub struct InterpolateArgs {
     /// Checkpoint or folder of a training run of a model with a latent space.
     #[arg(long, value_name = "PATH")]
@@ -53,20 +52,13 @@ fn end(path: &Path, model: &LoadedModel) -> Result<Structure, Failure> {
 /// Runs the command.
 pub fn run(args: &InterpolateArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
-    let mut model = load(Some(&args.model), &args.compute)?;
+    let model = sampling::configured(&args.sampling, load(Some(&args.model), &args.compute)?)?;
+    let space = model.autoencoder().map_err(lacking)?;
     let ends = [end(&args.from, &model)?, end(&args.to, &model)?];
-    let latents = encode(autoencoder(&model)?, &model.params, &ends.each_ref(), args.choice.choice(), 1)?;
-    let points = args.points as usize;
-    let wanted: Vec<Wanted> = between(&latents[0], &latents[1], points)
-        .into_iter()
-        .enumerate()
-        .map(|(i, latent)| {
-            let place = i as f64 / (points - 1) as f64;
-            Wanted::latent(LatentCondition::new(latent), format!("place {place:.3}")).with("place", place)
-        })
-        .collect();
-    let count = wanted.len() as u64;
+    let (points, choice) = (args.points as usize, args.choice.choice());
+    let targets = interpolate(space, &model.params, ends.each_ref(), points, choice)?;
+    let count = targets.len() as u64;
     let stop = console::stop_flag()?;
-    let summary = sampling::run(&args.sampling, &mut model, wanted, count, &stop)?;
+    let summary = sampling::run(&args.sampling, &model, targets, count, &stop)?;
     Ok(sampling::exit_code(&summary))
 }

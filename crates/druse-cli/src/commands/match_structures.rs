@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::sets::{MatcherArgs, MatcherPreset, read, write_result};
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::set_threads;
+use crate::models::set_threads;
 
 /// Arguments of `druse match`.
 #[derive(Args)]

@@ -7,8 +7,8 @@ use clap::Args;
 use druse_run::RunFolder;
 use druse_run::merge::merge;
 
-use super::sample::FormatArg;
 use crate::console;
+use crate::sampling::FormatArg;
 
 /// Arguments of `druse merge`.
 #[derive(Args)]

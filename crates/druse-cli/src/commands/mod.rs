@@ -18,7 +18,6 @@ mod parity;
 mod predict;
 mod reconstruct;
 mod sample;
-mod sampling;
 mod sets;
 mod train;
 

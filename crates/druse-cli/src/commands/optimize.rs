@@ -8,21 +8,21 @@ use druse_crystal::Structure;
 use druse_data::LoadOptions;
 use druse_metrics::coverage::Benchmark;
 use druse_metrics::optimization::Goal;
-use druse_models::LatentCondition;
 use druse_run::evaluate::{Optimization, Sets};
-use druse_run::latent::{Descent, Snapshot, descend, encode, prior};
+use druse_run::latent::{Descent, encode, optimize, prior};
+use druse_run::model::LoadedModel;
 use druse_run::output::STRUCTURES_FILE;
 use druse_run::predict::predict;
-use druse_run::sample::Wanted;
+use druse_run::sample::Target;
 
 use super::encode::{ChoiceArgs, read};
 use super::evaluate::evaluate_optimization;
-use super::sampling::{self, SamplingArgs, autoencoder};
 use super::sets::{self, write_result};
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::{ComputeArgs, LoadedModel, LoadedPredictor, load, load_predictor, set_threads};
+use crate::models::{ComputeArgs, lacking, load, set_threads};
 use crate::report;
+use crate::sampling::{self, SamplingArgs};
 
 /// Arguments of `druse optimize`.
 #[derive(Args)]
@@ -96,25 +96,25 @@ struct GoalArgs {
 
 impl OptimizeArgs {
     /// Names and latents of the starts.
-    fn starts(&self, model: &LoadedModel) -> Result<(Vec<String>, Vec<Vec<f32>>), Failure> {
-        let space = autoencoder(model)?;
+    fn starts(&self, model: &LoadedModel) -> Result<Vec<(String, Vec<f32>)>, Failure> {
+        let space = model.autoencoder().map_err(lacking)?;
         let Some(path) = &self.starts.data else {
             let count = self.starts.random.unwrap_or(self.count);
-            let names = (0..count).map(|i| format!("prior {i}")).collect();
-            return Ok((names, prior(space, count, self.sampling.seed)));
+            let names = (0..count).map(|i| format!("prior {i}"));
+            return Ok(names.zip(prior(space, count, self.sampling.seed)).collect());
         };
         let mut dataset = read(path, model)?;
         dataset.entries.truncate(self.count);
         let structures: Vec<&Structure> = dataset.structures().collect();
         let latents = encode(space, &model.params, &structures, self.choice.choice(), 1)?;
-        Ok((dataset.entries.into_iter().map(|e| e.id).collect(), latents))
+        Ok(dataset.entries.into_iter().map(|e| e.id).zip(latents).collect())
     }
 
     /// The predictor, before the long work.
-    fn predictor(&self) -> Result<Option<LoadedPredictor>, Failure> {
+    fn predictor(&self) -> Result<Option<LoadedModel>, Failure> {
         let Some(path) = &self.predictor else { return Ok(None) };
-        let predictor = load_predictor(path, &self.compute)?;
-        let (learned, wanted) = (&predictor.0.config().property, &self.property);
+        let predictor = load(Some(path), &self.compute)?;
+        let (learned, wanted) = (predictor.predictor().map_err(lacking)?.property(), &self.property);
         if learned != wanted {
             let path = path.display();
             return Err(Failure::mistake(format!(
@@ -125,11 +125,11 @@ impl OptimizeArgs {
     }
 
     /// Predicts the property of what was decoded and says how many starts succeeded.
-    fn judge(&self, (model, params): LoadedPredictor, stop: &AtomicBool) -> Result<(), Failure> {
+    fn judge(&self, predictor: &LoadedModel, stop: &AtomicBool) -> Result<(), Failure> {
         let structures = self.sampling.out.join(STRUCTURES_FILE);
         let options = LoadOptions { niggli: false, ..LoadOptions::default() };
         let set = druse_data::load(&structures, &options)?;
-        let predictions = predict(&model, &params, &set)?;
+        let predictions = predict(predictor.predictor().map_err(lacking)?, &predictor.params, &set)?;
         let path = self.sampling.out.join(OPTIMIZED_FILE);
         write_result(&path, |out| predictions.write_structures(&set, &self.property, out))?;
         console::note(&format!("predictions: {}", path.display()));
@@ -143,36 +143,23 @@ impl OptimizeArgs {
         console::data(&report::table::evaluation(&evaluation))
     }
 
-    fn snapshots(
+    fn targets(
         &self,
         model: &LoadedModel,
-        starts: Vec<Vec<f32>>,
+        starts: Vec<(String, Vec<f32>)>,
         stop: &AtomicBool,
-    ) -> Result<Vec<Snapshot>, Failure> {
-        let space = autoencoder(model)?;
-        match space.property() {
-            Some(learned) if learned == self.property => {}
-            Some(learned) => {
-                let wanted = &self.property;
-                return Err(Failure::mistake(format!(
-                    "the {} was trained with `{learned}`, not `{wanted}`",
-                    model.name
-                )));
-            }
-            None => {
-                return Err(Failure::mistake(format!("the {} was trained without a property", model.name))
-                    .hint(format!("train one with --set model.property={}", self.property)));
-            }
-        }
+    ) -> Result<Vec<Target>, Failure> {
+        let space = model.autoencoder().map_err(lacking)?;
         if !(self.lr > 0.0 && self.lr.is_finite()) {
             return Err(Failure::mistake(format!("--lr {}: expected a positive number", self.lr)));
         }
         let goal = if self.goal.maximize { Goal::Maximize } else { Goal::Minimize };
         let descent = Descent { steps: self.steps, lr: self.lr, every: self.every, goal };
         let mut progress = console::Progress::default();
-        let snapshots = descend(space, &model.params, starts, &descent, &mut progress, stop);
+        let property = &self.property;
+        let targets = optimize(space, &model.params, starts, property, &descent, &mut progress, stop);
         progress.finish();
-        Ok(snapshots?)
+        Ok(targets?)
     }
 }
 
@@ -182,28 +169,18 @@ const OPTIMIZED_FILE: &str = "optimized.jsonl";
 /// Runs the command.
 pub fn run(args: &OptimizeArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
-    let mut model = load(Some(&args.model), &args.compute)?;
+    let model = sampling::configured(&args.sampling, load(Some(&args.model), &args.compute)?)?;
     let predictor = args.predictor()?;
-    let (names, latents) = args.starts(&model)?;
-    if latents.is_empty() {
+    let starts = args.starts(&model)?;
+    if starts.is_empty() {
         return Err(Failure::mistake("there is nothing to start from"));
     }
     let stop = console::stop_flag()?;
-    let snapshots = args.snapshots(&model, latents, &stop)?;
-    let wanted: Vec<Wanted> = snapshots
-        .into_iter()
-        .map(|s| {
-            let (name, step) = (names[s.start].clone(), s.step);
-            Wanted::latent(LatentCondition::new(s.latent), format!("start {name}, step {step}"))
-                .with("start", name)
-                .with("step", step)
-                .with("latent_value", s.value)
-        })
-        .collect();
-    let count = wanted.len() as u64;
-    let summary = sampling::run(&args.sampling, &mut model, wanted, count, &stop)?;
+    let targets = args.targets(&model, starts, &stop)?;
+    let count = targets.len() as u64;
+    let summary = sampling::run(&args.sampling, &model, targets, count, &stop)?;
     if let (Some(predictor), false) = (predictor, summary.interrupted) {
-        args.judge(predictor, &stop)?;
+        args.judge(&predictor, &stop)?;
     }
     Ok(sampling::exit_code(&summary))
 }

@@ -11,6 +11,7 @@ use flate2::read::GzDecoder;
 
 use crate::console;
 use crate::failure::Failure;
+use crate::models::registry;
 
 /// Arguments of `druse parity`.
 #[derive(Args)]
@@ -46,7 +47,8 @@ pub fn run(args: &ParityArgs) -> crate::Outcome {
     let device = device::parse(&args.device)?;
     let name = args.file.display();
     let text = read(&args.file).map_err(|e| Failure::mistake(format!("cannot read `{name}`: {e}")))?;
-    let report = compare(&text, &device).map_err(|e| Failure::mistake(format!("`{name}`: {e}")))?;
+    let report =
+        compare(registry(), &text, &device).map_err(|e| Failure::mistake(format!("`{name}`: {e}")))?;
     let width = report.outputs.iter().map(|o| o.name.len()).fold("output".len(), usize::max);
     console::data_line(&format!("{:width$} {:>8} {:>22}", "output", "values", "relative difference"))?;
     for output in &report.outputs {

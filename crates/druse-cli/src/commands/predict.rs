@@ -10,7 +10,7 @@ use druse_run::predict::predict;
 use super::sets::write_result;
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::{ComputeArgs, load_predictor, set_threads};
+use crate::models::{ComputeArgs, lacking, load, set_threads};
 
 /// Arguments of `druse predict`.
 #[derive(Args)]
@@ -89,7 +89,8 @@ fn read(args: &PredictArgs) -> Result<Dataset, Failure> {
 /// Runs the command.
 pub fn run(args: &PredictArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
-    let (model, params) = load_predictor(&args.model, &args.compute)?;
+    let model = load(Some(&args.model), &args.compute)?;
+    let predictor = model.predictor().map_err(lacking)?;
     let set = read(args)?;
     for skipped in &set.skipped {
         console::warn(&format!("skipped {skipped}"));
@@ -97,13 +98,13 @@ pub fn run(args: &PredictArgs) -> crate::Outcome {
     for note in &set.notes {
         console::note(note);
     }
-    let column = args.column.clone().unwrap_or_else(|| format!("predicted_{}", model.config().property));
+    let column = args.column.clone().unwrap_or_else(|| format!("predicted_{}", predictor.property()));
     let taken = set.entries.iter().find(|entry| entry.properties.contains_key(&column));
     if let (Some(entry), Some(_)) = (taken, &args.structures) {
         let message = format!("`{}` already has a property `{column}`", entry.id);
         return Err(Failure::mistake(message).hint("choose another name with --column"));
     }
-    let predictions = predict(&model, &params, &set)?;
+    let predictions = predict(predictor, &model.params, &set)?;
     write_result(&args.out, |out| predictions.write_csv(out))?;
     if let Some(path) = &args.structures {
         write_result(path, |out| predictions.write_structures(&set, &column, out))?;

@@ -6,19 +6,17 @@ use std::process::ExitCode;
 
 use clap::Args;
 use druse_crystal::Structure;
-use druse_models::LatentCondition;
 use druse_run::evaluate::{Pairing, Sets, Task};
-use druse_run::latent::encode;
+use druse_run::latent::{RECONSTRUCTION_OF, Reconstruction, reconstruct};
 use druse_run::output::STRUCTURES_FILE;
-use druse_run::sample::Wanted;
 
 use super::encode::{ChoiceArgs, read};
 use super::evaluate::evaluate_predictions;
-use super::sampling::{self, SamplingArgs, autoencoder};
 use super::sets::{self, Destinations};
 use crate::console;
-use crate::model_source::{ComputeArgs, load, set_threads};
+use crate::models::{ComputeArgs, lacking, load, set_threads};
 use crate::report;
+use crate::sampling::{self, SamplingArgs};
 
 /// Arguments of `druse reconstruct`.
 #[derive(Args)]
@@ -62,34 +60,28 @@ pub struct ReconstructArgs {
     compute: ComputeArgs,
 }
 
-/// Name of the property that holds the identifier of the structure.
-const SOURCE: &str = "reconstruction_of";
-
 /// Runs the command.
 pub fn run(args: &ReconstructArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
-    let mut model = load(Some(&args.model), &args.compute)?;
+    let model = sampling::configured(&args.sampling, load(Some(&args.model), &args.compute)?)?;
+    let space = model.autoencoder().map_err(lacking)?;
     let mut dataset = read(&args.data, &model)?;
     if let Some(count) = args.count {
         dataset.entries.truncate(count);
     }
     let candidates = args.candidates as usize;
-    let structures: Vec<&Structure> = dataset.structures().collect();
-    let choice = args.choice.choice();
-    let latents = encode(autoencoder(&model)?, &model.params, &structures, choice, candidates)?;
-    let wanted = latents.into_iter().enumerate().map(|(i, latent)| {
-        let entry = &dataset.entries[i / candidates];
-        let condition = LatentCondition {
-            latent,
-            atoms: args.true_atoms.then_some(entry.structure.len()),
-            species: args.true_species.then(|| entry.structure.species.clone()),
-        };
-        Wanted::latent(condition, entry.id.clone()).with(SOURCE, entry.id.clone())
-    });
-    let wanted: Vec<Wanted> = wanted.collect();
-    let count = wanted.len() as u64;
+    let structures: Vec<(&str, &Structure)> =
+        dataset.entries.iter().map(|e| (e.id.as_str(), &e.structure)).collect();
+    let how = Reconstruction {
+        candidates,
+        choice: args.choice.choice(),
+        true_atoms: args.true_atoms,
+        true_species: args.true_species,
+    };
+    let targets = reconstruct(space, &model.params, &structures, &how)?;
+    let count = targets.len() as u64;
     let stop = console::stop_flag()?;
-    let summary = sampling::run(&args.sampling, &mut model, wanted, count, &stop)?;
+    let summary = sampling::run(&args.sampling, &model, targets, count, &stop)?;
     if summary.interrupted || args.no_evaluation {
         return Ok(sampling::exit_code(&summary));
     }
@@ -101,7 +93,7 @@ pub fn run(args: &ReconstructArgs) -> crate::Outcome {
     let generated = sets::read(&args.sampling.out.join(STRUCTURES_FILE), &[])?;
     let sets = Sets { generated: &generated, reference: &reference, train: None };
     let task = if candidates == 1 { Task::Reconstruction } else { Task::Prediction };
-    let pairing = Pairing::Property(SOURCE.into());
+    let pairing = Pairing::Property(RECONSTRUCTION_OF.into());
     let evaluation = evaluate_predictions(sets, task, pairing, &stop)?;
     Destinations { json: args.json.as_deref(), html: None }.deliver(
         &evaluation,

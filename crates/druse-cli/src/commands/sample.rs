@@ -2,19 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use druse_crystal::Composition;
 use druse_data::LoadOptions;
-use druse_models::{Condition, LatentCondition, ModelError, SampleRequest};
+use druse_models::{ConditionSet, Conditions};
 use druse_run::enumerate::{Limits, Totals, compositions, parse_system};
 use druse_run::latent::{LatentRecord, read_latents};
-use druse_run::output::OutputFormat;
-use druse_run::sample::Wanted;
+use druse_run::model::LoadedModel;
+use druse_run::sample::Target;
 
-use super::sampling::{self, SamplingArgs};
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::{ComputeArgs, LoadedModel, load, set_threads};
+use crate::models::{ComputeArgs, lacking, load, set_threads};
+use crate::sampling::{self, SamplingArgs};
 
 /// Arguments of `druse sample`.
 #[derive(Args)]
@@ -73,44 +73,20 @@ struct What {
     latents: Option<PathBuf>,
 }
 
-/// Names of the output formats.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FormatArg {
-    /// A CIF file a structure.
-    Cif,
-    /// A POSCAR file a structure.
-    Poscar,
-    /// One extended XYZ file.
-    Extxyz,
-    /// Only structures.jsonl.
-    Jsonl,
-}
-
-impl From<FormatArg> for OutputFormat {
-    fn from(format: FormatArg) -> Self {
-        match format {
-            FormatArg::Cif => Self::Cif,
-            FormatArg::Poscar => Self::Poscar,
-            FormatArg::Extxyz => Self::Extxyz,
-            FormatArg::Jsonl => Self::Jsonl,
-        }
-    }
-}
-
 /// Runs the command.
 pub fn run(args: &SampleArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
-    let mut model = load(args.model.as_deref(), &args.compute)?;
-    let (wanted, count) = requested(args, &model)?;
+    let model = sampling::configured(&args.sampling, load(args.model.as_deref(), &args.compute)?)?;
+    let (targets, count) = requested(args, &model)?;
     let stop = console::stop_flag()?;
-    let summary = sampling::run(&args.sampling, &mut model, wanted, count, &stop)?;
+    let summary = sampling::run(&args.sampling, &model, targets, count, &stop)?;
     Ok(sampling::exit_code(&summary))
 }
 
 /// What to sample and the number of structures in all.
-fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Wanted>, u64), Failure> {
+fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Target>, u64), Failure> {
     let What { formula, system, like, latents } = &args.what;
-    let (wanted, each): (Vec<Wanted>, u64) = if let Some(formula) = formula {
+    let (targets, each): (Vec<Target>, u64) = if let Some(formula) = formula {
         let composition = Composition::parse(formula).map_err(|e| {
             Failure::mistake(e).hint("write the atoms of one cell, such as LiFeO2 or Ca2(OH)4")
         })?;
@@ -118,34 +94,36 @@ fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Wanted>, u64
     } else if let Some(system) = system {
         let all = compositions_of(system, args, model)?;
         let count = args.count.unwrap_or(1).saturating_mul(all.len() as u64);
-        return Ok((all.into_iter().map(Wanted::from).collect(), count));
+        return Ok((all.into_iter().map(Target::from).collect(), count));
     } else if let Some(path) = like {
         let options = LoadOptions { niggli: false, ..LoadOptions::default() };
         let rows = druse_data::load(path, &options)?.entries.into_iter();
-        let wanted = rows
-            .map(|row| Wanted::from(Composition::from_species(&row.structure.species)).with("like", row.id));
-        one_each(wanted)
+        let targets = rows
+            .map(|row| Target::from(Composition::from_species(&row.structure.species)).with("like", row.id));
+        one_each(targets)
     } else if let Some(path) = latents {
-        let width = sampling::autoencoder(model)?.latent_width();
+        let width = model.autoencoder().map_err(lacking)?.latent_width();
         one_each(read_latents(path, &model.hash, width)?.into_iter().map(|record| {
             let LatentRecord { id, latent, .. } = record;
-            Wanted::latent(LatentCondition::new(latent), id.clone()).with("latent_of", id)
+            Target::new(Conditions::latent(latent), id.clone()).with("latent_of", id)
         }))
-    } else if model.generator.capabilities().unconditional {
-        (vec![Wanted::anything()], 1)
     } else {
-        let kind = model.generator.kind();
-        return Err(Failure::mistake(format!("a {kind} model has to be told what to sample"))
-            .hint("add --formula, --system or --like"));
+        let generator = model.generator().map_err(lacking)?;
+        if !generator.capabilities().serves(ConditionSet::NONE) {
+            let kind = generator.kind();
+            return Err(Failure::mistake(format!("a {kind} model has to be told what to sample"))
+                .hint("add --formula, --system or --like"));
+        }
+        (vec![Target::unconditional()], 1)
     };
-    Ok((wanted, args.count.unwrap_or(each)))
+    Ok((targets, args.count.unwrap_or(each)))
 }
 
 /// The list, and its length as the number of structures.
-fn one_each(wanted: impl Iterator<Item = Wanted>) -> (Vec<Wanted>, u64) {
-    let wanted: Vec<Wanted> = wanted.collect();
-    let count = wanted.len() as u64;
-    (wanted, count)
+fn one_each(targets: impl Iterator<Item = Target>) -> (Vec<Target>, u64) {
+    let targets: Vec<Target> = targets.collect();
+    let count = targets.len() as u64;
+    (targets, count)
 }
 
 /// The compositions of a chemical system.
@@ -156,25 +134,9 @@ fn compositions_of(
 ) -> Result<Vec<Composition>, Failure> {
     let totals = if args.grid { Totals::Dividing(args.max_unit) } else { Totals::UpTo(args.max_unit) };
     let mut limits = Limits { totals, multiples: args.max_units, ..Limits::default() };
-    limits.max_atoms = args.max_atoms.unwrap_or(usize::MAX);
-    let elements = parse_system(system)?;
-    let mut all = compositions(&elements, &limits)?;
-    if args.max_atoms.is_none() {
-        // The list is sorted by size: the model's answer to the last one tells its limit.
-        while let Some(limit) = all.last().and_then(|c| too_large(model, c)) {
-            all.retain(|c| c.num_atoms() <= limit);
-        }
-    }
+    let most = model.generator().map_err(lacking)?.capabilities().max_atoms;
+    limits.max_atoms = args.max_atoms.or(most).unwrap_or(usize::MAX);
+    let all = compositions(&parse_system(system)?, &limits)?;
     console::note(&format!("{} compositions of {system}", all.len()));
     Ok(all)
-}
-
-/// The model's largest number of atoms, when this composition exceeds it.
-fn too_large(model: &LoadedModel, composition: &Composition) -> Option<usize> {
-    let condition = Condition::Composition(composition.clone());
-    let request = SampleRequest { condition, seed: 0, index: 0 };
-    match model.generator.check(&request) {
-        Err(ModelError::TooManyAtoms { limit, atoms, .. }) if limit < atoms => Some(limit),
-        _ => None,
-    }
 }

@@ -10,11 +10,10 @@ use druse_run::config::RunConfig;
 use druse_run::overlay::Layers;
 use druse_run::train::{BEST, CONFIG_FILE, Ending, LAST, Outcome as Trained, holds_run, train};
 use druse_run::{Event, RunFolder};
-use indicatif::ProgressBar;
 
-use crate::console;
+use crate::console::{self, Bar};
 use crate::failure::Failure;
-use crate::model_source::set_threads;
+use crate::models::{registry, set_threads};
 
 /// Arguments of `druse train`.
 #[derive(Args)]
@@ -66,8 +65,12 @@ impl TrainArgs {
             None if self.resume && stored.exists() => Some(stored),
             None => None,
         };
-        let layers =
-            Layers { preset: self.preset.as_deref(), file: file.as_deref(), settings: &self.settings };
+        let layers = Layers {
+            registry: registry(),
+            preset: self.preset.as_deref(),
+            file: file.as_deref(),
+            settings: &self.settings,
+        };
         let mut config = layers.resolve()?;
         if let Some(path) = &self.data {
             config.data.path.clone_from(path);
@@ -84,7 +87,7 @@ impl TrainArgs {
         if config.data.path.as_os_str().is_empty() {
             return Err(Failure::mistake("no data set is named").hint("add --data PATH"));
         }
-        config.validate()?;
+        config.validate_for(registry())?;
         Ok(config)
     }
 }
@@ -116,7 +119,7 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
         console::note(note);
     }
     let stop = console::stop_flag()?;
-    let mut model = config.model.build()?;
+    let mut model = config.build(registry())?;
     let mut view = View::default();
     let trained = train(
         model.trainable_mut(),
@@ -129,7 +132,7 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
         &stop,
     );
     if let Some(bar) = view.bar.take() {
-        bar.finish_and_clear();
+        bar.finish();
     }
     Ok(report(&trained?, args))
 }
@@ -157,7 +160,7 @@ const MOST_REMARKS: usize = 10;
 #[derive(Default)]
 struct View {
     remarks: usize,
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
     epochs: u64,
     rate: f64,
 }
@@ -185,7 +188,7 @@ impl View {
                     console::note(&format!("continuing after {epoch} epochs, {step} steps"));
                 }
                 let total = start.epochs * start.batches as u64;
-                let bar = console::bar(total, "{bar:24} {pos}/{len} {msg} {eta_precise} left");
+                let bar = console::bar(total, "steps");
                 bar.set_position(step);
                 bar.reset_eta();
                 self.bar = Some(bar);
@@ -213,8 +216,8 @@ impl View {
                     m.train_loss, self.rate, m.minutes
                 );
                 match &self.bar {
-                    Some(bar) if console::draws_bars() => bar.println(line),
-                    _ => console::note(&line),
+                    Some(bar) => bar.println(&line),
+                    None => console::note(&line),
                 }
             }
             Event::MemoryLimit { atoms } => match &self.bar {

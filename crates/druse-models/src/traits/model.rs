@@ -1,6 +1,9 @@
 //! A model of any kind, by what it can do.
 
-use crate::{Generator, ModelError, Predictor, Trainable};
+use crate::{Autoencoder, Generator, ModelError, Predictor, Trainable};
+
+const NO_GENERATOR: &str = "does not generate structures (no `Generator`)";
+const NO_PREDICTOR: &str = "does not predict properties (no `Predictor`)";
 
 /// A model of a kind that is registered.
 #[non_exhaustive]
@@ -46,10 +49,44 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError::Lacks`] for a model that does not generate.
+    pub fn as_generator(&self) -> Result<&dyn Generator, ModelError> {
+        match self {
+            Self::Generator(model) => Ok(model.as_ref()),
+            other => Err(other.lacks(NO_GENERATOR)),
+        }
+    }
+
+    /// The model as a predictor.
+    ///
+    /// # Errors
+    /// [`ModelError::Lacks`] for a model that predicts nothing.
+    pub fn as_predictor(&self) -> Result<&dyn Predictor, ModelError> {
+        match self {
+            Self::Predictor(model) => Ok(model.as_ref()),
+            other => Err(other.lacks(NO_PREDICTOR)),
+        }
+    }
+
+    /// The model's latent space.
+    ///
+    /// # Errors
+    /// [`ModelError::Lacks`] for a model without one.
+    pub fn as_autoencoder(&self) -> Result<&dyn Autoencoder, ModelError> {
+        match self {
+            Self::Generator(model) => model.autoencoder(),
+            _ => None,
+        }
+        .ok_or_else(|| self.lacks("has no latent space (no `Autoencoder`)"))
+    }
+
+    /// The model as the sampler sees it.
+    ///
+    /// # Errors
+    /// [`ModelError::Lacks`] for a model that does not generate.
     pub fn into_generator(self) -> Result<Box<dyn Generator>, ModelError> {
         match self {
             Self::Generator(model) => Ok(model),
-            other => Err(other.lacks("does not generate structures (no `Generator`)")),
+            other => Err(other.lacks(NO_GENERATOR)),
         }
     }
 
@@ -60,7 +97,7 @@ impl Model {
     pub fn into_predictor(self) -> Result<Box<dyn Predictor>, ModelError> {
         match self {
             Self::Predictor(model) => Ok(model),
-            other => Err(other.lacks("does not predict properties (no `Predictor`)")),
+            other => Err(other.lacks(NO_PREDICTOR)),
         }
     }
 

@@ -6,8 +6,10 @@
 //! other; structures at different steps share a network call. Finished structures are written in the order of their
 //! indices, whoever finishes first.
 
-mod desk;
+mod ordered;
 mod plan;
+mod sink;
+mod target;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,40 +18,42 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use druse_models::{Generator, MicroBatchLimit, Sampled};
 use druse_nn::Params;
 
-pub use plan::{Crew, Manifest, SamplePlan, Shard, Summary, Wanted};
+pub use plan::{Manifest, SamplePlan, Shard, Summary, Workers};
+pub use sink::{ChannelSink, Finished, FolderSink, MemorySink, Sink};
+pub use target::Target;
 
 use crate::RunError;
-use crate::folder::RunFolder;
 use crate::observer::Observer;
-use crate::output::StructureWriter;
-use desk::Desk;
+use ordered::Ordered;
 
-/// Samples the structures of a plan into `folder`, in the order of their indices. `stop`, looked at before every step,
+/// Samples the structures of a plan into a sink, in the order of their indices. `stop`, looked at before every step,
 /// loses the structures in flight and those that were finished before one with a smaller index.
 ///
 /// # Errors
-/// [`RunError`] for conditions the model cannot serve, a folder that holds another run, and failed writes. A single
-/// structure that fails is written to the list of failures instead.
+/// [`RunError`] for conditions the model cannot serve, and what the sink reports. A single structure that fails is handed to
+/// the sink as a failure.
 pub fn sample(
     generator: &dyn Generator,
     params: &Params,
     plan: &SamplePlan,
-    folder: &RunFolder,
+    sink: &mut dyn Sink,
     observer: &mut (dyn Observer + Send),
     stop: &AtomicBool,
 ) -> Result<Summary, RunError> {
     // Every condition is checked before anything is written or computed.
-    for i in 0..plan.wanted.len().min(usize::try_from(plan.count).unwrap_or(usize::MAX)) {
-        generator.check(&plan.request(i as u64))?;
+    for target in plan.targets.iter().take(usize::try_from(plan.count).unwrap_or(usize::MAX)) {
+        generator.check(&target.conditions)?;
     }
-    claim(plan, folder)?;
-    let writer = StructureWriter::open(folder, plan.format)?;
+    if plan.targets.is_empty() && plan.count > 0 {
+        return Err(RunError::NothingToSample);
+    }
+    let there = sink.begin(plan)?;
     let share = (0..plan.count).filter(|i| i % plan.shard.count == plan.shard.index);
-    let (found, missing): (Vec<u64>, Vec<u64>) = share.partition(|i| writer.finished().contains(i));
+    let (found, missing): (Vec<u64>, Vec<u64>) = share.partition(|i| there.contains(i));
     let threads = rayon::current_num_threads();
-    let (workers, window, queues) = match plan.crew {
-        Crew::OneAThread => (threads, 1, vec![Queue::new(missing.clone())]),
-        Crew::Groups { groups, in_flight } => {
+    let (workers, window, queues) = match plan.workers {
+        Workers::OnePerThread => (threads, 1, vec![Queue::new(missing.clone())]),
+        Workers::Groups { groups, in_flight } => {
             let groups = groups.clamp(1, threads);
             let of_group = |g: usize| missing.iter().copied().skip(g).step_by(groups).collect();
             let queues = (0..groups).map(|g| Queue::new(of_group(g))).collect();
@@ -57,40 +61,24 @@ pub fn sample(
         }
     };
     let limit = MicroBatchLimit::for_device(params.device());
-    let desk = Desk::new(plan, found.len() as u64, missing, workers, writer, observer);
-    let flight = Flight {
+    let output = Ordered::new(plan, found.len() as u64, missing, workers, sink, observer);
+    let shared = Shared {
         generator,
         params,
         plan,
         limit,
         window,
         queues,
-        desk: Mutex::new(desk),
+        output: Mutex::new(output),
         stop,
         given_up: AtomicBool::new(false),
     };
     rayon::broadcast(|context| {
         if context.index() < workers {
-            flight.work(context.index());
+            shared.work(context.index());
         }
     });
-    flight.desk.into_inner().unwrap_or_else(PoisonError::into_inner).close()
-}
-
-/// Makes the folder that of this plan, or sees that it is.
-fn claim(plan: &SamplePlan, folder: &RunFolder) -> Result<(), RunError> {
-    let manifest = plan.manifest();
-    let path = || folder.path().to_owned();
-    match Manifest::read(folder.path())? {
-        None => manifest.write(folder.path()),
-        Some(_) if !plan.resume => Err(RunError::Occupied { path: path(), what: "sampled structures" }),
-        Some(stored) => match stored.difference(&manifest) {
-            Some((key, stored, given)) => {
-                Err(RunError::Changed { path: path(), key: key.into(), stored, given })
-            }
-            None => Ok(()),
-        },
-    }
+    shared.output.into_inner().unwrap_or_else(PoisonError::into_inner).close()
 }
 
 /// Indices that wait for a place.
@@ -110,7 +98,7 @@ impl Queue {
 }
 
 /// What the workers share.
-struct Flight<'a> {
+struct Shared<'a> {
     generator: &'a dyn Generator,
     params: &'a Params,
     plan: &'a SamplePlan,
@@ -119,7 +107,7 @@ struct Flight<'a> {
     /// Structures that a worker has in flight.
     window: usize,
     queues: Vec<Queue>,
-    desk: Mutex<Desk<'a>>,
+    output: Mutex<Ordered<'a>>,
     stop: &'a AtomicBool,
     /// Set when nothing that is still computed could be written.
     given_up: AtomicBool,
@@ -136,10 +124,10 @@ impl Drop for GiveUp<'_> {
     }
 }
 
-impl<'a> Flight<'a> {
-    fn desk(&self) -> MutexGuard<'_, Desk<'a>> {
+impl<'a> Shared<'a> {
+    fn output(&self) -> MutexGuard<'_, Ordered<'a>> {
         // A worker that panicked while it wrote has set `given_up`.
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Carries structures through their steps until none is left.
@@ -155,7 +143,7 @@ impl<'a> Flight<'a> {
                 return;
             }
             if self.stop.load(Ordering::Relaxed) {
-                return self.desk().interrupt();
+                return self.output().interrupt();
             }
             while sampler.len() < self.window
                 && sampler.atoms() < self.limit.atoms()
@@ -163,7 +151,7 @@ impl<'a> Flight<'a> {
             {
                 match sampler.add(index, &self.plan.request(index)) {
                     Ok(()) => _ = steps.insert(index, 0),
-                    Err(e) => self.deliver(Sampled { ticket: index, result: Err(e) }),
+                    Err(e) => self.deliver(Sampled { slot: index, result: Err(e) }),
                 }
             }
             if sampler.is_empty() {
@@ -172,16 +160,16 @@ impl<'a> Flight<'a> {
             let done = sampler.step();
             steps.values_mut().for_each(|n| *n += 1);
             for sampled in done {
-                steps.remove(&sampled.ticket);
+                steps.remove(&sampled.slot);
                 self.deliver(sampled);
             }
             let share = steps.values().map(|&n| f64::from(n)).sum::<f64>() / total;
-            self.desk().stepped(worker, steps.len(), share, self.limit.atoms());
+            self.output().stepped(worker, steps.len(), share, self.limit.atoms());
         }
     }
 
     fn deliver(&self, sampled: Sampled) {
-        if !self.desk().deliver(sampled.ticket, sampled.result) {
+        if !self.output().deliver(sampled.slot, sampled.result) {
             self.given_up.store(true, Ordering::Relaxed);
         }
     }

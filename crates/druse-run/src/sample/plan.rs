@@ -1,19 +1,19 @@
 //! What is sampled, and what came of it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
-use druse_crystal::Composition;
-use druse_models::{Condition, LatentCondition, SampleRequest};
+use druse_models::SampleRequest;
 use druse_nn::Precision;
 use druse_nn::device::is_host;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::Target;
 use crate::RunError;
 use crate::folder::write_atomic;
-use crate::output::{MANIFEST_FILE, OutputFormat};
+use crate::output::MANIFEST_FILE;
 
 /// A share of the structures of a run: those whose index leaves the remainder `index` when divided by `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,9 +65,9 @@ impl From<Shard> for String {
 
 /// Who carries structures through their steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crew {
+pub enum Workers {
     /// Every thread, one structure at a time: for the CPU.
-    OneAThread,
+    OnePerThread,
     /// So many groups (at most one a thread), each of structures that are computed together: for accelerators. Each
     /// group has requests of its own, so that who is computed with whom does not depend on timing.
     Groups {
@@ -78,109 +78,55 @@ pub enum Crew {
     },
 }
 
-impl Crew {
+impl Workers {
     /// What suits a device, with at most so many structures in flight on an accelerator.
     pub fn for_device(device: &Device, in_flight: usize) -> Self {
-        if is_host(device) { Self::OneAThread } else { Self::Groups { groups: 2, in_flight } }
-    }
-}
-
-/// Something to sample.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Wanted {
-    /// What the structure has to satisfy.
-    pub condition: Condition,
-    /// What to call it in messages and lists: a formula, a place in latent space.
-    pub label: String,
-    /// What is written with the structure, besides index and seed.
-    pub properties: BTreeMap<String, serde_json::Value>,
-}
-
-impl Wanted {
-    /// Whatever the model draws.
-    pub fn anything() -> Self {
-        Self {
-            condition: Condition::Unconditional,
-            label: "unconditional".into(),
-            properties: BTreeMap::new(),
-        }
-    }
-
-    /// A latent under a name.
-    pub fn latent(condition: LatentCondition, label: String) -> Self {
-        Self { condition: Condition::Latent(condition), label, properties: BTreeMap::new() }
-    }
-
-    /// With one more property.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
-        self.properties.insert(name.to_owned(), value.into());
-        self
-    }
-
-    /// Feeds what determines the structure to a hash.
-    fn identify(&self, hash: &mut blake3::Hasher) {
-        hash.update(self.label.as_bytes()).update(b"\n");
-        if let Condition::Latent(given) = &self.condition {
-            given.latent.iter().for_each(|x| _ = hash.update(&x.to_le_bytes()));
-            hash.update(format!("{:?}{:?}\n", given.atoms, given.species).as_bytes());
-        }
-    }
-}
-
-impl From<Composition> for Wanted {
-    fn from(composition: Composition) -> Self {
-        let label = composition.formula();
-        Self { condition: Condition::Composition(composition), label, properties: BTreeMap::new() }
+        if is_host(device) { Self::OnePerThread } else { Self::Groups { groups: 2, in_flight } }
     }
 }
 
 /// What to sample and how.
 #[derive(Debug, Clone)]
 pub struct SamplePlan {
-    /// What to sample; structure `i` is `wanted[i % wanted.len()]`.
-    pub wanted: Vec<Wanted>,
+    /// What to sample; structure `i` is `targets[i % targets.len()]`.
+    pub targets: Vec<Target>,
     /// Number of structures in all, over all shards.
     pub count: u64,
     /// Seed of the run.
     pub seed: u64,
     /// Hash of the model, so that a run is not continued with another one.
     pub model: String,
-    /// Steps at each noise level, where they are not the model's own.
-    pub steps_per_level: Option<usize>,
+    /// The sampling settings of the model.
+    pub sampling: Map<String, Value>,
     /// The share that is sampled here.
     pub shard: Shard,
     /// Precision of the products.
     pub precision: Precision,
-    /// Form of the output.
-    pub format: OutputFormat,
     /// Who works on how many at a time. On the CPU the output does not depend on it.
-    pub crew: Crew,
-    /// Whether a folder that holds part of this run is continued.
-    pub resume: bool,
+    pub workers: Workers,
 }
 
 impl SamplePlan {
     /// The request with this index.
     pub fn request(&self, index: u64) -> SampleRequest {
-        SampleRequest { condition: self.wanted(index).condition.clone(), seed: self.seed, index }
+        SampleRequest { conditions: self.target(index).conditions.clone(), seed: self.seed, index }
     }
 
     /// What the structure with this index is.
-    pub(super) fn wanted(&self, index: u64) -> &Wanted {
-        &self.wanted[(index % self.wanted.len() as u64) as usize]
+    pub fn target(&self, index: u64) -> &Target {
+        &self.targets[(index % self.targets.len() as u64) as usize]
     }
 
     /// Describes the run, apart from how it is worked off.
     pub fn manifest(&self) -> Manifest {
         let mut hash = blake3::Hasher::new();
-        self.wanted.iter().for_each(|wanted| wanted.identify(&mut hash));
+        self.targets.iter().for_each(|target| target.identify(&mut hash));
         Manifest {
             model: self.model.clone(),
             seed: self.seed,
             count: self.count,
             conditions: hash.finalize().to_hex().to_string(),
-            steps_per_level: self.steps_per_level,
+            sampling: self.sampling.clone(),
             shard: self.shard,
             precision: self.precision,
         }
@@ -199,9 +145,9 @@ pub struct Manifest {
     /// Hash of the list of conditions.
     #[serde(alias = "compositions")]
     pub conditions: String,
-    /// Steps at each noise level, where they are not the model's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub steps_per_level: Option<usize>,
+    /// The sampling settings of the model.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub sampling: Map<String, Value>,
     /// The share that the folder holds.
     pub shard: Shard,
     /// Precision of the products.
@@ -212,13 +158,13 @@ pub struct Manifest {
 impl Manifest {
     /// The first key in which two runs differ, with both values.
     pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
-        let steps = |m: &Self| m.steps_per_level.map_or("the model's".to_owned(), |n| n.to_string());
+        let sampling = |m: &Self| Value::Object(m.sampling.clone()).to_string();
         let pairs = [
             ("model", self.model.clone(), other.model.clone()),
             ("seed", self.seed.to_string(), other.seed.to_string()),
             ("count", self.count.to_string(), other.count.to_string()),
             ("conditions", self.conditions.clone(), other.conditions.clone()),
-            ("steps per level", steps(self), steps(other)),
+            ("sampling", sampling(self), sampling(other)),
             ("shard", self.shard.to_string(), other.shard.to_string()),
             ("precision", self.precision.to_string(), other.precision.to_string()),
         ];

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::{ComputeArgs, set_threads};
+use crate::models::{ComputeArgs, registry, set_threads};
 use report::Report;
 use subject::Subject;
 use timing::Meter;
@@ -100,9 +100,10 @@ impl Section {
 
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> crate::Outcome {
-    let layers = Layers { preset: args.preset.as_deref(), file: None, settings: &args.settings };
+    let layers =
+        Layers { preset: args.preset.as_deref(), settings: &args.settings, ..Layers::new(registry()) };
     let mut config = layers.resolve()?;
-    config.validate()?;
+    config.validate_for(registry())?;
     if let Some(path) = &args.data {
         config.data.path.clone_from(path);
     }

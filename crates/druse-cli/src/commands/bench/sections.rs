@@ -6,10 +6,8 @@ use std::time::Duration;
 use druse_crystal::Structure;
 use druse_metrics::fingerprint::crystalnn;
 use druse_metrics::matcher::StructureMatcher;
-use druse_models::{Batch, Bonds, MicroBatchLimit};
-use druse_nn::graph::Multigraph;
+use druse_models::{Batch, MicroBatchLimit};
 use druse_nn::optim::{Adam, AdamConfig, Ema};
-use druse_run::ModelConfig;
 use rayon::prelude::*;
 
 use super::report::Measured;
@@ -100,21 +98,8 @@ pub fn forward(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
 
 /// Neighbour search and multigraph of each structure in its own cell.
 pub fn graph(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
-    let build = |s: &&Structure| {
-        let crystal = [(s.lattice, s.frac_coords.as_slice())];
-        match &subject.config.model {
-            ModelConfig::GemsDiff(config) => Multigraph::nearest(&crystal, config.knn),
-            ModelConfig::Cdvae(config) => {
-                let edges = config.decoder.search(s.lattice).edges(&s.frac_coords);
-                Multigraph::from_edges(&crystal, vec![edges])
-            }
-            // A crystal without bonds takes its time too.
-            ModelConfig::Property(_) => {
-                let bonds = Bonds::of(s).map_or_else(|_| Vec::new(), |bonds| bonds.edges);
-                Multigraph::from_edges(&crystal, vec![bonds])
-            }
-        }
-    };
+    let model = subject.generator.as_ref();
+    let build = |s: &&Structure| model.graph(s).ok().flatten();
     let measured = meter.measure(subject, |batch| {
         Ok(Box::new(move || {
             timed(|| {
@@ -125,9 +110,10 @@ pub fn graph(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
             })
         }) as Work<'_>)
     })?;
-    let edges: usize = subject.batch().par_iter().map(|s| build(s).num_edges()).sum();
+    let edges: usize =
+        subject.batch().par_iter().map(|s| build(s).map_or(0, |graph| graph.num_edges())).sum();
     // All the work of a training batch that is independent of the weights.
-    let (model, batch, limit) = (subject.generator.as_ref(), subject.batch(), subject.limit());
+    let (batch, limit) = (subject.batch(), subject.limit());
     let mut prepare = || timed(|| Ok(Batch::new(model, batch.clone(), noise(&batch, 1)).prepare(&limit)?));
     prepare()?;
     Ok(Measured {

@@ -1,13 +1,13 @@
 //! The model and the structures that are measured.
 
 use druse_crystal::{Composition, Element, Lattice, Structure};
-use druse_models::{Condition, Generator, LatentCondition, MicroBatchLimit, NoiseKey, SampleRequest};
+use druse_models::{Conditions, Generator, MicroBatchLimit, NoiseKey, SampleRequest};
 use druse_nn::Params;
 use druse_nn::device;
 use druse_run::RunConfig;
 
 use crate::failure::Failure;
-use crate::model_source::ComputeArgs;
+use crate::models::{ComputeArgs, lacking, registry};
 
 /// A freshly initialised model and a batch.
 pub struct Subject {
@@ -34,7 +34,7 @@ impl Subject {
             // Spread over the set, which may be sorted.
             (0..size).map(|i| all[i * all.len() / size].clone()).collect()
         };
-        let mut generator = config.model.build()?.into_generator()?;
+        let mut generator = config.build(registry())?.into_generator().map_err(lacking)?;
         generator.fit_statistics(&structures.iter().collect::<Vec<_>>())?;
         let precision = compute.precision.unwrap_or(config.train.precision);
         let params = Params::init(generator.parameters(), 0, &device).with_precision(precision)?;
@@ -77,14 +77,12 @@ pub fn noise(batch: &[&Structure], epoch: u64) -> Vec<NoiseKey> {
 /// Requests for the compositions of a batch; with a latent at the origin where the model decodes latents.
 pub fn requests(model: &dyn Generator, batch: &[&Structure]) -> Vec<SampleRequest> {
     let width = model.autoencoder().map(|a| a.latent_width());
-    let condition = |s: &Structure| match width {
-        None => Condition::Composition(Composition::from_species(&s.species)),
-        Some(width) => Condition::Latent(LatentCondition {
-            species: Some(s.species.clone()),
-            ..LatentCondition::new(vec![0.0; width])
-        }),
+    let conditions = |s: &Structure| match width {
+        None => Composition::from_species(&s.species).into(),
+        Some(width) => Conditions::latent(vec![0.0; width]).and_species(s.species.iter().copied()),
     };
-    let request = |(index, s): (u64, &&Structure)| SampleRequest { condition: condition(s), seed: 0, index };
+    let request =
+        |(index, s): (u64, &&Structure)| SampleRequest { conditions: conditions(s), seed: 0, index };
     (0..).zip(batch).map(request).collect()
 }
 

@@ -122,43 +122,18 @@ pub struct CdvaeConfig {
 }
 
 impl Default for CdvaeConfig {
+    /// The published sizes, for MP-20.
     fn default() -> Self {
-        Self::published(20, 500)
-    }
-}
-
-impl CdvaeConfig {
-    /// The published sizes.
-    pub fn published(max_atoms: usize, teacher_forcing_epochs: u64) -> Self {
         Self {
             latent: 256,
             head: 256,
-            max_atoms,
+            max_atoms: 20,
             encoder: DimeNetConfig::default(),
             decoder: DecoderConfig::published(),
             noise: NoiseConfig::default(),
             weights: LossWeights::default(),
-            teacher_forcing_epochs,
+            teacher_forcing_epochs: 500,
             property: None,
-        }
-    }
-
-    /// The published method at a size that trains overnight on a laptop.
-    pub fn small() -> Self {
-        let encoder = DimeNetConfig {
-            hidden: 64,
-            interaction: 32,
-            output_embedding: 128,
-            blocks: 3,
-            ..DimeNetConfig::default()
-        };
-        Self {
-            max_atoms: 24,
-            latent: 128,
-            head: 128,
-            encoder,
-            decoder: DecoderConfig::small(),
-            ..Self::published(20, 1_000_000)
         }
     }
 }

@@ -70,23 +70,6 @@ impl DecoderConfig {
         }
     }
 
-    /// A network that trains overnight on a laptop.
-    pub fn small() -> Self {
-        Self {
-            hidden: 64,
-            triplet: 32,
-            basis: 16,
-            bilinear: 32,
-            num_radial: 64,
-            num_spherical: 5,
-            blocks: 2,
-            neighbors: 12,
-            symmetrization: Symmetrization::Union,
-            scale_factors: ScaleFactors::unit(),
-            ..Self::published()
-        }
-    }
-
     /// Checks that the numbers describe a network that can be built.
     ///
     /// # Errors

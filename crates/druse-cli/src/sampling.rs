@@ -5,16 +5,15 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use clap::Args;
-use druse_models::Autoencoder;
-use druse_run::output::{FAILURES_FILE, STRUCTURES_FILE};
-use druse_run::sample::{Crew, SamplePlan, Shard, Summary, Wanted, sample};
-use druse_run::{Event, RunFolder};
+use clap::{Args, ValueEnum};
+use druse_run::model::LoadedModel;
+use druse_run::output::{FAILURES_FILE, OutputFormat, STRUCTURES_FILE};
+use druse_run::sample::{FolderSink, SamplePlan, Shard, Summary, Target, Workers, sample};
+use druse_run::{Event, RunError, RunFolder};
 
-use super::sample::FormatArg;
 use crate::console;
 use crate::failure::Failure;
-use crate::model_source::LoadedModel;
+use crate::models::{lacking, registry};
 
 /// Where sampled structures go, and how they are made.
 #[derive(Args)]
@@ -37,40 +36,61 @@ pub struct SamplingArgs {
     /// Sample only the structures whose index leaves the remainder i when divided by n.
     #[arg(long, value_name = "i/n", default_value_t)]
     shard: Shard,
-    /// Langevin steps at each noise level, for models that have them [default: the model's protocol]. Fewer are faster;
-    /// figures of such structures are not those of the protocol.
-    #[arg(long, value_name = "N")]
-    steps_per_level: Option<usize>,
+    /// A sampling setting of the model, such as steps_per_level=20 (`druse config show` lists them). Metrics of structures
+    /// that were sampled with other settings are not those of the model's protocol. Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
 }
 
-/// Samples what is wanted, with a bar, and says what came of it.
+/// Names of the output formats.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// A CIF file a structure.
+    Cif,
+    /// A POSCAR file a structure.
+    Poscar,
+    /// One extended XYZ file.
+    Extxyz,
+    /// Only structures.jsonl.
+    Jsonl,
+}
+
+impl From<FormatArg> for OutputFormat {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Cif => Self::Cif,
+            FormatArg::Poscar => Self::Poscar,
+            FormatArg::Extxyz => Self::Extxyz,
+            FormatArg::Jsonl => Self::Jsonl,
+        }
+    }
+}
+
+/// The model with the sampling settings of the command line.
+pub fn configured(args: &SamplingArgs, model: LoadedModel) -> Result<LoadedModel, Failure> {
+    Ok(model.with_sampling(registry(), &args.settings)?)
+}
+
+/// Samples the targets, with a bar, and says what came of it.
 pub fn run(
     args: &SamplingArgs,
-    model: &mut LoadedModel,
-    wanted: Vec<Wanted>,
+    model: &LoadedModel,
+    targets: Vec<Target>,
     count: u64,
     stop: &AtomicBool,
 ) -> Result<Summary, Failure> {
-    if let Some(steps) = args.steps_per_level {
-        model.generator.set_steps_per_level(steps)?;
-    }
     let plan = SamplePlan {
-        wanted,
-        count,
-        seed: args.seed,
-        model: model.hash.clone(),
-        steps_per_level: args.steps_per_level,
         shard: args.shard,
-        precision: model.params.precision(),
-        format: args.format.into(),
-        crew: Crew::for_device(model.params.device(), args.batch_size as usize),
-        resume: args.resume,
+        workers: Workers::for_device(model.params.device(), args.batch_size as usize),
+        ..model.plan(targets, count, args.seed)
     };
+    let generator = model.generator().map_err(lacking)?;
     let folder = RunFolder::open(&args.out)?;
     let begun = Instant::now();
     let share = (0..count).filter(|i| i % args.shard.count == args.shard.index).count();
-    let bar = console::bar(share as u64, "{bar:24} {pos}/{len} structures {msg} {eta_precise} left");
-    console::note(&format!("sampling {share} structures with the {}", model.name));
+    let bar = console::bar(share as u64, "structures");
+    let noun = if share == 1 { "structure" } else { "structures" };
+    console::note(&format!("sampling {share} {noun} with the {}", model.name));
     let mut watch = |event: Event<'_>| match event {
         Event::SamplingStep { done, in_flight } => {
             bar.set_position(done as u64);
@@ -82,9 +102,13 @@ pub fn run(
         }
         _ => {}
     };
-    let summary = sample(model.generator.as_ref(), &model.params, &plan, &folder, &mut watch, stop);
-    bar.finish_and_clear();
-    let summary = summary?;
+    let mut sink = FolderSink::new(&folder, args.format.into(), args.resume);
+    let summary = sample(generator, &model.params, &plan, &mut sink, &mut watch, stop);
+    bar.finish();
+    let summary = summary.map_err(|error| match error {
+        RunError::Model(error) => lacking(error),
+        error => error.into(),
+    })?;
     let (out, seconds) = (args.out.display(), begun.elapsed().as_secs_f64());
     let found = if summary.found > 0 { format!(" ({} were there)", summary.found) } else { String::new() };
     console::note(&format!(
@@ -105,13 +129,4 @@ pub fn run(
 /// The exit code of a command that ends with sampling.
 pub fn exit_code(summary: &Summary) -> ExitCode {
     if summary.interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS }
-}
-
-/// The latent space of a model.
-pub fn autoencoder(model: &LoadedModel) -> Result<&dyn Autoencoder, Failure> {
-    model.generator.autoencoder().ok_or_else(|| {
-        let kind = model.generator.kind();
-        Failure::mistake(format!("the {} is a {kind} model, which has no latent space", model.name))
-            .hint("name a CDVAE model with --model")
-    })
 }

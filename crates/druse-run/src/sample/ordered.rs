@@ -1,19 +1,18 @@
-//! Where finished structures are put in order, written and counted.
+//! Finished structures in the order of their indices.
 
 use std::collections::BTreeMap;
 
 use druse_crystal::Structure;
 use druse_models::ModelError;
 
-use super::{SamplePlan, Summary};
+use super::{Finished, SamplePlan, Sink, Summary};
 use crate::RunError;
 use crate::observer::{Event, Observer};
-use crate::output::{Failure, StructureWriter, record};
 
-/// Takes structures in any order and writes them in that of their indices.
-pub struct Desk<'a> {
+/// Takes structures in any order and hands them on in that of their indices.
+pub struct Ordered<'a> {
     plan: &'a SamplePlan,
-    writer: StructureWriter,
+    sink: &'a mut dyn Sink,
     observer: &'a mut (dyn Observer + Send),
     summary: Summary,
     error: Option<RunError>,
@@ -23,30 +22,30 @@ pub struct Desk<'a> {
     /// Structures that wait for one with a smaller index.
     waiting: BTreeMap<u64, Result<Structure, ModelError>>,
     /// Structures in flight at each worker, and their share of steps summed up.
-    flying: Vec<(usize, f64)>,
+    in_flight: Vec<(usize, f64)>,
     /// The limit of atoms that was seen last.
     limit: Option<usize>,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> Ordered<'a> {
     pub fn new(
         plan: &'a SamplePlan,
         found: u64,
         order: Vec<u64>,
         workers: usize,
-        writer: StructureWriter,
+        sink: &'a mut dyn Sink,
         observer: &'a mut (dyn Observer + Send),
     ) -> Self {
         Self {
             plan,
-            writer,
+            sink,
             observer,
             summary: Summary { found, ..Summary::default() },
             error: None,
             order,
             written: 0,
             waiting: BTreeMap::new(),
-            flying: vec![(0, 0.0); workers],
+            in_flight: vec![(0, 0.0); workers],
             limit: None,
         }
     }
@@ -65,34 +64,32 @@ impl<'a> Desk<'a> {
     }
 
     fn write(&mut self, index: u64, result: Result<Structure, ModelError>) -> Result<(), RunError> {
-        let failure = match result {
-            Ok(structure) => {
-                let wanted = self.plan.wanted(index);
-                self.writer.write(&record(index, self.plan.seed, structure, &wanted.properties))?;
-                self.summary.sampled += 1;
-                None
-            }
-            Err(e) => {
-                let (wanted, reason) = (self.plan.wanted(index), e.to_string());
-                let (label, properties) = (wanted.label.clone(), wanted.properties.clone());
-                self.writer.write_failure(&Failure { index, label, reason: reason.clone(), properties })?;
-                self.summary.failed += 1;
-                Some(reason)
-            }
-        };
+        let failure = result.as_ref().err().map(ToString::to_string);
+        let target = self.plan.target(index);
+        self.sink.put(Finished {
+            index,
+            seed: self.plan.seed,
+            label: target.label.clone(),
+            properties: target.properties.clone(),
+            result,
+        })?;
+        match failure {
+            None => self.summary.sampled += 1,
+            Some(_) => self.summary.failed += 1,
+        }
         self.observer.observe(Event::Sampled { index, failure: failure.as_deref() });
         Ok(())
     }
 
     /// A worker made a step; it has so many structures in flight, with so many steps in units of whole structures.
     pub fn stepped(&mut self, worker: usize, in_flight: usize, share: f64, limit: usize) {
-        self.flying[worker] = (in_flight, share);
+        self.in_flight[worker] = (in_flight, share);
         if self.limit.replace(limit).is_some_and(|before| limit < before) {
             self.observer.observe(Event::MemoryLimit { atoms: limit });
         }
         let finished = self.summary.found as f64 + (self.written + self.waiting.len()) as f64;
-        let done = finished + self.flying.iter().map(|f| f.1).sum::<f64>();
-        let in_flight = self.flying.iter().map(|f| f.0).sum();
+        let done = finished + self.in_flight.iter().map(|f| f.1).sum::<f64>();
+        let in_flight = self.in_flight.iter().map(|f| f.0).sum();
         self.observer.observe(Event::SamplingStep { done, in_flight });
     }
 

@@ -1,0 +1,181 @@
+//! Models that were trained: from a file, from memory, or the one that ships.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Device;
+use druse_models::{Autoencoder, Generator, Model, ModelError, Predictor, Registry};
+use druse_nn::{Params, Precision};
+use serde_json::Value;
+
+use crate::overlay::sampling_settings;
+use crate::sample::{Finished, MemorySink, SamplePlan, Shard, Target, Workers, sample};
+use crate::train::{BEST, LAST};
+use crate::{Checkpoint, RunConfig, RunError, Silent};
+
+/// The checkpoint that ships with the program: GemsDiff, trained on binary and ternary crystals of MP-20.
+static SHIPPED: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/gemsdiff-small.safetensors"));
+
+/// A model with its averaged weights, ready to use.
+///
+/// ```no_run
+/// use druse_models::Registry;
+/// use druse_run::model::LoadedModel;
+/// use druse_run::sample::Target;
+///
+/// let registry = Registry::builtin();
+/// let model = LoadedModel::shipped(&registry, &druse_nn::device::cpu())?;
+/// let target = Target::from(druse_crystal::Composition::parse("LiFeO2").unwrap());
+/// for finished in model.sample(vec![target], 4, 0)? {
+///     println!("{}", finished.result?.lattice.volume());
+/// }
+/// # Ok::<(), druse_run::RunError>(())
+/// ```
+pub struct LoadedModel {
+    /// The model.
+    pub model: Model,
+    /// Its averaged weights.
+    pub params: Params,
+    /// The configuration that it was trained with; `sampling` is how it is sampled.
+    pub config: RunConfig,
+    /// Hash of the file.
+    pub hash: String,
+    /// What to call it in messages: `shipped model`, `model runs/mp20/…`.
+    pub name: String,
+    statistics: Value,
+}
+
+impl LoadedModel {
+    /// The model of a checkpoint, or of a run's folder.
+    ///
+    /// # Errors
+    /// [`RunError::Read`], [`RunError::NoCheckpoint`], [`RunError::Checkpoint`].
+    pub fn open(registry: &Registry, path: &Path, device: &Device) -> Result<Self, RunError> {
+        let path = checkpoint_path(path)?;
+        let bytes = std::fs::read(&path).map_err(|source| RunError::Read { path: path.clone(), source })?;
+        let name = path.display().to_string();
+        Ok(Self { name: format!("model {name}"), ..Self::from_bytes(registry, &bytes, &name, device)? })
+    }
+
+    /// The model of a checkpoint in memory; `name` appears in messages.
+    ///
+    /// # Errors
+    /// [`RunError::Checkpoint`].
+    pub fn from_bytes(
+        registry: &Registry,
+        bytes: &[u8],
+        name: &str,
+        device: &Device,
+    ) -> Result<Self, RunError> {
+        let checkpoint = Checkpoint::from_bytes(bytes, name)?;
+        let (model, params) = checkpoint.model(registry, device)?;
+        Ok(Self {
+            model,
+            params,
+            hash: blake3::hash(bytes).to_hex().to_string(),
+            name: name.to_owned(),
+            statistics: checkpoint.statistics,
+            config: checkpoint.config,
+        })
+    }
+
+    /// The model that ships with the program.
+    ///
+    /// # Errors
+    /// [`RunError::Checkpoint`] when the registry does not hold its kind.
+    pub fn shipped(registry: &Registry, device: &Device) -> Result<Self, RunError> {
+        Self::from_bytes(registry, SHIPPED, "shipped model", device)
+    }
+
+    /// With products of another precision.
+    ///
+    /// # Errors
+    /// [`RunError::Precision`] when the device cannot compute in it.
+    pub fn with_precision(self, precision: Precision) -> Result<Self, RunError> {
+        Ok(Self { params: self.params.with_precision(precision)?, ..self })
+    }
+
+    /// With other sampling settings: `steps_per_level=20`.
+    ///
+    /// # Errors
+    /// [`RunError::Config`] naming the key and what was expected.
+    pub fn with_sampling(mut self, registry: &Registry, settings: &[String]) -> Result<Self, RunError> {
+        if settings.is_empty() {
+            return Ok(self);
+        }
+        self.config.sampling = sampling_settings(registry, &self.config, settings)?;
+        self.model = self.config.build(registry)?;
+        self.model.trainable_mut().restore_statistics(&self.statistics)?;
+        Ok(self)
+    }
+
+    /// The model as the sampler sees it.
+    ///
+    /// # Errors
+    /// [`ModelError::Lacks`] for a model that does not generate.
+    pub fn generator(&self) -> Result<&dyn Generator, ModelError> {
+        self.model.as_generator()
+    }
+
+    /// The model as a predictor.
+    ///
+    /// # Errors
+    /// [`ModelError::Lacks`] for a model that predicts nothing.
+    pub fn predictor(&self) -> Result<&dyn Predictor, ModelError> {
+        self.model.as_predictor()
+    }
+
+    /// The model's latent space.
+    ///
+    /// # Errors
+    /// [`ModelError::Lacks`] for a model without one.
+    pub fn autoencoder(&self) -> Result<&dyn Autoencoder, ModelError> {
+        self.model.as_autoencoder()
+    }
+
+    /// A plan to sample `count` structures of the targets, in turn, on this machine.
+    pub fn plan(&self, targets: Vec<Target>, count: u64, seed: u64) -> SamplePlan {
+        SamplePlan {
+            targets,
+            count,
+            seed,
+            model: self.hash.clone(),
+            sampling: self.config.sampling.clone(),
+            shard: Shard::default(),
+            precision: self.params.precision(),
+            workers: Workers::for_device(self.params.device(), 1024),
+        }
+    }
+
+    /// Samples `count` structures of the targets, in turn, into memory.
+    ///
+    /// # Errors
+    /// [`RunError`] for conditions the model cannot serve. What it failed at is in the list.
+    pub fn sample(&self, targets: Vec<Target>, count: u64, seed: u64) -> Result<Vec<Finished>, RunError> {
+        let mut sink = MemorySink::default();
+        let plan = self.plan(targets, count, seed);
+        sample(self.generator()?, &self.params, &plan, &mut sink, &mut Silent, &AtomicBool::new(false))?;
+        Ok(sink.finished)
+    }
+}
+
+/// The checkpoint that ships with the program.
+///
+/// # Errors
+/// [`RunError::Checkpoint`] when it is of another version.
+pub fn shipped_checkpoint() -> Result<Checkpoint, RunError> {
+    Ok(Checkpoint::from_bytes(SHIPPED, "shipped model")?)
+}
+
+/// The checkpoint that a path stands for: a file, or the best (else the last) checkpoint of a run's folder.
+///
+/// # Errors
+/// [`RunError::NoCheckpoint`] for a folder without one.
+pub fn checkpoint_path(path: &Path) -> Result<PathBuf, RunError> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let found = [BEST, LAST].iter().map(|name| path.join(name)).find(|p| p.exists());
+    found.ok_or_else(|| RunError::NoCheckpoint { path: path.to_owned() })
+}

@@ -1,0 +1,126 @@
+//! Where sampled structures go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::SyncSender;
+
+use druse_crystal::Structure;
+use druse_models::ModelError;
+use serde_json::Value;
+
+use super::{Manifest, SamplePlan};
+use crate::RunError;
+use crate::folder::RunFolder;
+use crate::output::{Failure, OutputFormat, StructureWriter, record};
+
+/// A structure of a run, or why there is none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// Its index within the run.
+    pub index: u64,
+    /// Seed of the run.
+    pub seed: u64,
+    /// What it was asked for as.
+    pub label: String,
+    /// What belongs to the request and is written with the structure.
+    pub properties: BTreeMap<String, Value>,
+    /// The structure, or why the model failed.
+    pub result: Result<Structure, ModelError>,
+}
+
+/// Takes the structures of a run, in the order of their indices.
+pub trait Sink: Send {
+    /// Called once, before anything is computed and after every condition was checked. Returns the indices that are there
+    /// already and are not sampled again.
+    ///
+    /// # Errors
+    /// [`RunError`] when the run cannot go there.
+    fn begin(&mut self, plan: &SamplePlan) -> Result<BTreeSet<u64>, RunError>;
+
+    /// Takes a structure. What has been taken stays, whatever happens to the run.
+    ///
+    /// # Errors
+    /// [`RunError`]; the run ends with it.
+    fn put(&mut self, finished: Finished) -> Result<(), RunError>;
+}
+
+/// A folder: `structures.jsonl`, `failures.jsonl`, and files in the chosen format.
+pub struct FolderSink<'a> {
+    folder: &'a RunFolder,
+    format: OutputFormat,
+    /// Whether a folder that holds part of this run is continued.
+    resume: bool,
+    writer: Option<StructureWriter>,
+}
+
+impl<'a> FolderSink<'a> {
+    /// A folder that holds no structures yet; with `resume`, part of the same run.
+    pub fn new(folder: &'a RunFolder, format: OutputFormat, resume: bool) -> Self {
+        Self { folder, format, resume, writer: None }
+    }
+
+    /// Makes the folder that of this plan, or sees that it is.
+    fn claim(&self, plan: &SamplePlan) -> Result<(), RunError> {
+        let manifest = plan.manifest();
+        let path = || self.folder.path().to_owned();
+        match Manifest::read(self.folder.path())? {
+            None => manifest.write(self.folder.path()),
+            Some(_) if !self.resume => Err(RunError::Occupied { path: path(), what: "sampled structures" }),
+            Some(stored) => match stored.difference(&manifest) {
+                Some((key, stored, given)) => {
+                    Err(RunError::Changed { path: path(), key: key.into(), stored, given })
+                }
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+impl Sink for FolderSink<'_> {
+    fn begin(&mut self, plan: &SamplePlan) -> Result<BTreeSet<u64>, RunError> {
+        self.claim(plan)?;
+        let writer = StructureWriter::open(self.folder, self.format)?;
+        let finished = writer.finished().clone();
+        self.writer = Some(writer);
+        Ok(finished)
+    }
+
+    fn put(&mut self, finished: Finished) -> Result<(), RunError> {
+        let Some(writer) = &mut self.writer else { return Err(RunError::NotBegun) };
+        let Finished { index, seed, label, properties, result } = finished;
+        match result {
+            Ok(structure) => writer.write(&record(index, seed, structure, &properties)),
+            Err(e) => writer.write_failure(&Failure { index, label, reason: e.to_string(), properties }),
+        }
+    }
+}
+
+/// Memory: a list of all that is sampled.
+#[derive(Debug, Default)]
+pub struct MemorySink {
+    /// The structures and failures, in the order of their indices.
+    pub finished: Vec<Finished>,
+}
+
+impl Sink for MemorySink {
+    fn begin(&mut self, _: &SamplePlan) -> Result<BTreeSet<u64>, RunError> {
+        Ok(self.finished.iter().map(|finished| finished.index).collect())
+    }
+
+    fn put(&mut self, finished: Finished) -> Result<(), RunError> {
+        self.finished.push(finished);
+        Ok(())
+    }
+}
+
+/// A channel to another thread, which takes structures as they are finished. Its bound limits how far the run is ahead.
+pub struct ChannelSink(pub SyncSender<Finished>);
+
+impl Sink for ChannelSink {
+    fn begin(&mut self, _: &SamplePlan) -> Result<BTreeSet<u64>, RunError> {
+        Ok(BTreeSet::new())
+    }
+
+    fn put(&mut self, finished: Finished) -> Result<(), RunError> {
+        self.0.send(finished).map_err(|_| RunError::ReceiverGone)
+    }
+}
