@@ -21,7 +21,8 @@ const TINY: [&str; 16] = [
     "--set",
     "model.head=8",
     "--set",
-    "model.noise={levels=4, steps_per_level=3}",
+    "model.noise={levels=4}",
+    "sampling.steps_per_level=3",
     "--set",
     "train.batch_size=4",
     "--set",
@@ -100,7 +101,7 @@ fn trains_resumes_and_samples() {
     assert_eq!(made(dir, "a").len(), 5);
     call(dir, "sample --model m --count 5 --seed 3 --out b --format jsonl --threads 1").ok();
     assert_eq!(made(dir, "a"), made(dir, "b"));
-    call(dir, "sample --model m --count 5 --seed 3 --out c --format jsonl --steps-per-level 1").ok();
+    call(dir, "sample --model m --count 5 --seed 3 --out c --format jsonl --set steps_per_level=1").ok();
     assert_ne!(made(dir, "a"), made(dir, "c"));
     call(dir, "sample --model m --count 5 --seed 3 --out c --resume").fails(2, &["steps per level"]);
     call(dir, "sample --model m --formula SrTiO3 --out d").fails(2, &["cdvae", "composition", "gemsdiff"]);
@@ -200,7 +201,7 @@ fn optimises_and_interpolates() {
     fs::write(dir.join("b.cif"), &ends[5].1).unwrap();
     call(dir, "interpolate --model m a.cif b.cif --points 4 --mean --out way --format jsonl").ok();
     let mut places: Vec<f64> =
-        made(dir, "way").iter().map(|m| m["properties"]["place"].as_f64().unwrap()).collect();
+        made(dir, "way").iter().map(|m| m["properties"]["fraction"].as_f64().unwrap()).collect();
     places.sort_unstable_by(f64::total_cmp);
     assert_eq!(places.len(), 4);
     assert!((places[1] - 1.0 / 3.0).abs() < 1e-12 && places[3] == 1.0);
@@ -231,7 +232,7 @@ fn shipped_models_sample_what_they_were_trained_on() {
     let dir = tempfile::tempdir().unwrap();
     let sample = |name: &str| {
         let model = models.join(format!("cdvae-small-{name}.safetensors"));
-        let line = "sample --count 4 --steps-per-level 4 --format jsonl --model";
+        let line = "sample --count 4 --set steps_per_level=4 --format jsonl --model";
         let arguments = line.split(' ').chain([model.to_str().unwrap(), "--out", name]);
         druse(dir.path(), &arguments.collect::<Vec<_>>()).ok();
         made(dir.path(), name)

@@ -30,7 +30,7 @@ fn an_imported_model_is_described_and_samples() {
         assert!(info.contains(words), "`{words}` is not in {info}");
     }
     let sample = ["sample", "--model", "m.safetensors", "--count", "2", "--seed", "1", "--out", "s"];
-    let sample = druse(dir, &[&sample[..], &["--format", "jsonl", "--steps-per-level", "1"]].concat());
+    let sample = druse(dir, &[&sample[..], &["--format", "jsonl", "--set", "steps_per_level=1"]].concat());
     // Weights from a formula may well give cells that are none; every structure is accounted for all the same.
     assert!(matches!(sample.code, Some(0 | 1)), "{}", sample.stderr);
     let lines = |file| std::fs::read_to_string(dir.join("s").join(file)).map_or(0, |t| t.lines().count());

@@ -12,43 +12,60 @@ use druse_models::{ModelError, Trainable};
 use druse_nn::{Params, Precision};
 use druse_run::merge::merge;
 use druse_run::output::{FAILURES_FILE, Failure, OutputFormat, STRUCTURES_FILE, parse_lines};
-use druse_run::sample::{Crew, SamplePlan, Shard, Summary, sample};
+use druse_run::sample::{
+    ChannelSink, Finished, FolderSink, MemorySink, SamplePlan, Shard, Summary, Workers, sample,
+};
 use druse_run::{Event, RunError, RunFolder};
 
 fn plan() -> SamplePlan {
     let all = prototypes();
     SamplePlan {
-        wanted: all.iter().map(|(_, s)| Composition::from_species(&s.species).into()).collect(),
-        steps_per_level: None,
+        targets: all.iter().map(|(_, s)| Composition::from_species(&s.species).into()).collect(),
+        sampling: Default::default(),
         count: 20,
         seed: 3,
         model: "toy".into(),
         shard: Shard::default(),
         precision: Precision::F32,
-        format: OutputFormat::Jsonl,
-        crew: Crew::OneAThread,
-        resume: false,
+        workers: Workers::OnePerThread,
     }
 }
 
-/// Samples until `stop_after` structures are finished.
-fn run(plan: &SamplePlan, path: &Path, stop_after: usize) -> Result<Summary, RunError> {
-    run_model(Toy::default(), plan, path, stop_after)
+/// How a run's folder is written.
+#[derive(Clone, Copy)]
+struct Output {
+    format: OutputFormat,
+    resume: bool,
+    stop_after: usize,
 }
 
-fn run_model(mut toy: Toy, plan: &SamplePlan, path: &Path, stop_after: usize) -> Result<Summary, RunError> {
+const NEW: Output = Output { format: OutputFormat::Jsonl, resume: false, stop_after: usize::MAX };
+const RESUMED: Output = Output { resume: true, ..NEW };
+
+fn run(plan: &SamplePlan, path: &Path, output: Output) -> Result<Summary, RunError> {
+    run_model(Toy::default(), plan, path, output)
+}
+
+fn fitted(mut toy: Toy) -> (Toy, Params) {
     let all = prototypes();
-    toy.fit_statistics(&all.iter().map(|(_, s)| s).collect::<Vec<_>>())?;
+    toy.fit_statistics(&all.iter().map(|(_, s)| s).collect::<Vec<_>>()).unwrap();
     let params = Params::init(toy.parameters(), 1, &druse_nn::device::cpu());
+    (toy, params)
+}
+
+fn run_model(toy: Toy, plan: &SamplePlan, path: &Path, output: Output) -> Result<Summary, RunError> {
+    let (toy, params) = fitted(toy);
     let stop = AtomicBool::new(false);
     let mut finished = 0;
     let mut watch = |event: Event<'_>| {
         if let Event::Sampled { .. } = event {
             finished += 1;
-            stop.store(finished >= stop_after, Ordering::Relaxed);
+            stop.store(finished >= output.stop_after, Ordering::Relaxed);
         }
     };
-    sample(&toy, &params, plan, &RunFolder::open(path)?, &mut watch, &stop)
+    let folder = RunFolder::open(path)?;
+    let mut sink = FolderSink::new(&folder, output.format, output.resume);
+    sample(&toy, &params, plan, &mut sink, &mut watch, &stop)
 }
 
 fn output(path: &Path) -> [String; 2] {
@@ -59,7 +76,7 @@ fn output(path: &Path) -> [String; 2] {
 fn output_does_not_depend_on_batches_interruption_or_shards() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
-    let summary = run(&plan(), &at("whole"), usize::MAX).unwrap();
+    let summary = run(&plan(), &at("whole"), NEW).unwrap();
     // Indices 5, 12 and 19 fail by design.
     assert_eq!(summary, Summary { sampled: 17, failed: 3, found: 0, interrupted: false });
     let whole = output(&at("whole"));
@@ -72,11 +89,11 @@ fn output_does_not_depend_on_batches_interruption_or_shards() {
     for threads in [1, 2, 5] {
         let path = at(&format!("threads-{threads}"));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| run(&plan(), &path, usize::MAX)).unwrap();
+        pool.install(|| run(&plan(), &path, NEW)).unwrap();
         assert_eq!(output(&path), whole);
 
         let broken = at(&format!("broken-{threads}"));
-        let first = pool.install(|| run(&plan(), &broken, 6)).unwrap();
+        let first = pool.install(|| run(&plan(), &broken, Output { stop_after: 6, ..NEW })).unwrap();
         let done = first.sampled + first.failed;
         // Several threads may finish everything while one holds up the first structure.
         assert!(done >= 6 && first.interrupted == (done < 20), "{first:?}");
@@ -84,7 +101,7 @@ fn output_does_not_depend_on_batches_interruption_or_shards() {
         // What a killed process leaves: half a line.
         let file = broken.join(STRUCTURES_FILE);
         fs::write(&file, fs::read_to_string(&file).unwrap() + "{\"id\":\"6\",\"form").unwrap();
-        let rest = pool.install(|| run(&SamplePlan { resume: true, ..plan() }, &broken, usize::MAX)).unwrap();
+        let rest = pool.install(|| run(&plan(), &broken, RESUMED)).unwrap();
         assert_eq!((rest.found, rest.sampled + rest.failed), (done, 20 - done));
         assert_eq!(output(&broken), whole);
     }
@@ -92,14 +109,14 @@ fn output_does_not_depend_on_batches_interruption_or_shards() {
     for (groups, in_flight) in [(1, 1), (1, 7), (2, 6), (3, 100)] {
         let path = at(&format!("groups-{groups}-{in_flight}"));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-        let plan = SamplePlan { crew: Crew::Groups { groups, in_flight }, ..plan() };
-        pool.install(|| run(&plan, &path, usize::MAX)).unwrap();
+        let plan = SamplePlan { workers: Workers::Groups { groups, in_flight }, ..plan() };
+        pool.install(|| run(&plan, &path, NEW)).unwrap();
         assert_eq!(output(&path), whole, "{groups} groups, {in_flight} in flight");
     }
 
     let parts: Vec<PathBuf> = (0..3).map(|i| at(&format!("part-{i}"))).collect();
     for (index, part) in (0..).zip(&parts) {
-        run(&SamplePlan { shard: Shard { index, count: 3 }, ..plan() }, part, usize::MAX).unwrap();
+        run(&SamplePlan { shard: Shard { index, count: 3 }, ..plan() }, part, NEW).unwrap();
     }
     let out = RunFolder::open(&at("merged")).unwrap();
     let merged = merge(&parts, &out, OutputFormat::Jsonl).unwrap();
@@ -111,7 +128,7 @@ fn output_does_not_depend_on_batches_interruption_or_shards() {
     let twice = [parts[0].clone(), parts[0].clone()];
     let error = merge(&twice, &RunFolder::open(&at("twice")).unwrap(), OutputFormat::Jsonl).unwrap_err();
     assert!(error.to_string().contains("structure 0"), "{error}");
-    run(&SamplePlan { seed: 4, ..plan() }, &at("other"), usize::MAX).unwrap();
+    run(&SamplePlan { seed: 4, ..plan() }, &at("other"), NEW).unwrap();
     let mixed = [parts[0].clone(), at("other")];
     let error = merge(&mixed, &RunFolder::open(&at("mixed")).unwrap(), OutputFormat::Jsonl).unwrap_err();
     assert!(error.to_string().contains("seed is 3 and 4"), "{error}");
@@ -121,9 +138,11 @@ fn output_does_not_depend_on_batches_interruption_or_shards() {
 fn a_bug_in_a_sampler_is_no_hang() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r");
-    for (resume, crew) in [(false, Crew::OneAThread), (true, Crew::Groups { groups: 2, in_flight: 4 })] {
-        let plan = SamplePlan { crew, resume, ..plan() };
-        let run = || run_model(Toy::panicking(0), &plan, &path, usize::MAX);
+    for (how, workers) in
+        [(NEW, Workers::OnePerThread), (RESUMED, Workers::Groups { groups: 2, in_flight: 4 })]
+    {
+        let plan = SamplePlan { workers, ..plan() };
+        let run = || run_model(Toy::panicking(0), &plan, &path, how);
         let panic = std::panic::catch_unwind(run).unwrap_err();
         assert_eq!(druse_nn::memory::panic_message(panic.as_ref()), Some("a bug in step"));
         assert_eq!(output(&path), ["", ""]);
@@ -133,8 +152,8 @@ fn a_bug_in_a_sampler_is_no_hang() {
 #[test]
 fn seeds_give_other_structures() {
     let dir = tempfile::tempdir().unwrap();
-    run(&plan(), &dir.path().join("a"), usize::MAX).unwrap();
-    run(&SamplePlan { seed: 4, ..plan() }, &dir.path().join("b"), usize::MAX).unwrap();
+    run(&plan(), &dir.path().join("a"), NEW).unwrap();
+    run(&SamplePlan { seed: 4, ..plan() }, &dir.path().join("b"), NEW).unwrap();
     assert_ne!(output(&dir.path().join("a"))[0], output(&dir.path().join("b"))[0]);
 }
 
@@ -143,8 +162,8 @@ fn every_format_has_its_files_also_after_an_interruption() {
     let dir = tempfile::tempdir().unwrap();
     for (format, extension) in [(OutputFormat::Cif, "cif"), (OutputFormat::Poscar, "vasp")] {
         let path = dir.path().join(extension);
-        run(&SamplePlan { format, ..plan() }, &path, 1).unwrap();
-        run(&SamplePlan { format, resume: true, ..plan() }, &path, usize::MAX).unwrap();
+        run(&plan(), &path, Output { format, stop_after: 1, ..NEW }).unwrap();
+        run(&plan(), &path, Output { format, ..RESUMED }).unwrap();
         let files: Vec<PathBuf> = fs::read_dir(&path)
             .unwrap()
             .map(|e| e.unwrap().path())
@@ -158,11 +177,11 @@ fn every_format_has_its_files_also_after_an_interruption() {
         assert!(path.join(format!("000002-CsCl.{extension}")).exists());
     }
     let path = dir.path().join("xyz");
-    let xyz = SamplePlan { format: OutputFormat::Extxyz, ..plan() };
-    run(&xyz, &path, 1).unwrap();
+    let format = OutputFormat::Extxyz;
+    run(&plan(), &path, Output { format, stop_after: 1, ..NEW }).unwrap();
     let frames = path.join("structures.extxyz");
     fs::write(&frames, fs::read_to_string(&frames).unwrap() + "5\nLattice=\"half a fra").unwrap();
-    run(&SamplePlan { resume: true, ..xyz }, &path, usize::MAX).unwrap();
+    run(&plan(), &path, Output { format, ..RESUMED }).unwrap();
     assert_eq!(druse_crystal::formats::read_path(&frames).unwrap().len(), 17);
 }
 
@@ -170,19 +189,19 @@ fn every_format_has_its_files_also_after_an_interruption() {
 fn mistakes_are_refused_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r");
-    let large = SamplePlan { wanted: vec![Composition::parse("Na8Cl8").unwrap().into()], ..plan() };
-    let error = run(&large, &path, usize::MAX).unwrap_err();
+    let large = SamplePlan { targets: vec![Composition::parse("Na8Cl8").unwrap().into()], ..plan() };
+    let error = run(&large, &path, NEW).unwrap_err();
     assert!(
         matches!(error, RunError::Model(ModelError::TooManyAtoms { atoms: 16, limit: 5, .. })),
         "{error}"
     );
     assert!(!path.join(STRUCTURES_FILE).exists());
-    run(&plan(), &path, usize::MAX).unwrap();
-    assert!(matches!(run(&plan(), &path, usize::MAX), Err(RunError::Occupied { .. })));
-    let other = SamplePlan { seed: 9, resume: true, ..plan() };
-    assert!(matches!(run(&other, &path, usize::MAX), Err(RunError::Changed { .. })));
+    run(&plan(), &path, NEW).unwrap();
+    assert!(matches!(run(&plan(), &path, NEW), Err(RunError::Occupied { .. })));
+    let other = SamplePlan { seed: 9, ..plan() };
+    assert!(matches!(run(&other, &path, RESUMED), Err(RunError::Changed { .. })));
     fs::write(path.join(STRUCTURES_FILE), "{\"id\": 3}\n").unwrap();
-    let error = run(&SamplePlan { resume: true, ..plan() }, &path, usize::MAX).unwrap_err();
+    let error = run(&plan(), &path, RESUMED).unwrap_err();
     assert!(matches!(&error, RunError::Damaged { reason, .. } if reason.starts_with("line 1")), "{error}");
 }
 
@@ -192,4 +211,30 @@ fn shards_are_parsed() {
     for text in ["5/5", "1", "a/2", "0/0", "-1/2", ""] {
         assert!(text.parse::<Shard>().is_err(), "{text}");
     }
+}
+
+#[test]
+fn structures_also_go_to_memory_and_through_a_channel() {
+    let (toy, params) = fitted(Toy::default());
+    let stop = AtomicBool::new(false);
+    let into = |sink: &mut dyn druse_run::sample::Sink| {
+        sample(&toy, &params, &plan(), sink, &mut druse_run::Silent, &stop)
+    };
+    let mut memory = MemorySink::default();
+    assert_eq!(into(&mut memory).unwrap(), Summary { sampled: 17, failed: 3, found: 0, interrupted: false });
+    assert_eq!(memory.finished.iter().map(|f| f.index).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    assert!(memory.finished[5].result.is_err() && memory.finished[0].label == "Po");
+    // What is there is not sampled again.
+    memory.finished.truncate(12);
+    assert_eq!(into(&mut memory).unwrap().found, 12);
+    let (sender, receiver) = std::sync::mpsc::sync_channel(2);
+    let reader = std::thread::spawn(move || receiver.iter().collect::<Vec<Finished>>());
+    into(&mut ChannelSink(sender)).unwrap();
+    assert_eq!(reader.join().unwrap(), memory.finished);
+    let (sender, receiver) = std::sync::mpsc::sync_channel(2);
+    drop(receiver);
+    assert!(matches!(into(&mut ChannelSink(sender)), Err(RunError::ReceiverGone)));
+    let nothing = SamplePlan { targets: vec![], ..plan() };
+    let error = sample(&toy, &params, &nothing, &mut memory, &mut druse_run::Silent, &stop).unwrap_err();
+    assert!(matches!(error, RunError::NothingToSample));
 }

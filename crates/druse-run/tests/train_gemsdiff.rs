@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::data;
 use druse_crystal::Composition;
+use druse_models::Registry;
 use druse_nn::Precision;
 use druse_nn::device::cpu;
 use druse_run::checkpoint::CheckpointError;
@@ -14,7 +15,7 @@ use druse_run::folder::complete_lines;
 use druse_run::metrics::Metric;
 use druse_run::output::{OutputFormat, STRUCTURES_FILE};
 use druse_run::overlay::Layers;
-use druse_run::sample::{Crew, SamplePlan, Shard, sample};
+use druse_run::sample::{FolderSink, SamplePlan, Shard, Workers, sample};
 use druse_run::train::{Ending, LAST, METRICS_FILE, train};
 use druse_run::{Checkpoint, Event, RunConfig, RunFolder, Silent};
 
@@ -30,13 +31,14 @@ fn config() -> RunConfig {
     ]
     .map(str::to_owned)
     .into();
-    let layers = Layers { preset: Some("gemsdiff-paper"), settings: &settings, ..Layers::default() };
+    let registry = Registry::builtin();
+    let layers = Layers { preset: Some("gemsdiff-paper"), settings: &settings, ..Layers::new(&registry) };
     layers.resolve().unwrap()
 }
 
 fn run(path: &Path, resume: bool, steps: usize) -> Ending {
     let config = config();
-    let mut model = config.model.build().unwrap();
+    let mut model = config.build(&Registry::builtin()).unwrap();
     let stop = AtomicBool::new(false);
     let mut done = 0;
     let mut watch = |event: Event<'_>| {
@@ -70,10 +72,11 @@ fn a_broken_run_continues_bit_for_bit_and_its_checkpoint_samples() {
     assert_eq!(numbers(&broken), numbers(&whole));
     let load = |path: &Path| Checkpoint::load(&path.join(LAST)).unwrap();
     let (a, b) = (load(&whole), load(&broken));
-    let (model, params) = a.model(&cpu()).unwrap();
+    let registry = Registry::builtin();
+    let (model, params) = a.model(&registry, &cpu()).unwrap();
     let model = model.into_generator().unwrap();
     let specs = model.parameters();
-    assert_eq!(params.to_host(), b.model(&cpu()).unwrap().1.to_host());
+    assert_eq!(params.to_host(), b.model(&registry, &cpu()).unwrap().1.to_host());
     let (a_state, b_state) = (a.training(specs).unwrap(), b.training(specs).unwrap());
     assert_eq!(
         (a_state.weights, a_state.first, a_state.second),
@@ -88,28 +91,27 @@ fn a_broken_run_continues_bit_for_bit_and_its_checkpoint_samples() {
     let slim = Checkpoint::load(&exported).unwrap();
     assert!(matches!(slim.training(specs), Err(CheckpointError::NoTrainingState { .. })));
     let plan = SamplePlan {
-        wanted: ["SrTiO3", "CsCl"].map(|f| Composition::parse(f).unwrap().into()).into(),
-        steps_per_level: None,
+        targets: ["SrTiO3", "CsCl"].map(|f| Composition::parse(f).unwrap().into()).into(),
+        sampling: Default::default(),
         count: 5,
         seed: 1,
         model: "tiny".into(),
         shard: Shard::default(),
         precision: Precision::F32,
-        format: OutputFormat::Jsonl,
-        crew: Crew::OneAThread,
-        resume: false,
+        workers: Workers::OnePerThread,
     };
     let mut outputs = Vec::new();
-    let groups = |groups, in_flight| Crew::Groups { groups, in_flight };
-    for (name, checkpoint, crew) in
-        [("full", &a, Crew::OneAThread), ("slim", &slim, groups(2, 5)), ("single", &slim, groups(1, 1))]
+    let groups = |groups, in_flight| Workers::Groups { groups, in_flight };
+    for (name, checkpoint, workers) in
+        [("full", &a, Workers::OnePerThread), ("slim", &slim, groups(2, 5)), ("single", &slim, groups(1, 1))]
     {
         let folder = RunFolder::open(&dir.path().join(name)).unwrap();
-        let (model, params) = checkpoint.model(&cpu()).unwrap();
+        let (model, params) = checkpoint.model(&registry, &cpu()).unwrap();
         let model = model.into_generator().unwrap();
-        let plan = SamplePlan { crew, ..plan.clone() };
+        let plan = SamplePlan { workers, ..plan.clone() };
         let stop = AtomicBool::new(false);
-        let summary = sample(model.as_ref(), &params, &plan, &folder, &mut Silent, &stop).unwrap();
+        let mut sink = FolderSink::new(&folder, OutputFormat::Jsonl, false);
+        let summary = sample(model.as_ref(), &params, &plan, &mut sink, &mut Silent, &stop).unwrap();
         assert_eq!(summary.sampled + summary.failed, 5);
         outputs.push(std::fs::read_to_string(folder.join(STRUCTURES_FILE)).unwrap());
     }
@@ -139,7 +141,14 @@ fn what_is_no_checkpoint_is_refused_with_its_reason() {
     assert!(changed("druse-checkpoint", "other-checkpoint").contains("not a druse checkpoint"));
     assert!(changed("\"version\":\"1\"", "\"version\":\"9\"").contains("format version 9"));
     let other = changed("\"kind\":\"gemsdiff\"", "\"kind\":\"crystens\"");
-    assert!(other.contains("crystens") && other.contains("expected gemsdiff"), "{other}");
+    assert!(other.contains("says crystens") && other.contains("gemsdiff model"), "{other}");
+    // A kind that another program registered.
+    let mut checkpoint = Checkpoint::from_bytes(&good, "x").unwrap();
+    checkpoint.config.model.kind = "crystens".into();
+    let message = checkpoint.model(&Registry::builtin(), &cpu()).err().unwrap().to_string();
+    for word in ["crystens", "gemsdiff, cdvae, property", "written by druse"] {
+        assert!(message.contains(word), "{message}");
+    }
     let error = Checkpoint::load(&dir.path().join("missing.safetensors")).unwrap_err();
     assert!(error.to_string().contains("missing.safetensors"));
 }

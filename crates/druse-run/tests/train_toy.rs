@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Toy, data};
 use druse_models::ModelError;
+use druse_models::registry::{ModelSettings, Registry};
 use druse_run::folder::complete_lines;
 use druse_run::metrics::{EpochMetric, Metric, StepMetric};
 use druse_run::train::{BEST, Ending, LAST, METRICS_FILE, Outcome, train};
 use druse_run::{Checkpoint, Event, RunConfig, RunError, RunFolder};
 
 fn config() -> RunConfig {
-    let mut config = RunConfig::preset("gemsdiff-paper").unwrap();
+    let mut config = RunConfig::preset(&Registry::builtin(), "gemsdiff-paper").unwrap();
+    config.model = ModelSettings { kind: "toy".into(), settings: Default::default() };
     config.train.batch_size = 3;
     config.train.epochs = 6;
     config.train.seed = 11;

@@ -45,7 +45,7 @@ pub trait Reverse: Generator {
     ///
     /// # Errors
     /// [`ModelError::Output`] when the state is no crystal.
-    fn finish(&self, state: Self::State) -> Result<Structure, ModelError>;
+    fn finish(&self, params: &Params, state: Self::State) -> Result<Structure, ModelError>;
 }
 
 /// A crystal on its way, with how far it is.
@@ -96,7 +96,7 @@ impl<'a, M: Reverse> InFlightSampler<'a, M> {
     fn finish(&self, crystal: InFlight<M::State>) -> Sampled {
         let result = match crystal.failure {
             Some(error) => Err(error),
-            None => self.model.finish(crystal.state),
+            None => self.model.finish(self.params, crystal.state),
         };
         Sampled { slot: crystal.slot, result }
     }

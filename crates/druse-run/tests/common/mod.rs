@@ -4,8 +4,8 @@
 use burn::tensor::{Tensor, TensorData};
 use druse_crystal::{Element, Lattice, Structure};
 use druse_models::{
-    Capabilities, Condition, Generator, LossTerm, MicroBatchLimit, ModelError, NoiseKey, Prepared,
-    SampleRequest, Sampled, Sampler, Trainable,
+    Capabilities, Condition, ConditionSet, Generator, InFlight, InFlightSampler, LossTerm, MicroBatchLimit,
+    ModelError, NoiseKey, Prepared, Reverse, SampleRequest, Sampler, Trainable,
 };
 use druse_nn::memory::ComputeError;
 use druse_nn::{Init, ParamBuilder, ParamId, ParamSpec, Params};
@@ -76,7 +76,7 @@ fn noise(key: &NoiseKey) -> f32 {
 
 impl Trainable for Toy {
     fn kind(&self) -> &'static str {
-        "gemsdiff"
+        "toy"
     }
 
     fn parameters(&self) -> &[ParamSpec] {
@@ -127,21 +127,55 @@ impl Trainable for Toy {
 
 impl Generator for Toy {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { composition: true, ..Capabilities::default() }
+        let limit = (self.max_atoms > 0).then_some(self.max_atoms);
+        Capabilities::new([ConditionSet::of(&[Condition::Composition])], 118).with_max_atoms(limit)
     }
 
-    fn check(&self, request: &SampleRequest) -> Result<(), ModelError> {
-        let Condition::Composition(c) = &request.condition else { return Ok(()) };
-        let (atoms, limit) = (c.num_atoms(), self.max_atoms);
-        if atoms > limit {
-            return Err(ModelError::TooManyAtoms { what: format!("{c:?}"), atoms, limit });
-        }
+    fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
+        InFlightSampler::boxed(self, params, limit)
+    }
+}
+
+/// Structures of n atoms take n steps longer than the first: they finish in another order than they came.
+impl Reverse for Toy {
+    type State = SampleRequest;
+
+    fn total_steps(&self) -> usize {
+        3 + self.max_atoms
+    }
+
+    fn start(&self, _: &Params, request: &SampleRequest) -> Result<SampleRequest, ModelError> {
+        Ok(request.clone())
+    }
+
+    fn species<'s>(&self, _: &'s SampleRequest) -> &'s [Element] {
+        &[]
+    }
+
+    fn atoms(&self, request: &SampleRequest) -> usize {
+        request.conditions.atoms().unwrap_or_default()
+    }
+
+    fn step(&self, _: &Params, _: &mut [InFlight<SampleRequest>]) -> Result<(), ModelError> {
+        assert!(self.panics_at.is_none(), "a bug in step");
         Ok(())
     }
 
-    fn sampler<'a>(&'a self, params: &'a Params, _: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
+    fn is_finished(&self, crystal: &InFlight<SampleRequest>) -> bool {
+        crystal.step >= 3 + self.atoms(&crystal.state)
+    }
+
+    fn finish(&self, params: &Params, r: SampleRequest) -> Result<Structure, ModelError> {
+        let species = r.conditions.species().expect("only compositions are served");
+        if r.index % 7 == 5 {
+            return Err(ModelError::Output("every seventh structure fails".into()));
+        }
         let host = params.to_host();
-        Box::new(ToySampler { toy: self, edge: [host[0][0], host[1][0]], flying: Vec::new() })
+        let shift = noise(&NoiseKey { seed: r.seed, epoch: 0, index: r.index });
+        let edge = host[0][0] * species.len() as f32 + host[1][0] + 0.1 * shift + 3.0;
+        let coords = (0..species.len()).map(|i| [i as f64 / species.len() as f64, 0.0, 0.0]).collect();
+        let lattice = Lattice::cubic(f64::from(edge)).map_err(|e| ModelError::Output(e.to_string()))?;
+        Structure::new(lattice, species, coords).map_err(|e| ModelError::Output(e.to_string()))
     }
 }
 
@@ -163,62 +197,6 @@ impl Prepared for ToyMicroBatch<'_> {
         let difference = column(&self.sizes) * weight + bias - column(&self.targets);
         let sum = (difference.clone() * difference).sum();
         Ok(vec![LossTerm { name: "edge", sum, count: n as f64, weight: 1.0 }])
-    }
-}
-
-/// Structures of n atoms take n steps longer than the first: they finish in another order than they came.
-struct ToySampler<'a> {
-    toy: &'a Toy,
-    edge: [f32; 2],
-    flying: Vec<(u64, SampleRequest, usize)>,
-}
-
-impl ToySampler<'_> {
-    fn finish(&self, r: &SampleRequest) -> Result<Structure, ModelError> {
-        let Condition::Composition(c) = &r.condition else { unreachable!("only compositions are served") };
-        let species = c.atoms();
-        if r.index % 7 == 5 {
-            return Err(ModelError::Output("every seventh structure fails".into()));
-        }
-        let shift = noise(&NoiseKey { seed: r.seed, epoch: 0, index: r.index });
-        let edge = self.edge[0] * species.len() as f32 + self.edge[1] + 0.1 * shift + 3.0;
-        let coords = (0..species.len()).map(|i| [i as f64 / species.len() as f64, 0.0, 0.0]).collect();
-        let lattice = Lattice::cubic(f64::from(edge)).map_err(|e| ModelError::Output(e.to_string()))?;
-        Structure::new(lattice, species, coords).map_err(|e| ModelError::Output(e.to_string()))
-    }
-}
-
-fn atoms(request: &SampleRequest) -> usize {
-    match &request.condition {
-        Condition::Composition(c) => c.num_atoms(),
-        Condition::Unconditional | Condition::Latent(_) => 0,
-    }
-}
-
-impl Sampler for ToySampler<'_> {
-    fn total_steps(&self) -> usize {
-        3 + self.toy.max_atoms
-    }
-
-    fn add(&mut self, ticket: u64, request: &SampleRequest) -> Result<(), ModelError> {
-        self.toy.check(request)?;
-        self.flying.push((ticket, request.clone(), 3 + atoms(request)));
-        Ok(())
-    }
-
-    fn len(&self) -> usize {
-        self.flying.len()
-    }
-
-    fn atoms(&self) -> usize {
-        self.flying.iter().map(|f| atoms(&f.1)).sum()
-    }
-
-    fn step(&mut self) -> Vec<Sampled> {
-        assert!(self.toy.panics_at.is_none(), "a bug in step");
-        self.flying.iter_mut().for_each(|f| f.2 -= 1);
-        let done: Vec<_> = self.flying.extract_if(.., |f| f.2 == 0).collect();
-        done.iter().map(|(ticket, r, _)| Sampled { ticket: *ticket, result: self.finish(r) }).collect()
     }
 }
 

@@ -207,7 +207,7 @@ impl Reverse for Cdvae {
         sampler::step(self, params, crystals)
     }
 
-    fn finish(&self, state: State) -> Result<Structure, ModelError> {
+    fn finish(&self, _: &Params, state: State) -> Result<Structure, ModelError> {
         state.finish()
     }
 }

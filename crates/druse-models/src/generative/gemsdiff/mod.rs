@@ -130,7 +130,7 @@ impl Reverse for GemsDiff {
         sampler::step(self, params, crystals)
     }
 
-    fn finish(&self, state: State) -> Result<Structure, ModelError> {
+    fn finish(&self, _: &Params, state: State) -> Result<Structure, ModelError> {
         state.finish()
     }
 }
