@@ -15,6 +15,32 @@
 //!
 //! A network is written once, as a function of [`Dual`]s: without a tangent it costs what it costs on tensors. Functions here
 //! have the names of the operations in [`crate::ops`] whose tangents they add.
+//!
+//! ```
+//! use burn::tensor::Tensor;
+//! use druse_nn::blocks::Linear;
+//! use druse_nn::ops::Activation;
+//! use druse_nn::tangent::loss_gradients;
+//! use druse_nn::{ParamBuilder, Params, device};
+//!
+//! let mut builder = ParamBuilder::default();
+//! let first = Linear::new(&mut builder, "first", [3, 8], true);
+//! let second = Linear::new(&mut builder, "second", [8, 1], true);
+//! let params = Params::init(&builder.finish(), 1, &device::cpu());
+//! let samples = Tensor::<2>::from_data([[0.1, 0.2, 0.3], [0.3, -0.1, 0.5]], &device::cpu());
+//! // The gradient penalty of a critic with two layers.
+//! let found = loss_gradients(
+//!     &params,
+//!     [samples],
+//!     |params, [x]| {
+//!         let hidden = first.dual(params, x, Activation::Silu);
+//!         second.dual(params, hidden, Activation::Identity)
+//!     },
+//!     |_, [slopes]| ((slopes.clone() * slopes).sum_dim(1).sqrt() - 1.0).powi_scalar(2).mean(),
+//! );
+//! assert_eq!(found.input_gradients[0].dims(), [2, 3]);
+//! assert_eq!(found.gradients.len(), 4);
+//! ```
 
 mod activation;
 mod dual;
