@@ -57,7 +57,7 @@ fn gradient_penalties_against_differences() {
         found.gradients.iter().map(|g| g.to_data().try_into_vec().unwrap()).collect();
     // Single precision against differences whose error is below 1e-8.
     let choose = |_, len| entries(len, 12, &mut rng);
-    compare(&params, &gradients, 2e-5, choose, |p, k| {
+    compare(&params, &gradients, 2e-6, choose, |p, k| {
         derivative(1e-3, |h| {
             let mut values = values.clone();
             values[p][k] += h;
