@@ -1,5 +1,5 @@
 //! What forces and losses of forces cost beside energies: a potential of three interactions on 1,000 atoms of crystals of 20
-//! atoms, on one thread, in micro-batches of two crystals and as one batch.
+//! atoms, in micro-batches of two crystals and as one batch.
 
 use std::hint::black_box;
 use std::sync::Arc;
