@@ -12,6 +12,7 @@ pub mod ops;
 pub mod optim;
 mod params;
 mod precision;
+pub mod tangent;
 pub mod weights;
 
 pub use init::Init;

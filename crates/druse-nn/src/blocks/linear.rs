@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::graph::Index;
 use crate::ops::{self, Activation};
+use crate::tangent::{self, Dual};
 use crate::{Init, ParamBuilder, ParamId, Params};
 
 /// `W x + b` with the framework default initialisation (uniform in ±1/sqrt(in)).
@@ -43,6 +44,14 @@ impl Linear {
         match self.bias {
             Some(bias) => ops::affine(x, params.get(self.weight), params.get(bias), act),
             None => ops::dense(x, params.get(self.weight), act),
+        }
+    }
+
+    /// [`Linear::activated`] of a quantity with its derivative along a direction.
+    pub fn dual(&self, params: &Params, x: Dual, act: Activation) -> Dual {
+        match self.bias {
+            Some(bias) => tangent::affine(x, params.get(self.weight), params.get(bias), act),
+            None => tangent::dense(x, params.get(self.weight), act),
         }
     }
 

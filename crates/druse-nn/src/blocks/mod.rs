@@ -2,6 +2,7 @@
 //! function of [`crate::Params`] and its inputs.
 
 mod bessel;
+mod continuous_filter;
 pub mod dimenet;
 mod embedding;
 mod gemnet;
@@ -9,6 +10,7 @@ mod linear;
 mod radial;
 
 pub use bessel::{BesselBasis, SphericalBesselBasis};
+pub use continuous_filter::{ContinuousFilterPotential, ContinuousFilterSizes};
 pub use embedding::{AtomEmbedding, MAX_ELEMENT};
 pub use gemnet::{
     AtomUpdate, BlockScales, EdgeHead, GemNetSizes, Geometry, InteractionBlock, ProjectedBasis, Receiver,

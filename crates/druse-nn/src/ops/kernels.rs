@@ -87,6 +87,17 @@ pub(crate) fn silu_backward(x: &[f32], scale: f32, g: &mut [f32]) {
     });
 }
 
+/// `t ← g · t · d²/dx² [scale · x · sigmoid(x)]` and `g ← g · d/dx [scale · x · sigmoid(x)]`: the backward pass of
+/// `t · d/dx [scale · x · sigmoid(x)]`.
+pub(crate) fn silu_slope_backward(x: &[f32], scale: f32, t: &mut [f32], g: &mut [f32]) {
+    with_sigmoid!(sigmoid => for ((g, t), &x) in g.iter_mut().zip(t).zip(x) {
+        let s = sigmoid(x);
+        let rest = 1.0 - s;
+        *t *= *g * scale * s * rest * (2.0 + x * (rest - s));
+        *g *= scale * s * (1.0 + x * rest);
+    });
+}
+
 /// `x ← scale · x · sigmoid(x)` and `g ← g · d/dx [scale · x · sigmoid(x)]` at the old x.
 pub(crate) fn silu_and_backward(x: &mut [f32], scale: f32, g: &mut [f32]) {
     with_sigmoid!(sigmoid => for (g, x) in g.iter_mut().zip(x) {

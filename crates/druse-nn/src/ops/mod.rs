@@ -33,6 +33,8 @@ pub use dense::{Activation, dense, merge_edges};
 pub use edge_geometry::{angular_sum_with, directions, gaussians, pair_harmonics};
 pub use filter::{filter, filtered_output, filtered_sum};
 pub use gather::{gather, scatter_sum, weighted_sum};
+pub(crate) use host::{HostOp, Mat, Matrix, apply};
+pub(crate) use kernels::{silu_backward, silu_in_place, silu_slope_backward};
 pub use lattice_head::{LatticeHeadWeights, lattice_head};
 pub use lattice_parameters::lattice_parameters;
 pub use message_sum::message_sum;
