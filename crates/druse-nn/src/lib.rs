@@ -2,16 +2,18 @@
 //!
 //! This is the only crate that names the engine's backends.
 
+mod arch;
+pub mod basis;
 pub mod blocks;
 pub mod device;
 pub mod graph;
 mod init;
-pub mod limits;
 pub mod memory;
 pub mod ops;
 pub mod optim;
 mod params;
 mod precision;
+pub mod roofline;
 pub mod weights;
 
 pub use init::Init;
