@@ -86,8 +86,9 @@ impl CrystalEdges {
 }
 
 impl Multigraph {
-    /// Joins every atom with its `k` nearest neighbours, ties included (`1e-3 < d <= d_k + 1e-6` with the
-    /// distance d_k of the k-th), adds the reverse of each edge and removes duplicates. Crystals are given as lattice and fractional coordinates.
+    /// Joins every atom with its `k` nearest neighbours, ties included (`1e-3 < d <= d_k + 1e-6` with the distance d_k of
+    /// the k-th), adds the reverse of each edge and removes duplicates. Crystals are given as lattice and fractional
+    /// coordinates.
     pub fn nearest(crystals: &[(Lattice, &[[f64; 3]])], k: usize) -> Self {
         // Crystals share no edges. A few are not worth the threads, which then have other batches to work on.
         let search = |&(ref lattice, frac): &(Lattice, &[[f64; 3]])| CrystalEdges::nearest(lattice, frac, k);
