@@ -1,4 +1,5 @@
-//! Spherical Bessel functions and the radial factors of the bases of the DimeNet family (J. Gasteiger et al., ICLR 2020).
+//! Spherical Bessel functions and the radial factors of the bases of the DimeNet family (J. Gasteiger et al., ICLR
+//! 2020).
 
 use std::f64::consts::PI;
 

@@ -63,6 +63,7 @@ pub(crate) fn apply<O: Operation, const N: usize>(
     Some(Tensor::from_primitive::<Autodiff<CubeBackend>>(result))
 }
 
+/// The tensor as the engine's GPU backend has it.
 pub(super) fn primitive(t: Tensor<2>) -> CubeTensor {
     t.try_into_primitive::<CubeBackend>().expect("a tensor of a GPU without autodiff is a cube tensor")
 }

@@ -9,8 +9,7 @@ use super::launch::{arg, grid, list_arg, new_matrix};
 use super::pointwise::{residual_silu, scaled_silu, scaled_silu_slope, silu, silu_backward};
 use crate::ops::dense::{Dense, MergeEdges};
 use crate::ops::device_op::DeviceOp;
-use crate::ops::gemnet::ResidualPair;
-use crate::ops::gemnet::SCALE;
+use crate::ops::gemnet::{ResidualPair, SCALE};
 
 /// `aᵀ b` for two matrices with the same, large number of rows.
 ///
