@@ -49,41 +49,36 @@ pub fn is_host(device: &Device) -> bool {
     matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// Values that were computed for a device, for example uploads; at most one a device. A clone starts empty.
+/// Values that were computed for devices, for example uploads; at most one of each type a device. A clone starts empty.
 #[cfg(feature = "gpu")]
-pub(crate) struct PerDevice<T>(std::sync::Mutex<Vec<(Device, T)>>);
+#[derive(Default)]
+pub(crate) struct PerDevice(std::sync::Mutex<Vec<(Device, Box<dyn std::any::Any + Send>)>>);
 
 #[cfg(feature = "gpu")]
-impl<T: Clone> PerDevice<T> {
+impl PerDevice {
     /// The value for a device (with or without autodiff: values belong to the device without), made on first use.
-    pub fn get(&self, device: &Device, make: impl FnOnce(&Device) -> T) -> T {
+    pub fn get<T: Clone + Send + 'static>(&self, device: &Device, make: impl FnOnce(&Device) -> T) -> T {
         let device = device.clone().inner();
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((_, value)) = known.iter().find(|(d, _)| *d == device) {
+        let mut here = known.iter().filter(|(d, _)| *d == device);
+        if let Some(value) = here.find_map(|(_, value)| value.downcast_ref::<T>()) {
             return value.clone();
         }
         let value = make(&device);
-        known.push((device, value.clone()));
+        known.push((device, Box::new(value.clone())));
         value
     }
 }
 
 #[cfg(feature = "gpu")]
-impl<T> Default for PerDevice<T> {
-    fn default() -> Self {
-        Self(std::sync::Mutex::default())
-    }
-}
-
-#[cfg(feature = "gpu")]
-impl<T> Clone for PerDevice<T> {
+impl Clone for PerDevice {
     fn clone(&self) -> Self {
         Self::default()
     }
 }
 
 #[cfg(feature = "gpu")]
-impl<T> std::fmt::Debug for PerDevice<T> {
+impl std::fmt::Debug for PerDevice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PerDevice")
     }

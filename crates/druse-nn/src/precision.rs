@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::arch::has_bf16;
 use crate::device::is_host;
 
 /// How the operands of the products with weights are represented. Sums, activations, geometry, weights between the
@@ -45,7 +46,7 @@ impl Precision {
         match self {
             Self::F32 => Ok(()),
             Self::Bf16 if !is_host(device) => Err(PrecisionError::Device),
-            Self::Bf16 if !crate::ops::has_bf16() => Err(PrecisionError::Processor),
+            Self::Bf16 if !has_bf16() => Err(PrecisionError::Processor),
             Self::Bf16 => Ok(()),
         }
     }

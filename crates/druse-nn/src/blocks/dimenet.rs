@@ -11,8 +11,9 @@ use druse_crystal::Element;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::bessel::{BesselBasis, SphericalBesselBasis};
 use super::linear::Linear;
+use super::radial::BesselBasis;
+use crate::basis::SphericalBesselBasis;
 use crate::graph::{Index, MessageAngles, MessagePairs, Multigraph};
 use crate::ops::{self, Activation, MessageUpdateWeights};
 use crate::{Init, ParamBuilder, ParamId, Params};

@@ -1,66 +1,35 @@
-//! Radial bases and envelopes.
+//! Radial bases as layers: on devices, with trainable parts.
 
 use burn::tensor::{Device, Tensor};
 
-/// `1 - 21 u⁵ + 35 u⁶ - 15 u⁷` for u < 1, else 0: smooth at the cut-off (GemNet, exponent 5).
-pub fn envelope_gemnet(u: f64) -> f64 {
-    if u < 1.0 { 1.0 + u.powi(5) * (-21.0 + u * (35.0 - 15.0 * u)) } else { 0.0 }
+use crate::basis::{GaussianBasis, envelope_dimenet};
+use crate::ops;
+use crate::{Init, ParamBuilder, ParamId, Params};
+
+/// `envelope_dimenet(u) sin(ω_k u)` with u = distance / cut-off and trainable frequencies ω_k, which start at kπ.
+#[derive(Debug, Clone)]
+pub struct BesselBasis {
+    frequencies: ParamId,
+    cutoff: f64,
 }
 
-/// Derivative of [`envelope_gemnet`] with respect to u.
-pub(crate) fn envelope_gemnet_slope(u: f64) -> f64 {
-    if u < 1.0 { -105.0 * (u * u * (1.0 - u)).powi(2) } else { 0.0 }
-}
+impl BesselBasis {
+    /// Registers `name.freq` (count).
+    pub fn new(builder: &mut ParamBuilder, name: &str, count: usize, cutoff: f64) -> Self {
+        Self { frequencies: builder.add(format!("{name}.freq"), &[count], Init::Frequencies), cutoff }
+    }
 
-/// `1/u - 28 u⁵ + 48 u⁶ - 21 u⁷`, not clipped beyond u = 1 (DimeNet, exponent 6): edges longer than the cut-off get
-/// small, then quickly growing negative values, as in the published codes.
-pub fn envelope_dimenet(u: f64) -> f64 {
-    1.0 / u + u.powi(5) * (-28.0 + u * (48.0 - 21.0 * u))
-}
-
-/// Gaussians with centres spread evenly over [0, cut-off] and the spacing as width, times [`envelope_gemnet`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct GaussianBasis {
-    /// Number of functions.
-    pub count: usize,
-    /// Length that scales distances.
-    pub cutoff: f64,
+    /// Values at the given distances (in the unit of the cut-off): (distances, count).
+    pub fn forward(&self, params: &Params, distances: &[f64]) -> Tensor<2> {
+        let places = distances.iter().map(|d| {
+            let u = d / self.cutoff;
+            [u, envelope_dimenet(u)]
+        });
+        ops::enveloped_sines(params.get(self.frequencies), places.collect())
+    }
 }
 
 impl GaussianBasis {
-    /// Values at the given distances, row by row: (distances, count).
-    pub fn evaluate(&self, distances: &[f64]) -> Vec<f32> {
-        /// Beyond so many spacings a Gaussian is below the smallest 32-bit float.
-        const REACH: usize = 14;
-        let mut out = vec![0f32; distances.len() * self.count];
-        let last = self.count - 1;
-        for (row, &d) in out.chunks_exact_mut(self.count).zip(distances) {
-            let u = d / self.cutoff;
-            let envelope = envelope_gemnet(u);
-            if envelope == 0.0 {
-                continue;
-            }
-            // From the nearest centre outwards: the quotient of neighbouring Gaussians is a geometric sequence.
-            let x = u * last as f64;
-            let nearest = (x.round() as usize).min(last);
-            let rest = x - nearest as f64;
-            let peak = (-0.5 * rest * rest).exp() * envelope;
-            row[nearest] = peak as f32;
-            let outwards = |mut quotient: f64, k: &mut dyn Iterator<Item = &mut f32>| {
-                let mut value = peak;
-                for y in k {
-                    value *= quotient;
-                    quotient *= (-1f64).exp();
-                    *y = value as f32;
-                }
-            };
-            let (below, above) = row.split_at_mut(nearest);
-            outwards((-rest - 0.5).exp(), &mut below.iter_mut().rev().take(REACH));
-            outwards((rest - 0.5).exp(), &mut above.iter_mut().skip(1).take(REACH));
-        }
-        out
-    }
-
     /// Values at the given distances on a device, (distances, count). GPUs evaluate them there.
     pub fn tensor(&self, distances: &[f64], device: &Device) -> Tensor<2> {
         #[cfg(feature = "gpu")]
@@ -70,46 +39,32 @@ impl GaussianBasis {
                 let place = u * (self.count - 1) as f64;
                 [place.round(), place - place.round(), envelope_gemnet(u)].map(|x| x as f32)
             });
-            return crate::ops::cube::gaussians(places.collect(), self.count, device);
+            return ops::cube::gaussians(places.collect(), self.count, device);
         }
-        crate::ops::matrix(self.evaluate(distances), self.count, device)
+        ops::matrix(self.evaluate(distances), self.count, device)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::PI;
+
     use super::*;
+    use crate::device::cpu;
 
     #[test]
-    fn envelopes_have_known_values() {
-        for (u, y) in [(0.1, 0.9998235), (0.5, 0.7734375), (0.9, 0.0256915), (1.0, 0.0), (1.3, 0.0)] {
-            assert!((envelope_gemnet(u) - y).abs() < 1e-7, "{u}");
-        }
-        for (u, y) in
-            [(0.1, 9.9997659), (0.5, 1.7109375), (0.9, 0.0423242), (1.1, -0.0733202), (1.2, -0.7591915)]
-        {
-            assert!((envelope_dimenet(u) - y).abs() < 1e-7, "{u}");
-        }
-    }
-
-    #[test]
-    fn gaussians_peak_at_their_centres() {
-        let basis = GaussianBasis { count: 11, cutoff: 5.0 };
-        let values = basis.evaluate(&[2.0, 6.0]);
-        assert!((f64::from(values[4]) - envelope_gemnet(0.4)).abs() < 1e-6);
-        assert!((f64::from(values[5]) - envelope_gemnet(0.4) * (-0.5f64).exp()).abs() < 1e-6);
-        assert!(values[11..].iter().all(|&v| v == 0.0));
-    }
-
-    #[test]
-    fn gaussians_agree_with_the_definition() {
-        let basis = GaussianBasis { count: 128, cutoff: 10.0 };
-        let distances: Vec<f64> = (0..1000).map(|i| 0.0101 * f64::from(i)).collect();
-        for (row, &d) in basis.evaluate(&distances).chunks_exact(128).zip(&distances) {
-            for (k, &value) in row.iter().enumerate() {
-                let x = d / 10.0 * 127.0 - k as f64;
-                let exact = (-0.5 * x * x).exp() * envelope_gemnet(d / 10.0);
-                assert!((f64::from(value) - exact).abs() <= 1e-7 * exact + 1e-40, "{d} {k}: {value} {exact}");
+    fn frequencies_start_at_multiples_of_pi() {
+        let mut builder = ParamBuilder::default();
+        let basis = BesselBasis::new(&mut builder, "rbf", 4, 7.0);
+        let specs = builder.finish();
+        assert_eq!((specs[0].name.as_str(), specs[0].shape.as_slice()), ("rbf.freq", [4].as_slice()));
+        let params = Params::init(&specs, 1, &cpu());
+        let values: Vec<f32> =
+            basis.forward(&params, &[3.5, 8.4]).to_data().try_into_vec().expect("32-bit floats");
+        for (i, d) in [3.5, 8.4].into_iter().enumerate() {
+            for k in 0..4 {
+                let exact = envelope_dimenet(d / 7.0) * ((k + 1) as f64 * PI * d / 7.0).sin();
+                assert!((f64::from(values[4 * i + k]) - exact).abs() < 2e-6, "{d} {k}");
             }
         }
     }

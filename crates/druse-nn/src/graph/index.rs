@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 #[cfg(feature = "gpu")]
 use crate::device::PerDevice;
-#[cfg(feature = "gpu")]
-use crate::ops::cube::DeviceIndex;
 
 /// Row numbers to read rows by or to sum rows into. Clones share the list and, on a GPU, its upload: a list travels to a
 /// device once.
@@ -17,14 +15,14 @@ pub struct Index(Arc<Shared>);
 struct Shared {
     rows: Box<[u32]>,
     #[cfg(feature = "gpu")]
-    uploads: PerDevice<DeviceIndex>,
+    uploads: PerDevice,
 }
 
+#[cfg(feature = "gpu")]
 impl Index {
-    /// The list on a device.
-    #[cfg(feature = "gpu")]
-    pub(crate) fn on(&self, device: &burn::tensor::Device) -> DeviceIndex {
-        self.0.uploads.get(device, |device| DeviceIndex::new(&self.0.rows, device))
+    /// What GPUs have received of the list.
+    pub(crate) fn uploads(&self) -> &PerDevice {
+        &self.0.uploads
     }
 }
 

@@ -6,7 +6,6 @@ mod index;
 mod multigraph;
 
 pub use angles::{AngleTable, Angles, FieldTable, MessageAngles, MessagePairs, TripletFields};
-pub(crate) use angles::{zonal_harmonics, zonal_harmonics_slopes};
 pub use cutoff::{CutoffRule, CutoffSearch, Symmetrization};
 pub use index::Index;
 pub use multigraph::{EdgeEnds, Multigraph};

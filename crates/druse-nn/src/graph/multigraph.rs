@@ -3,11 +3,9 @@
 use druse_crystal::{Lattice, k_nearest};
 use rayon::prelude::*;
 
-use super::Index;
+use super::index::Index;
 #[cfg(feature = "gpu")]
 use crate::device::PerDevice;
-#[cfg(feature = "gpu")]
-use crate::ops::cube::DeviceGraph;
 
 /// A directed multigraph over the atoms of a batch of crystals; parallel edges lead to different periodic images.
 ///
@@ -39,7 +37,7 @@ pub struct Multigraph {
     pub lengths: Vec<f64>,
     /// What GPUs have received of the graph.
     #[cfg(feature = "gpu")]
-    pub(crate) uploads: PerDevice<DeviceGraph>,
+    pub(crate) uploads: PerDevice,
 }
 
 /// Source, destination and cell offset of the destination of one edge; atoms are counted from the first of its crystal.
@@ -88,8 +86,9 @@ impl CrystalEdges {
 }
 
 impl Multigraph {
-    /// Joins every atom with its `k` nearest neighbours, ties included (spec: `1e-3 < d <= d_k + 1e-6`), adds the
-    /// reverse of each edge and removes duplicates. Crystals are given as lattice and fractional coordinates.
+    /// Joins every atom with its `k` nearest neighbours, ties included (`1e-3 < d <= d_k + 1e-6` with the distance d_k of
+    /// the k-th), adds the reverse of each edge and removes duplicates. Crystals are given as lattice and fractional
+    /// coordinates.
     pub fn nearest(crystals: &[(Lattice, &[[f64; 3]])], k: usize) -> Self {
         // Crystals share no edges. A few are not worth the threads, which then have other batches to work on.
         let search = |&(ref lattice, frac): &(Lattice, &[[f64; 3]])| CrystalEdges::nearest(lattice, frac, k);
@@ -164,12 +163,6 @@ impl Multigraph {
             #[cfg(feature = "gpu")]
             uploads: PerDevice::default(),
         }
-    }
-
-    /// The graph on a device.
-    #[cfg(feature = "gpu")]
-    pub(crate) fn on(&self, device: &burn::tensor::Device) -> DeviceGraph {
-        self.uploads.get(device, |device| DeviceGraph::new(self, device))
     }
 
     /// Number of edges E.

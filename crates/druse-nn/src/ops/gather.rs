@@ -2,12 +2,12 @@
 
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
-use super::arch::vectorized;
-#[cfg(feature = "gpu")]
-use super::cube::DeviceOp;
 use super::host::{HostOp, Mat, Matrix, apply};
 use super::kernels::{add_assign, add_scaled};
+use crate::arch::vectorized;
 use crate::graph::Index;
+#[cfg(feature = "gpu")]
+use crate::ops::device_op::DeviceOp;
 
 /// `y[e] = x[index[e]]`, row by row.
 pub fn gather(x: Tensor<2>, index: &Index) -> Tensor<2> {

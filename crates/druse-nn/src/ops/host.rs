@@ -16,7 +16,7 @@ use burn_autodiff::ops::{Backward, Ops, OpsKind};
 use burn_flex::FlexTensor;
 
 #[cfg(feature = "gpu")]
-use super::cube::DeviceOp;
+use super::device_op::{self, DeviceOp};
 use super::product::Weight;
 
 /// A row-major matrix borrowed from a tensor.
@@ -106,7 +106,7 @@ pub(crate) fn apply<O: HostOp<N>, const N: usize>(op: &O, inputs: [Tensor<2>; N]
     #[cfg(feature = "gpu")]
     if plain
         && crate::device::is_gpu(&device)
-        && let Some(out) = super::cube::apply(op, &inputs)
+        && let Some(out) = device_op::apply(op, O::kernels, &inputs)
     {
         return out;
     }

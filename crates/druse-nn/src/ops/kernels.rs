@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::arch::{arch, vectorized};
+use crate::arch::{arch, vectorized};
 
 /// `a · b + c`, in one instruction when `FUSED`.
 #[inline(always)]
@@ -126,7 +126,7 @@ pub(crate) fn add_scaled(y: &mut [f32], x: &[f32], factor: f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::arch::testing::on_every_arch;
+    use crate::arch::testing::on_every_arch;
 
     #[test]
     fn exp_is_accurate() {

@@ -5,7 +5,7 @@ use burn::backend::Flex;
 use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
 
-use crate::ops::arch::vectorized;
+use crate::arch::vectorized;
 
 /// Changes matrices of the host's backend in place; `change` sees their numbers and those of `read`, row-major. Numbers
 /// that another tensor shares are copied first.
@@ -99,7 +99,7 @@ fn whole(t: FlexTensor) -> FlexTensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::arch::testing::on_every_arch;
+    use crate::arch::testing::on_every_arch;
     use crate::ops::matrix;
 
     fn numbers(n: usize, scale: f32) -> Vec<f32> {

@@ -3,11 +3,11 @@
 use burn::tensor::Tensor;
 
 use super::dual::Dual;
-use crate::blocks::GaussianBasis;
+use crate::basis::GaussianBasis;
 use crate::ops::{HostOp, Mat, Matrix, apply, matrix};
 
 /// [`GaussianBasis`] of lengths, `b_k(d) = exp(-x_k²/2) w(u)` with `u = d / cutoff`, `x_k = u (count - 1) - k` and the envelope w
-/// ([`crate::blocks::envelope_gemnet`]), with tangent `b_k'(d) d'`: (E, 1) → (E, count).
+/// ([`crate::basis::envelope_gemnet`]), with tangent `b_k'(d) d'`: (E, 1) → (E, count).
 pub fn gaussians(lengths: Dual, basis: GaussianBasis) -> Dual {
     let op = |order| GaussianDerivative { basis, order };
     let slopes = lengths.tangent.map(|t| {

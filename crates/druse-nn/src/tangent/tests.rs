@@ -8,7 +8,7 @@ use super::activation::{Silu, SiluTangent};
 use super::geometry::{Length, LengthTangent, Transform};
 use super::radial::GaussianDerivative;
 use super::*;
-use crate::blocks::GaussianBasis;
+use crate::basis::GaussianBasis;
 use crate::device::cpu;
 use crate::graph::Index;
 use crate::ops::{HostOp, Mat, apply};

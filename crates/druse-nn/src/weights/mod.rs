@@ -1,13 +1,13 @@
 //! Weight files: safetensors with a text header, and readers of what other programs write.
 
+mod serialize;
 pub mod torch;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 /// Why a weight file could not be read or written.
@@ -89,24 +89,13 @@ impl WeightFile {
     }
 
     /// Writes to a temporary neighbour, flushes it to the disk and renames it, so that `path` always holds a complete
-    /// file.
+    /// file. Equal content gives equal bytes.
     ///
     /// # Errors
     /// [`WeightsError::Io`] when the folder cannot be written or the disk is full; `path` is then unchanged.
     pub fn write(&self, path: &Path) -> Result<(), WeightsError> {
         let failed = |source| WeightsError::Io { action: "write", path: path.to_owned(), source };
-        let bytes: BTreeMap<&str, Vec<u8>> = self
-            .tensors
-            .iter()
-            .map(|(name, (_, values))| (name.as_str(), values.iter().flat_map(|v| v.to_le_bytes()).collect()))
-            .collect();
-        let views = self.tensors.iter().map(|(name, (shape, _))| {
-            let view = TensorView::new(Dtype::F32, shape.clone(), &bytes[name.as_str()]);
-            (name.as_str(), view.expect("shape and values of a tensor agree"))
-        });
-        let header: HashMap<String, String> = self.metadata.clone().into_iter().collect();
-        let content = safetensors::serialize(views, Some(header))
-            .map_err(|e| failed(io::Error::other(e.to_string())))?;
+        let content = serialize::serialize(&self.metadata, &self.tensors).map_err(failed)?;
         let temporary = path.with_extension("safetensors.tmp");
         let result = fs::write(&temporary, content)
             .and_then(|()| File::open(&temporary)?.sync_all())
@@ -161,6 +150,8 @@ mod tests {
         assert!(read.take("a.weight", &[3, 2]).unwrap_err().to_string().contains("[2, 3]"));
         assert!(read.take("c", &[1]).is_err());
         let bytes = fs::read(&path).unwrap();
+        read.write(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), bytes, "the same content, the same bytes");
         for cut in [0, 4, 20, bytes.len() - 1] {
             assert!(matches!(WeightFile::from_bytes(&bytes[..cut], "cut"), Err(WeightsError::Format { .. })));
         }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use druse_nn::limits::MachineLimits;
+use druse_nn::roofline::MachineLimits;
 use druse_run::overlay::Layers;
 use serde::Serialize;
 

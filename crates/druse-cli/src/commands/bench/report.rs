@@ -1,7 +1,7 @@
 //! The measurements as table and JSON.
 
 use druse_nn::Precision;
-use druse_nn::limits::MachineLimits;
+use druse_nn::roofline::MachineLimits;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 

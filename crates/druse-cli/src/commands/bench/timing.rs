@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use druse_crystal::Structure;
-use druse_nn::limits::count_products;
+use druse_nn::roofline::count_products;
 
 use super::report::Measured;
 use super::subject::Subject;

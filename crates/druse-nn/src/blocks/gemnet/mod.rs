@@ -1,4 +1,6 @@
-//! The GemNet-dT family (spec 1.5 and 4.4): triplet interaction, interaction block, atom update and edge head.
+//! The GemNet-dT family (J. Gasteiger, F. Becker and S. Günnemann, "GemNet: Universal directional graph neural networks
+//! for molecules", NeurIPS 2021; arXiv:2106.08903), as the decoder of CDVAE and the network of GemsDiff use it: triplet
+//! interaction, interaction block, atom update and edge head.
 //!
 //! Widths: A atoms and edges (`hidden`), R radial functions, S angular degrees, C projected basis, T triplet width.
 

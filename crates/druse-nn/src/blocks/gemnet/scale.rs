@@ -60,7 +60,7 @@ impl ScaleFactors {
         Self::default()
     }
 
-    /// The published factors of three blocks of width 128 with 128 Gaussians (CDVAE, spec 1.5).
+    /// The published factors of three blocks of width 128 with 128 Gaussians (CDVAE, T. Xie et al., ICLR 2022).
     pub fn published() -> Self {
         Self {
             triplet_radial: vec![18.873_615, 16.108_175, 15.019_3],

@@ -4,9 +4,9 @@ use burn::tensor::Tensor;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
-use super::DeviceOp;
 use super::launch::{arg, grid, new_matrix};
-use crate::ops::triplet::ContractDegrees;
+use crate::ops::device_op::DeviceOp;
+use crate::ops::gemnet::ContractDegrees;
 
 /// One unit for each entry of `t[e, c, i] = Σ_l s[e, l, c] b[e, l, i]`.
 #[cube(launch)]

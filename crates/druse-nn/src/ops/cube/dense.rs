@@ -4,13 +4,12 @@ use burn::tensor::Tensor;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
-use super::DeviceOp;
 use super::gather::{DeviceIndex, sum_rows};
 use super::launch::{arg, grid, list_arg, new_matrix};
 use super::pointwise::{residual_silu, scaled_silu, scaled_silu_slope, silu, silu_backward};
 use crate::ops::dense::{Dense, MergeEdges};
-use crate::ops::perceptron::SCALE;
-use crate::ops::residual::ResidualPair;
+use crate::ops::device_op::DeviceOp;
+use crate::ops::gemnet::{ResidualPair, SCALE};
 
 /// `aᵀ b` for two matrices with the same, large number of rows.
 ///
@@ -140,7 +139,7 @@ fn merge_backward_kernel(
 
 impl MergeEdges {
     fn indices(&self, [a, b, c]: &[Tensor<2>; 3]) -> [DeviceIndex; 2] {
-        let [first, second] = [self.first.on(&c.device()), self.second.on(&c.device())];
+        let [first, second] = [&self.first, &self.second].map(|index| DeviceIndex::on(index, &c.device()));
         first.check(a.dims()[0]);
         second.check(b.dims()[0]);
         for index in [&first, &second] {

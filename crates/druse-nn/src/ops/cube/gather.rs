@@ -4,8 +4,9 @@ use burn::tensor::{Device, Int, Tensor};
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
-use super::DeviceOp;
 use super::launch::{arg, grid, list_arg, new_matrix, upload};
+use crate::graph::Index;
+use crate::ops::device_op::DeviceOp;
 use crate::ops::gather::{Gather, ScatterSum};
 
 /// A list of row numbers on a device, and the same list by row: the positions `order[ptr[i]..ptr[i + 1]]` hold i, in
@@ -20,8 +21,12 @@ pub(crate) struct DeviceIndex {
 }
 
 impl DeviceIndex {
-    /// Uploads a list.
-    pub fn new(rows: &[u32], device: &Device) -> Self {
+    /// The list on a device, uploaded once.
+    pub fn on(index: &Index, device: &Device) -> Self {
+        index.uploads().get(device, |device| Self::new(index, device))
+    }
+
+    fn new(rows: &[u32], device: &Device) -> Self {
         let bound = rows.iter().max().map_or(0, |&i| i as usize + 1);
         let mut ptr = vec![0u32; bound + 1];
         for &i in rows {
@@ -134,7 +139,7 @@ pub(super) fn sum_ranges(x: &Tensor<2>, ptr: &Tensor<1, Int>) -> Tensor<2> {
 
 impl DeviceOp<1> for Gather {
     fn forward(&self, [x]: [Tensor<2>; 1], _keep: bool) -> (Tensor<2>, Vec<Tensor<2>>) {
-        (gather_rows(&x, &self.index.on(&x.device())), Vec::new())
+        (gather_rows(&x, &DeviceIndex::on(&self.index, &x.device())), Vec::new())
     }
 
     fn backward(
@@ -144,13 +149,13 @@ impl DeviceOp<1> for Gather {
         grad: Tensor<2>,
         _: [bool; 1],
     ) -> [Option<Tensor<2>>; 1] {
-        [Some(sum_rows(&grad, &self.index.on(&grad.device()), x.dims()[0]))]
+        [Some(sum_rows(&grad, &DeviceIndex::on(&self.index, &grad.device()), x.dims()[0]))]
     }
 }
 
 impl DeviceOp<1> for ScatterSum {
     fn forward(&self, [x]: [Tensor<2>; 1], _keep: bool) -> (Tensor<2>, Vec<Tensor<2>>) {
-        (sum_rows(&x, &self.index.on(&x.device()), self.rows), Vec::new())
+        (sum_rows(&x, &DeviceIndex::on(&self.index, &x.device()), self.rows), Vec::new())
     }
 
     fn backward(
@@ -160,6 +165,6 @@ impl DeviceOp<1> for ScatterSum {
         grad: Tensor<2>,
         _: [bool; 1],
     ) -> [Option<Tensor<2>>; 1] {
-        [Some(gather_rows(&grad, &self.index.on(&grad.device())))]
+        [Some(gather_rows(&grad, &DeviceIndex::on(&self.index, &grad.device())))]
     }
 }

@@ -4,6 +4,7 @@ use burn::tensor::{Device, Int, Tensor};
 
 use super::launch::upload;
 use crate::graph::Multigraph;
+use crate::ops::matrix::matrix;
 
 /// What kernels read of a [`Multigraph`]; uploaded once for each device.
 #[derive(Debug, Clone)]
@@ -28,8 +29,12 @@ pub(crate) struct DeviceGraph {
 }
 
 impl DeviceGraph {
-    /// Uploads a graph.
-    pub fn new(graph: &Multigraph, device: &Device) -> Self {
+    /// The graph on a device, uploaded once.
+    pub fn on(graph: &Multigraph, device: &Device) -> Self {
+        graph.uploads.get(device, |device| Self::new(graph, device))
+    }
+
+    fn new(graph: &Multigraph, device: &Device) -> Self {
         let crystal = graph.source.iter().map(|&a| graph.crystal_of_atom[a as usize]).collect();
         let unit = |(v, r): (&[f64; 3], &f64)| v.map(|x| (x / r) as f32);
         let direction = graph.vectors.iter().zip(&graph.lengths).flat_map(unit).collect();
@@ -41,9 +46,9 @@ impl DeviceGraph {
             atom_ptr: upload(graph.atom_ptr.clone(), device),
             crystal: upload(crystal, device),
             pair_ptr: upload(pair_ptr(graph), device),
-            direction: crate::ops::matrix(direction, 3, device),
-            length: crate::ops::matrix(length, 1, device),
-            pair_weight: crate::ops::matrix(weight, 1, device),
+            direction: matrix(direction, 3, device),
+            length: matrix(length, 1, device),
+            pair_weight: matrix(weight, 1, device),
         }
     }
 }

@@ -8,9 +8,11 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
+use crate::ops::device_op::primitive;
+
 /// A matrix as kernels read it: row-major without gaps.
 pub(super) fn dense(t: &Tensor<2>) -> CubeTensor {
-    into_contiguous(super::primitive(t.clone()))
+    into_contiguous(primitive(t.clone()))
 }
 
 /// The argument for a matrix.
@@ -32,7 +34,7 @@ pub(super) fn upload(values: Vec<u32>, device: &Device) -> Tensor<1, Int> {
 
 /// Memory for a result; kernels write all of it.
 pub(super) fn new_matrix([rows, cols]: [usize; 2], like: &Tensor<2>) -> Tensor<2> {
-    let like = super::primitive(like.clone());
+    let like = primitive(like.clone());
     let shape = Shape::from([rows, cols]);
     let empty = empty_device_contiguous_dtype(like.client, like.device, shape, DType::F32);
     Tensor::from_primitive::<CubeBackend>(empty)
@@ -54,7 +56,7 @@ pub(super) fn grid(units: usize, like: &Tensor<2>) -> Option<Grid> {
     if units == 0 {
         return None;
     }
-    let client = super::primitive(like.clone()).client;
+    let client = primitive(like.clone()).client;
     let dim = CubeDim::new(&client, units);
     let count = calculate_cube_count_elemwise(&client, units, dim);
     Some(Grid { client, count, dim })

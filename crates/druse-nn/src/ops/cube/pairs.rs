@@ -5,9 +5,10 @@ use burn::tensor::Tensor;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
-use super::DeviceOp;
+use super::graph::DeviceGraph;
 use super::launch::{arg, grid, list_arg, new_matrix};
-use crate::ops::triplet::AngularSum;
+use crate::ops::device_op::DeviceOp;
+use crate::ops::gemnet::AngularSum;
 
 /// Cosine of the angle between two edges.
 #[cube]
@@ -112,7 +113,7 @@ fn angular_sum_backward_kernel(
 
 impl DeviceOp<1> for AngularSum {
     fn forward(&self, [x]: [Tensor<2>; 1], _keep: bool) -> (Tensor<2>, Vec<Tensor<2>>) {
-        let graph = self.graph.on(&x.device());
+        let graph = DeviceGraph::on(&self.graph, &x.device());
         let ([edges, cols], degrees) = (x.dims(), self.angles.degrees);
         assert_eq!(edges, self.graph.num_edges(), "one row for each edge");
         let s = new_matrix([edges, degrees * cols], &x);
@@ -140,7 +141,7 @@ impl DeviceOp<1> for AngularSum {
         grad: Tensor<2>,
         _: [bool; 1],
     ) -> [Option<Tensor<2>>; 1] {
-        let graph = self.graph.on(&x.device());
+        let graph = DeviceGraph::on(&self.graph, &x.device());
         let [edges, cols] = x.dims();
         let d = new_matrix([edges, cols], &x);
         if let Some(g) = grid(edges * cols, &x) {

@@ -5,6 +5,7 @@ use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
 use super::launch::{arg, grid, new_matrix};
+use crate::ops::matrix::matrix;
 
 /// One unit for each edge e and function k: `envelope · exp(-½ (nearest - k + offset)²)`.
 #[cube(launch)]
@@ -27,7 +28,7 @@ fn gaussians_kernel(place: &[f32], y: &mut [f32], count: usize) {
 /// left, and a factor.
 pub(crate) fn gaussians(places: Vec<f32>, count: usize, device: &Device) -> Tensor<2> {
     let plain = device.clone().inner();
-    let places = crate::ops::matrix(places, 3, &plain);
+    let places = matrix(places, 3, &plain);
     let y = new_matrix([places.dims()[0], count], &places);
     if let Some(g) = grid(y.dims().iter().product(), &y) {
         gaussians_kernel::launch(&g.client, g.count, g.dim, arg(&places), arg(&y), count);

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use druse_crystal::Lattice;
 
-use crate::blocks::GaussianBasis;
+use crate::basis::GaussianBasis;
 use crate::device;
 use crate::graph::{Angles, Index, Multigraph, TripletFields};
 use crate::ops::dense::{Activation, Dense, MergeEdges};
 use crate::ops::gather::{Gather, ScatterSum};
+use crate::ops::gemnet::ResidualPair;
+use crate::ops::gemnet::{AngularSum, ContractDegrees};
+use crate::ops::gemsdiff::LatticeHead;
 use crate::ops::host::{HostOp, apply};
-use crate::ops::lattice_head::LatticeHead;
-use crate::ops::residual::ResidualPair;
 use crate::ops::tests::{assert_close, differentiate, example_graph, host, random};
-use crate::ops::triplet::{AngularSum, ContractDegrees};
 
 /// The device named by DRUSE_TEST_DEVICE, or the first GPU of this machine. Without one the tests say so and pass,
 /// except in CI.

@@ -27,14 +27,6 @@ const STRIP: usize = TILE_VECTORS * LANES;
 /// Rows of the left operand that are rounded before they are multiplied: they stay in the first-level cache.
 const PASS: usize = 48;
 
-/// Whether this processor has the instructions.
-pub(super) fn available() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512bf16")
-}
-
 /// Rounds to the nearest bf16, ties to even; what the processor's conversion does with normal numbers.
 fn round(x: f32) -> u32 {
     let bits = x.to_bits();

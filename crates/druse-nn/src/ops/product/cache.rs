@@ -13,7 +13,7 @@ use pulp::Arch;
 
 use super::{Panels, View};
 use crate::Precision;
-use crate::ops::arch::arch;
+use crate::arch::arch;
 use crate::precision::current;
 
 /// A part of a weight (out, in) as the right operand of a product.

@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use cache::{Use, Weight};
 pub(crate) use panels::Panels;
 
-use super::arch::arch;
 use crate::Precision;
+use crate::arch::{arch, has_bf16};
 use crate::precision::current;
 use dots::Dots;
 use kernel::{Columns, Product};
@@ -177,14 +177,6 @@ pub(crate) fn add_gradient(dst: &mut [f32], stride: usize, [m, n, k]: [usize; 3]
         return;
     }
     product_into(dst, stride, [m, n, k], View::transposed(g, m), View::rows(x, n), true);
-}
-
-/// Whether this processor multiplies bf16.
-pub(crate) fn has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return bf16::available();
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
 }
 
 /// Runs a product into `len` numbers at `dst`, which are written but not read unless `accumulate` is set.

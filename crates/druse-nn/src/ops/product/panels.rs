@@ -8,7 +8,7 @@ pub(super) use super::dots::MOST_COLUMNS;
 use super::kernel::panel_columns;
 use super::{View, reaches};
 use crate::Precision;
-use crate::ops::arch::arch;
+use crate::arch::{arch, has_bf16};
 
 /// A matrix packed for the right side of a product.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Panels {
     pub fn pack_for(precision: Precision, b: View<'_>, [rows, cols]: [usize; 2]) -> Self {
         #[cfg(target_arch = "x86_64")]
         if precision == Precision::Bf16 && cols > MOST_COLUMNS {
-            assert!(super::has_bf16(), "precision bf16 without its instructions");
+            assert!(has_bf16(), "precision bf16 without its instructions");
             check(&b, [rows, cols]);
             let pairs = super::bf16::pack(&b, [rows, cols]);
             return Self { data: Vec::new(), pairs, layout: Layout::Pairs, rows, cols, arch: arch() };

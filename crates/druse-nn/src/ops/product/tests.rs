@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::ops::arch::testing::on_every_arch;
+use crate::arch::testing::on_every_arch;
 use crate::precision::with_precision;
 
 fn random(len: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {

@@ -5,6 +5,7 @@
 //! states of callbacks so), and objects with tensors for attributes (scalers).
 
 mod archive;
+mod error;
 mod pickle;
 mod value;
 
@@ -14,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use archive::ArchiveError;
-pub use pickle::PickleError;
+pub use error::PickleError;
 pub use value::{ElementType, TorchTensor};
 
 use archive::Archive;

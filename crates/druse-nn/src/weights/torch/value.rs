@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::pickle::PickleError;
+use super::error::PickleError;
 
 /// Number of a value in [`Values`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

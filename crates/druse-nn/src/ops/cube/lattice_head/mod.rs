@@ -15,11 +15,12 @@ use self::kernels::{
 };
 use super::dense::transposed_product;
 use super::gather::sum_ranges;
+use super::graph::DeviceGraph;
 use super::launch::{arg, grid, list_arg, new_matrix};
 use super::pointwise::{silu, silu_backward};
-use super::{DeviceGraph, DeviceOp};
 use crate::graph::Multigraph;
-use crate::ops::lattice_head::LatticeHead;
+use crate::ops::device_op::DeviceOp;
+use crate::ops::gemsdiff::LatticeHead;
 
 /// Pairs handled at a time: enough to fill a large GPU, 64 MiB for each array of 64 columns.
 const CHUNK: usize = 1 << 18;
@@ -228,7 +229,7 @@ impl LatticeHead {
 
     /// The forward pass with chunks of at most `limit` pairs.
     pub(super) fn forward_in_chunks(&self, inputs: &[Tensor<2>; 5], limit: usize) -> Tensor<2> {
-        let graph = self.graph.on(&inputs[0].device());
+        let graph = DeviceGraph::on(&self.graph, &inputs[0].device());
         let head = self.head(&graph, inputs);
         let parts: Vec<_> = chunks(&self.graph, limit).iter().map(|c| head.edge_sums(c)).collect();
         if parts.is_empty() {
@@ -245,7 +246,7 @@ impl LatticeHead {
         grad: Tensor<2>,
         limit: usize,
     ) -> [Tensor<2>; 5] {
-        let graph = self.graph.on(&inputs[0].device());
+        let graph = DeviceGraph::on(&self.graph, &inputs[0].device());
         let head = self.head(&graph, inputs);
         let grad = grad * graph.pair_weight.clone();
         let (mut first, mut second) = (Vec::new(), Vec::new());

@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::affine::affine;
-use super::arch::vectorized;
-use super::blocks::for_each;
-use super::dense::{Activation, add_row, add_rows_to, dense};
 use super::filter::filter;
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::{residual_silu, silu_and_backward, silu_backward, silu_in_place, silu_into};
-use super::product::{BLOCK, Panels, Use, View, add_gradient, multiply, multiply_new, new_vec};
+use crate::arch::vectorized;
+use crate::ops::blocks::for_each;
+use crate::ops::dense::{Activation, add_row, add_rows_to, affine, dense};
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::kernels::{residual_silu, silu_and_backward, silu_backward, silu_in_place, silu_into};
+use crate::ops::product::{BLOCK, Panels, Use, View, add_gradient, multiply, multiply_new, new_vec};
 
 /// Rows of a block in the backward pass. Longer than in the forward pass: every block adds to all gradients of weights.
 const BACKWARD_BLOCK: usize = 2 * BLOCK;

@@ -1,26 +1,16 @@
-//! Residual sums, alone and around a pair of activated layers.
+//! Residual sums.
 
 use std::f32::consts::FRAC_1_SQRT_2;
 use std::mem::MaybeUninit;
 
 use burn::tensor::Tensor;
 
-use super::arch::vectorized;
-#[cfg(feature = "gpu")]
-use super::cube::DeviceOp;
-use super::dense::Activation;
-use super::gather::gather;
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::add_scaled;
-use super::perceptron;
-use super::product::new_vec;
+use crate::arch::vectorized;
 use crate::graph::Index;
-
-/// `(x + act(act(x W₁ᵀ) W₂ᵀ)) / √2` with the scaled SiLU of the GemNet family: x is (rows, width), both weights
-/// (width, width), the result (rows, width).
-pub fn residual_pair(x: Tensor<2>, first: Tensor<2>, second: Tensor<2>) -> Tensor<2> {
-    apply(&ResidualPair, [x, first, second])
-}
+use crate::ops::gather::gather;
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::kernels::add_scaled;
+use crate::ops::product::new_vec;
 
 /// `(x + y) / √2`: both are (rows, width).
 pub fn residual_sum(x: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
@@ -107,38 +97,6 @@ impl HostOp<2> for ResidualSum {
             None => y,
             Some(index) => gather(y, index),
         };
-        (x + y).mul_scalar(FRAC_1_SQRT_2)
-    }
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct ResidualPair;
-
-impl HostOp<3> for ResidualPair {
-    fn forward(&self, [x, w1, w2]: [Mat<'_>; 3], keep: bool) -> (Matrix, Vec<Vec<f32>>) {
-        perceptron::forward(x, &[w1, w2], false, keep)
-    }
-
-    fn backward(
-        &self,
-        [x, w1, w2]: [Mat<'_>; 3],
-        kept: &[Vec<f32>],
-        grad: Mat<'_>,
-        _: [bool; 3],
-    ) -> [Option<Matrix>; 3] {
-        let (dx, weights) = perceptron::backward(x, &[w1, w2], false, kept, grad);
-        let mut weights = weights.into_iter();
-        [Some(dx), weights.next(), weights.next()]
-    }
-
-    #[cfg(feature = "gpu")]
-    fn kernels(&self) -> Option<&dyn DeviceOp<3>> {
-        Some(self)
-    }
-
-    fn compose(&self, [x, w1, w2]: [Tensor<2>; 3]) -> Tensor<2> {
-        let layer = |x: Tensor<2>, w: Tensor<2>| Activation::ScaledSilu.compose(x.matmul(w.transpose()));
-        let y = layer(layer(x.clone(), w1), w2);
         (x + y).mul_scalar(FRAC_1_SQRT_2)
     }
 }

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::matrix;
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::matrix::matrix;
 
 /// `[a, b, c, alpha, beta, gamma]` (units of the input, degrees) of cells given as symmetric matrices
 /// (xx, yy, zz, xy, xz, yz): (B, 6) → (B, 6). Angles of a left-handed cell are negative, so that a loss pushes the

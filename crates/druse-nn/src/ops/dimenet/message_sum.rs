@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::arch::vectorized;
-use super::blocks::for_each;
-use super::dense::{Activation, dense};
-use super::gather::{gather, scatter_sum};
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::product::{Panels, Use, View, add_gradient, multiply_new, new_vec, product, product_new};
+use crate::arch::vectorized;
 use crate::graph::{MessageAngles, Multigraph};
+use crate::ops::blocks::for_each;
+use crate::ops::dense::{Activation, dense};
+use crate::ops::gather::{gather, scatter_sum};
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::product::{Panels, Use, View, add_gradient, multiply_new, new_vec, product, product_new};
 
 /// `y[q, a] = Σ_p Σ_l Y_l(p, q) x[reverse(p), a] Σ_c W[a, c] basis[p, l, c]` over the edges p that pair with q: x is
 /// (edges, A), the basis (edges, degrees · C) with the degree slow and equal for an edge and its reverse, the weight (A, C),

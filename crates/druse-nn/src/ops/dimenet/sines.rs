@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::matrix;
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::matrix::matrix;
 
 /// `v sin(ω_k u)` for given pairs `[u, v]`: the frequencies are (1, K), the result (pairs, K).
 pub fn enveloped_sines(frequencies: Tensor<2>, places: Vec<[f64; 2]>) -> Tensor<2> {

@@ -1,4 +1,5 @@
-//! What this machine can do at most: the yardstick for the speed of training and sampling.
+//! The roofline of this machine: its rates of arithmetic and of memory, the yardstick for the speed of training and
+//! sampling.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

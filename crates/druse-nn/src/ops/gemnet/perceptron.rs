@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::blocks::for_each;
-use super::dense::{Activation, dense};
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::{residual_silu, silu_and_backward, silu_backward, silu_in_place, silu_into};
-use super::product::{BLOCK, Panels, Use, View, add_gradient, multiply, multiply_new, new_vec};
-use super::residual::residual_pair;
+use crate::ops::blocks::for_each;
+use crate::ops::dense::{Activation, dense};
+#[cfg(feature = "gpu")]
+use crate::ops::device_op::DeviceOp;
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::kernels::{residual_silu, silu_and_backward, silu_backward, silu_in_place, silu_into};
+use crate::ops::product::{BLOCK, Panels, Use, View, add_gradient, multiply, multiply_new, new_vec};
 
 /// Factor of the scaled SiLU.
 pub(crate) const SCALE: f32 = 1.0 / 0.6;
@@ -27,6 +28,12 @@ const BACKWARD_BLOCK: usize = 2 * BLOCK;
 /// each pair; the result is (rows, width). Without first layer, in = width.
 pub fn perceptron<const N: usize>(inputs: [Tensor<2>; N], first: bool) -> Tensor<2> {
     apply(&Perceptron::<N> { first }, inputs)
+}
+
+/// `(x + act(act(x W₁ᵀ) W₂ᵀ)) / √2` with the scaled SiLU of the GemNet family: x is (rows, width), both weights
+/// (width, width), the result (rows, width).
+pub fn residual_pair(x: Tensor<2>, first: Tensor<2>, second: Tensor<2>) -> Tensor<2> {
+    apply(&ResidualPair, [x, first, second])
 }
 
 #[derive(Debug, Clone)]
@@ -62,6 +69,38 @@ impl<const N: usize> HostOp<N> for Perceptron<N> {
             x = residual_pair(x, next(), next());
         }
         x
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct ResidualPair;
+
+impl HostOp<3> for ResidualPair {
+    fn forward(&self, [x, w1, w2]: [Mat<'_>; 3], keep: bool) -> (Matrix, Vec<Vec<f32>>) {
+        forward(x, &[w1, w2], false, keep)
+    }
+
+    fn backward(
+        &self,
+        [x, w1, w2]: [Mat<'_>; 3],
+        kept: &[Vec<f32>],
+        grad: Mat<'_>,
+        _: [bool; 3],
+    ) -> [Option<Matrix>; 3] {
+        let (dx, weights) = backward(x, &[w1, w2], false, kept, grad);
+        let mut weights = weights.into_iter();
+        [Some(dx), weights.next(), weights.next()]
+    }
+
+    #[cfg(feature = "gpu")]
+    fn kernels(&self) -> Option<&dyn DeviceOp<3>> {
+        Some(self)
+    }
+
+    fn compose(&self, [x, w1, w2]: [Tensor<2>; 3]) -> Tensor<2> {
+        let layer = |x: Tensor<2>, w: Tensor<2>| Activation::ScaledSilu.compose(x.matmul(w.transpose()));
+        let y = layer(layer(x.clone(), w1), w2);
+        (x + y).mul_scalar(FRAC_1_SQRT_2)
     }
 }
 

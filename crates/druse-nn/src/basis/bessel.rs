@@ -1,35 +1,9 @@
-//! Radial and spherical Bessel bases of the DimeNet family (J. Gasteiger et al., ICLR 2020).
+//! Spherical Bessel functions and the radial factors of the bases of the DimeNet family (J. Gasteiger et al., ICLR
+//! 2020).
 
 use std::f64::consts::PI;
 
-use burn::tensor::Tensor;
-
 use super::radial::envelope_dimenet;
-use crate::ops;
-use crate::{Init, ParamBuilder, ParamId, Params};
-
-/// `envelope_dimenet(u) sin(ω_k u)` with u = distance / cut-off and trainable frequencies ω_k, which start at kπ.
-#[derive(Debug, Clone)]
-pub struct BesselBasis {
-    frequencies: ParamId,
-    cutoff: f64,
-}
-
-impl BesselBasis {
-    /// Registers `name.freq` (count).
-    pub fn new(builder: &mut ParamBuilder, name: &str, count: usize, cutoff: f64) -> Self {
-        Self { frequencies: builder.add(format!("{name}.freq"), &[count], Init::Frequencies), cutoff }
-    }
-
-    /// Values at the given distances (in the unit of the cut-off): (distances, count).
-    pub fn forward(&self, params: &Params, distances: &[f64]) -> Tensor<2> {
-        let places = distances.iter().map(|d| {
-            let u = d / self.cutoff;
-            [u, envelope_dimenet(u)]
-        });
-        ops::enveloped_sines(params.get(self.frequencies), places.collect())
-    }
-}
 
 /// The radial factors of a spherical Fourier-Bessel basis: `N_ln j_l(z_ln u)` for l < `degrees` and 1 <= n <= `count`, with
 /// u = distance / cut-off, z_ln the n-th positive zero of the spherical Bessel function j_l and
@@ -138,8 +112,7 @@ fn bisect(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::cpu;
-    use crate::graph::zonal_harmonics;
+    use crate::basis::zonal_harmonics;
 
     #[test]
     fn zeros_have_known_values() {
@@ -198,23 +171,6 @@ mod tests {
         let enveloped = SphericalBesselBasis::new(7, 6, 2.0, true).evaluate(&[1.8]);
         for (a, b) in enveloped.iter().zip(basis.evaluate(&[1.8])) {
             assert!((f64::from(*a) - envelope_dimenet(0.9) * f64::from(b)).abs() < 1e-6);
-        }
-    }
-
-    #[test]
-    fn frequencies_start_at_multiples_of_pi() {
-        let mut builder = ParamBuilder::default();
-        let basis = BesselBasis::new(&mut builder, "rbf", 4, 7.0);
-        let specs = builder.finish();
-        assert_eq!((specs[0].name.as_str(), specs[0].shape.as_slice()), ("rbf.freq", [4].as_slice()));
-        let params = Params::init(&specs, 1, &cpu());
-        let values: Vec<f32> =
-            basis.forward(&params, &[3.5, 8.4]).to_data().try_into_vec().expect("32-bit floats");
-        for (i, d) in [3.5, 8.4].into_iter().enumerate() {
-            for k in 0..4 {
-                let exact = envelope_dimenet(d / 7.0) * ((k + 1) as f64 * PI * d / 7.0).sin();
-                assert!((f64::from(values[4 * i + k]) - exact).abs() < 2e-6, "{d} {k}");
-            }
         }
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::arch::vectorized;
-use super::blocks::for_each;
-use super::dense::{Activation, dense, merge_edges};
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
-use super::product::{BLOCK, Panels, Use, View, Weight, add_gradient, multiply, multiply_new, new_vec};
+use super::layer::{Activation, dense, merge_edges};
+use crate::arch::vectorized;
 use crate::graph::Index;
+use crate::ops::blocks::for_each;
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
+use crate::ops::product::{BLOCK, Panels, Use, View, Weight, add_gradient, multiply, multiply_new, new_vec};
 
 /// Rows of a block in the backward pass. Longer than in the forward pass: every block adds to all gradients of weights.
 const BACKWARD_BLOCK: usize = 2 * BLOCK;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::arch::vectorized;
-#[cfg(feature = "gpu")]
-use super::cube::DeviceOp;
-use super::gather::{gather, scatter_sum};
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::add_scaled;
-use super::product::{View, new_vec, product, product_new};
+use crate::arch::vectorized;
 use crate::graph::{Angles, Multigraph};
+#[cfg(feature = "gpu")]
+use crate::ops::device_op::DeviceOp;
+use crate::ops::gather::{gather, scatter_sum};
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::kernels::add_scaled;
+use crate::ops::product::{View, new_vec, product, product_new};
 
 /// `S[q, l, c] = Σ_p Y_l(cos φ_pq) x[p, c]` over the other edges p with the source of q: x is (edges, c), the result
 /// (edges, degrees · c) with l slow.

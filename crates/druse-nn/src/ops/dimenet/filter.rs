@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::arch::vectorized;
-use super::blocks::for_each;
-use super::dense::{Activation, dense};
-use super::gather::scatter_sum;
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::add_assign;
-use super::product::{BLOCK, Panels, Use, View, add_gradient, multiply, multiply_new, new_vec};
+use crate::arch::vectorized;
 use crate::graph::Index;
+use crate::ops::blocks::for_each;
+use crate::ops::dense::{Activation, dense};
+use crate::ops::gather::scatter_sum;
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::kernels::add_assign;
+use crate::ops::product::{BLOCK, Panels, Use, View, add_gradient, multiply, multiply_new, new_vec};
 
 /// `factor · x[e, a] · Σ_c basis[e, c] W[a, c]`: x is (rows, A), the basis (rows, C), the weight (A, C), the result (rows, A).
 pub fn filter(x: Tensor<2>, basis: Tensor<2>, weight: Tensor<2>, factor: f32) -> Tensor<2> {

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::dense::{Activation, dense, linear, linear_backward};
-use super::host::{HostOp, Mat, Matrix, apply};
+use super::layer::{Activation, dense, linear, linear_backward};
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
 
 /// `act(x Wᵀ + b)`: x is (rows, in), W is (out, in), b is (1, out), the result (rows, out).
 pub fn affine(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<2>, act: Activation) -> Tensor<2> {

@@ -2,11 +2,13 @@
 
 use burn::tensor::Tensor;
 
-use super::blocks::for_each;
-use super::dense::{Activation, dense};
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::product::{BLOCK, Use, View, add_gradient, multiply, multiply_new, new_vec, product, product_new};
 use super::triplet::contract_degrees;
+use crate::ops::blocks::for_each;
+use crate::ops::dense::{Activation, dense};
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::product::{
+    BLOCK, Use, View, add_gradient, multiply, multiply_new, new_vec, product, product_new,
+};
 
 /// `y[e, o] = factor · Σ_{c,i} W[c, i, o] Σ_l s[e, l, c] b[e, l, i]`: s is (edges, degrees · C), b is (edges, degrees · I), the weight
 /// (C, I · O), the result (edges, O). The (C, I) matrices of single edges exist for a block of edges at a time.

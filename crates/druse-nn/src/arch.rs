@@ -12,10 +12,21 @@ pub(crate) fn arch() -> Arch {
     Arch::new()
 }
 
+/// Whether this processor multiplies bf16 (AVX512-BF16).
+pub(crate) fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
 /// Runs the closure compiled for the widest vector instructions of this processor.
 macro_rules! vectorized {
     ($body:expr) => {
-        $crate::ops::arch::arch().dispatch(
+        $crate::arch::arch().dispatch(
             #[inline(always)]
             || $body,
         )

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::gather::gather;
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::matrix;
 use crate::graph::{Index, Multigraph};
+use crate::ops::gather::gather;
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::matrix::matrix;
 
-/// Cells with c along z and a in the xz plane (spec 0.1, orientation P), from `[a, b, c, alpha, beta, gamma]` in Å and
-/// degrees: (B, 6) → (B, 9). Angles that enclose no cell give one without volume.
+/// Cells with c along z and a in the xz plane, the orientation in which CDVAE (T. Xie et al., ICLR 2022) builds the
+/// lattices that its decoder predicts, from `[a, b, c, alpha, beta, gamma]` in Å and degrees: (B, 6) → (B, 9). Angles that enclose no cell give one without volume.
 pub fn cells(parameters: Tensor<2>) -> Tensor<2> {
     apply(&Cells, [parameters])
 }

@@ -4,15 +4,15 @@ use std::mem::MaybeUninit;
 
 use burn::tensor::{Tensor, activation};
 
-use super::arch::vectorized;
-use super::blocks::for_each;
-#[cfg(feature = "gpu")]
-use super::cube::DeviceOp;
-use super::gather::index_tensor;
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
-use super::product::{BLOCK, Panels, Use, View, add_gradient, multiply_new, new_vec};
+use crate::arch::vectorized;
 use crate::graph::Index;
+use crate::ops::blocks::for_each;
+#[cfg(feature = "gpu")]
+use crate::ops::device_op::DeviceOp;
+use crate::ops::gather::index_tensor;
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
+use crate::ops::product::{BLOCK, Panels, Use, View, add_gradient, multiply_new, new_vec};
 
 /// What follows the linear map.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -170,14 +170,14 @@ pub(super) fn linear_backward(
 }
 
 /// Adds a row to every row of y.
-pub(super) fn add_row(y: &mut [f32], row: &[f32]) {
+pub(crate) fn add_row(y: &mut [f32], row: &[f32]) {
     vectorized!(for y in y.chunks_exact_mut(row.len().max(1)) {
         add_assign(y, row);
     });
 }
 
 /// Adds every row of g to a row.
-pub(super) fn add_rows_to(row: &mut [f32], g: &[f32]) {
+pub(crate) fn add_rows_to(row: &mut [f32], g: &[f32]) {
     vectorized!(for g in g.chunks_exact(row.len().max(1)) {
         add_assign(row, g);
     });

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::gather::{gather, scatter_sum};
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::matrix;
-use super::product::{View, product};
-use crate::blocks::{GaussianBasis, envelope_gemnet, envelope_gemnet_slope};
-use crate::graph::{Index, Multigraph, zonal_harmonics, zonal_harmonics_slopes};
+use crate::basis::{
+    GaussianBasis, envelope_gemnet, envelope_gemnet_slope, zonal_harmonics, zonal_harmonics_slopes,
+};
+use crate::graph::{Index, Multigraph};
+use crate::ops::gather::{gather, scatter_sum};
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::matrix::matrix;
+use crate::ops::product::{View, product};
 
 /// `v / |v|`, row by row: (E, 3) → (E, 3).
 pub fn directions(v: Tensor<2>) -> Tensor<2> {
@@ -29,7 +31,7 @@ pub fn pair_harmonics(directions: Tensor<2>, graph: &Arc<Multigraph>, degrees: u
     apply(&PairHarmonics { graph: graph.clone(), degrees }, [directions])
 }
 
-/// [`super::angular_sum`] with angular functions from [`pair_harmonics`].
+/// [`crate::ops::angular_sum`] with angular functions from [`pair_harmonics`].
 pub fn angular_sum_with(
     x: Tensor<2>,
     harmonics: Tensor<2>,

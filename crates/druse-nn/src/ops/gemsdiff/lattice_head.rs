@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::arch::vectorized;
-use super::blocks::for_each;
-#[cfg(feature = "gpu")]
-use super::cube::DeviceOp;
-use super::dense::{Activation, dense};
-use super::gather::{gather, scatter_sum};
-use super::host::{HostOp, Mat, Matrix, apply};
-use super::kernels::{add_assign, silu_and_backward, silu_backward, silu_in_place};
-use super::matrix;
-use super::product::{Panels, Use, View, add_gradient, multiply, multiply_new, product};
-use super::triplet::triplet_angles;
+use crate::arch::vectorized;
 use crate::graph::{Angles, Multigraph, TripletFields};
+use crate::ops::blocks::for_each;
+use crate::ops::dense::{Activation, dense};
+#[cfg(feature = "gpu")]
+use crate::ops::device_op::DeviceOp;
+use crate::ops::gather::{gather, scatter_sum};
+use crate::ops::gemnet::triplet_angles;
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::kernels::{add_assign, silu_and_backward, silu_backward, silu_in_place};
+use crate::ops::matrix::matrix;
+use crate::ops::product::{Panels, Use, View, add_gradient, multiply, multiply_new, product};
 
 /// Inputs of [`lattice_head`] that carry gradients; H is the width of the hidden layers.
 pub struct LatticeHeadWeights {
