@@ -20,6 +20,7 @@ pub use error::ModelError;
 pub use generative::{cdvae, gemsdiff};
 pub use standardizer::Standardizer;
 pub use traits::{
-    Autoencoder, Capabilities, Condition, Generator, LatentCondition, LossTerm, NoiseKey, Posterior,
-    Prepared, PropertyGradient, Remark, SampleRequest, Sampled, Sampler, Trainable, sample_all,
+    Autoencoder, BatchStatistics, Capabilities, Condition, Generator, LatentCondition, LossTerm, NoiseKey,
+    Phase, PhaseOptimizer, PhaseParameters, Posterior, Prepared, PropertyGradient, Remark, SampleRequest,
+    Sampled, Sampler, Trainable, TrainingPhase, repetition_seed, sample_all,
 };

@@ -15,5 +15,5 @@ mod precision;
 pub mod weights;
 
 pub use init::Init;
-pub use params::{ParamBuilder, ParamId, ParamSpec, Params};
+pub use params::{BufferUpdate, BufferUpdates, ParamBuilder, ParamGroup, ParamId, ParamSpec, Params, Role};
 pub use precision::{Precision, PrecisionError};

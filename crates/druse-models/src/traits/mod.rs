@@ -8,4 +8,7 @@ pub use autoencoder::{Autoencoder, Posterior, PropertyGradient};
 pub use generator::{
     Capabilities, Condition, Generator, LatentCondition, SampleRequest, Sampled, Sampler, sample_all,
 };
-pub use trainable::{LossTerm, NoiseKey, Prepared, Remark, Trainable};
+pub use trainable::{
+    BatchStatistics, LossTerm, NoiseKey, Phase, PhaseOptimizer, PhaseParameters, Prepared, Remark, Trainable,
+    TrainingPhase, repetition_seed,
+};

@@ -1,13 +1,16 @@
 //! Layers shared by the models. A layer registers its tensors in a [`crate::ParamBuilder`] and is afterwards a
 //! function of [`crate::Params`] and its inputs.
 
+mod batch_norm;
 mod bessel;
 pub mod dimenet;
 mod embedding;
 mod gemnet;
 mod linear;
 mod radial;
+mod spectral;
 
+pub use batch_norm::BatchNorm;
 pub use bessel::{BesselBasis, SphericalBesselBasis};
 pub use embedding::{AtomEmbedding, MAX_ELEMENT};
 pub use gemnet::{
@@ -17,3 +20,4 @@ pub use gemnet::{
 pub use linear::{Dense, Linear, ResidualDense, SplitDense};
 pub(crate) use radial::envelope_gemnet_slope;
 pub use radial::{GaussianBasis, envelope_dimenet, envelope_gemnet};
+pub use spectral::SpectralLinear;
