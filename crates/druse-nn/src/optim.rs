@@ -8,9 +8,9 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{ParamGroup, ParamSpec, Params, Role};
 use crate::device::is_host;
 use crate::memory::{ComputeError, to_host};
+use crate::{ParamGroup, ParamSpec, Params, Role};
 
 /// Gradients of the parameters of a group, in its order, on the device without autodiff.
 pub type Grads = Vec<Tensor<2>>;

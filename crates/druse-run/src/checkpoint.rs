@@ -62,7 +62,9 @@ pub enum CheckpointError {
         problem: String,
     },
     /// The training phases of the model are others than those it was trained in.
-    #[error("`{name}` was trained in the phases {found}, but the model has {expected}; training cannot continue from it")]
+    #[error(
+        "`{name}` was trained in the phases {found}, but the model has {expected}; training cannot continue from it"
+    )]
     Phases {
         /// The file.
         name: String,
@@ -378,12 +380,7 @@ impl Checkpoint {
                 })
                 .collect::<Result<_, _>>()?,
         };
-        Ok(TrainingState {
-            weights: self.tensors(WEIGHTS, specs)?,
-            optimizers,
-            ema_updates,
-            progress,
-        })
+        Ok(TrainingState { weights: self.tensors(WEIGHTS, specs)?, optimizers, ema_updates, progress })
     }
 
     /// Position in the training run; `None` for an exported model.

@@ -250,7 +250,8 @@ impl<'a> Trainer<'a> {
                 let params = Params::from_host(specs, &state.weights, device).with_precision(precision)?;
                 check_phases(&checkpoint, &state.optimizers, &phases, &params)?;
                 let restored = phases.into_iter().zip(&state.optimizers);
-                let phases = restored.map(|(phase, o)| PhaseState::new(phase, optim, &params, Some(o))).collect();
+                let phases =
+                    restored.map(|(phase, o)| PhaseState::new(phase, optim, &params, Some(o))).collect();
                 let ema = Ema::from_parts(ema, optim.ema_decay, state.ema_updates);
                 (params, phases, ema, state.progress)
             }
@@ -381,7 +382,8 @@ impl<'a> Trainer<'a> {
         let mut steps: Vec<Vec<Work>> = batches.iter().map(|_| Vec::new()).collect();
         for PhaseState { phase, .. } in &self.phases {
             for repetition in 0..phase.phase.repetitions {
-                let fresh = (repetition > 0 && phase.phase.fresh_batches).then(|| pass(phase.index, repetition));
+                let fresh =
+                    (repetition > 0 && phase.phase.fresh_batches).then(|| pass(phase.index, repetition));
                 let source = fresh.as_ref().unwrap_or(&batches);
                 for (i, works) in steps.iter_mut().enumerate() {
                     // Where atoms limit batches, another order may make fewer of them.
@@ -727,7 +729,10 @@ fn check_phases(
         ([saved], [(_, names)]) => saved.parameters == *names,
         _ => {
             saved.len() == expected.len()
-                && saved.iter().zip(&expected).all(|(s, (name, names))| s.phase == *name && s.parameters == *names)
+                && saved
+                    .iter()
+                    .zip(&expected)
+                    .all(|(s, (name, names))| s.phase == *name && s.parameters == *names)
         }
     };
     if same {

@@ -13,10 +13,10 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 use druse_crystal::Structure;
-use druse_nn::{BufferUpdates, ParamGroup, Params};
 use druse_nn::device::is_host;
 use druse_nn::memory::{ComputeError, guarded, release, to_host};
 use druse_nn::optim::{Grads, clip, clip_values, grad_norm, sum_grads};
+use druse_nn::{BufferUpdates, ParamGroup, Params};
 use rayon::prelude::*;
 
 use crate::engine::too_large;
@@ -173,7 +173,9 @@ impl<'a> Batch<'a> {
     /// How the batch is cut, for training and evaluation alike.
     fn cut(&self, limit: &MicroBatchLimit) -> Vec<Range<usize>> {
         match self.model.batch_statistics() {
-            BatchStatistics::Whole => std::iter::once(0..self.structures.len()).filter(|r| !r.is_empty()).collect(),
+            BatchStatistics::Whole => {
+                std::iter::once(0..self.structures.len()).filter(|r| !r.is_empty()).collect()
+            }
             BatchStatistics::Independent | BatchStatistics::PerMicroBatch => self.cut_smaller(limit),
         }
     }

@@ -148,7 +148,12 @@ mod tests {
         }))
         .unwrap();
         let fill = |name: &str, shape: &[usize]| {
-            let spec = ParamSpec { name: name.into(), shape: shape.into(), init: Init::Zeros, role: Role::default() };
+            let spec = ParamSpec {
+                name: name.into(),
+                shape: shape.into(),
+                init: Init::Zeros,
+                role: Role::default(),
+            };
             file.fill(&[spec], &druse_nn::device::cpu()).map(|p| p.to_host().remove(0))
         };
         assert_eq!(fill("w", &[2, 3]).unwrap(), vec![1.0; 6]);

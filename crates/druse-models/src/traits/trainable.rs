@@ -189,7 +189,9 @@ impl TrainingPhase {
             if name.is_empty()
                 || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
             {
-                return wrong(format!("the phase name `{name}` is not of lower-case letters, digits and `_`"));
+                return wrong(format!(
+                    "the phase name `{name}` is not of lower-case letters, digits and `_`"
+                ));
             }
             if all.iter().any(|other| other.phase.name == name) {
                 return wrong(format!("two phases are named `{name}`"));

@@ -156,7 +156,10 @@ mod tests {
             let grads: Vec<Vec<f32>> = tracked.gradients(&sum).into_iter().map(host).collect();
             let agree = |exact: f32, [plus, minus]: [f64; 2], h: f64| {
                 let difference = (plus - minus) / (2.0 * h);
-                assert!((f64::from(exact) - difference).abs() < 3e-3 * difference.abs().max(0.1), "{exact} {difference}");
+                assert!(
+                    (f64::from(exact) - difference).abs() < 3e-3 * difference.abs().max(0.1),
+                    "{exact} {difference}"
+                );
             };
             let start = params.to_host();
             for i in 0..X.len() {

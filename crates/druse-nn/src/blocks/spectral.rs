@@ -84,7 +84,10 @@ mod tests {
         // v = (1.8, 0.8, 0) / √3.88; W v ∝ (5.4, 0.8); σ = √(29.8 / 3.88).
         let sigma = (29.8_f32 / 3.88).sqrt();
         let y = host(linear.forward(&params, matrix(vec![1.0, 2.0, 3.0], 3, &cpu()), Activation::Identity));
-        assert!((y[0] - (3.0 / sigma + 0.5)).abs() < 1e-5 && (y[1] - (2.0 / sigma - 0.5)).abs() < 1e-5, "{y:?}");
+        assert!(
+            (y[0] - (3.0 / sigma + 0.5)).abs() < 1e-5 && (y[1] - (2.0 / sigma - 0.5)).abs() < 1e-5,
+            "{y:?}"
+        );
         let training = params.clone().in_training();
         let first = host(linear.weight(&training));
         assert_eq!(host(linear.weight(&training)), first, "the second use begins with the same u");
