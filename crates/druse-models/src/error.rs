@@ -86,6 +86,26 @@ pub enum ModelError {
         /// Its number of atoms.
         atoms: usize,
     },
+    /// A batch whose statistics are those of the whole does not fit into memory.
+    #[error(
+        "a batch of {atoms} atoms does not fit into the memory of the device, and {model} takes statistics of the whole batch, which therefore cannot be cut into micro-batches; lower train.batch_size"
+    )]
+    WholeBatch {
+        /// Kind of the model.
+        model: &'static str,
+        /// Atoms of the batch.
+        atoms: usize,
+    },
+    /// A micro-batch that has statistics of its own does not fit into memory.
+    #[error(
+        "a micro-batch of {atoms} atoms does not fit into the memory of the device, and {model} takes statistics of each micro-batch, so that smaller ones would change the training; set train.micro_batch_atoms to less than {atoms}"
+    )]
+    FixedCut {
+        /// Kind of the model.
+        model: &'static str,
+        /// Atoms of the micro-batch.
+        atoms: usize,
+    },
     /// The device failed.
     #[error(transparent)]
     Compute(#[from] ComputeError),

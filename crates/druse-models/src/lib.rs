@@ -25,7 +25,8 @@ pub use generative::{cdvae, gemsdiff};
 pub use registry::Registry;
 pub use standardizer::Standardizer;
 pub use traits::{
-    Autoencoder, Capabilities, Condition, ConditionSet, Conditions, Generator, LossTerm, Model, NoiseKey,
-    Posterior, Predictor, Prepared, PropertyGradient, Remark, SampleRequest, Sampled, Sampler, Site,
-    Trainable, sample_all,
+    Autoencoder, BatchStatistics, Capabilities, Condition, ConditionSet, Conditions, Generator, LossTerm,
+    Model, NoiseKey, Phase, PhaseOptimizer, PhaseParameters, Posterior, Predictor, Prepared,
+    PropertyGradient, Remark, SampleRequest, Sampled, Sampler, Site, Trainable, TrainingPhase,
+    repetition_seed, sample_all,
 };

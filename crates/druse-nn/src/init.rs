@@ -1,4 +1,4 @@
-//! Initialisation of trainable tensors.
+//! Initialisation of tensors.
 
 use nalgebra::DMatrix;
 use rand::{RngExt, SeedableRng};
@@ -20,6 +20,10 @@ pub enum Init {
     FanIn(usize),
     /// All zero.
     Zeros,
+    /// All the same.
+    Constant(f32),
+    /// A vector of length 1 in a random direction: the start of a power iteration.
+    UnitVector,
     /// π, 2π, 3π, …: frequencies of a Bessel basis.
     Frequencies,
 }
@@ -31,6 +35,12 @@ impl Init {
         let mut rng = stream(seed, name);
         match self {
             Self::Zeros => vec![0.0; n],
+            Self::Constant(value) => vec![value; n],
+            Self::UnitVector => {
+                let direction: Vec<f64> = (0..n).map(|_| rng.sample(StandardNormal)).collect();
+                let length = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
+                direction.into_iter().map(|x| (x / length) as f32).collect()
+            }
             Self::Uniform(bound) => (0..n).map(|_| rng.random_range(-bound..=bound)).collect(),
             Self::FanIn(fan_in) => {
                 let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
@@ -142,6 +152,13 @@ mod tests {
             let square: f32 = (0..32).map(|k| w[k * 6 + o].powi(2)).sum();
             assert!((square - 1.0).abs() < 0.05, "{square}");
         }
+    }
+
+    #[test]
+    fn unit_vectors_have_length_one() {
+        let u = Init::UnitVector.sample(&[100], 3, "u");
+        assert!((u.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-6);
+        assert_eq!(Init::Constant(2.5).sample(&[2], 3, "c"), [2.5, 2.5]);
     }
 
     #[test]

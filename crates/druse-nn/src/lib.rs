@@ -49,5 +49,5 @@ pub mod tangent;
 pub mod weights;
 
 pub use init::Init;
-pub use params::{ParamBuilder, ParamId, ParamSpec, Params};
+pub use params::{BufferUpdate, BufferUpdates, ParamBuilder, ParamGroup, ParamId, ParamSpec, Params, Role};
 pub use precision::{Precision, PrecisionError};

@@ -8,11 +8,11 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::Params;
 use crate::device::is_host;
 use crate::memory::{ComputeError, to_host};
+use crate::{ParamGroup, ParamSpec, Params, Role};
 
-/// Gradients of all parameters, in the order of the specifications, on the device without autodiff.
+/// Gradients of the parameters of a group, in its order, on the device without autodiff.
 pub type Grads = Vec<Tensor<2>>;
 
 /// Constants of [`Adam`].
@@ -35,20 +35,31 @@ impl Default for AdamConfig {
 /// The Adam optimiser (Kingma and Ba 2015, Algorithm 1).
 pub struct Adam {
     config: AdamConfig,
+    group: ParamGroup,
     steps: u64,
     first: Vec<Tensor<2>>,
     second: Vec<Tensor<2>>,
 }
 
 impl Adam {
-    /// An optimiser with zero moments.
+    /// An optimiser of all trainable parameters, with zero moments.
     pub fn new(params: &Params, config: AdamConfig) -> Self {
-        let zeros = || params.values().iter().map(|v| Tensor::zeros(v.dims(), params.device())).collect();
-        Self { config, steps: 0, first: zeros(), second: zeros() }
+        Self::of_group(params, params.group(), config)
     }
 
-    /// One update with learning rate `rate`.
+    /// An optimiser of the parameters of a group, with zero moments.
+    pub fn of_group(params: &Params, group: &ParamGroup, config: AdamConfig) -> Self {
+        let values = || group.indices().iter().map(|&i| &params.values()[i]);
+        let zeros = || values().map(|v| Tensor::zeros(v.dims(), params.device())).collect();
+        Self { config, group: group.clone(), steps: 0, first: zeros(), second: zeros() }
+    }
+
+    /// One update with learning rate `rate`; gradients are those of the group.
+    ///
+    /// # Panics
+    /// When there are other gradients than parameters in the group.
     pub fn step(&mut self, params: &mut Params, grads: &Grads, rate: f64) {
+        assert_eq!(grads.len(), self.group.len(), "one gradient per parameter of the group");
         self.steps += 1;
         let AdamConfig { beta1, beta2, epsilon } = self.config;
         let exponent = i32::try_from(self.steps).unwrap_or(i32::MAX);
@@ -64,8 +75,17 @@ impl Adam {
             epsilon: epsilon as f32,
             rate: (rate / correction1) as f32,
         };
-        let [values, first, second] = [params.values_mut(), &mut self.first, &mut self.second].map(take);
-        let state = values.into_iter().zip(first).zip(second).map(|((value, m), v)| [value, m, v]).collect();
+        let [all, first, second] = [params.values_mut(), &mut self.first, &mut self.second].map(take);
+        // Taken out of their places: a tensor that something else holds, too, cannot be changed where it lies.
+        let mut all: Vec<Option<Tensor<2>>> = all.into_iter().map(Some).collect();
+        let moments = first.into_iter().zip(second);
+        let state = self
+            .group
+            .indices()
+            .iter()
+            .zip(moments)
+            .filter_map(|(&i, (m, v))| Some([all[i].take()?, m, v]))
+            .collect();
         let moved = each(on_host, state, |i, [value, m, v]| {
             if on_host {
                 return host::in_place([value, m, v], [&grads[i]], |state, [grad]| {
@@ -78,11 +98,12 @@ impl Adam {
             let root = v.clone().div_scalar(correction2).sqrt().add_scalar(epsilon);
             [value - m.clone().mul_scalar(rate / correction1) / root, m, v]
         });
-        for [value, m, v] in moved {
-            params.values_mut().push(value);
+        for (&i, [value, m, v]) in self.group.indices().iter().zip(moved) {
+            all[i] = Some(value);
             self.first.push(m);
             self.second.push(v);
         }
+        params.values_mut().extend(all.into_iter().flatten());
     }
 
     /// Number of updates made.
@@ -90,22 +111,31 @@ impl Adam {
         self.steps
     }
 
-    /// First and second moments on the host, in the order of the parameters.
+    /// The parameters that it moves.
+    pub fn group(&self) -> &ParamGroup {
+        &self.group
+    }
+
+    /// First and second moments on the host, in the order of the group.
     pub fn to_host(&self) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
         (self.first.iter().map(numbers).collect(), self.second.iter().map(numbers).collect())
     }
 
-    /// Restores a saved state.
+    /// Restores a saved state of a group.
+    ///
+    /// # Panics
+    /// When counts or sizes are not those of the group; weight files are checked before they come here.
     pub fn from_host(
         params: &Params,
+        group: &ParamGroup,
         config: AdamConfig,
         steps: u64,
         first: &[Vec<f32>],
         second: &[Vec<f32>],
     ) -> Self {
-        let load =
-            |saved: &[Vec<f32>]| Params::from_host(params.specs(), saved, params.device()).values().to_vec();
-        Self { config, steps, first: load(first), second: load(second) }
+        let specs: Vec<ParamSpec> = group.indices().iter().map(|&i| params.specs()[i].clone()).collect();
+        let load = |saved: &[Vec<f32>]| Params::from_host(&specs, saved, params.device()).values().to_vec();
+        Self { config, group: group.clone(), steps, first: load(first), second: load(second) }
     }
 }
 
@@ -173,7 +203,8 @@ fn change_each(
     });
 }
 
-/// Exponential moving average of parameters with warm-up: decay `min(decay, (1 + n) / (10 + n))` at update n.
+/// Exponential moving average of the trainable parameters with warm-up: decay `min(decay, (1 + n) / (10 + n))` at update
+/// n. Frozen parameters and buffers are those of the latest update.
 pub struct Ema {
     decay: f64,
     updates: u64,
@@ -200,6 +231,9 @@ impl Ema {
         let averages = take(self.params.values_mut());
         *self.params.values_mut() = each(on_host, averages, |i, average| {
             let new = &params.values()[i];
+            if params.specs()[i].role != Role::Trainable {
+                return new.clone();
+            }
             if on_host {
                 let [average] = host::in_place([average], [new], |[y], [x]| host::average(y, x, keep));
                 return average;
@@ -229,7 +263,7 @@ pub fn sum_grads(mut parts: impl Iterator<Item = Grads>) -> Option<Grads> {
 mod tests {
     use super::*;
     use crate::ops::matrix;
-    use crate::{Init, ParamBuilder};
+    use crate::{BufferUpdate, Init, ParamBuilder};
 
     fn one_parameter(value: f32) -> Params {
         let mut builder = ParamBuilder::default();
@@ -247,7 +281,7 @@ mod tests {
             if i == 100 {
                 let (first, second) = adam.to_host();
                 params = Params::from_host(params.specs(), &params.to_host(), params.device());
-                adam = Adam::from_host(&params, config, adam.steps(), &first, &second);
+                adam = Adam::from_host(&params, &adam.group, config, adam.steps(), &first, &second);
             }
             let grads = gradient(&params);
             adam.step(&mut params, &grads, 0.05);
@@ -319,6 +353,39 @@ mod tests {
         clip(&mut grads, norm, 1.0);
         assert!((grad_norm(&grads).unwrap() - 1.0).abs() < 1e-5);
         assert!(grad_norm(&vec![matrix(vec![f32::NAN], 1, &device)]).unwrap().is_nan());
+    }
+
+    #[test]
+    fn roles_and_groups_are_kept_apart() {
+        let mut builder = ParamBuilder::default();
+        builder.add("a.x", &[2], Init::Constant(1.0));
+        builder.frozen("a.fixed", &[2], Init::Constant(2.0));
+        let buffer = builder.buffer("a.state", &[2], Init::Constant(3.0));
+        builder.add("b.x", &[2], Init::Constant(4.0));
+        let specs = builder.finish();
+        let mut params = Params::init(&specs, 0, &crate::device::cpu());
+        assert_eq!((params.count(), params.group().indices()), (4, &[0, 3][..]));
+        let group = ParamGroup::of(&specs, |name| name.starts_with('b'));
+        let tracked = params.tracked_by(&group).in_training();
+        let loss = tracked.values().iter().cloned().reduce(|a, b| a * b).unwrap().sum();
+        let grads = tracked.gradients(&loss);
+        assert_eq!(grads.iter().map(numbers).collect::<Vec<_>>(), [[6.0, 6.0]]);
+        let value = || tracked.values()[0].clone();
+        tracked.note_update(buffer, BufferUpdate::Average { momentum: 0.25, value: value() });
+        tracked.note_update(buffer, BufferUpdate::Average { momentum: 0.5, value: value() });
+        let updates = tracked.take_updates();
+        assert_eq!((updates.len(), tracked.take_updates().len()), (2, 0));
+        let mut ema = Ema::new(&params, 0.5);
+        Adam::of_group(&params, &group, AdamConfig::default()).step(&mut params, &grads, 0.1);
+        params.apply_updates(updates);
+        ema.update(&params);
+        let rounded = |p: &Params| p.to_host().iter().map(|v| (v[0] * 1e4).round() / 1e4).collect::<Vec<_>>();
+        assert_eq!(rounded(&params), [1.0, 2.0, 1.75, 3.9]);
+        let keep = 2.0 / 11.0;
+        let mean = ((4.0 * keep + 3.9 * (1.0 - keep)) * 1e4_f32).round() / 1e4;
+        assert_eq!(rounded(ema.params()), [1.0, 2.0, 1.75, mean]);
+        params.note_update(buffer, BufferUpdate::Set(params.values()[0].clone()));
+        assert!(!params.is_training() && params.take_updates().is_empty());
     }
 
     #[test]

@@ -1,15 +1,32 @@
-//! Named trainable tensors. Networks are functions of a [`Params`] and their inputs: the training values, their moving
+//! Named tensors of a model. Networks are functions of a [`Params`] and their inputs: the training values, their moving
 //! average and a loaded checkpoint are used by the same network object, and a weight file is one loop over names.
+//!
+//! Most tensors are trainable. Others are frozen (stored, never moved), and buffers are state that forward passes in
+//! training mode update: running statistics, vectors of a power iteration. A pass cannot change the values it reads,
+//! because several run side by side on shared ones; it notes the updates in its own copy ([`Params::in_training`]),
+//! and whoever drives it applies them in an order of its choice ([`Params::apply_updates`]).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::init::Init;
 use crate::precision::{Precision, PrecisionError, with_precision};
 
-/// Name, shape and initialisation of one trainable tensor.
+/// What training does with a tensor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    /// An optimizer moves it along its gradient, and it has a moving average.
+    #[default]
+    Trainable,
+    /// It is stored with the others and never moved.
+    Frozen,
+    /// Forward passes in training mode update it; it has no gradient, and the average holds its latest value.
+    Buffer,
+}
+
+/// Name, shape and initialisation of one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParamSpec {
     /// Dotted path, unique within the model.
@@ -18,6 +35,8 @@ pub struct ParamSpec {
     pub shape: Vec<usize>,
     /// How a fresh model fills it.
     pub init: Init,
+    /// What training does with it.
+    pub role: Role,
 }
 
 impl ParamSpec {
@@ -53,22 +72,109 @@ pub struct ParamBuilder {
 }
 
 impl ParamBuilder {
-    /// Registers a tensor.
+    /// Registers a trainable tensor.
     ///
     /// # Panics
     /// When the name is already taken: two layers would silently share weights.
     pub fn add(&mut self, name: impl Into<String>, shape: &[usize], init: Init) -> ParamId {
+        self.add_as(Role::Trainable, name, shape, init)
+    }
+
+    /// Registers a tensor that training never moves.
+    ///
+    /// # Panics
+    /// As [`ParamBuilder::add`].
+    pub fn frozen(&mut self, name: impl Into<String>, shape: &[usize], init: Init) -> ParamId {
+        self.add_as(Role::Frozen, name, shape, init)
+    }
+
+    /// Registers state that forward passes update ([`Params::note_update`]).
+    ///
+    /// # Panics
+    /// As [`ParamBuilder::add`].
+    pub fn buffer(&mut self, name: impl Into<String>, shape: &[usize], init: Init) -> ParamId {
+        self.add_as(Role::Buffer, name, shape, init)
+    }
+
+    fn add_as(&mut self, role: Role, name: impl Into<String>, shape: &[usize], init: Init) -> ParamId {
         let name = name.into();
         let id = ParamId(self.specs.len());
         let taken = self.by_name.insert(name.clone(), id);
         assert!(taken.is_none(), "parameter {name} is registered twice");
-        self.specs.push(ParamSpec { name, shape: shape.to_vec(), init });
+        self.specs.push(ParamSpec { name, shape: shape.to_vec(), init, role });
         id
     }
 
     /// The collected specifications, in order of registration.
     pub fn finish(self) -> Vec<ParamSpec> {
         self.specs
+    }
+}
+
+/// Some of the trainable tensors of a model: those that an optimizer moves together. Cloning shares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamGroup(Arc<[usize]>);
+
+impl ParamGroup {
+    /// All trainable tensors.
+    pub fn trainable(specs: &[ParamSpec]) -> Self {
+        Self::of(specs, |_| true)
+    }
+
+    /// The trainable tensors whose name `belongs`.
+    pub fn of(specs: &[ParamSpec], belongs: impl Fn(&str) -> bool) -> Self {
+        let chosen = |s: &ParamSpec| s.role == Role::Trainable && belongs(&s.name);
+        Self(specs.iter().enumerate().filter(|(_, s)| chosen(s)).map(|(i, _)| i).collect())
+    }
+
+    /// Their positions in the order of the specifications, rising.
+    pub fn indices(&self) -> &[usize] {
+        &self.0
+    }
+
+    /// Number of tensors.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// How a buffer changes.
+#[derive(Debug, Clone)]
+pub enum BufferUpdate {
+    /// It takes the value.
+    Set(Tensor<2>),
+    /// It moves towards the value: `buffer ← (1 - momentum) · buffer + momentum · value`.
+    Average {
+        /// Weight of the value, 0 to 1.
+        momentum: f64,
+        /// The value, of the buffer's matrix shape.
+        value: Tensor<2>,
+    },
+}
+
+/// Updates of buffers, in the order in which they are to be made.
+#[derive(Debug, Clone, Default)]
+pub struct BufferUpdates(Vec<(ParamId, BufferUpdate)>);
+
+impl BufferUpdates {
+    /// Appends those of a later pass.
+    pub fn extend(&mut self, later: Self) {
+        self.0.extend(later.0);
+    }
+
+    /// Number of updates.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -79,6 +185,10 @@ pub struct Params {
     values: Vec<Tensor<2>>,
     device: Device,
     precision: Precision,
+    /// What [`Params::gradients`] differentiates by.
+    group: ParamGroup,
+    /// Where forward passes note updates of buffers; absent in evaluation.
+    updates: Option<Arc<Mutex<BufferUpdates>>>,
 }
 
 impl Params {
@@ -96,8 +206,14 @@ impl Params {
                 Tensor::from_data(TensorData::new(v.clone(), spec.matrix_shape()), device)
             })
             .collect();
-        let precision = Precision::default();
-        Self { specs: specs.into(), values: tensors, device: device.clone(), precision }
+        Self {
+            specs: specs.into(),
+            values: tensors,
+            device: device.clone(),
+            precision: Precision::default(),
+            group: ParamGroup::trainable(specs),
+            updates: None,
+        }
     }
 
     /// A freshly initialised set; the seed alone determines it.
@@ -111,12 +227,68 @@ impl Params {
         &mut self.values
     }
 
-    /// Copies of the values that record operations for a backward pass. Every call starts a graph of its own, so
-    /// several threads can differentiate side by side.
+    /// Copies of the values that record operations for a backward pass by all trainable tensors. Every call starts a
+    /// graph of its own, so several threads can differentiate side by side.
     pub fn tracked(&self) -> Self {
-        let values = self.values.iter().map(|v| Tensor::from_inner(v.clone()).require_grad()).collect();
+        self.tracked_by(&self.group)
+    }
+
+    /// [`Params::tracked`] by the tensors of a group alone: all others are constants.
+    pub fn tracked_by(&self, group: &ParamGroup) -> Self {
+        let mut values: Vec<Tensor<2>> = self.values.iter().cloned().map(Tensor::from_inner).collect();
+        for &i in group.indices() {
+            values[i] = values[i].clone().require_grad();
+        }
         let device = self.device.clone().autodiff();
-        Self { specs: self.specs.clone(), values, device, precision: self.precision }
+        Self { values, device, group: group.clone(), ..self.clone() }
+    }
+
+    /// The same parameters in training mode: layers use the statistics of the batch, and note how their buffers change,
+    /// for this copy and its clones alone.
+    pub fn in_training(self) -> Self {
+        Self { updates: Some(Arc::default()), ..self }
+    }
+
+    /// Whether a forward pass belongs to training (batch normalization then uses the statistics of the batch).
+    pub fn is_training(&self) -> bool {
+        self.updates.is_some()
+    }
+
+    /// Notes how a buffer changes after this pass; of no effect in evaluation mode. Values are cut from the graph of a
+    /// backward pass.
+    ///
+    /// # Panics
+    /// When the tensor is no buffer: something else would overwrite what an optimizer moves.
+    pub fn note_update(&self, buffer: ParamId, update: BufferUpdate) {
+        let spec = &self.specs[buffer.0];
+        assert_eq!(spec.role, Role::Buffer, "{} is no buffer", spec.name);
+        let Some(updates) = &self.updates else { return };
+        let plain = |t: Tensor<2>| if self.device.is_autodiff() { t.inner() } else { t };
+        let update = match update {
+            BufferUpdate::Set(value) => BufferUpdate::Set(plain(value)),
+            BufferUpdate::Average { momentum, value } => {
+                BufferUpdate::Average { momentum, value: plain(value) }
+            }
+        };
+        updates.lock().unwrap_or_else(PoisonError::into_inner).0.push((buffer, update));
+    }
+
+    /// The updates that were noted, in the order of the passes; they are no longer noted afterwards.
+    pub fn take_updates(&self) -> BufferUpdates {
+        let Some(updates) = &self.updates else { return BufferUpdates::default() };
+        std::mem::take(&mut *updates.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes buffers, one update after the other.
+    pub fn apply_updates(&mut self, updates: BufferUpdates) {
+        for (ParamId(i), update) in updates.0 {
+            self.values[i] = match update {
+                BufferUpdate::Set(value) => value,
+                BufferUpdate::Average { momentum, value } => {
+                    self.values[i].clone().mul_scalar(1.0 - momentum) + value.mul_scalar(momentum)
+                }
+            };
+        }
     }
 
     /// The same parameters, for products of another precision.
@@ -139,12 +311,15 @@ impl Params {
         with_precision(self.precision, work)
     }
 
-    /// Differentiates a loss computed from [`Params::tracked`] values; parameters it does not depend on get zeros.
+    /// Differentiates a loss computed from [`Params::tracked`] values by those that are tracked, in their order;
+    /// parameters it does not depend on get zeros.
     pub fn gradients(&self, loss: &Tensor<1>) -> Vec<Tensor<2>> {
         let mut grads = loss.backward();
         let device = self.device.clone().inner();
-        self.values
+        self.group
+            .indices()
             .iter()
+            .map(|&i| &self.values[i])
             .map(|v| v.grad_remove(&mut grads).unwrap_or_else(|| Tensor::zeros(v.dims(), &device)))
             .collect()
     }
@@ -167,7 +342,12 @@ impl Params {
         &self.values
     }
 
-    /// Names, shapes and initialisers.
+    /// The trainable tensors, or those that [`Params::tracked_by`] tracks.
+    pub fn group(&self) -> &ParamGroup {
+        &self.group
+    }
+
+    /// Names, shapes, initialisers and roles.
     pub fn specs(&self) -> &[ParamSpec] {
         &self.specs
     }
@@ -179,6 +359,6 @@ impl Params {
 
     /// Total number of trainable numbers.
     pub fn count(&self) -> usize {
-        self.specs.iter().map(ParamSpec::len).sum()
+        self.specs.iter().filter(|s| s.role == Role::Trainable).map(ParamSpec::len).sum()
     }
 }

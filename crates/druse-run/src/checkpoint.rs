@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use druse_models::registry::{Registry, RegistryError};
-use druse_models::{Model, Trainable};
+use druse_models::{Model, Phase, Trainable};
 use druse_nn::weights::{WeightFile, WeightsError};
-use druse_nn::{ParamSpec, Params};
+use druse_nn::{ParamSpec, Params, Role};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -62,6 +62,18 @@ pub enum CheckpointError {
         /// What is wrong.
         problem: String,
     },
+    /// The training phases of the model are others than those it was trained in.
+    #[error(
+        "`{name}` was trained in the phases {found}, but the model has {expected}; training cannot continue from it"
+    )]
+    Phases {
+        /// The file.
+        name: String,
+        /// Its phases, and how many tensors each moves.
+        found: String,
+        /// Those of the model.
+        expected: String,
+    },
     /// It holds a model, but no state of a training run.
     #[error("`{name}` is an exported model without optimiser state; training cannot continue from it")]
     NoTrainingState {
@@ -101,17 +113,28 @@ pub struct Progress {
     pub seconds: f64,
 }
 
-/// What training needs beyond the averaged weights; tensors are in the order of the model's parameters.
+/// The state of the optimizer of one training phase.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrainingState {
-    /// Weights.
-    pub weights: Vec<Vec<f32>>,
-    /// First moments of Adam.
+pub struct OptimizerState {
+    /// Name of the phase.
+    pub phase: String,
+    /// Names of the parameters that it moves, in the order of the model's parameters.
+    pub parameters: Vec<String>,
+    /// First moments of Adam, in the order of these parameters.
     pub first: Vec<Vec<f32>>,
     /// Second moments of Adam.
     pub second: Vec<Vec<f32>>,
     /// Updates of Adam.
-    pub adam_steps: u64,
+    pub steps: u64,
+}
+
+/// What training needs beyond the averaged weights; tensors are in the order of the model's parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingState {
+    /// Weights, frozen ones and buffers included.
+    pub weights: Vec<Vec<f32>>,
+    /// The optimizers, one a phase.
+    pub optimizers: Vec<OptimizerState>,
     /// Updates of the moving average.
     pub ema_updates: u64,
     /// Position in the run. Order of the data and noise follow from it and the seed; there is no other random state.
@@ -121,13 +144,23 @@ pub struct TrainingState {
 /// Prefixes of the tensors of a checkpoint.
 const AVERAGE: &str = "ema.";
 const WEIGHTS: &str = "weights.";
-const FIRST: &str = "adam.first.";
-const SECOND: &str = "adam.second.";
+
+/// Prefixes of the first and second moments of a phase: without its name where it is the only one.
+fn moments(phase: Option<&str>) -> [String; 2] {
+    ["first", "second"].map(|which| match phase {
+        None => format!("adam.{which}."),
+        Some(phase) => format!("adam.{phase}.{which}."),
+    })
+}
 
 /// The header entry of [`TrainingState`] apart from tensors.
 #[derive(Serialize, Deserialize)]
 struct Counters {
+    /// Of all phases together.
     adam_steps: u64,
+    /// Name and updates of each phase, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    phases: Vec<(String, u64)>,
     ema_updates: u64,
     progress: Progress,
 }
@@ -167,12 +200,27 @@ impl Checkpoint {
         insert(AVERAGE, average);
         if let Some(state) = state {
             insert(WEIGHTS, &state.weights);
-            insert(FIRST, &state.first);
-            insert(SECOND, &state.second);
+            let several = state.optimizers.len() > 1;
+            let specs: BTreeMap<&str, &ParamSpec> =
+                model.parameters().iter().map(|spec| (spec.name.as_str(), spec)).collect();
+            for optimizer in &state.optimizers {
+                let prefixes = moments(several.then_some(optimizer.phase.as_str()));
+                for (prefix, values) in prefixes.iter().zip([&optimizer.first, &optimizer.second]) {
+                    for (name, v) in optimizer.parameters.iter().zip(values) {
+                        let shape = specs[name.as_str()].shape.clone();
+                        tensors.insert(format!("{prefix}{name}"), (shape, v.clone()));
+                    }
+                }
+            }
         }
         let counters = state.map(|s| {
+            let named = |o: &OptimizerState| (o.phase.clone(), o.steps);
             let counters = Counters {
-                adam_steps: s.adam_steps,
+                adam_steps: s.optimizers.iter().map(|o| o.steps).sum(),
+                phases: match s.optimizers.len() {
+                    0 | 1 => Vec::new(),
+                    _ => s.optimizers.iter().map(named).collect(),
+                },
                 ema_updates: s.ema_updates,
                 progress: s.progress.clone(),
             };
@@ -313,22 +361,40 @@ impl Checkpoint {
         Ok(Params::from_host(specs, &self.tensors(AVERAGE, specs)?, device))
     }
 
-    /// The state of the training run.
+    /// The state of the training run. Of several phases, each has the parameters that the file has moments for; the only
+    /// one has all trainable ones.
     ///
     /// # Errors
     /// [`CheckpointError::NoTrainingState`] for an exported model.
     pub fn training(&self, specs: &[ParamSpec]) -> Result<TrainingState, CheckpointError> {
         let counters = self.counters()?;
         let missing = || CheckpointError::NoTrainingState { name: self.name().to_owned() };
-        let Counters { adam_steps, ema_updates, progress } = counters.ok_or_else(missing)?;
-        Ok(TrainingState {
-            weights: self.tensors(WEIGHTS, specs)?,
-            first: self.tensors(FIRST, specs)?,
-            second: self.tensors(SECOND, specs)?,
-            adam_steps,
-            ema_updates,
-            progress,
-        })
+        let Counters { adam_steps, phases, ema_updates, progress } = counters.ok_or_else(missing)?;
+        let trainable: Vec<ParamSpec> = specs.iter().filter(|s| s.role == Role::Trainable).cloned().collect();
+        let optimizer = |phase: &str, [first, second]: [String; 2], specs: &[ParamSpec], steps| {
+            Ok::<_, CheckpointError>(OptimizerState {
+                phase: phase.to_owned(),
+                parameters: specs.iter().map(|s| s.name.clone()).collect(),
+                first: self.tensors(&first, specs)?,
+                second: self.tensors(&second, specs)?,
+                steps,
+            })
+        };
+        let optimizers = match phases.as_slice() {
+            [] => vec![optimizer(Phase::default().name, moments(None), &trainable, adam_steps)?],
+            phases => phases
+                .iter()
+                .map(|(phase, steps)| {
+                    let prefixes = moments(Some(phase));
+                    let stored = |s: &&ParamSpec| {
+                        self.file.tensors.contains_key(&format!("{}{}", prefixes[0], s.name))
+                    };
+                    let moved: Vec<ParamSpec> = trainable.iter().filter(stored).cloned().collect();
+                    optimizer(phase, prefixes, &moved, *steps)
+                })
+                .collect::<Result<_, _>>()?,
+        };
+        Ok(TrainingState { weights: self.tensors(WEIGHTS, specs)?, optimizers, ema_updates, progress })
     }
 
     /// Position in the training run; `None` for an exported model.
@@ -352,7 +418,7 @@ impl Checkpoint {
         Ok(specs.iter().map(take).collect::<Result<_, _>>()?)
     }
 
-    /// Number of trainable numbers of the model.
+    /// Number of numbers that the model consists of, frozen ones and buffers included.
     pub fn parameters(&self) -> usize {
         let averaged = self.file.tensors.iter().filter(|(name, _)| name.starts_with(AVERAGE));
         averaged.map(|(_, (_, values))| values.len()).sum()

@@ -27,16 +27,31 @@ pub struct StepMetric {
     pub step: u64,
     /// Number of the epoch, from 1.
     pub epoch: u64,
-    /// Mean loss over the structures of the batch.
+    /// Mean loss over the structures of the batch; with several training phases the sum of theirs.
     pub loss: f64,
-    /// Named parts of the loss.
+    /// Named parts of the loss; with several training phases with the name of the phase before (`critic.real`), and the
+    /// mean over its repetitions.
     pub parts: BTreeMap<String, f64>,
-    /// Global norm of the gradient before clipping.
+    /// Global norm of the gradient before clipping; with several training phases the root of the sum of their squares.
+    pub grad_norm: f64,
+    /// Learning rate; with several training phases that of the first.
+    pub lr: f64,
+    /// Each training phase by itself, where there are several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub phases: BTreeMap<String, PhaseMetric>,
+    /// Training structures worked off a second, in this step.
+    pub structures_per_s: f64,
+}
+
+/// The share of one training phase in an optimiser step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PhaseMetric {
+    /// Mean loss over its repetitions.
+    pub loss: f64,
+    /// Global norm of its gradient before clipping: root of the mean square over its repetitions.
     pub grad_norm: f64,
     /// Learning rate.
     pub lr: f64,
-    /// Training structures worked off a second, in this step.
-    pub structures_per_s: f64,
 }
 
 /// A pass over the training data.
@@ -112,6 +127,7 @@ mod tests {
             parts,
             grad_norm: 1.0,
             lr: 0.1,
+            phases: BTreeMap::new(),
             structures_per_s: 9.0,
         })
     }

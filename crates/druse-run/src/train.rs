@@ -8,19 +8,22 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use druse_crystal::Structure;
-use druse_models::{Batch, MicroBatchLimit, ModelError, NoiseKey, Objective, Trainable};
+use druse_models::{
+    Batch, BatchStatistics, MicroBatchLimit, ModelError, NoiseKey, Objective, Trainable, TrainingPhase,
+    repetition_seed,
+};
 use druse_nn::Params;
 use druse_nn::device::is_host;
 use druse_nn::optim::{Adam, AdamConfig, Ema};
 
 use crate::RunError;
 use crate::batches::{pack, shuffled};
-use crate::checkpoint::{Checkpoint, Progress, TrainingState};
-use crate::config::RunConfig;
+use crate::checkpoint::{Checkpoint, CheckpointError, OptimizerState, Progress, TrainingState};
+use crate::config::{OptimConfig, RunConfig, Violation};
 use crate::data::{TrainingData, TrainingSet};
 use crate::folder::{RunFolder, write_atomic};
-use crate::lookahead::with_lookahead;
-use crate::metrics::{EpochMetric, Metric, MetricsLog, StepMetric};
+use crate::lookahead::{Panicked, with_lookahead};
+use crate::metrics::{EpochMetric, Metric, MetricsLog, PhaseMetric, StepMetric};
 use crate::observer::{Event, Observer, Start};
 use crate::schedule::learning_rate;
 
@@ -116,16 +119,100 @@ struct Trainer<'a> {
     folder: &'a RunFolder,
     params: Params,
     limit: Arc<MicroBatchLimit>,
-    adam: Adam,
+    phases: Vec<PhaseState>,
     ema: Ema,
     progress: Progress,
     log: MetricsLog,
-    recent: VecDeque<f64>,
-    /// Steps in a row whose loss was too large.
-    too_large: usize,
     /// Training seconds before this process started.
     seconds_before: f64,
     started: Instant,
+}
+
+/// A training phase, its optimizer, and what is known of its losses.
+struct PhaseState {
+    phase: TrainingPhase,
+    /// The run's settings where the phase has none of its own.
+    optim: OptimConfig,
+    adam: Adam,
+    /// Magnitudes of the latest losses.
+    recent: VecDeque<f64>,
+    /// Updates in a row whose loss was too large.
+    too_large: usize,
+}
+
+impl PhaseState {
+    /// A phase with a fresh optimizer, or with the state of a saved one.
+    fn new(phase: TrainingPhase, run: &OptimConfig, params: &Params, saved: Option<&OptimizerState>) -> Self {
+        let optim = settings(&phase, run);
+        let config = AdamConfig { beta1: optim.beta1, beta2: optim.beta2, epsilon: optim.eps };
+        let group = &phase.group;
+        let adam = match saved {
+            Some(s) => Adam::from_host(params, group, config, s.steps, &s.first, &s.second),
+            None => Adam::of_group(params, group, config),
+        };
+        Self { phase, optim, adam, recent: VecDeque::new(), too_large: 0 }
+    }
+
+    /// The state to be saved.
+    fn saved(&self, params: &Params) -> OptimizerState {
+        let (first, second) = self.adam.to_host();
+        let (phase, steps) = (self.phase.phase.name.to_owned(), self.adam.steps());
+        OptimizerState { phase, parameters: names(&self.phase, params), first, second, steps }
+    }
+
+    /// Takes note of a loss; gives the median of the ones before when it is too large for the number of times in a row
+    /// that is no accident.
+    fn watch(&mut self, loss: f64, factor: f64, warming: bool) -> Option<f64> {
+        let mut diverged = None;
+        if self.recent.len() >= SETTLED && !warming {
+            let mut sorted: Vec<f64> = self.recent.iter().copied().collect();
+            sorted.sort_unstable_by(f64::total_cmp);
+            let median = sorted[sorted.len() / 2];
+            let too_large = loss > factor * median.max(f64::MIN_POSITIVE);
+            self.too_large = if too_large { self.too_large + 1 } else { 0 };
+            diverged = (self.too_large == LASTING).then_some(median);
+        }
+        diverged
+    }
+
+    /// Remembers the loss of an update that was made.
+    fn remember(&mut self, loss: f64) {
+        if self.recent.len() == WINDOW {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(loss.abs());
+    }
+}
+
+/// The run's optimizer settings with those of the phase in their places.
+fn settings(phase: &TrainingPhase, run: &OptimConfig) -> OptimConfig {
+    let own = &phase.phase.optimizer;
+    let lr = own.lr.unwrap_or(run.lr);
+    let [beta1, beta2] = own.betas.unwrap_or([run.beta1, run.beta2]);
+    OptimConfig {
+        lr,
+        min_lr: run.min_lr.min(lr),
+        beta1,
+        beta2,
+        eps: own.eps.unwrap_or(run.eps),
+        clip_value: own.clip_value.or(run.clip_value),
+        clip_norm: own.clip_norm.or(run.clip_norm),
+        ..run.clone()
+    }
+}
+
+/// Names of the parameters that a phase moves.
+fn names(phase: &TrainingPhase, params: &Params) -> Vec<String> {
+    phase.group.indices().iter().map(|&i| params.specs()[i].name.clone()).collect()
+}
+
+/// One update of a step: a repetition of a phase on a batch.
+struct Work {
+    /// Place of the phase.
+    phase: usize,
+    repetition: u64,
+    /// The structures of the batch.
+    indices: Vec<usize>,
 }
 
 impl<'a> Trainer<'a> {
@@ -150,9 +237,10 @@ impl<'a> Trainer<'a> {
             (false, _) => None,
         };
         let optim = &config.optim;
-        let adam_config = AdamConfig { beta1: optim.beta1, beta2: optim.beta2, epsilon: optim.eps };
         let precision = config.train.precision;
-        let (params, adam, ema, progress) = match saved {
+        let phases = TrainingPhase::all(model)?;
+        check_cut(model, config)?;
+        let (params, phases, ema, progress) = match saved {
             Some(checkpoint) => {
                 check_unchanged(&checkpoint, model.kind(), config, data, folder.path())?;
                 model.restore_statistics(&checkpoint.statistics)?;
@@ -160,10 +248,12 @@ impl<'a> Trainer<'a> {
                 let ema = checkpoint.averaged(specs, device)?.with_precision(precision)?;
                 let state = checkpoint.training(specs)?;
                 let params = Params::from_host(specs, &state.weights, device).with_precision(precision)?;
-                let (steps, first, second) = (state.adam_steps, &state.first, &state.second);
-                let adam = Adam::from_host(&params, adam_config, steps, first, second);
+                check_phases(&checkpoint, &state.optimizers, &phases, &params)?;
+                let restored = phases.into_iter().zip(&state.optimizers);
+                let phases =
+                    restored.map(|(phase, o)| PhaseState::new(phase, optim, &params, Some(o))).collect();
                 let ema = Ema::from_parts(ema, optim.ema_decay, state.ema_updates);
-                (params, adam, ema, state.progress)
+                (params, phases, ema, state.progress)
             }
             None => {
                 let structures: Vec<&Structure> = data.train.structures.iter().collect();
@@ -178,9 +268,10 @@ impl<'a> Trainer<'a> {
                     None => Params::init(specs, config.train.seed, device),
                 };
                 let params = params.with_precision(precision)?;
-                let adam = Adam::new(&params, adam_config);
+                let fresh = |phase| PhaseState::new(phase, optim, &params, None);
+                let phases: Vec<PhaseState> = phases.into_iter().map(fresh).collect();
                 let ema = Ema::new(&params, optim.ema_decay);
-                (params, adam, ema, Progress::default())
+                (params, phases, ema, Progress::default())
             }
         };
         let checkpoints = folder.join("checkpoints");
@@ -194,13 +285,11 @@ impl<'a> Trainer<'a> {
             folder,
             limit: Arc::new(MicroBatchLimit::new(config.train.micro_batch_atoms, device)),
             params,
-            adam,
+            phases,
             ema,
             seconds_before: progress.seconds,
             progress,
             log,
-            recent: VecDeque::new(),
-            too_large: 0,
             started: Instant::now(),
         })
     }
@@ -208,12 +297,12 @@ impl<'a> Trainer<'a> {
     fn run(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, RunError> {
         let train = &self.config.train;
         self.inspect(observer)?;
-        let mut batches = self.batches(self.progress.epoch);
+        let mut steps = self.steps(self.progress.epoch);
         observer.observe(Event::Started(&Start {
             parameters: self.params.count(),
             training: self.data.train.len(),
             validation: self.data.validation.len(),
-            batches: batches.len(),
+            batches: steps.len(),
             epochs: train.epochs,
             step: self.progress.step,
             epoch: self.progress.epoch,
@@ -222,12 +311,12 @@ impl<'a> Trainer<'a> {
             if self.exhausted() {
                 return Ok(self.outcome(Ending::EarlyStop));
             }
-            if let Some(ending) = self.epoch(&batches, observer, stop)? {
+            if let Some(ending) = self.epoch(&steps, observer, stop)? {
                 self.save(LAST, observer)?;
                 return Ok(self.outcome(ending));
             }
             self.finish_epoch(observer)?;
-            batches = self.batches(self.progress.epoch);
+            steps = self.steps(self.progress.epoch);
         }
         Ok(self.outcome(Ending::Finished))
     }
@@ -246,21 +335,22 @@ impl<'a> Trainer<'a> {
     /// The rest of the current epoch; tells why it was left early.
     fn epoch(
         &mut self,
-        batches: &[Vec<usize>],
+        steps: &[Vec<Work>],
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Option<Ending>, RunError> {
         let train = &self.config.train;
         // The number of batches varies between epochs where atoms limit them; the schedule takes the current one.
-        let total = train.epochs * batches.len() as u64;
-        let rest = &batches[self.progress.batch.min(batches.len())..];
+        let total = train.epochs * steps.len() as u64;
+        let rest = &steps[self.progress.batch.min(steps.len())..];
+        let phases: Vec<TrainingPhase> = self.phases.iter().map(|p| p.phase.clone()).collect();
         let source = self.source(&self.data.train, self.progress.epoch);
         with_lookahead(
-            rest,
+            rest.iter().flatten(),
             source.ahead,
-            |indices| source.batch(indices),
+            |work| source.batch(&phases[work.phase], work.repetition, &work.indices),
             |prepared| {
-                for (indices, batch) in rest.iter().zip(prepared) {
+                for works in rest {
                     let ending = match () {
                         () if stop.load(Ordering::Relaxed) => Some(Ending::Interrupted),
                         () if self.time_is_up() => Some(Ending::TimeLimit),
@@ -269,7 +359,7 @@ impl<'a> Trainer<'a> {
                     if ending.is_some() {
                         return Ok(ending);
                     }
-                    self.step(indices, batch??, total, observer)?;
+                    self.step(works, prepared, total, observer)?;
                     if train.checkpoint_every.is_some_and(|n| self.progress.step.is_multiple_of(n)) {
                         self.save_if_sound(observer)?;
                     }
@@ -279,69 +369,134 @@ impl<'a> Trainer<'a> {
         )
     }
 
-    fn batches(&self, epoch: u64) -> Vec<Vec<usize>> {
+    /// The steps of an epoch: one for each batch of a pass over the data. A repetition that reads a fresh batch has a pass
+    /// of its own, in an order of its own, so that the step's batch is read once an epoch whatever the phases are.
+    fn steps(&self, epoch: u64) -> Vec<Vec<Work>> {
         let sizes: Vec<usize> = self.data.train.structures.iter().map(Structure::len).collect();
-        let order = shuffled(sizes.len(), self.config.train.seed, epoch);
-        pack(&order, &sizes, self.config.train.batch_size, self.config.train.batch_atoms)
+        let pass = |phase, repetition| {
+            let seed = repetition_seed(self.config.train.seed, phase, repetition);
+            let order = shuffled(sizes.len(), seed, epoch);
+            pack(&order, &sizes, self.config.train.batch_size, self.config.train.batch_atoms)
+        };
+        let batches = pass(0, 0);
+        let mut steps: Vec<Vec<Work>> = batches.iter().map(|_| Vec::new()).collect();
+        for PhaseState { phase, .. } in &self.phases {
+            for repetition in 0..phase.phase.repetitions {
+                let fresh =
+                    (repetition > 0 && phase.phase.fresh_batches).then(|| pass(phase.index, repetition));
+                let source = fresh.as_ref().unwrap_or(&batches);
+                for (i, works) in steps.iter_mut().enumerate() {
+                    // Where atoms limit batches, another order may make fewer of them.
+                    let indices = source[i % source.len()].clone();
+                    works.push(Work { phase: phase.index, repetition, indices });
+                }
+            }
+        }
+        steps
     }
 
+    /// All updates of a step, one after the other, on the batches that were made for them.
     fn step(
         &mut self,
-        indices: &[usize],
-        batch: Batch<'a>,
+        works: &[Work],
+        batches: &mut dyn Iterator<Item = Result<Result<Batch<'a>, ModelError>, Panicked>>,
         total: u64,
         observer: &mut dyn Observer,
     ) -> Result<(), RunError> {
         let begun = Instant::now();
         let step = self.progress.step + 1;
+        let mut done: Vec<Vec<Update>> = self.phases.iter().map(|_| Vec::new()).collect();
+        // The producer makes a batch for each work, unless it panics, which is an item, too.
+        for (work, batch) in works.iter().zip(batches) {
+            done[work.phase].push(self.update(work, batch??, step, total, observer)?);
+        }
+        self.ema.update(&self.params);
+        self.progress.step = step;
+        self.progress.batch += 1;
+        let structures = works.first().map_or(0, |work| work.indices.len());
+        let metric = self.metric(step, &done, structures as f64 / begun.elapsed().as_secs_f64());
+        self.progress.loss_sum += metric.loss * structures as f64;
+        observer.observe(Event::Step(&metric));
+        self.log.write(&Metric::Step(metric))
+    }
+
+    /// One update: moves the parameters of a phase, then changes buffers as the forward passes have noted.
+    fn update(
+        &mut self,
+        work: &Work,
+        batch: Batch<'a>,
+        step: u64,
+        total: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<Update, RunError> {
         let before = self.limit.atoms();
         let mut gradient = batch.differentiate(&self.params, &self.limit)?;
         if self.limit.atoms() < before {
             observer.observe(Event::MemoryLimit { atoms: self.limit.atoms() });
         }
         let (loss, grad_norm) = (gradient.objective.total, gradient.norm);
-        self.check_loss(loss, step, indices)?;
+        self.check_loss(work, loss, step)?;
         if !grad_norm.is_finite() {
-            return Err(self.not_finite("gradient norm", grad_norm, step, indices));
+            return Err(self.not_finite("gradient norm", grad_norm, step, &work.indices));
         }
-        if let Some(limit) = self.config.optim.clip_value {
+        let phase = &mut self.phases[work.phase];
+        if let Some(limit) = phase.optim.clip_value {
             gradient.clip_values(limit);
         }
-        if let Some(limit) = self.config.optim.clip_norm {
+        if let Some(limit) = phase.optim.clip_norm {
             gradient.clip(limit);
         }
-        let lr = learning_rate(&self.config.optim, step, total, &self.progress.plateau);
-        self.adam.step(&mut self.params, &gradient.grads, lr);
-        self.ema.update(&self.params);
-        if self.recent.len() == WINDOW {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(loss);
-        self.progress.step = step;
-        self.progress.batch += 1;
-        self.progress.loss_sum += loss * indices.len() as f64;
-        let structures_per_s = indices.len() as f64 / begun.elapsed().as_secs_f64();
-        let parts = named(&gradient.objective);
-        let epoch = self.progress.epoch + 1;
-        let metric = StepMetric { step, epoch, loss, parts, grad_norm, lr, structures_per_s };
-        observer.observe(Event::Step(&metric));
-        self.log.write(&Metric::Step(metric))
+        let lr = learning_rate(&phase.optim, step, total, &self.progress.plateau);
+        phase.adam.step(&mut self.params, &gradient.grads, lr);
+        phase.remember(loss);
+        self.params.apply_updates(gradient.buffers);
+        Ok(Update { objective: gradient.objective, grad_norm, lr })
     }
 
-    fn check_loss(&mut self, loss: f64, step: u64, batch: &[usize]) -> Result<(), RunError> {
+    /// What is logged of a step; with a single update its numbers as they are.
+    fn metric(&self, step: u64, done: &[Vec<Update>], structures_per_s: f64) -> StepMetric {
+        let several = done.len() > 1;
+        let (mut parts, mut phases) = (BTreeMap::new(), BTreeMap::new());
+        let (mut loss, mut squares) = (0.0, 0.0);
+        for (state, updates) in self.phases.iter().zip(done) {
+            let name = state.phase.phase.name;
+            let n = updates.len() as f64;
+            let mut phase = PhaseMetric { loss: 0.0, grad_norm: 0.0, lr: 0.0 };
+            for Update { objective, grad_norm, lr } in updates {
+                phase.loss += objective.total / n;
+                phase.grad_norm += grad_norm * grad_norm / n;
+                phase.lr = *lr;
+                for (part, value) in named(several.then_some(name), objective) {
+                    *parts.entry(part).or_insert(0.0) += value / n;
+                }
+            }
+            loss += phase.loss;
+            squares += phase.grad_norm;
+            phase.grad_norm = phase.grad_norm.sqrt();
+            phases.insert(name.to_owned(), phase);
+        }
+        let first = done.first().and_then(|updates| updates.first());
+        let lr = first.map_or(0.0, |update| update.lr);
+        let grad_norm = match done {
+            [updates] if updates.len() == 1 => updates[0].grad_norm,
+            _ => squares.sqrt(),
+        };
+        if !several {
+            phases.clear();
+        }
+        let epoch = self.progress.epoch + 1;
+        StepMetric { step, epoch, loss, parts, grad_norm, lr, phases, structures_per_s }
+    }
+
+    fn check_loss(&mut self, work: &Work, loss: f64, step: u64) -> Result<(), RunError> {
         if !loss.is_finite() {
-            return Err(self.not_finite("loss", loss, step, batch));
+            return Err(self.not_finite("loss", loss, step, &work.indices));
         }
-        if self.recent.len() < SETTLED || step <= self.config.optim.warmup_steps {
-            return Ok(());
-        }
-        let mut sorted: Vec<f64> = self.recent.iter().copied().collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let (median, factor) = (sorted[sorted.len() / 2], self.config.train.divergence_factor);
-        let too_large = loss > factor * median.abs().max(f64::MIN_POSITIVE);
-        self.too_large = if too_large { self.too_large + 1 } else { 0 };
-        if self.too_large == LASTING {
-            let (epoch, ids) = (self.progress.epoch + 1, self.ids(batch));
+        let factor = self.config.train.divergence_factor;
+        let phase = &mut self.phases[work.phase];
+        let warming = step <= phase.optim.warmup_steps;
+        if let Some(median) = phase.watch(loss, factor, warming) {
+            let (epoch, ids) = (self.progress.epoch + 1, self.ids(&work.indices));
             return Err(RunError::Diverged { value: loss, median, factor, step, epoch, ids });
         }
         Ok(())
@@ -364,7 +519,7 @@ impl<'a> Trainer<'a> {
         let validation = if due { self.validate()? } else { None };
         let mut best = false;
         if due {
-            let criterion = validation.as_ref().map_or(train_loss, |v| self.model.criterion(v));
+            let criterion = validation.as_ref().map_or(train_loss, |v| self.model.criterion(&joined(v)));
             best = criterion.is_finite() && self.progress.best.is_none_or(|b| criterion < b);
             if best {
                 self.progress.best = Some(criterion);
@@ -374,7 +529,7 @@ impl<'a> Trainer<'a> {
         }
         let minutes = self.seconds() / 60.0;
         let (validation_loss, validation_parts) = match validation {
-            Some(v) => (Some(v.total), named(&v)),
+            Some(v) => (Some(joined(&v).total), self.named_parts(&v)),
             None => (None, BTreeMap::new()),
         };
         let step = self.progress.step;
@@ -398,11 +553,12 @@ impl<'a> Trainer<'a> {
     /// Saves the latest state, except while the loss is too large: should training prove to diverge, the state before it
     /// did is still there.
     fn save_if_sound(&mut self, observer: &mut dyn Observer) -> Result<(), RunError> {
-        if self.too_large > 0 { Ok(()) } else { self.save(LAST, observer) }
+        let unsound = self.phases.iter().any(|phase| phase.too_large > 0);
+        if unsound { Ok(()) } else { self.save(LAST, observer) }
     }
 
-    /// Mean loss of the averaged weights over the validation structures, and its parts; `None` without structures.
-    fn validate(&self) -> Result<Option<Objective>, RunError> {
+    /// Mean objective of each phase, of the averaged weights over the validation structures; `None` without structures.
+    fn validate(&self) -> Result<Option<Vec<Objective>>, RunError> {
         let set = &self.data.validation;
         if set.is_empty() {
             return Ok(None);
@@ -412,24 +568,34 @@ impl<'a> Trainer<'a> {
         let train = &self.config.train;
         let batches = pack(&order, &sizes, train.batch_size, train.batch_atoms);
         let source = self.source(set, VALIDATION_EPOCH);
-        with_lookahead(
-            &batches,
-            source.ahead,
-            |indices| source.batch(indices),
-            |prepared| {
-                let mut mean = Objective { total: 0.0, parts: Vec::new() };
-                for (indices, batch) in batches.iter().zip(prepared) {
-                    let objective = batch??.evaluate(self.ema.params(), &self.limit)?;
-                    let weight = indices.len() as f64 / set.len() as f64;
-                    mean.total += weight * objective.total;
-                    mean.parts.resize(objective.parts.len(), ("", 0.0));
-                    for (sum, (name, value)) in mean.parts.iter_mut().zip(objective.parts) {
-                        *sum = (name, sum.1 + weight * value);
+        let phase = |PhaseState { phase, .. }: &PhaseState| {
+            with_lookahead(
+                &batches,
+                source.ahead,
+                |indices| source.batch(phase, 0, indices),
+                |prepared| {
+                    let mut mean = Objective { total: 0.0, parts: Vec::new() };
+                    for (indices, batch) in batches.iter().zip(prepared) {
+                        let objective = batch??.evaluate(self.ema.params(), &self.limit)?;
+                        let weight = indices.len() as f64 / set.len() as f64;
+                        mean.total += weight * objective.total;
+                        mean.parts.resize(objective.parts.len(), ("", 0.0));
+                        for (sum, (name, value)) in mean.parts.iter_mut().zip(objective.parts) {
+                            *sum = (name, sum.1 + weight * value);
+                        }
                     }
-                }
-                Ok(Some(mean))
-            },
-        )
+                    Ok(mean)
+                },
+            )
+        };
+        self.phases.iter().map(phase).collect::<Result<_, RunError>>().map(Some)
+    }
+
+    /// The named parts of the objectives of all phases.
+    fn named_parts(&self, objectives: &[Objective]) -> BTreeMap<String, f64> {
+        let several = objectives.len() > 1;
+        let phases = self.phases.iter().map(|p| several.then_some(p.phase.phase.name));
+        phases.zip(objectives).flat_map(|(phase, objective)| named(phase, objective)).collect()
     }
 
     /// Batches of a set with the noise of an epoch. The host prepares them ahead where an accelerator computes; on the
@@ -446,12 +612,9 @@ impl<'a> Trainer<'a> {
 
     fn save(&mut self, name: &str, observer: &mut dyn Observer) -> Result<(), RunError> {
         self.progress.seconds = self.seconds();
-        let (first, second) = self.adam.to_host();
         let state = TrainingState {
             weights: self.params.to_host(),
-            first,
-            second,
-            adam_steps: self.adam.steps(),
+            optimizers: self.phases.iter().map(|phase| phase.saved(&self.params)).collect(),
             ema_updates: self.ema.updates(),
             progress: self.progress.clone(),
         };
@@ -496,11 +659,19 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn batch(&self, indices: &[usize]) -> Result<Batch<'a>, ModelError> {
+    fn batch(
+        &self,
+        phase: &TrainingPhase,
+        repetition: u64,
+        indices: &[usize],
+    ) -> Result<Batch<'a>, ModelError> {
         let (seed, epoch) = self.key;
-        let item = |&i: &usize| (&self.set.structures[i], NoiseKey { seed, epoch, index: i as u64 });
+        let item = |&i: &usize| {
+            let key = NoiseKey { seed, epoch, index: i as u64 };
+            (&self.set.structures[i], key.for_repetition(phase.index, repetition))
+        };
         let (structures, noise) = indices.iter().map(item).unzip();
-        let mut batch = Batch::new(self.model, structures, noise);
+        let mut batch = Batch::new(self.model, structures, noise).of_phase(phase);
         if self.ahead > 0 {
             batch.prepare(&self.limit)?;
         }
@@ -508,8 +679,69 @@ impl<'a> Source<'a> {
     }
 }
 
-fn named(objective: &Objective) -> BTreeMap<String, f64> {
-    objective.parts.iter().map(|&(name, value)| (name.to_owned(), value)).collect()
+/// What an update came to.
+struct Update {
+    objective: Objective,
+    grad_norm: f64,
+    lr: f64,
+}
+
+/// The parts of an objective, with the name of a phase before theirs.
+fn named(phase: Option<&str>, objective: &Objective) -> BTreeMap<String, f64> {
+    let key = |name: &str| phase.map_or_else(|| name.to_owned(), |phase| format!("{phase}.{name}"));
+    objective.parts.iter().map(|&(name, value)| (key(name), value)).collect()
+}
+
+/// The objectives of all phases as one: sum of the totals, all parts.
+fn joined(objectives: &[Objective]) -> Objective {
+    Objective {
+        total: objectives.iter().map(|o| o.total).sum(),
+        parts: objectives.iter().flat_map(|o| o.parts.iter().copied()).collect(),
+    }
+}
+
+/// Refuses a limit on micro-batches for a model whose batches are never cut.
+fn check_cut(model: &dyn Trainable, config: &RunConfig) -> Result<(), RunError> {
+    match (model.batch_statistics(), config.train.micro_batch_atoms) {
+        (BatchStatistics::Whole, Some(atoms)) => Err(RunError::Violation(Violation {
+            key: "train.micro_batch_atoms".into(),
+            value: atoms.to_string(),
+            expected: format!(
+                "no value: {} takes statistics of the whole batch, which is never cut",
+                model.kind()
+            ),
+        })),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to continue a run in other phases than it was trained in.
+fn check_phases(
+    checkpoint: &Checkpoint,
+    saved: &[OptimizerState],
+    phases: &[TrainingPhase],
+    params: &Params,
+) -> Result<(), RunError> {
+    let describe = |name: &str, tensors: usize| format!("{name} ({tensors} tensors)");
+    let expected: Vec<_> = phases.iter().map(|p| (p.phase.name, names(p, params))).collect();
+    // The name of a single phase is not stored.
+    let same = match (saved, expected.as_slice()) {
+        ([saved], [(_, names)]) => saved.parameters == *names,
+        _ => {
+            saved.len() == expected.len()
+                && saved
+                    .iter()
+                    .zip(&expected)
+                    .all(|(s, (name, names))| s.phase == *name && s.parameters == *names)
+        }
+    };
+    if same {
+        return Ok(());
+    }
+    let found: Vec<String> = saved.iter().map(|s| describe(&s.phase, s.parameters.len())).collect();
+    let expected: Vec<String> = expected.iter().map(|(name, names)| describe(name, names.len())).collect();
+    let (name, found, expected) = (checkpoint.name().to_owned(), found.join(", "), expected.join(", "));
+    Err(CheckpointError::Phases { name, found, expected }.into())
 }
 
 /// Refuses to continue a run with another model, other data or another seed: the numbers would no longer be those of

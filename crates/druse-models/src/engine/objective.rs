@@ -4,7 +4,8 @@
 //! caches, memory does not grow with the batch) and run on all threads. On an accelerator they are as large as its
 //! memory allows and run one after the other, prepared on the host beforehand; when one does not fit, the batch is
 //! repeated in micro-batches of half the size. The cut depends on batch and limit alone and gradients are added in the order
-//! of the micro-batches, so the result is the same for any number of threads.
+//! of the micro-batches, so the result is the same for any number of threads. What a model declares as its
+//! [`BatchStatistics`] restricts how its batches are cut in training; updates of buffers are collected in the same order.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,14 +13,16 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 use druse_crystal::Structure;
-use druse_nn::Params;
 use druse_nn::device::is_host;
 use druse_nn::memory::{ComputeError, guarded, release, to_host};
 use druse_nn::optim::{Grads, clip, clip_values, grad_norm, sum_grads};
+use druse_nn::{BufferUpdates, ParamGroup, Params};
 use rayon::prelude::*;
 
 use crate::engine::too_large;
-use crate::{LossTerm, MicroBatchLimit, ModelError, NoiseKey, Prepared, Trainable};
+use crate::{
+    BatchStatistics, LossTerm, MicroBatchLimit, ModelError, NoiseKey, Prepared, Trainable, TrainingPhase,
+};
 
 /// Value of an objective: total and named parts.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,10 +37,12 @@ pub struct Objective {
 pub struct Gradient {
     /// The value.
     pub objective: Objective,
-    /// The gradient with respect to every parameter, in the order of the parameters.
+    /// The gradient with respect to every trainable parameter, or those of the batch's phase, in the order of the parameters.
     pub grads: Grads,
     /// Euclidean norm of all gradients together, before any clipping; NaN or infinity when one of them is.
     pub norm: f64,
+    /// How the forward passes change buffers, in the order of the micro-batches; to be applied after the step.
+    pub buffers: BufferUpdates,
 }
 
 impl Gradient {
@@ -83,6 +88,9 @@ pub fn differentiate(
 /// Structures with their noise, on their way to an objective.
 pub struct Batch<'a> {
     model: &'a dyn Trainable,
+    phase: usize,
+    /// What the gradient is taken by; absent: all trainable parameters.
+    group: Option<ParamGroup>,
     structures: Vec<&'a Structure>,
     noise: Vec<NoiseKey>,
     ahead: Option<Ahead<'a>>,
@@ -98,7 +106,13 @@ impl<'a> Batch<'a> {
     /// A batch; `noise` has one key per structure.
     pub fn new(model: &'a dyn Trainable, structures: Vec<&'a Structure>, noise: Vec<NoiseKey>) -> Self {
         debug_assert_eq!(structures.len(), noise.len(), "one key per structure");
-        Self { model, structures, noise, ahead: None }
+        Self { model, phase: 0, group: None, structures, noise, ahead: None }
+    }
+
+    /// The same batch for the objective and the parameters of a phase; otherwise it is for the objective of the first phase
+    /// and all trainable parameters.
+    pub fn of_phase(self, phase: &TrainingPhase) -> Self {
+        Self { phase: phase.index, group: Some(phase.group.clone()), ahead: None, ..self }
     }
 
     /// Does the work that needs no weights now, on all threads. Results do not depend on whether this was called.
@@ -112,12 +126,12 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// The objective, without gradients.
+    /// The objective, without gradients and in evaluation mode.
     ///
     /// # Errors
     /// [`ModelError`] when a structure cannot be represented, one alone does not fit into memory, or the device fails.
     pub fn evaluate(mut self, params: &Params, limit: &MicroBatchLimit) -> Result<Objective, ModelError> {
-        self.repeated_until_it_fits(params, limit, |batch, cut| {
+        self.repeated_until_it_fits(params, limit, true, |batch, cut| {
             let work = |_, micro_batch: &dyn Prepared| {
                 params.scope(|| MicroBatchSums::new(&micro_batch.loss(params)?))
             };
@@ -126,37 +140,53 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The objective and its gradient with respect to every parameter.
+    /// The objective in training mode and its gradient with respect to the parameters of the phase.
     ///
     /// # Errors
-    /// As [`Batch::evaluate`], and when the batch is empty.
+    /// As [`Batch::evaluate`], when the batch is empty, and [`ModelError::WholeBatch`] or [`ModelError::FixedCut`] when
+    /// memory does not suffice and the model's [`BatchStatistics`] forbid another cut.
     pub fn differentiate(mut self, params: &Params, limit: &MicroBatchLimit) -> Result<Gradient, ModelError> {
-        let counts = self.model.loss_counts(&self.structures);
-        self.repeated_until_it_fits(params, limit, |batch, cut| {
+        let counts = self.model.phase_loss_counts(self.phase, &self.structures);
+        let group = self.group.clone().unwrap_or_else(|| params.group().clone());
+        self.repeated_until_it_fits(params, limit, false, |batch, cut| {
             let total = Mutex::new(OrderedSum::default());
             let micro_batches = batch.each_micro_batch(params, cut, |i, micro_batch| {
                 params.scope(|| {
-                    let tracked = params.tracked();
+                    let tracked = params.tracked_by(&group).in_training();
                     let terms = micro_batch.loss(&tracked)?;
                     let grads = tracked.gradients(&combine(&terms, &counts)?);
                     total.lock().unwrap_or_else(PoisonError::into_inner).add(i, grads);
-                    MicroBatchSums::new(&without_graph(terms))
+                    Ok((MicroBatchSums::new(&without_graph(terms))?, tracked.take_updates()))
                 })
             })?;
+            let (micro_batches, noted): (Vec<_>, Vec<_>) = micro_batches.into_iter().unzip();
+            let mut buffers = BufferUpdates::default();
+            noted.into_iter().for_each(|updates| buffers.extend(updates));
             let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
             let grads =
                 total.sum.ok_or_else(|| ModelError::Config("an empty batch has no gradient".into()))?;
             // The norm depends on every gradient: reading it shows whether the device failed at any of them.
-            Ok(Gradient { objective: collect(micro_batches)?, norm: grad_norm(&grads)?, grads })
+            Ok(Gradient { objective: collect(micro_batches)?, norm: grad_norm(&grads)?, grads, buffers })
         })
     }
 
+    /// How the batch is cut, for training and evaluation alike.
     fn cut(&self, limit: &MicroBatchLimit) -> Vec<Range<usize>> {
+        match self.model.batch_statistics() {
+            BatchStatistics::Whole => {
+                std::iter::once(0..self.structures.len()).filter(|r| !r.is_empty()).collect()
+            }
+            BatchStatistics::Independent | BatchStatistics::PerMicroBatch => self.cut_smaller(limit),
+        }
+    }
+
+    fn cut_smaller(&self, limit: &MicroBatchLimit) -> Vec<Range<usize>> {
         limit.cut(self.structures.iter().map(|s| s.len()))
     }
 
     fn prepare_micro_batch(&self, micro_batch: &Range<usize>) -> Result<Box<dyn Prepared + 'a>, ModelError> {
-        self.model.prepare(&self.structures[micro_batch.clone()], &self.noise[micro_batch.clone()])
+        let range = micro_batch.clone();
+        self.model.prepare_phase(self.phase, &self.structures[range.clone()], &self.noise[range])
     }
 
     fn prepare_all(&self, cut: &[Range<usize>]) -> Result<Vec<Box<dyn Prepared + 'a>>, ModelError> {
@@ -192,34 +222,59 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Runs `work` on the batch as the limit cuts it; when memory does not suffice, lowers the limit and repeats.
+    /// Runs `work` on the batch as the limit cuts it; when memory does not suffice, lowers the limit and repeats. In
+    /// evaluation mode every cut gives the same numbers, but the limit of a model with batch statistics stays: it is part
+    /// of its training.
     fn repeated_until_it_fits<T>(
         &mut self,
         params: &Params,
         limit: &MicroBatchLimit,
+        evaluation: bool,
         work: impl Fn(&mut Self, &[Range<usize>]) -> Result<T, ModelError>,
     ) -> Result<T, ModelError> {
+        let statistics = self.model.batch_statistics();
+        let mut cut = self.cut(limit);
+        let mut own: Option<MicroBatchLimit> = None;
         loop {
-            let cut = self.cut(limit);
             match guarded(|| work(self, &cut)) {
-                Err(ModelError::Compute(ComputeError::OutOfMemory(_))) => self.lower(&cut, limit)?,
+                Err(ModelError::Compute(ComputeError::OutOfMemory(_))) => {
+                    let atoms = self.too_many_atoms(&cut)?;
+                    let model = self.model.kind();
+                    match (statistics, evaluation) {
+                        (BatchStatistics::Independent, _) => {
+                            limit.halve(atoms);
+                            cut = self.cut(limit);
+                        }
+                        (_, true) => {
+                            let own = own.get_or_insert_with(|| MicroBatchLimit::atoms_at_most(atoms));
+                            own.halve(atoms);
+                            cut = self.cut_smaller(own);
+                        }
+                        (BatchStatistics::Whole, false) => {
+                            return Err(ModelError::WholeBatch { model, atoms });
+                        }
+                        (BatchStatistics::PerMicroBatch, false) => {
+                            return Err(ModelError::FixedCut { model, atoms });
+                        }
+                    }
+                }
                 result => return result,
             }
             release(params.device());
         }
     }
 
-    /// Lowers the limit below the largest micro-batch, which is the one that did not fit.
-    fn lower(&self, cut: &[Range<usize>], limit: &MicroBatchLimit) -> Result<(), ModelError> {
+    /// Atoms of the largest micro-batch, which is the one that did not fit.
+    ///
+    /// # Errors
+    /// [`ModelError::TooLarge`] when it is a single structure, which nothing makes smaller.
+    fn too_many_atoms(&self, cut: &[Range<usize>]) -> Result<usize, ModelError> {
         let atoms =
             |micro_batch: &Range<usize>| self.structures[micro_batch.clone()].iter().map(|s| s.len()).sum();
         let largest = cut.iter().max_by_key(|micro_batch| atoms(micro_batch));
         match largest.map(|micro_batch| (&self.structures[micro_batch.clone()], atoms(micro_batch))) {
             Some(([single], _)) => Err(too_large(&single.species)),
-            Some((_, atoms)) => {
-                limit.halve(atoms);
-                Ok(())
-            }
+            Some((_, atoms)) => Ok(atoms),
             None => Err(ModelError::Config("an empty batch has no objective".into())),
         }
     }

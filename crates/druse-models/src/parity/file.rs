@@ -127,6 +127,7 @@ mod tests {
     use druse_nn::Init;
 
     use super::*;
+    use druse_nn::Role;
 
     #[test]
     fn formula_gives_the_documented_examples() {
@@ -147,7 +148,12 @@ mod tests {
         }))
         .unwrap();
         let fill = |name: &str, shape: &[usize]| {
-            let spec = ParamSpec { name: name.into(), shape: shape.into(), init: Init::Zeros };
+            let spec = ParamSpec {
+                name: name.into(),
+                shape: shape.into(),
+                init: Init::Zeros,
+                role: Role::default(),
+            };
             file.fill(&[spec], &druse_nn::device::cpu()).map(|p| p.to_host().remove(0))
         };
         assert_eq!(fill("w", &[2, 3]).unwrap(), vec![1.0; 6]);

@@ -12,4 +12,7 @@ pub use conditions::{Capabilities, Condition, ConditionSet, Conditions, Site};
 pub use generator::{Generator, SampleRequest, Sampled, Sampler, sample_all};
 pub use model::Model;
 pub use predictor::Predictor;
-pub use trainable::{LossTerm, NoiseKey, Prepared, Remark, Trainable};
+pub use trainable::{
+    BatchStatistics, LossTerm, NoiseKey, Phase, PhaseOptimizer, PhaseParameters, Prepared, Remark, Trainable,
+    TrainingPhase, repetition_seed,
+};

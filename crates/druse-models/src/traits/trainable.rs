@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use druse_crystal::Structure;
 use druse_nn::graph::Multigraph;
-use druse_nn::{ParamSpec, Params};
+use druse_nn::{ParamGroup, ParamSpec, Params, Role};
 use serde_json::Value;
 
 use crate::{ModelError, Objective};
@@ -17,6 +17,29 @@ pub struct NoiseKey {
     pub epoch: u64,
     /// Index of the structure in its data set.
     pub index: u64,
+}
+
+impl NoiseKey {
+    /// The key for one repetition of one phase: the key itself for the first of the first, and one with an unrelated seed
+    /// for all others, so that no two draw the same noise.
+    pub fn for_repetition(self, phase: usize, repetition: u64) -> Self {
+        Self { seed: repetition_seed(self.seed, phase, repetition), ..self }
+    }
+}
+
+/// A seed for one repetition of one phase of a training step: `seed` for the first of the first, otherwise a hash.
+pub fn repetition_seed(seed: u64, phase: usize, repetition: u64) -> u64 {
+    if phase == 0 && repetition == 0 {
+        return seed;
+    }
+    // The finalizer of SplitMix64 (Steele, Lea, Flood 2014), twice: once to spread the position, once to mix it in.
+    let mix = |mut z: u64| {
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let position = ((phase as u64) << 32).wrapping_add(repetition);
+    mix(seed ^ mix(position.wrapping_add(0x9e37_79b9_7f4a_7c15)))
 }
 
 /// One part of a training objective: a weighted mean over the items of a batch, as a sum over the items and how many
@@ -37,6 +60,9 @@ pub struct LossTerm {
 pub trait Prepared: Send + Sync {
     /// The parts of the objective, always the same ones in the same order; the objective is the weighted sum of their means.
     ///
+    /// In training mode ([`Params::is_training`]) layers with buffers note how these change ([`Params::note_update`]);
+    /// the trainer makes the changes after the step, in the order of the micro-batches.
+    ///
     /// # Errors
     /// [`ModelError`] when the device fails.
     fn loss(&self, params: &Params) -> Result<Vec<LossTerm>, ModelError>;
@@ -51,13 +77,172 @@ pub struct Remark {
     pub text: String,
 }
 
+/// What the forward pass of a training step knows of the batch beyond each structure by itself, and so what may be cut.
+/// It is about training alone: evaluation uses statistics that were gathered, and any cut gives the same numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BatchStatistics {
+    /// Nothing: the parts of the objective are sums over structures, and a cut changes no result.
+    #[default]
+    Independent,
+    /// Statistics of each micro-batch by itself (Hoffer et al. 2017: ghost batch normalization). The cut is part of the
+    /// definition of the training: it follows from the batch and the limit of a run, and where memory does not suffice
+    /// the program refuses instead of making micro-batches smaller.
+    PerMicroBatch,
+    /// Statistics of the whole batch, which is never cut. Where memory does not suffice the program refuses.
+    Whole,
+}
+
+/// Which trainable parameters a phase moves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PhaseParameters {
+    /// All.
+    #[default]
+    All,
+    /// Those below one of these dotted paths: `critic` stands for `critic` and `critic.layer.weight`, not for
+    /// `critics.weight`.
+    Below(Vec<&'static str>),
+}
+
+impl PhaseParameters {
+    /// The group of tensors.
+    pub fn group(&self, specs: &[ParamSpec]) -> ParamGroup {
+        let below = |name: &str, path: &str| {
+            name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        ParamGroup::of(specs, |name| match self {
+            Self::All => true,
+            Self::Below(paths) => paths.iter().any(|path| below(name, path)),
+        })
+    }
+}
+
+/// Where the optimizer of a phase differs from the one that the configuration of the run describes; `None` takes the value
+/// of the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct PhaseOptimizer {
+    /// Learning rate; the run's schedule applies to it, and its lowest rate is at most this.
+    pub lr: Option<f64>,
+    /// Decays of both moments of Adam.
+    pub betas: Option<[f64; 2]>,
+    /// Added to the root of the second moment.
+    pub eps: Option<f64>,
+    /// Largest magnitude of a component of the gradient; infinity for no limit.
+    pub clip_value: Option<f64>,
+    /// Largest norm of the gradient of the phase; infinity for no limit.
+    pub clip_norm: Option<f64>,
+}
+
+/// A part of a training step: an objective, the parameters that it moves, and how. The phases of a step follow one another,
+/// each with the weights that the one before left; each has an optimizer of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Phase {
+    /// Name in the log and in checkpoints: lower-case letters, digits, `_`.
+    pub name: &'static str,
+    /// What it moves.
+    pub parameters: PhaseParameters,
+    /// How it moves them.
+    pub optimizer: PhaseOptimizer,
+    /// Updates in one step, each with noise of its own.
+    pub repetitions: u64,
+    /// Whether every repetition after the first reads another batch than the step's (Gulrajani et al. 2017, Algorithm 1),
+    /// from a pass over the data in an order of its own. With `false` all repetitions share the step's batch.
+    pub fresh_batches: bool,
+}
+
+impl Default for Phase {
+    /// All parameters, by the optimizer of the run, once a step.
+    fn default() -> Self {
+        Self {
+            name: "train",
+            parameters: PhaseParameters::All,
+            optimizer: PhaseOptimizer::default(),
+            repetitions: 1,
+            fresh_batches: true,
+        }
+    }
+}
+
+/// A phase of a model with its place and its tensors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingPhase {
+    /// Place among the phases of the model.
+    pub index: usize,
+    /// What it is.
+    pub phase: Phase,
+    /// The tensors that it moves.
+    pub group: ParamGroup,
+}
+
+impl TrainingPhase {
+    /// The phases of a model, checked.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when there is none, two have the same name, one moves nothing or is never done, a setting is
+    /// out of range, or a trainable parameter is moved by none.
+    pub fn all(model: &dyn Trainable) -> Result<Vec<Self>, ModelError> {
+        let (phases, specs) = (model.phases(), model.parameters());
+        let wrong = |text: String| Err(ModelError::Config(text));
+        let mut moved = vec![false; specs.len()];
+        let mut all: Vec<Self> = Vec::new();
+        for (index, phase) in phases.into_iter().enumerate() {
+            let group = phase.parameters.group(specs);
+            let name = phase.name;
+            if name.is_empty()
+                || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            {
+                return wrong(format!(
+                    "the phase name `{name}` is not of lower-case letters, digits and `_`"
+                ));
+            }
+            if all.iter().any(|other| other.phase.name == name) {
+                return wrong(format!("two phases are named `{name}`"));
+            }
+            if group.is_empty() || phase.repetitions == 0 {
+                return wrong(format!("the phase `{name}` moves no trainable parameter"));
+            }
+            if let Some((key, value)) = phase.optimizer.out_of_range() {
+                return wrong(format!("the phase `{name}` has the {key} {value}, which is out of range"));
+            }
+            group.indices().iter().for_each(|&i| moved[i] = true);
+            all.push(Self { index, phase, group });
+        }
+        if all.is_empty() {
+            return wrong("a model without a training phase".into());
+        }
+        match specs.iter().zip(moved).find(|(spec, moved)| spec.role == Role::Trainable && !moved) {
+            Some((spec, _)) => wrong(format!("no training phase moves the parameter `{}`", spec.name)),
+            None => Ok(all),
+        }
+    }
+}
+
+impl PhaseOptimizer {
+    /// The first setting that no optimizer can work with.
+    fn out_of_range(&self) -> Option<(&'static str, f64)> {
+        let positive = |x: f64| x > 0.0;
+        let open = |x: f64| x > 0.0 && x.is_finite();
+        let share = |x: f64| (0.0..1.0).contains(&x);
+        let [beta1, beta2] = self.betas.map_or([None; 2], |betas| betas.map(Some));
+        [
+            ("learning rate", self.lr, self.lr.is_none_or(open)),
+            ("beta1", beta1, beta1.is_none_or(share)),
+            ("beta2", beta2, beta2.is_none_or(share)),
+            ("epsilon", self.eps, self.eps.is_none_or(open)),
+            ("limit of the gradient's components", self.clip_value, self.clip_value.is_none_or(positive)),
+            ("limit of the gradient's norm", self.clip_norm, self.clip_norm.is_none_or(positive)),
+        ]
+        .into_iter()
+        .find_map(|(key, value, holds)| if holds { None } else { Some((key, value?)) })
+    }
+}
+
 /// A model whose parameters are learned from structures. Parameters live outside, so that the training values and
 /// their moving average are used by the same object.
 pub trait Trainable: Send + Sync {
     /// The name under which configuration files and checkpoints know this kind of model (`gemsdiff`).
     fn kind(&self) -> &'static str;
 
-    /// Name, shape and initialisation of every trainable tensor, in a fixed order.
+    /// Name, shape, initialisation and role of every tensor, in a fixed order.
     fn parameters(&self) -> &[ParamSpec];
 
     /// Takes from the training set what the model has to know of it (scalers, the largest cell) before training.
@@ -106,7 +291,37 @@ pub trait Trainable: Send + Sync {
         Ok(None)
     }
 
-    /// By which number states of a training run are compared on the validation structures; smaller is better.
+    /// What a training step consists of, in order: one phase that moves all parameters, unless the model says otherwise.
+    fn phases(&self) -> Vec<Phase> {
+        vec![Phase::default()]
+    }
+
+    /// [`Trainable::prepare`] for the objective of a phase, by its place in [`Trainable::phases`]. A model of several phases
+    /// implements this one, and `prepare` as its first phase.
+    ///
+    /// # Errors
+    /// As [`Trainable::prepare`].
+    fn prepare_phase<'a>(
+        &'a self,
+        _phase: usize,
+        micro_batch: &[&Structure],
+        noise: &[NoiseKey],
+    ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
+        self.prepare(micro_batch, noise)
+    }
+
+    /// [`Trainable::loss_counts`] for the objective of a phase.
+    fn phase_loss_counts(&self, _phase: usize, batch: &[&Structure]) -> Vec<f64> {
+        self.loss_counts(batch)
+    }
+
+    /// Whether the forward pass of a training step uses statistics of a batch, and of which.
+    fn batch_statistics(&self) -> BatchStatistics {
+        BatchStatistics::Independent
+    }
+
+    /// By which number states of a training run are compared on the validation structures; smaller is better. With several
+    /// phases `objective` has the sum of their totals, and the parts of all phases in their order.
     fn criterion(&self, objective: &Objective) -> f64 {
         objective.total
     }

@@ -1,13 +1,16 @@
 //! Layers shared by the models. A layer registers its tensors in a [`crate::ParamBuilder`] and is afterwards a
 //! function of [`crate::Params`] and its inputs.
 
+mod batch_norm;
 mod continuous_filter;
 pub mod dimenet;
 mod embedding;
 mod gemnet;
 mod linear;
 mod radial;
+mod spectral;
 
+pub use batch_norm::BatchNorm;
 pub use continuous_filter::{ContinuousFilterPotential, ContinuousFilterSizes};
 pub use embedding::{AtomEmbedding, MAX_ELEMENT};
 pub use gemnet::{
@@ -16,5 +19,6 @@ pub use gemnet::{
 };
 pub use linear::{Dense, Linear, ResidualDense, SplitDense};
 pub use radial::BesselBasis;
+pub use spectral::SpectralLinear;
 
 pub use crate::basis::{GaussianBasis, SphericalBesselBasis, envelope_dimenet, envelope_gemnet};
