@@ -9,7 +9,7 @@ use common::{Run, druse, prototypes};
 use serde_json::Value;
 
 /// Sizes of a model that trains in a blink.
-const TINY: [&str; 16] = [
+const TINY: [&str; 18] = [
     "--preset",
     "cdvae-small",
     "--set",
@@ -22,6 +22,7 @@ const TINY: [&str; 16] = [
     "model.head=8",
     "--set",
     "model.noise={levels=4}",
+    "--set",
     "sampling.steps_per_level=3",
     "--set",
     "train.batch_size=4",
