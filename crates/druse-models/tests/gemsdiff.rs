@@ -10,6 +10,7 @@ use druse_nn::device::cpu;
 use druse_nn::optim::{Adam, AdamConfig, Ema};
 use druse_nn::{Params, Precision, PrecisionError};
 use druse_testkit::prototype;
+use druse_testkit::prototypes::element;
 use nalgebra::{Matrix3, Rotation3, Vector3};
 
 fn tiny(variant: Variant) -> GemsDiffConfig {
