@@ -109,7 +109,7 @@ pub fn perovskite(corner: &str, center: &str, face: &str, a: f64) -> Structure {
     cubic(a, &sites)
 }
 
-/// Low-temperature quartz (space group P3₂21, nine atoms): without inversion or mirrors.
+/// Low-temperature quartz (space group P3₂21, nine atoms, Si–O 1.61 Å): without inversion or mirrors.
 pub fn quartz() -> Structure {
     let (u, x, y, z, t) = (0.4697, 0.4135, 0.2669, 0.1191, 1.0 / 3.0);
     let sites = [
@@ -119,9 +119,9 @@ pub fn quartz() -> Structure {
         ("O", [x, y, z]),
         ("O", [-y, x - y, z + 2.0 * t]),
         ("O", [y - x, -x, z + t]),
-        ("O", [y, x, -z]),
-        ("O", [x - y, -y, t - z]),
-        ("O", [-x, y - x, 2.0 * t - z]),
+        ("O", [y, x, 2.0 * t - z]),
+        ("O", [x - y, -y, -z]),
+        ("O", [-x, y - x, t - z]),
     ];
     crystal([4.916, 4.916, 5.4054, 90.0, 90.0, 120.0], &sites)
 }
