@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use druse_run::{Event, Observer};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Layer, fmt};
 
 use crate::failure::Failure;
 
@@ -18,19 +20,16 @@ static QUIET: AtomicBool = AtomicBool::new(false);
 pub fn init(verbose: u8, quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
     let level = match (quiet, verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "debug",
-        (false, _) => "trace",
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
     };
-    let filter = EnvFilter::try_from_env("DRUSE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(coloured())
-        .without_time()
-        .with_target(false)
-        .init();
+    let wanted = std::env::var("DRUSE_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let filter = wanted.unwrap_or_else(|| Targets::new().with_default(level));
+    let messages =
+        fmt::layer().with_writer(io::stderr).with_ansi(coloured()).without_time().with_target(false);
+    tracing_subscriber::registry().with(messages.with_filter(filter)).init();
 }
 
 /// Whether stderr takes colours (`NO_COLOR` turns them off).

@@ -3,33 +3,15 @@
 mod common;
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use common::druse;
-use flate2::read::MultiGzDecoder;
+use druse_testkit::reference::json_lines;
 use serde_json::{Value, json};
 
 /// The folder of reference data; `None` skips the test, but not under `CI`.
 fn golden() -> Option<PathBuf> {
-    let path = std::env::var_os("DRUSE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    if path.is_dir() {
-        return Some(path.join("golden").canonicalize().unwrap());
-    }
-    assert!(std::env::var_os("CI").is_none(), "no reference data in {}", path.display());
-    eprintln!("skipped: no reference data in {} (set DRUSE_SHARED)", path.display());
-    None
-}
-
-fn lines(path: &Path) -> Vec<Value> {
-    let bytes = fs::read(path).unwrap();
-    let mut text = String::new();
-    match bytes.starts_with(&[0x1f, 0x8b]) {
-        true => MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap(),
-        false => bytes.as_slice().read_to_string(&mut text).unwrap(),
-    };
-    text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+    Some(druse_testkit::shared_dir()?.join("golden").canonicalize().unwrap())
 }
 
 fn write_lines(path: &Path, rows: impl IntoIterator<Item = Value>) {
@@ -112,7 +94,7 @@ fn degraded_mp20_has_the_reference_figures() {
 fn reconstruction_has_the_reference_figures() {
     let Some(golden) = golden() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let pairs = lines(&golden.join("e2e_recon.jsonl.gz"));
+    let pairs = json_lines(&golden.join("e2e_recon.jsonl.gz"));
     for role in ["pred", "gt"] {
         let rows = pairs.iter().map(|p| {
             let mut row = p[role].clone();
@@ -147,14 +129,14 @@ fn pairs_have_the_reference_verdicts() {
     let Some(golden) = golden() else { return };
     let dir = tempfile::tempdir().unwrap();
     let file = golden.join("match_pairs.jsonl.gz");
-    let want = lines(&file);
+    let want = json_lines(&file);
     for preset in ["cdvae", "default"] {
         druse(
             dir.path(),
             &["match", "--pairs", file.to_str().unwrap(), "--preset", preset, "--out", "v.jsonl"],
         )
         .ok();
-        let got = lines(&dir.path().join("v.jsonl"));
+        let got = json_lines(&dir.path().join("v.jsonl"));
         assert_eq!(got.len(), want.len());
         let (mut same, mut near, mut matched) = (0, 0, 0);
         for (got, want) in got.iter().zip(&want) {
@@ -192,8 +174,8 @@ fn features_have_the_reference_values() {
         )
         .ok();
     }
-    let read = |feature: &str| lines(&dir.join(format!("{feature}.jsonl")));
-    for (got, want) in read("magpie").iter().zip(lines(&golden.join("magpie.jsonl.gz"))) {
+    let read = |feature: &str| json_lines(&dir.join(format!("{feature}.jsonl")));
+    for (got, want) in read("magpie").iter().zip(json_lines(&golden.join("magpie.jsonl.gz"))) {
         assert_eq!((&got["id"], &got["composition"]), (&want["id"], &want["composition"]));
         let all = want["features"].as_array().unwrap().iter().zip(got["features"].as_array().unwrap());
         for (w, g) in all {
@@ -202,7 +184,7 @@ fn features_have_the_reference_values() {
             assert!((w - g).abs() <= 1e-6 * w.abs().max(1e-3), "{}: {g} against {w}", got["id"]);
         }
     }
-    for (got, want) in read("validity").iter().zip(lines(&golden.join("validity.jsonl"))) {
+    for (got, want) in read("validity").iter().zip(json_lines(&golden.join("validity.jsonl"))) {
         for key in [
             "id",
             "elems",
@@ -219,18 +201,18 @@ fn features_have_the_reference_values() {
     }
     let mut agree = 0;
     let symmetry = read("symmetry");
-    for (got, want) in symmetry.iter().zip(lines(&golden.join("symmetry.jsonl.gz"))) {
+    for (got, want) in symmetry.iter().zip(json_lines(&golden.join("symmetry.jsonl.gz"))) {
         agree += usize::from(got["symprec_0.1"]["number"] == want["symprec_0.1"]["number"]);
     }
     assert!(agree * 100 >= symmetry.len() * 99, "{agree}");
-    for (got, want) in read("niggli").iter().zip(lines(&golden.join("niggli.jsonl.gz"))) {
+    for (got, want) in read("niggli").iter().zip(json_lines(&golden.join("niggli.jsonl.gz"))) {
         for k in 0..6 {
             let key = "niggli_params_exact";
             close(key, got[key][k].as_f64().unwrap(), want[key][k].as_f64().unwrap(), 1e-4);
         }
         assert_eq!(got["n_sites_primitive"], want["n_sites_primitive"], "{}", want["id"]);
     }
-    for (got, want) in read("neighbors").iter().zip(lines(&golden.join("neighbours.jsonl.gz"))) {
+    for (got, want) in read("neighbors").iter().zip(json_lines(&golden.join("neighbours.jsonl.gz"))) {
         assert_eq!(got["counts"], want["counts"], "{}", want["id"]);
     }
 }
@@ -239,7 +221,7 @@ fn features_have_the_reference_values() {
 fn coordination_has_the_reference_values() {
     let Some(golden) = golden() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let cells = lines(&golden.join("niggli.jsonl.gz"));
+    let cells = json_lines(&golden.join("niggli.jsonl.gz"));
     let rows = cells.iter().map(|c| {
         let mut row = c["canonical"].clone();
         row["id"] = c["id"].clone();
@@ -247,9 +229,9 @@ fn coordination_has_the_reference_values() {
     });
     write_lines(&dir.path().join("cells.jsonl"), rows);
     druse(dir.path(), &["featurize", "cells.jsonl", "--features", "crystalnn", "--out", "f.jsonl"]).ok();
-    let want = lines(&golden.join("crystalnn.jsonl.gz"));
+    let want = json_lines(&golden.join("crystalnn.jsonl.gz"));
     let (mut near, mut sites, mut same) = (0, 0, 0);
-    for (got, want) in lines(&dir.path().join("f.jsonl")).iter().zip(&want) {
+    for (got, want) in json_lines(&dir.path().join("f.jsonl")).iter().zip(&want) {
         assert_eq!((&got["id"], &got["error"]), (&want["id"], &json!(null)));
         let pairs = want["struct_fp"].as_array().unwrap().iter().zip(got["struct_fp"].as_array().unwrap());
         near +=

@@ -2,54 +2,25 @@
 //! (`mp_20_bt` train of the shared data: `$DRUSE_SHARED`, else `shared` beside the repository) when it is there.
 //! Throughput is in structures.
 
-use std::{
-    hint::black_box,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::hint::black_box;
 
 use criterion::{
     BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
 };
 use druse_crystal::{
-    Element, Lattice, Structure,
+    Lattice, Structure,
     formats::{Format, read_str},
     k_nearest, niggli,
     symmetry::analyze,
     within_cutoff,
 };
-use flate2::read::MultiGzDecoder;
+use druse_testkit::prototypes::quartz;
+use druse_testkit::reference::{read_text, shared_dir};
 use nalgebra::Matrix3;
-
-/// Low-temperature quartz, Å: nine atoms.
-fn quartz() -> Structure {
-    let (u, x, y, z) = (0.4697, 0.4135, 0.2669, 0.1191);
-    let t = 1.0 / 3.0;
-    let silicon = [[u, 0.0, 0.0], [0.0, u, 2.0 * t], [-u, -u, t]];
-    let oxygen = [
-        [x, y, z],
-        [-y, x - y, z + 2.0 * t],
-        [y - x, -x, z + t],
-        [y, x, -z],
-        [x - y, -y, t - z],
-        [-x, y - x, 2.0 * t - z],
-    ];
-    let element = |z: i64| Element::from_z(z).expect("an element");
-    Structure::new(
-        Lattice::from_parameters([4.916, 4.916, 5.4054, 90.0, 90.0, 120.0]).expect("a valid cell"),
-        [vec![element(14); 3], vec![element(8); 6]].concat(),
-        [silicon.to_vec(), oxygen.to_vec()].concat(),
-    )
-    .expect("a valid structure")
-}
 
 /// The structures of `mp_20_bt` train in the cells they are trained in.
 fn mp_20() -> Option<Vec<Structure>> {
-    let shared = std::env::var_os("DRUSE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    let file = std::fs::File::open(shared.join("data/mp_20_bt/train.csv.gz")).ok()?;
-    let mut text = String::new();
-    MultiGzDecoder::new(file).read_to_string(&mut text).ok()?;
+    let text = read_text(&shared_dir()?.join("data/mp_20_bt/train.csv.gz"));
     let cifs = text.split("\"# generated").skip(1).filter_map(|rest| rest.split('"').next());
     let read = |cif: &str| {
         let parsed = read_str(&format!("# generated{cif}"), Format::Cif).expect("a valid CIF");

@@ -6,23 +6,9 @@ use druse_crystal::{
     Element, Lattice, Structure,
     coordination::{CoordinationError, CrystalNn, Tessellation},
 };
+use druse_testkit::prototypes::{cubic, fcc, prototype, structure};
 use nalgebra::Matrix3;
 use proptest::prelude::*;
-
-fn structure(lattice: Lattice, sites: &[(&str, [f64; 3])]) -> Structure {
-    let species = sites.iter().map(|s| Element::from_symbol(s.0).unwrap()).collect();
-    Structure::new(lattice, species, sites.iter().map(|s| s.1).collect()).unwrap()
-}
-
-fn cubic(a: f64, sites: &[(&str, [f64; 3])]) -> Structure {
-    structure(Lattice::cubic(a).unwrap(), sites)
-}
-
-/// Primitive cell of a face-centred cubic lattice.
-fn fcc(a: f64) -> Lattice {
-    let h = 0.5 * a;
-    Lattice::from_rows([[0.0, h, h], [h, 0.0, h], [h, h, 0.0]]).unwrap()
-}
 
 /// (solid angle, area, distance) of the facets of site 0, and the volume of its cell.
 fn facets(s: &Structure) -> (Vec<(f64, f64, f64)>, f64) {
@@ -68,28 +54,14 @@ fn cells_of_cubic_lattices_are_the_known_solids() {
 
 #[test]
 fn prototypes_have_their_coordination_numbers() {
-    let (half, quarter) = (0.5, 0.25);
-    let rock_salt = structure(fcc(5.64), &[("Na", [0.0; 3]), ("Cl", [half; 3])]);
-    let cesium_chloride = cubic(4.12, &[("Cs", [0.0; 3]), ("Cl", [half; 3])]);
-    let diamond = structure(fcc(3.567), &[("C", [0.0; 3]), ("C", [quarter; 3])]);
-    let copper = structure(fcc(3.61), &[("Cu", [0.0; 3])]);
-    let perovskite = cubic(
-        3.9,
-        &[
-            ("Sr", [0.0; 3]),
-            ("Ti", [half; 3]),
-            ("O", [half, half, 0.0]),
-            ("O", [half, 0.0, half]),
-            ("O", [0.0, half, half]),
-        ],
-    );
-    for (name, s, bonds) in [
-        ("NaCl", rock_salt, vec![6, 6]),
-        ("CsCl", cesium_chloride, vec![8, 8]),
-        ("diamond", diamond, vec![4, 4]),
-        ("copper", copper, vec![12]),
-        ("SrTiO3", perovskite, vec![12, 6, 2, 2, 2]),
+    for (name, bonds) in [
+        ("NaCl", vec![6, 6]),
+        ("CsCl", vec![8, 8]),
+        ("diamond", vec![4, 4]),
+        ("Cu", vec![12]),
+        ("SrTiO3", vec![12, 6, 2, 2, 2]),
     ] {
+        let s = prototype(name);
         let sites = CrystalNn::FINGERPRINT.sites(&s).unwrap();
         let cn: Vec<usize> = sites.iter().map(|c| c.cn).collect();
         assert_eq!(cn, bonds, "{name}");

@@ -1,14 +1,12 @@
 //! Voronoi facets, coordination numbers and weights against the reference.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{crystal, field, golden};
 use druse_crystal::{
     Structure,
     coordination::{CoordinatedAtom, CrystalNn},
 };
+use druse_testkit::reference::{crystal, field, golden};
 use serde_json::Value;
 
 /// Site, image and weight of neighbours, sorted.

@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{assert_close, field, golden, structure};
+use common::assert_close;
 use druse_crystal::{k_nearest, within_cutoff};
+use druse_testkit::reference::{field, golden, structure};
 
 #[test]
 fn counts_and_shortest_distances_match_the_reference() {

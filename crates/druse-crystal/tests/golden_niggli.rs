@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{assert_close, assert_niggli, assert_same_crystal, field, golden, structure};
+use common::{assert_close, assert_niggli, assert_same_crystal};
 use druse_crystal::{Element, Lattice, Structure, niggli, reduction::lll_reduced};
+use druse_testkit::reference::{field, golden, structure};
 
 /// Whether a Gram–Schmidt coefficient of the cell is ±1/2.
 fn size_reduction_ties(parameters: [f64; 6]) -> bool {

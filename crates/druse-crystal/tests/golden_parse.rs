@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{assert_close, field, golden};
+use common::assert_close;
 use druse_crystal::formats::cif::write_symmetrized;
 use druse_crystal::formats::{Format, read_str};
 use druse_crystal::{Composition, wrap_unit};
+use druse_testkit::reference::{field, golden, structure};
 use serde_json::Value;
 
 const TOLERANCE: f64 = 1e-8;
@@ -60,7 +61,7 @@ fn symmetrised_files_describe_the_same_crystal() {
     let mut same_group = 0;
     for (d, reference) in lines.iter().zip(&symmetries) {
         let id = d["id"].as_str().unwrap();
-        let s = common::structure(d);
+        let s = structure(d);
         let text = write_symmetrized(&s, id, SYMPREC).unwrap_or_else(|e| panic!("{id}: {e}"));
         let p = read_str(&text, Format::Cif).unwrap_or_else(|e| panic!("{id}: {e}\n{text}")).remove(0);
         let (composition, factor) = Composition::from_species(&p.structure.species).reduced();

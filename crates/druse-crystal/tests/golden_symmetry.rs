@@ -4,8 +4,9 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{assert_same_crystal, field, golden, structure};
+use common::assert_same_crystal;
 use druse_crystal::{Structure, SymmetryDataset, symmetry::analyze};
+use druse_testkit::reference::{field, golden, structure};
 use serde_json::Value;
 
 /// Counts of the comparisons that are not exact by nature: near the tolerance two finders may differ.

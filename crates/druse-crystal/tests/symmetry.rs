@@ -7,28 +7,14 @@ use druse_crystal::{
     Element, Lattice, Structure,
     symmetry::{SymmetryError, analyze, conventional, primitive},
 };
+use druse_testkit::prototypes::{crystal, face_centered};
 use nalgebra::Matrix3;
 use proptest::prelude::*;
-
-fn crystal(parameters: [f64; 6], sites: &[(&str, [f64; 3])]) -> Structure {
-    Structure::new(
-        Lattice::from_parameters(parameters).unwrap(),
-        sites.iter().map(|s| Element::from_symbol(s.0).unwrap()).collect(),
-        sites.iter().map(|s| s.1).collect(),
-    )
-    .unwrap()
-}
 
 const RIGHT: [f64; 3] = [90.0, 90.0, 90.0];
 
 fn cubic(a: f64) -> [f64; 6] {
     [a, a, a, RIGHT[0], RIGHT[1], RIGHT[2]]
-}
-
-fn centred(symbol: &str, site: [f64; 3]) -> impl Iterator<Item = (&str, [f64; 3])> {
-    [[0.0; 3], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]]
-        .into_iter()
-        .map(move |t| (symbol, std::array::from_fn(|c| site[c] + t[c])))
 }
 
 /// A prototype: the structure, its space group, atoms in the primitive cell, and `(Wyckoff letter, multiplicity)` of
@@ -43,15 +29,12 @@ struct Prototype {
 }
 
 fn prototypes() -> Vec<Prototype> {
-    let fcc = |sites: &[(&'static str, [f64; 3])]| -> Vec<(&'static str, [f64; 3])> {
-        sites.iter().flat_map(|&(e, f)| centred(e, f)).collect()
-    };
     let third = 1.0 / 3.0;
     let u = 0.3053;
     vec![
         Prototype {
             name: "rock salt",
-            structure: crystal(cubic(5.64), &fcc(&[("Na", [0.0; 3]), ("Cl", [0.5, 0.0, 0.0])])),
+            structure: crystal(cubic(5.64), &face_centered(&[("Na", [0.0; 3]), ("Cl", [0.5, 0.0, 0.0])])),
             number: 225,
             symbol: "Fm-3m",
             primitive: 2,
@@ -59,7 +42,7 @@ fn prototypes() -> Vec<Prototype> {
         },
         Prototype {
             name: "diamond",
-            structure: crystal(cubic(3.567), &fcc(&[("C", [0.0; 3]), ("C", [0.25; 3])])),
+            structure: crystal(cubic(3.567), &face_centered(&[("C", [0.0; 3]), ("C", [0.25; 3])])),
             number: 227,
             symbol: "Fd-3m",
             primitive: 2,
@@ -69,7 +52,7 @@ fn prototypes() -> Vec<Prototype> {
             name: "fluorite",
             structure: crystal(
                 cubic(5.46),
-                &fcc(&[("Ca", [0.0; 3]), ("F", [0.25; 3]), ("F", [0.75, 0.75, 0.75])]),
+                &face_centered(&[("Ca", [0.0; 3]), ("F", [0.25; 3]), ("F", [0.75, 0.75, 0.75])]),
             ),
             number: 225,
             symbol: "Fm-3m",

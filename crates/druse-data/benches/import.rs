@@ -8,14 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use druse_data::{Cache, DatasetStats, LoadOptions, StatsOptions, load};
 
 fn source() -> Option<PathBuf> {
-    let shared = std::env::var_os("DRUSE_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    let path = shared.join("data/mp_20_bt/train.csv.gz");
-    if path.is_file() {
-        return Some(path);
-    }
-    eprintln!("skipped: no {} (set DRUSE_SHARED)", path.display());
-    None
+    Some(druse_testkit::shared_dir()?.join("data/mp_20_bt/train.csv.gz"))
 }
 
 fn import(c: &mut Criterion) {

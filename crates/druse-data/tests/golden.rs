@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{plain, shared};
+use common::plain;
 use druse_data::{DatasetStats, LoadOptions, Split, Splits, StatsOptions, Value, load};
+use druse_testkit::reference::{json_lines, shared_dir};
 
 /// Set and rows of train, val, test, as the data's README states them.
 const SETS: [(&str, [usize; 3]); 4] = [
@@ -15,7 +16,7 @@ const SETS: [(&str, [usize; 3]); 4] = [
 
 #[test]
 fn every_row_of_every_set_loads() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared_dir() else { return };
     let options = LoadOptions { niggli: false, max_skipped_share: 1.0, ..plain() };
     for (name, rows) in SETS {
         let splits = Splits::open(&shared.join("data").join(name)).unwrap();
@@ -36,7 +37,7 @@ fn every_row_of_every_set_loads() {
 
 #[test]
 fn columns_of_mp_20_bt_have_their_types() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared_dir() else { return };
     let data = load(&shared.join("data/mp_20_bt/val.csv.gz"), &plain()).unwrap();
     let first = &data.entries[0];
     assert_eq!(first.id, "mp-20332");
@@ -50,19 +51,13 @@ fn columns_of_mp_20_bt_have_their_types() {
 
 #[test]
 fn reduced_cells_are_those_of_the_reference() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared_dir() else { return };
     let read = |name: &str| load(&shared.join("golden").join(name), &plain());
     // Objects with a `cif` member: JSON Lines are a data set too.
     let data = read("structures.jsonl.gz").unwrap();
     assert_eq!((data.len(), data.skipped.len()), (250, 0));
-    let text = {
-        let mut text = String::new();
-        let file = std::fs::File::open(shared.join("golden/niggli.jsonl.gz")).unwrap();
-        std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(file), &mut text).unwrap();
-        text
-    };
-    for (entry, line) in data.entries.iter().zip(text.lines()) {
-        let reference: serde_json::Value = serde_json::from_str(line).unwrap();
+    let references = json_lines(&shared.join("golden/niggli.jsonl.gz"));
+    for (entry, reference) in data.entries.iter().zip(&references) {
         assert_eq!(reference["id"], entry.id.as_str());
         let expected = reference["niggli_params_exact"].as_array().unwrap();
         for (got, expected) in entry.structure.lattice.parameters().iter().zip(expected) {
@@ -74,7 +69,7 @@ fn reduced_cells_are_those_of_the_reference() {
 
 #[test]
 fn space_groups_agree_with_the_tables_column() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared_dir() else { return };
     let data = load(&shared.join("data/mp_20_bt/val.csv.gz"), &plain()).unwrap();
     let stats = DatasetStats::compute(&data, StatsOptions::default()).unwrap();
     assert_eq!(stats.count, 758);

@@ -2,19 +2,13 @@
 //! `shared` beside the repository), or of prototypes without them. With the reference data the ratio to the times that
 //! pymatgen and matminer took for the same structures on one core is told as well. Throughput is in sites.
 
-use std::{
-    collections::BTreeMap,
-    hint::black_box,
-    io::Read,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{collections::BTreeMap, hint::black_box, time::Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use druse_crystal::{Element, Lattice, Structure, coordination::CrystalNn};
+use druse_crystal::{Structure, coordination::CrystalNn};
 use druse_metrics::fingerprint::crystalnn::fingerprint;
-use flate2::read::MultiGzDecoder;
-use serde_json::Value;
+use druse_testkit::prototypes::{cubic, face_centered};
+use druse_testkit::reference::{crystal, golden, golden_path, json};
 
 /// Structures of one kind and the seconds that Python took for their fingerprints and graphs.
 #[derive(Default)]
@@ -30,14 +24,7 @@ impl Set {
 }
 
 fn prototypes() -> BTreeMap<String, Set> {
-    let fcc = [[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]];
-    let at = |by: [f64; 3]| fcc.map(|f| std::array::from_fn(|c| f[c] + by[c]));
-    let build = |a: f64, parts: &[(&str, [f64; 3])]| {
-        let species =
-            parts.iter().flat_map(|p| [Element::from_symbol(p.0).expect("an element"); 4]).collect();
-        let coords = parts.iter().flat_map(|p| at(p.1)).collect();
-        Structure::new(Lattice::cubic(a).expect("a cell"), species, coords).expect("a structure")
-    };
+    let build = |a, basis: &[_]| cubic(a, &face_centered(basis));
     let half = [0.5, 0.0, 0.0];
     let quarter = [0.25, 0.25, 0.25];
     [
@@ -50,32 +37,13 @@ fn prototypes() -> BTreeMap<String, Set> {
     .collect()
 }
 
-fn numbers<const N: usize>(value: &Value) -> [f64; N] {
-    std::array::from_fn(|i| value[i].as_f64().expect("a number"))
-}
-
 /// The structures of `golden/niggli.jsonl.gz` by data set.
 fn public_sets() -> Option<BTreeMap<String, Set>> {
-    let folder = std::env::var_os("DRUSE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from)
-        .join("golden");
-    let mut text = String::new();
-    MultiGzDecoder::new(std::fs::File::open(folder.join("niggli.jsonl.gz")).ok()?)
-        .read_to_string(&mut text)
-        .ok()?;
-    let timings = std::fs::read_to_string(folder.join("timings.json")).ok()?;
-    let timings: Value = serde_json::from_str(&timings).expect("JSON");
+    let (records, timings) = (golden("niggli.jsonl.gz")?, json(&golden_path("timings.json")?));
     let mut sets = BTreeMap::<String, Set>::new();
-    for line in text.lines() {
-        let record: Value = serde_json::from_str(line).expect("JSON");
-        let (id, c) = (record["id"].as_str().expect("an id"), &record["canonical"]);
-        let ([a, b, c_], [al, be, ga]) = (numbers(&c["lengths"]), numbers(&c["angles"]));
-        let lattice = Lattice::from_parameters([a, b, c_, al, be, ga]).expect("a cell");
-        let types = c["atom_types"].as_array().expect("a list");
-        let species =
-            types.iter().map(|z| Element::from_z(z.as_i64().expect("a number")).expect("an element"));
-        let coords = c["frac_coords"].as_array().expect("a list").iter().map(numbers);
-        let structure = Structure::new(lattice, species.collect(), coords.collect()).expect("a structure");
+    for record in &records {
+        let id = record["id"].as_str().expect("an id");
+        let structure = crystal(&record["canonical"]).expect("a crystal");
         let set = sets.entry(id.split(':').next().unwrap_or_default().to_owned()).or_default();
         set.structures.push(structure);
         let python = &timings["per_structure"][id];

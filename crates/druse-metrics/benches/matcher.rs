@@ -6,8 +6,6 @@
 
 use std::{
     hint::black_box,
-    io::{BufRead, BufReader, Read},
-    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -23,20 +21,12 @@ use druse_metrics::{
     matcher::{Prepared, StructureMatcher},
     novelty::novelty,
 };
-use flate2::read::MultiGzDecoder;
+use druse_testkit::prototype;
+use druse_testkit::reference::{golden, golden_path, json, read_text, shared_dir};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde_json::Value;
-
-fn shared() -> PathBuf {
-    std::env::var_os("DRUSE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from)
-}
-
-fn open(name: &str) -> Option<impl Read + use<>> {
-    Some(MultiGzDecoder::new(std::fs::File::open(shared().join(name)).ok()?))
-}
 
 fn side(s: &Value) -> Option<Structure> {
     let lattice: [[f64; 3]; 3] = serde_json::from_value(s["lattice"].clone()).ok()?;
@@ -50,19 +40,15 @@ type Pair = (String, Structure, Structure);
 
 /// The reference pairs with their names.
 fn pairs() -> Option<Vec<Pair>> {
-    BufReader::new(open("golden/match_pairs.jsonl.gz")?)
-        .lines()
-        .map(|line| {
-            let record: Value = serde_json::from_str(&line.ok()?).ok()?;
-            Some((record["pair"].as_str()?.to_owned(), side(&record["s1"])?, side(&record["s2"])?))
-        })
+    golden("match_pairs.jsonl.gz")?
+        .iter()
+        .map(|record| Some((record["pair"].as_str()?.to_owned(), side(&record["s1"])?, side(&record["s2"])?)))
         .collect()
 }
 
 /// Seconds that the Python tool took for these pairs.
 fn python_seconds(pairs: &[Pair], key: &str) -> Option<f64> {
-    let text = std::fs::read_to_string(shared().join("golden/timings.json")).ok()?;
-    let timings: Value = serde_json::from_str(&text).ok()?;
+    let timings = json(&golden_path("timings.json")?);
     pairs.iter().map(|(name, ..)| timings["per_pair"][name][key].as_f64()).sum()
 }
 
@@ -106,9 +92,11 @@ fn reference_pairs(c: &mut Bench) {
 
 /// The structures of splits of a data set.
 fn structures(set: &str, splits: &[&str]) -> Option<Vec<Structure>> {
+    let shared = shared_dir()?;
     let mut all = Vec::new();
     for split in splits {
-        let mut reader = csv::Reader::from_reader(open(&format!("data/{set}/{split}.csv.gz"))?);
+        let text = read_text(&shared.join(format!("data/{set}/{split}.csv.gz")));
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
         let column = reader.headers().ok()?.iter().position(|h| h == "cif")?;
         let cifs: Vec<String> =
             reader.records().map(|r| Some(r.ok()?.get(column)?.to_owned())).collect::<Option<_>>()?;
@@ -185,18 +173,16 @@ fn displaced(s: &Structure, noise: f64, rng: &mut ChaCha8Rng) -> Structure {
 
 /// Rock salt, and rock salt with displaced atoms in a doubled cell.
 fn rock_salt() -> Option<(Structure, Structure)> {
-    let element = |s| Element::from_symbol(s).ok();
-    let lattice = Lattice::from_rows([[0.0, 2.82, 2.82], [2.82, 0.0, 2.82], [2.82, 2.82, 0.0]]).ok()?;
-    let species = vec![element("Na")?, element("Cl")?];
-    let ideal = Structure::new(lattice, species.clone(), vec![[0.0; 3], [0.5; 3]]).ok()?;
+    let ideal = prototype("NaCl");
     let mut coords = Vec::new();
     for i in 0..8u8 {
         let at = [i & 1, i >> 1 & 1, i >> 2].map(f64::from);
         coords.push(at.map(|x| 0.5 * x + 0.002 * f64::from(i)));
         coords.push(at.map(|x| 0.5 * x + 0.25));
     }
-    let doubled = Lattice::from_matrix(lattice.matrix() * 2.0).ok()?;
-    Some((ideal, Structure::new(doubled, species.repeat(8), coords).ok()?))
+    let doubled = Lattice::from_matrix(ideal.lattice.matrix() * 2.0).ok()?;
+    let displaced = Structure::new(doubled, ideal.species.repeat(8), coords).ok()?;
+    Some((ideal, displaced))
 }
 
 fn prototypes(c: &mut Bench) {

@@ -5,27 +5,12 @@ use druse_crystal::{
     coordination::{CoordinationError, CrystalNn},
 };
 use druse_metrics::fingerprint::crystalnn::{FingerprintError, LEN, fingerprint, labels, site_fingerprint};
+use druse_testkit::prototypes::{prototype, structure};
 use nalgebra::Matrix3;
 use proptest::prelude::*;
 
-fn structure(lattice: Lattice, sites: &[(&str, [f64; 3])]) -> Structure {
-    let species = sites.iter().map(|s| Element::from_symbol(s.0).unwrap()).collect();
-    Structure::new(lattice, species, sites.iter().map(|s| s.1).collect()).unwrap()
-}
-
-/// Primitive cell of a face-centred cubic lattice.
-fn fcc(a: f64) -> Lattice {
-    let h = 0.5 * a;
-    Lattice::from_rows([[0.0, h, h], [h, 0.0, h], [h, h, 0.0]]).unwrap()
-}
-
 fn prototypes() -> [(&'static str, Structure); 4] {
-    [
-        ("NaCl", structure(fcc(5.64), &[("Na", [0.0; 3]), ("Cl", [0.5; 3])])),
-        ("CsCl", structure(Lattice::cubic(4.12).unwrap(), &[("Cs", [0.0; 3]), ("Cl", [0.5; 3])])),
-        ("C", structure(fcc(3.567), &[("C", [0.0; 3]), ("C", [0.25; 3])])),
-        ("Cu", structure(fcc(3.61), &[("Cu", [0.0; 3])])),
-    ]
+    ["NaCl", "CsCl", "diamond", "Cu"].map(|name| (name, prototype(name)))
 }
 
 #[test]

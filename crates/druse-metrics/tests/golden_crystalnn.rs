@@ -5,12 +5,9 @@
 //! angles right by symmetry, rounding decides, and the value of the reference itself changes when the crystal is
 //! rotated (by 2e-5 to 3e-2 in the crystals named below). Everything else agrees.
 
-#[path = "../../druse-crystal/tests/common/mod.rs"]
-mod common;
-
-use common::{crystal, field, golden};
 use druse_crystal::coordination::CoordinationError;
 use druse_metrics::fingerprint::crystalnn::{FingerprintError, fingerprint, labels};
+use druse_testkit::reference::{crystal, field, golden};
 
 /// The entry that depends on rounding.
 const ORDER_DEPENDENT: &str = "body-centered cubic CN_8";

@@ -1,15 +1,12 @@
 //! Whole evaluations against CDVAE's metrics.
 
-#[path = "../../druse-crystal/tests/common/mod.rs"]
-mod common;
-
-use common::{field, golden, shared};
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_metrics::{
     coverage::Benchmark,
     descriptors::{DescriptorSettings, Descriptors},
     generation::{GenerationMetrics, Options, Protocol, evaluate},
 };
+use druse_testkit::reference::{field, golden, shared_dir};
 use rayon::prelude::*;
 use serde_json::Value;
 
@@ -58,7 +55,7 @@ struct Case {
 
 fn case(name: &str, benchmark: Benchmark) -> Option<Case> {
     let all = golden(&format!("e2e_{name}.jsonl.gz"))?;
-    let path = shared()?.join(format!("golden/e2e_{name}_metrics.json"));
+    let path = shared_dir()?.join(format!("golden/e2e_{name}_metrics.json"));
     let metrics: Value = serde_json::from_reader(std::fs::File::open(path).unwrap()).unwrap();
     let (generated, reference): (Vec<_>, Vec<_>) = all.into_iter().partition(|r| r["role"] == "gen");
     // As many valid crystals as there are.

@@ -1,11 +1,8 @@
 //! Magpie features against matminer.
 
-#[path = "../../druse-crystal/tests/common/mod.rs"]
-mod common;
-
-use common::{field, golden};
 use druse_crystal::{Composition, Element};
 use druse_metrics::fingerprint::magpie;
+use druse_testkit::reference::{field, golden};
 use serde_json::Value;
 use std::collections::BTreeMap;
 

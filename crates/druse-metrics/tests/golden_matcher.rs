@@ -1,14 +1,11 @@
 //! Structure matching against the reference.
 
-#[path = "../../druse-crystal/tests/common/mod.rs"]
-mod common;
-
-use common::{field, golden};
 use druse_crystal::{Element, Lattice, Structure};
 use druse_metrics::{
     matcher::{Displacement, StructureMatcher},
     reconstruction::reconstruct,
 };
+use druse_testkit::reference::{field, golden, shared_dir};
 use serde_json::Value;
 
 fn side(record: &Value, name: &str) -> Structure {
@@ -63,7 +60,7 @@ fn pairs_match_as_in_the_reference() {
 
 #[test]
 fn reconstruction_has_the_figures_of_the_reference() {
-    let (Some(records), Some(shared)) = (golden("e2e_recon.jsonl.gz"), common::shared()) else { return };
+    let (Some(records), Some(shared)) = (golden("e2e_recon.jsonl.gz"), shared_dir()) else { return };
     let metrics = std::fs::read_to_string(shared.join("golden/e2e_recon_metrics.json")).unwrap();
     let metrics: Value = serde_json::from_str(&metrics).unwrap();
     let crystal = |record: &Value, name: &str| {

@@ -1,17 +1,13 @@
 //! Validity verdicts against the reference implementations, to the last structure.
 
-#[path = "../../druse-crystal/tests/common/mod.rs"]
-mod common;
+use std::{collections::HashMap, path::Path};
 
-use std::{collections::HashMap, fs::File};
-
-use common::{field, golden, shared, structure};
 use druse_crystal::{
     Composition, Element, Structure,
     formats::{Format, read_str},
 };
 use druse_metrics::validity::{self, CompositionRule, StructureRule};
-use flate2::read::MultiGzDecoder;
+use druse_testkit::reference::{crystal, field, golden, json, read_text, shared_dir, structure};
 use serde_json::Value;
 
 const RULES: [(&str, CompositionRule); 3] = [
@@ -58,12 +54,15 @@ fn chosen_structures() {
 }
 
 /// The structures of a data set's files that are here, by the identifier the golden files give them.
-fn data_set(folder: &str, prefix: &str) -> HashMap<String, Structure> {
+fn data_set(shared: &Path, folder: &str, prefix: &str) -> HashMap<String, Structure> {
     let mut found = HashMap::new();
     for split in ["train", "val", "test"] {
-        let path = shared().unwrap().join("data").join(folder).join(format!("{split}.csv.gz"));
-        let Ok(file) = File::open(&path) else { continue };
-        let mut rows = csv::Reader::from_reader(MultiGzDecoder::new(file));
+        let path = shared.join("data").join(folder).join(format!("{split}.csv.gz"));
+        if !path.exists() {
+            continue;
+        }
+        let text = read_text(&path);
+        let mut rows = csv::Reader::from_reader(text.as_bytes());
         let headers = rows.headers().unwrap().clone();
         let column = |name| headers.iter().position(|h| h == name).unwrap();
         let (id, cif) = (column("material_id"), column("cif"));
@@ -78,12 +77,12 @@ fn data_set(folder: &str, prefix: &str) -> HashMap<String, Structure> {
 
 #[test]
 fn whole_test_sets() {
-    let (Some(records), Some(rates)) = (golden("validity_test_sets.jsonl.gz"), shared()) else { return };
-    let rates: Value = serde_json::from_reader(File::open(rates.join("golden/rates.json")).unwrap()).unwrap();
+    let (Some(records), Some(shared)) = (golden("validity_test_sets.jsonl.gz"), shared_dir()) else { return };
+    let rates = json(&shared.join("golden/rates.json"));
     for (prefix, folder, at_least) in
         [("perov_5", "perov_5", 900), ("carbon_24", "carbon_24", 500), ("mp_20_biternary", "mp_20_bt", 2400)]
     {
-        let structures = data_set(folder, prefix);
+        let structures = data_set(&shared, folder, prefix);
         let (mut n, mut here, mut counts) = (0u64, 0, [0u64; 3]);
         for record in records.iter().filter(|r| r["id"].as_str().unwrap().starts_with(prefix)) {
             assert_composition_verdicts(record);
@@ -130,12 +129,8 @@ fn damaged_crystals() {
                 .collect();
             let c = Composition::from_species(&species);
             assert_eq!(validity::composition(&c, CompositionRule::Cdvae), record["comp_valid"], "{c}");
-            let ([a, b, c], [al, be, ga]): ([f64; 3], [f64; 3]) =
-                (field(&record, "lengths"), field(&record, "angles"));
-            let built = druse_crystal::Lattice::from_parameters([a, b, c, al, be, ga])
-                .ok()
-                .and_then(|l| Structure::new(l, species, field(&record, "frac_coords")).ok());
-            let valid = built.is_some_and(|s| validity::structure(&s).is_valid(StructureRule::Cdvae));
+            let valid =
+                crystal(&record).is_some_and(|s| validity::structure(&s).is_valid(StructureRule::Cdvae));
             assert_eq!(valid, record["struct_valid"], "{case} {} {}", record["id"], record["degraded"]);
         }
     }

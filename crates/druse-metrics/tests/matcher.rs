@@ -2,62 +2,24 @@
 
 use druse_crystal::{Element, Lattice, Structure};
 use druse_metrics::matcher::{Criterion, Outcome, StructureMatcher};
+use druse_testkit::prototypes::{self, Site, crystal, cubic, face_centered, quartz};
 use nalgebra::{Matrix3, Rotation3, Vector3};
 use proptest::prelude::*;
 
 const DEFAULT: StructureMatcher =
     StructureMatcher { ltol: 0.2, stol: 0.3, angle_tol: 5.0, primitive: true, scale: true };
 
-/// A structure from six cell parameters (Å, degrees) and sites.
-fn crystal(cell: [f64; 6], sites: &[(&str, [f64; 3])]) -> Structure {
-    Structure::new(
-        Lattice::from_parameters(cell).unwrap(),
-        sites.iter().map(|(e, _)| Element::from_symbol(e).unwrap()).collect(),
-        sites.iter().map(|(_, f)| *f).collect(),
-    )
-    .unwrap()
-}
-
-/// A conventional face-centred cell with the given basis.
-fn face_centred(a: f64, basis: &[(&str, [f64; 3])]) -> Structure {
-    let centring = [[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]];
-    let sites: Vec<_> = basis
-        .iter()
-        .flat_map(|&(e, f)| centring.map(|c| (e, std::array::from_fn(|k| f[k] + c[k]))))
-        .collect();
-    crystal([a, a, a, 90.0, 90.0, 90.0], &sites)
+/// A conventional face-centered cell with the given basis.
+fn conventional(a: f64, basis: &[Site<'_>]) -> Structure {
+    cubic(a, &face_centered(basis))
 }
 
 fn rock_salt() -> Structure {
-    face_centred(5.64, &[("Na", [0.0; 3]), ("Cl", [0.5; 3])])
+    conventional(5.64, &[("Na", [0.0; 3]), ("Cl", [0.5; 3])])
 }
 
-fn perovskite(a: &'static str, b: &'static str) -> Structure {
-    let sites = [
-        (a, [0.0, 0.0, 0.0]),
-        (b, [0.5, 0.5, 0.5]),
-        ("O", [0.5, 0.5, 0.0]),
-        ("O", [0.5, 0.0, 0.5]),
-        ("O", [0.0, 0.5, 0.5]),
-    ];
-    crystal([3.905, 3.905, 3.905, 90.0, 90.0, 90.0], &sites)
-}
-
-/// Low-temperature quartz (space group P3₂21), without inversion or mirrors.
-fn quartz() -> Structure {
-    let (u, x, y, z, t) = (0.4697, 0.4135, 0.2669, 0.1191, 1.0 / 3.0);
-    let sites = [
-        ("Si", [u, 0.0, 0.0]),
-        ("Si", [0.0, u, 2.0 * t]),
-        ("Si", [-u, -u, t]),
-        ("O", [x, y, z]),
-        ("O", [-y, x - y, z + 2.0 * t]),
-        ("O", [y - x, -x, z + t]),
-        ("O", [y, x, -z]),
-        ("O", [x - y, -y, t - z]),
-        ("O", [-x, y - x, 2.0 * t - z]),
-    ];
-    crystal([4.916, 4.916, 5.4054, 90.0, 90.0, 120.0], &sites)
+fn perovskite(corner: &str, center: &str) -> Structure {
+    prototypes::perovskite(corner, center, "O", 3.905)
 }
 
 fn rutile() -> Structure {
@@ -133,7 +95,7 @@ fn rms(matcher: &StructureMatcher, a: &Structure, b: &Structure) -> Option<f64> 
 #[test]
 fn structure_types_are_told_apart() {
     let caesium_chloride = crystal([3.5, 3.5, 3.5, 90.0, 90.0, 90.0], &[("Na", [0.0; 3]), ("Cl", [0.5; 3])]);
-    let zincblende = face_centred(5.9, &[("Na", [0.0; 3]), ("Cl", [0.25; 3])]);
+    let zincblende = conventional(5.9, &[("Na", [0.0; 3]), ("Cl", [0.25; 3])]);
     let types = [rock_salt(), caesium_chloride, zincblende];
     for (i, a) in types.iter().enumerate() {
         for (j, b) in types.iter().enumerate() {
@@ -146,7 +108,7 @@ fn structure_types_are_told_apart() {
     assert!(!fit(&m, &rutile(), &anatase()) && rms(&m, &rutile(), &anatase()).is_none());
     assert!(fit(&m, &anatase(), &anatase()));
 
-    let diamond = face_centred(3.567, &[("C", [0.0; 3]), ("C", [0.25; 3])]);
+    let diamond = conventional(3.567, &[("C", [0.0; 3]), ("C", [0.25; 3])]);
     let (t, u) = (1.0 / 3.0, 0.0625);
     let lonsdaleite = crystal(
         [2.52, 2.52, 4.12, 90.0, 90.0, 120.0],
@@ -169,11 +131,11 @@ fn elements_are_not_exchanged() {
     assert!(!fit(&StructureMatcher::CDVAE, &titanate, &exchanged));
     assert!(!fit(&DEFAULT, &titanate, &perovskite("Ba", "Ti")));
     // Both sites of rock salt are alike: exchanging them only shifts the origin.
-    let shifted = face_centred(5.64, &[("Cl", [0.0; 3]), ("Na", [0.5; 3])]);
+    let shifted = conventional(5.64, &[("Cl", [0.0; 3]), ("Na", [0.5; 3])]);
     assert!(fit(&DEFAULT, &rock_salt(), &shifted));
     // Equal elements in other proportions.
-    let fluorite = face_centred(5.46, &[("Ca", [0.0; 3]), ("F", [0.25; 3]), ("F", [0.75; 3])]);
-    let inverse = face_centred(5.46, &[("F", [0.0; 3]), ("Ca", [0.25; 3]), ("Ca", [0.75; 3])]);
+    let fluorite = conventional(5.46, &[("Ca", [0.0; 3]), ("F", [0.25; 3]), ("F", [0.75; 3])]);
+    let inverse = conventional(5.46, &[("F", [0.0; 3]), ("Ca", [0.25; 3]), ("Ca", [0.75; 3])]);
     assert!(!fit(&StructureMatcher::CDVAE, &fluorite, &inverse));
 }
 

@@ -11,6 +11,7 @@ use druse_nn::Params;
 use druse_nn::blocks::dimenet::DimeNetConfig;
 use druse_nn::device::cpu;
 use druse_nn::optim::{Adam, AdamConfig};
+use druse_testkit::prototype;
 use nalgebra::{Rotation3, Vector3};
 
 fn small() -> CdvaeConfig {
@@ -46,34 +47,25 @@ fn tiny() -> CdvaeConfig {
     }
 }
 
-fn crystal(cell: Lattice, species: &[&str], frac: &[[f64; 3]], energy: f64) -> Structure {
-    let species = species.iter().map(|s| Element::from_symbol(s).unwrap()).collect();
-    let mut s = Structure::new(cell, species, frac.to_vec()).unwrap();
-    s.properties.insert("energy".into(), energy.into());
-    s
-}
-
-/// Caesium chloride, zinc blende and perovskite prototypes.
+/// Caesium chloride, zinc blende and perovskite prototypes with a made-up energy.
 fn prototypes() -> Vec<Structure> {
-    let half = [0.5; 3];
-    let mut all = Vec::new();
-    for (k, (a, b, length)) in
-        [("Cs", "Cl", 4.12), ("Ni", "Al", 2.88), ("Fe", "Ti", 2.98)].into_iter().enumerate()
-    {
-        let cell = Lattice::cubic(length).unwrap();
-        all.push(crystal(cell, &[a, b], &[[0.0; 3], half], k as f64));
-    }
-    for (a, b, length) in [("Zn", "S", 3.83), ("Ga", "As", 4.0)] {
-        let fcc = Lattice::from_parameters([length, length, length, 60.0, 60.0, 60.0]).unwrap();
-        all.push(crystal(fcc, &[a, b], &[[0.0; 3], [0.25; 3]], -1.0));
-    }
-    for (a, b, length) in [("Sr", "Ti", 3.905), ("Ba", "Zr", 4.19), ("K", "Nb", 4.0)] {
-        let cell = Lattice::cubic(length).unwrap();
-        let oxygen = [[0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]];
-        let frac = [vec![[0.0; 3], half], oxygen.to_vec()].concat();
-        all.push(crystal(cell, &[a, b, "O", "O", "O"], &frac, length));
-    }
-    all
+    [
+        ("CsCl", 0.0),
+        ("NiAl", 1.0),
+        ("FeTi", 2.0),
+        ("ZnS", -1.0),
+        ("GaAs", -1.0),
+        ("SrTiO3", 3.905),
+        ("BaZrO3", 4.19),
+        ("KNbO3", 4.0),
+    ]
+    .into_iter()
+    .map(|(name, energy)| {
+        let mut s = prototype(name);
+        s.properties.insert("energy".into(), energy.into());
+        s
+    })
+    .collect()
 }
 
 fn keys(n: usize, epoch: u64) -> Vec<NoiseKey> {

@@ -10,6 +10,8 @@ use druse_models::{
 use druse_nn::device::cpu;
 use druse_nn::optim::{Adam, AdamConfig, Ema};
 use druse_nn::{Params, Precision, PrecisionError};
+use druse_testkit::prototype;
+use druse_testkit::prototypes::element;
 use nalgebra::{Matrix3, Rotation3, Vector3};
 
 fn tiny(variant: Variant) -> GemsDiffConfig {
@@ -32,44 +34,12 @@ fn small() -> GemsDiffConfig {
     preset_model("gemsdiff-small").unwrap()
 }
 
-fn element(symbol: &str) -> Element {
-    Element::from_symbol(symbol).unwrap()
-}
-
 /// Sixteen prototype crystals: caesium chloride, zinc blende and perovskite in various compositions. (Rock salt in its
 /// primitive cell is not among them: its fractional coordinates have the full symmetry of the cube, and in the identity
 /// cell of the published method no network with the symmetries below can answer with angles of 60°.)
 fn prototypes() -> Vec<Structure> {
-    let mut all = Vec::new();
-    let half = [0.5, 0.5, 0.5];
-    for (a, b, length) in [
-        ("Cs", "Cl", 4.12),
-        ("Ni", "Al", 2.88),
-        ("Cs", "I", 4.57),
-        ("Fe", "Ti", 2.98),
-        ("Tl", "Br", 3.99),
-        ("Ag", "Mg", 3.31),
-    ] {
-        all.push((Lattice::cubic(length).unwrap(), vec![a, b], vec![[0.0; 3], half]));
-    }
-    for (a, b, length) in
-        [("Zn", "S", 3.83), ("Ga", "As", 4.0), ("Cu", "I", 4.28), ("B", "N", 2.56), ("In", "P", 4.15)]
-    {
-        let fcc = Lattice::from_parameters([length, length, length, 60.0, 60.0, 60.0]).unwrap();
-        all.push((fcc, vec![a, b], vec![[0.0; 3], [0.25; 3]]));
-    }
-    for (a, b, length) in
-        [("Sr", "Ti", 3.905), ("Ba", "Zr", 4.19), ("K", "Nb", 4.0), ("La", "Al", 3.79), ("Na", "Ta", 3.94)]
-    {
-        let oxygen = [[0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]];
-        let frac = [vec![[0.0; 3], half], oxygen.to_vec()].concat();
-        all.push((Lattice::cubic(length).unwrap(), vec![a, b, "O", "O", "O"], frac));
-    }
-    all.into_iter()
-        .map(|(l, species, frac)| {
-            Structure::new(l, species.into_iter().map(element).collect(), frac).unwrap()
-        })
-        .collect()
+    let names = "CsCl NiAl CsI FeTi TlBr AgMg ZnS GaAs CuI BN InP SrTiO3 BaZrO3 KNbO3 LaAlO3 NaTaO3";
+    names.split(' ').map(prototype).collect()
 }
 
 fn keys(n: usize, epoch: u64) -> Vec<NoiseKey> {

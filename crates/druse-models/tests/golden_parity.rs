@@ -1,31 +1,14 @@
 //! Networks against reference evaluations of the published ones.
 
-use std::io::Read;
-
 use druse_crystal::{Element, Lattice, Structure};
 use druse_models::parity::{self, ParityReport};
 use druse_models::{Bonds, Registry};
 use druse_nn::graph::EdgeEnds;
+use druse_testkit::reference::{golden_path, read_text};
 
 /// A reference file, unless there is none here.
 fn reference(file: &str) -> Option<String> {
-    let shared = std::env::var_os("DRUSE_SHARED").map_or_else(
-        || concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into(),
-        std::path::PathBuf::from,
-    );
-    let path = shared.join("golden/parity").join(file);
-    let Ok(bytes) = std::fs::read(&path) else {
-        assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
-        eprintln!("skipped: {} is missing", path.display());
-        return None;
-    };
-    let mut text = String::new();
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
-    } else {
-        text = String::from_utf8(bytes).unwrap();
-    }
-    Some(text)
+    Some(read_text(&golden_path(&format!("parity/{file}"))?))
 }
 
 /// The report on a reference file, unless there is none here.

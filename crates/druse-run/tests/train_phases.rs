@@ -208,7 +208,7 @@ impl Trainable for Model {
 }
 
 fn config(micro_batch_atoms: Option<usize>) -> RunConfig {
-    let mut config = RunConfig::preset("gemsdiff-paper").unwrap();
+    let mut config = RunConfig::preset(&druse_models::Registry::builtin(), "gemsdiff-paper").unwrap();
     config.train.batch_size = 3;
     config.train.epochs = 4;
     config.train.seed = 11;

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use druse_testkit::prototype;
+
 /// Result of a call of the program.
 pub struct Run {
     /// Exit code; `None` when a signal ended it.
@@ -76,24 +78,15 @@ pub fn cif(name: &str, edge: f64, sites: &[(&str, [f64; 3])]) -> String {
     text
 }
 
-/// Eight prototypes of one to five atoms as id and CIF.
+/// Eight prototypes of one to five atoms in cubic cells as id and CIF.
 pub fn prototypes() -> Vec<(String, String)> {
-    let (o, h) = ([0.0; 3], [0.5; 3]);
-    let perovskite = |name: &str, a: f64, x, y, z| {
-        let sites = [(x, o), (y, h), (z, [0.5, 0.5, 0.0]), (z, [0.5, 0.0, 0.5]), (z, [0.0, 0.5, 0.5])];
-        (name.to_owned(), cif(name, a, &sites))
-    };
-    let pair = |name: &str, a: f64, x, y| (name.to_owned(), cif(name, a, &[(x, o), (y, h)]));
-    vec![
-        ("Po".to_owned(), cif("Po", 3.35, &[("Po", o)])),
-        pair("Fe", 2.87, "Fe", "Fe"),
-        pair("CsCl", 4.12, "Cs", "Cl"),
-        pair("NiAl", 2.89, "Ni", "Al"),
-        pair("CsBr", 4.29, "Cs", "Br"),
-        perovskite("SrTiO3", 3.905, "Sr", "Ti", "O"),
-        perovskite("BaTiO3", 4.0, "Ba", "Ti", "O"),
-        perovskite("KTaO3", 3.99, "K", "Ta", "O"),
-    ]
+    ["Po", "Fe", "CsCl", "NiAl", "CsBr", "SrTiO3", "BaTiO3", "KTaO3"]
+        .map(|name| {
+            let s = prototype(name);
+            let sites: Vec<_> = s.species.iter().map(|e| e.symbol()).zip(s.frac_coords).collect();
+            (name.to_owned(), cif(name, s.lattice.parameters()[0], &sites))
+        })
+        .into()
 }
 
 /// A CSV table with a `cif` column.

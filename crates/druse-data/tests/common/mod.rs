@@ -7,20 +7,6 @@ use std::path::{Path, PathBuf};
 use druse_data::{Cache, LoadOptions};
 use flate2::{Compression, write::GzEncoder};
 
-/// The folder of shared reference data: `$DRUSE_SHARED`, else `shared` beside the repository.
-///
-/// When it is missing the calling test is skipped with a message; under `CI` that is a failure.
-pub fn shared() -> Option<PathBuf> {
-    let path = std::env::var_os("DRUSE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    if path.is_dir() {
-        return Some(path);
-    }
-    assert!(std::env::var_os("CI").is_none(), "no reference data in {}", path.display());
-    eprintln!("skipped: no reference data in {} (set DRUSE_SHARED)", path.display());
-    None
-}
-
 /// A CIF of the rock-salt structure, conventional cell of edge `a` (Å).
 pub fn rock_salt(cation: &str, anion: &str, a: f64) -> String {
     let fcc = [[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]];

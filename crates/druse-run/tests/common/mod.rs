@@ -10,6 +10,7 @@ use druse_models::{
 use druse_nn::memory::ComputeError;
 use druse_nn::{Init, ParamBuilder, ParamId, ParamSpec, Params};
 use druse_run::data::{TrainingData, TrainingSet};
+use druse_testkit::prototype;
 use serde_json::{Value, json};
 
 /// Predicts the edge of a cubic cell as `w · (number of atoms) + b`, from noisy targets: its best fit is known, and
@@ -200,39 +201,11 @@ impl Prepared for ToyMicroBatch<'_> {
     }
 }
 
-fn crystal(edge: f64, sites: &[(&str, [f64; 3])]) -> Structure {
-    let species = sites.iter().map(|(s, _)| Element::from_symbol(s).unwrap()).collect();
-    Structure::new(Lattice::cubic(edge).unwrap(), species, sites.iter().map(|s| s.1).collect()).unwrap()
-}
-
 /// Eight textbook prototypes in cubic cells of one to five atoms.
 pub fn prototypes() -> Vec<(String, Structure)> {
-    let (o, h) = ([0.0; 3], [0.5; 3]);
-    let perovskite = |a: f64, x, y, z| {
-        crystal(a, &[(x, o), (y, h), (z, [0.5, 0.5, 0.0]), (z, [0.5, 0.0, 0.5]), (z, [0.0, 0.5, 0.5])])
-    };
-    vec![
-        ("Po".into(), crystal(3.35, &[("Po", o)])),
-        ("Fe".into(), crystal(2.87, &[("Fe", o), ("Fe", h)])),
-        ("CsCl".into(), crystal(4.12, &[("Cs", o), ("Cl", h)])),
-        ("NiAl".into(), crystal(2.89, &[("Ni", o), ("Al", h)])),
-        (
-            "Cu3Au".into(),
-            crystal(
-                3.75,
-                &[("Au", o), ("Cu", [0.0, 0.5, 0.5]), ("Cu", [0.5, 0.0, 0.5]), ("Cu", [0.5, 0.5, 0.0])],
-            ),
-        ),
-        (
-            "ReO3".into(),
-            crystal(
-                3.75,
-                &[("Re", o), ("O", [0.5, 0.0, 0.0]), ("O", [0.0, 0.5, 0.0]), ("O", [0.0, 0.0, 0.5])],
-            ),
-        ),
-        ("SrTiO3".into(), perovskite(3.905, "Sr", "Ti", "O")),
-        ("BaTiO3".into(), perovskite(4.0, "Ba", "Ti", "O")),
-    ]
+    ["Po", "Fe", "CsCl", "NiAl", "Cu3Au", "ReO3", "SrTiO3", "BaTiO3"]
+        .map(|name| (name.to_owned(), prototype(name)))
+        .into()
 }
 
 /// All prototypes for training, the first three for validation.

@@ -1,0 +1,12 @@
+//! What the tests and benchmarks of the workspace share.
+//!
+//! - [`reference`]: finds and reads the reference data, and skips a test that has none.
+//! - [`prototypes`]: crystals known from textbooks, and functions that build more of their kinds.
+//!
+//! This crate is a development dependency and is not published. Its functions panic where a test should fail.
+
+pub mod prototypes;
+pub mod reference;
+
+pub use prototypes::{prototype, prototypes};
+pub use reference::{golden, shared_dir};
