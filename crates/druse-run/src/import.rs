@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use druse_data::Benchmark;
 use druse_models::Standardizer;
 use druse_models::cdvae::{Cdvae, PublishedStatistics};
 use druse_models::property::dimenet::{PropertyConfig, PropertyPredictor};
-use druse_models::published::{DataSet, Ignored, PublishedError, read_scaler};
+use druse_models::published::{Ignored, PublishedError, lattice_scaler, property_scaler, read_scaler};
 use druse_nn::weights::torch::TorchFile;
 
 use crate::Checkpoint;
@@ -15,7 +16,7 @@ use crate::config::{ModelConfig, RunConfig};
 #[derive(Debug, Clone, Default)]
 pub struct Training {
     /// The published data set. Its scalers are used where no others are given.
-    pub data_set: Option<DataSet>,
+    pub data_set: Option<Benchmark>,
     /// The scaler of lattices that lies beside the checkpoint.
     pub lattice_scaler: Option<TorchFile>,
     /// The scaler of the property that lies beside the checkpoint.
@@ -42,7 +43,7 @@ impl Training {
     fn lattice(&self) -> Result<Standardizer, PublishedError> {
         match (&self.lattice_scaler, self.data_set) {
             (Some(file), _) => read_scaler(file, 6),
-            (None, Some(set)) => Ok(set.lattice_scaler()),
+            (None, Some(set)) => Ok(lattice_scaler(set)),
             (None, None) => Err(PublishedError::Statistics(
                 "neither the published data set nor the scaler of lattices is given, and the weights do not tell it"
                     .into(),
@@ -51,7 +52,7 @@ impl Training {
     }
 
     fn property(&self) -> Result<(String, Standardizer), PublishedError> {
-        let of_set = self.data_set.map(DataSet::property);
+        let of_set = self.data_set.map(Benchmark::property);
         let name = self.property.clone().or_else(|| of_set.map(str::to_owned));
         let missing = |what| {
             Err(PublishedError::Statistics(format!("the model predicts a property, but {what} is not given")))
@@ -59,13 +60,13 @@ impl Training {
         let Some(name) = name else { return missing("its name") };
         match (&self.property_scaler, self.data_set) {
             (Some(file), _) => Ok((name, read_scaler(file, 1)?)),
-            (None, Some(set)) if name == set.property() => Ok((name, set.property_scaler())),
+            (None, Some(set)) if name == set.property() => Ok((name, property_scaler(set))),
             _ => missing("its scaler"),
         }
     }
 
     fn data_path(&self) -> PathBuf {
-        self.data_set.map_or_else(|| DATA_HASH.into(), |set| set.name().into())
+        self.data_set.map_or_else(|| DATA_HASH.into(), |set| set.folder().into())
     }
 }
 
@@ -76,9 +77,9 @@ impl Training {
 /// model needs.
 pub fn cdvae(file: &TorchFile, training: &Training) -> Result<Imported, PublishedError> {
     let preset = match training.data_set {
-        Some(DataSet::Carbon24) => "cdvae-carbon-24",
-        Some(DataSet::Perov5) => "cdvae-perov-5",
-        Some(DataSet::Mp20) | None => "cdvae-mp-20",
+        Some(Benchmark::Carbon24) => "cdvae-carbon-24",
+        Some(Benchmark::Perov5) => "cdvae-perov-5",
+        Some(Benchmark::Mp20) | None => "cdvae-mp-20",
     };
     let mut config = RunConfig::preset(preset).expect("the presets of CDVAE exist");
     let ModelConfig::Cdvae(base) = &config.model else {

@@ -9,7 +9,7 @@ mod scalers;
 pub(crate) use dimenet::encoder_sizes;
 pub use keys::Ignored;
 pub(crate) use keys::Keys;
-pub use scalers::{DataSet, read_scaler};
+pub use scalers::{lattice_scaler, property_scaler, read_scaler};
 
 use druse_nn::weights::torch::TorchError;
 
