@@ -90,7 +90,7 @@ pub fn draws_bars() -> bool {
     !QUIET.load(Ordering::Relaxed) && io::stderr().is_terminal()
 }
 
-/// A bar that follows the stages of an evaluation.
+/// A bar that follows the stages of long work.
 #[derive(Default)]
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -98,18 +98,15 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Takes the bar away.
-    pub fn finish(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
-        self.stage.clear();
+    /// Runs work that is watched, and takes the bar away.
+    pub fn of<T>(work: impl FnOnce(&mut Self) -> T) -> T {
+        let mut progress = Self::default();
+        let result = work(&mut progress);
+        progress.finish();
+        result
     }
-}
 
-impl Observer for Progress {
-    fn observe(&mut self, event: Event<'_>) {
-        let Event::Progress { stage, done, total } = event else { return };
+    fn show(&mut self, stage: &str, done: usize, total: usize) {
         if self.stage != stage {
             self.finish();
             let template =
@@ -121,6 +118,28 @@ impl Observer for Progress {
         if let Some(bar) = &self.bar {
             bar.set_position(done as u64);
         }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.stage.clear();
+    }
+}
+
+impl Observer for Progress {
+    fn observe(&mut self, event: Event<'_>) {
+        if let Event::Progress { stage, done, total } = event {
+            self.show(stage, done, total);
+        }
+    }
+}
+
+impl druse_evaluate::Observer for Progress {
+    fn observe(&mut self, progress: druse_evaluate::Progress<'_>) {
+        self.show(progress.stage, progress.done, progress.total);
     }
 }
 

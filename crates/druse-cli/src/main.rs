@@ -4,7 +4,7 @@ mod commands;
 mod console;
 mod failure;
 mod model_source;
-mod report;
+mod sets;
 
 use std::process::ExitCode;
 

@@ -11,7 +11,6 @@ use druse_nn::weights::WeightsError;
 use crate::checkpoint::CheckpointError;
 use crate::config::Violation;
 use crate::enumerate::EnumerationError;
-use crate::evaluate::EvaluateError;
 use crate::lookahead::Panicked;
 use crate::overlay::ConfigError;
 
@@ -139,9 +138,6 @@ pub enum RunError {
     /// A thread of the run panicked.
     #[error(transparent)]
     Panicked(#[from] Panicked),
-    /// Sets cannot be evaluated.
-    #[error(transparent)]
-    Evaluate(#[from] EvaluateError),
     /// Whoever started it stopped it; nothing was written.
     #[error("interrupted; nothing was written")]
     Interrupted,

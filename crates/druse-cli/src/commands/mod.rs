@@ -19,7 +19,6 @@ mod predict;
 mod reconstruct;
 mod sample;
 mod sampling;
-mod sets;
 mod train;
 
 use clap::Subcommand;
