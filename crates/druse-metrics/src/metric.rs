@@ -159,7 +159,7 @@ const fn info(
 use Direction::{Higher, Lower, Neither};
 use Needs::{Nothing, Optimization, Pairs, Property, Reference, Training};
 
-/// Every metric, in the order of reports; the names of their parts are explained in [`Metric`].
+/// Every metric, in the order of reports.
 ///
 /// A metric of pairs comes, besides, with the suffixes `_k{n}` (the best of the first n candidates) and
 /// `_without_validity` (invalid predictions may match, too).
@@ -415,11 +415,11 @@ pub fn markdown_table() -> String {
         };
         let needs = match m.needs {
             Nothing => "generated set",
-            Reference => "and reference",
-            Training => "and training set",
-            Pairs => "and paired references",
-            Property => "and reference, a property",
-            Optimization => "its property, starts",
+            Reference => "both sets",
+            Training => "generated and training set",
+            Pairs => "predictions and references",
+            Property => "a property of both sets",
+            Optimization => "a property of snapshots",
         };
         text.push_str(&format!("| `{}` | {} | {better} | {needs} | {} |\n", m.key, m.title(), m.about));
     }
