@@ -204,7 +204,7 @@ fn draws_bars() -> bool {
     !QUIET.load(Ordering::Relaxed) && io::stderr().is_terminal()
 }
 
-/// A bar that follows the stages of an evaluation.
+/// A bar that follows the stages of long work.
 #[derive(Default)]
 pub struct Progress {
     bar: Option<Bar>,
@@ -212,6 +212,14 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Runs work that is watched, and takes the bar away.
+    pub fn of<T>(work: impl FnOnce(&mut Self) -> T) -> T {
+        let mut progress = Self::default();
+        let result = work(&mut progress);
+        progress.finish();
+        result
+    }
+
     /// Takes the bar away.
     pub fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
@@ -219,11 +227,8 @@ impl Progress {
         }
         self.stage.clear();
     }
-}
 
-impl Observer for Progress {
-    fn observe(&mut self, event: Event<'_>) {
-        let Event::Progress { stage, done, total } = event else { return };
+    fn show(&mut self, stage: &str, done: usize, total: usize) {
         if self.stage != stage {
             self.finish();
             (self.bar, self.stage) = (Some(bar(total as u64, stage)), stage.to_owned());
@@ -231,6 +236,20 @@ impl Observer for Progress {
         if let Some(bar) = &self.bar {
             bar.set_position(done as u64);
         }
+    }
+}
+
+impl Observer for Progress {
+    fn observe(&mut self, event: Event<'_>) {
+        if let Event::Progress { stage, done, total } = event {
+            self.show(stage, done, total);
+        }
+    }
+}
+
+impl druse_evaluate::Observer for Progress {
+    fn observe(&mut self, progress: druse_evaluate::Progress<'_>) {
+        self.show(progress.stage, progress.done, progress.total);
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use druse_crystal::formats::ReadError;
 use druse_data::DataError;
+use druse_evaluate::EvaluateError;
 use druse_models::ModelError;
 use druse_models::registry::RegistryError;
 use druse_nn::PrecisionError;
@@ -76,6 +77,15 @@ impl From<RunError> for Failure {
         }
         let failure = if e.is_user_mistake() { Self::mistake(&e) } else { Self::environment(&e) };
         Self { hint: hint.map(str::to_owned), ..failure }
+    }
+}
+
+impl From<EvaluateError> for Failure {
+    fn from(e: EvaluateError) -> Self {
+        match e {
+            EvaluateError::Interrupted => Self { message: e.to_string(), hint: None, code: 130 },
+            _ => Self::mistake(e),
+        }
     }
 }
 

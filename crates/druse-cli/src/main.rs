@@ -4,8 +4,8 @@ mod commands;
 mod console;
 mod failure;
 mod models;
-mod report;
 mod sampling;
+mod sets;
 
 use std::process::ExitCode;
 

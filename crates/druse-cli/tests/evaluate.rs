@@ -36,7 +36,7 @@ fn evaluate(dir: &Path, more: &[&str]) -> common::Run {
 }
 
 #[test]
-fn every_row_counts_and_every_figure_says_its_protocol() {
+fn every_row_counts_and_every_metric_says_its_protocol() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     sets(dir);
@@ -226,7 +226,7 @@ fn sets_that_do_not_fit_are_errors_with_words() {
     for (arguments, words) in cases {
         druse(dir, arguments).fails(2, words);
     }
-    // A generated set without a single crystal has figures.
+    // A generated set without a single crystal has metrics.
     let run = druse(dir, &["evaluate", "bad.jsonl", "--reference", "reference.csv", "--json"]).ok();
     let e: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(e["metrics"]["valid"].as_f64(), Some(0.0));
@@ -318,7 +318,7 @@ fn comparisons_rank_what_can_be_ranked() {
     sets(dir);
     evaluate(dir, &["--json", "a.json"]).ok();
     druse(dir, &["evaluate", "reference.csv", "--reference", "reference.csv", "--json", "b.json"]).ok();
-    evaluate(dir, &["--protocol", "honest", "--json", "c.json"]).ok();
+    evaluate(dir, &["--protocol", "strict", "--json", "c.json"]).ok();
     let two: Value =
         serde_json::from_str(&druse(dir, &["compare", "a.json", "b.json", "--json"]).ok().stdout).unwrap();
     let row = |c: &Value, key: &str| {
@@ -328,9 +328,9 @@ fn comparisons_rank_what_can_be_ranked() {
     let three = druse(dir, &["compare", "a.json", "b.json", "c.json"]).ok();
     assert!(three.stdout.contains("not ranked: protocols differ"), "{}", three.stdout);
     assert!(three.stdout.contains('*') && three.stdout.contains("samples of 8, 10"));
-    let (c, honest): (Value, Value) = (json(&dir.join("a.json")), json(&dir.join("c.json")));
+    let (cdvae, strict): (Value, Value) = (json(&dir.join("a.json")), json(&dir.join("c.json")));
     assert_ne!(
-        c["figures"][2]["protocol"], honest["figures"][2]["protocol"],
+        cdvae["figures"][2]["protocol"], strict["figures"][2]["protocol"],
         "the rules are part of the protocol"
     );
     // Sets are evaluated on the way.
@@ -356,24 +356,27 @@ fn features_come_line_by_line() {
         .collect();
     assert_eq!(rows.len(), 10);
     assert!(rows[0]["error"].as_str().unwrap().contains("not constructed"));
+    let validity = &rows[0]["validity"];
     assert_eq!(
-        (&rows[0]["comp_valid"], &rows[0]["struct_valid"], &rows[0]["struct_fp"]),
+        (&validity["comp_valid"], &validity["struct_valid"], &rows[0]["crystalnn"]),
         (&true.into(), &false.into(), &Value::Null)
     );
-    assert!(rows[1]["error"].as_str().unwrap().contains("crystalnn"));
+    assert_eq!(rows[0]["composition"], serde_json::json!({"Cs": 1, "Cl": 1}));
+    assert!(rows[1]["error"].as_str().unwrap().contains("crystalnn") && rows[1]["crystalnn"].is_null());
     let po = &rows[2];
     assert_eq!((po["id"].as_str(), &po["error"]), (Some("Po"), &Value::Null));
-    assert_eq!(po["sites"][0]["cn"], 6);
-    assert_eq!(po["symprec_0.1"]["number"], 221);
-    assert_eq!(po["neighbor_counts"]["4"], serde_json::json!([6]));
-    assert_eq!(po["features"].as_array().unwrap().len(), 132);
-    assert!((po["niggli_params_exact"][0].as_f64().unwrap() - 3.35).abs() < 1e-12);
+    assert_eq!(po["crystalnn"]["sites"][0]["cn"], 6);
+    assert_eq!(po["symmetry"]["symprec_0.1"]["number"], 221);
+    assert_eq!(po["neighbors"]["counts"]["4"], serde_json::json!([6]));
+    assert_eq!(po["magpie"].as_array().unwrap().len(), 132);
+    assert!((po["niggli"]["niggli_params_exact"][0].as_f64().unwrap() - 3.35).abs() < 1e-12);
     let stdout =
         druse(dir, &["featurize", "generated.jsonl", "--features", "neighbors", "--filter", "gap=0"])
             .ok()
             .stdout;
     let only: Value = serde_json::from_str(stdout.trim()).unwrap();
-    assert_eq!(only["counts"], only["neighbor_counts"]);
+    let keys: Vec<&str> = only.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["composition", "error", "id", "neighbors"]);
     druse(dir, &["featurize", "generated.jsonl", "--features", "colour"])
         .fails(2, &["unknown feature `colour`"]);
 }

@@ -10,16 +10,17 @@ use sha1::{Digest, Sha1};
 use ureq::Agent;
 use ureq::http::{StatusCode, header};
 
+use crate::Benchmark;
+
 /// Commit of the repository that curates the sets; its files never change.
 const CDVAE: &str =
     "https://raw.githubusercontent.com/txie-93/cdvae/f857f598d6f6cca5dc1ea0582d228f12dcc2c2ea/data";
 
-/// Name and folder, what it is, and the git blob ids of train, val and test.
-const BUILT_IN: [(&str, &str, &str, [&str; 3]); 3] = [
+/// What a set is, and the git blob ids of train, val and test.
+const BUILT_IN: [(Benchmark, &str, [&str; 3]); 3] = [
     (
-        "mp-20",
+        Benchmark::Mp20,
         "Materials Project, up to 20 atoms a cell: 45,231 inorganic crystals (Jain et al. 2013, CC BY 4.0)",
-        "mp_20",
         [
             "b1c9d498565ac2fd8d075a51ff2ef5e51ba6c21f",
             "7efe4d7ebeb4f460ceaad35e5326c42111d9c9a1",
@@ -27,9 +28,8 @@ const BUILT_IN: [(&str, &str, &str, [&str; 3]); 3] = [
         ],
     ),
     (
-        "perov-5",
+        Benchmark::Perov5,
         "ABX3 perovskites, 5 atoms a cell: 18,928 crystals (Castelli et al. 2012)",
-        "perov_5",
         [
             "0769074b5d51d293b765c4371b8f55c468c9c9f2",
             "4a2c8dde98347dd0e01fa83dcf3982c2abe98f9f",
@@ -37,9 +37,8 @@ const BUILT_IN: [(&str, &str, &str, [&str; 3]); 3] = [
         ],
     ),
     (
-        "carbon-24",
+        Benchmark::Carbon24,
         "carbon allotropes, 6 to 24 atoms a cell: 10,153 crystals (Pickard 2020)",
-        "carbon_24",
         [
             "5e7ae970fbad8ddc46b6963e8cd6e425f11783a6",
             "b3e29b927883642426ca1d9632d00359b412742b",
@@ -83,15 +82,15 @@ pub struct RemoteFile {
 impl Manifest {
     /// The sets this program knows: `mp-20`, `perov-5`, `carbon-24`, as curated with the CDVAE paper.
     pub fn built_in() -> Self {
-        let set = |&(name, about, folder, blobs): &(&str, &str, &str, [&str; 3])| NamedSet {
-            name: name.to_owned(),
+        let set = |&(benchmark, about, blobs): &(Benchmark, &str, [&str; 3])| NamedSet {
+            name: benchmark.name().to_owned(),
             about: about.to_owned(),
             files: ["train", "val", "test"]
                 .iter()
                 .zip(blobs)
                 .map(|(split, blob)| RemoteFile {
-                    path: format!("{folder}/{split}.csv"),
-                    url: format!("{CDVAE}/{folder}/{split}.csv"),
+                    path: format!("{}/{split}.csv", benchmark.folder()),
+                    url: format!("{CDVAE}/{}/{split}.csv", benchmark.folder()),
                     git_blob: blob.to_owned(),
                 })
                 .collect(),

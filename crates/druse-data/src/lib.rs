@@ -14,6 +14,7 @@
 //! Structures are Niggli-reduced on import unless [`LoadOptions::niggli`] is off, and kept in a packed cache
 //! under a key made from the source's bytes, so that a second start reads one small binary file.
 
+mod benchmark;
 mod convert;
 mod dataset;
 mod error;
@@ -27,6 +28,7 @@ mod split;
 mod stats;
 mod store;
 
+pub use benchmark::{Benchmark, UnknownBenchmark};
 pub use convert::{OutputFormat, write_dataset, write_symmetrized_folder};
 pub use dataset::{Dataset, Entry, Skipped, Value};
 pub use error::DataError;

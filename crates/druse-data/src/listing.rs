@@ -82,6 +82,28 @@ impl Item {
 }
 
 impl Listing {
+    /// A listing of structures in memory, named `row-1`, `row-2` and so on.
+    pub fn from_structures(name: impl Into<String>, structures: impl IntoIterator<Item = Structure>) -> Self {
+        let item = |(k, structure): (usize, Structure)| Item {
+            id: default_id(Some(k)),
+            file: PathBuf::new(),
+            row: Some(k),
+            line: None,
+            properties: BTreeMap::new(),
+            composition: Some(Composition::from_species(&structure.species)),
+            outcome: Ok(structure),
+        };
+        let items = (1..).zip(structures).map(item).collect();
+        let listing = Self {
+            name: name.into(),
+            path: PathBuf::new(),
+            source_hash: String::new(),
+            items,
+            notes: Vec::new(),
+        };
+        Self { source_hash: listing.structures_hash(), ..listing }
+    }
+
     /// Number of rows, those without a structure included.
     pub fn len(&self) -> usize {
         self.items.len()

@@ -1,11 +1,12 @@
 //! What grows with the square of the number of structures: coverage and diversity, at 1,000 to 8,000 structures against as
-//! many, with vectors as long as CrystalNN fingerprints (61) and Magpie features (132); and all figures of the `cdvae`
+//! many, with vectors as long as CrystalNN fingerprints (61) and Magpie features (132); and all metrics of the `cdvae`
 //! protocol from the descriptors of 2,000 against 2,000, with and without intervals.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use druse_crystal::{Element, Lattice, Structure};
 use druse_metrics::{
-    coverage::{Benchmark, CrystalFeatures, Cutoffs, coverage, diversity},
+    Benchmark,
+    coverage::{CrystalFeatures, Cutoffs, coverage, diversity},
     descriptors::{DescriptorSettings, Descriptors},
     distribution::Bootstrap,
     features::Features,
@@ -37,12 +38,12 @@ fn sets(c: &mut Criterion) {
     group.bench_function(BenchmarkId::new("diversity", 1000), |bench| {
         bench.iter(|| diversity(&a.structure).zip(diversity(&a.composition)));
     });
-    for (name, bootstrap) in [("figures", None), ("figures with intervals", Some(Bootstrap::default()))] {
+    for (name, bootstrap) in [("metrics", None), ("metrics with intervals", Some(Bootstrap::default()))] {
         let (a, b) = (descriptors(2000, 0), descriptors(2000, 1));
         let (protocol, options) = (Protocol::cdvae(Benchmark::Mp20), Options { seed: 0, bootstrap });
         group.bench_function(BenchmarkId::new(name, 2000), |bench| {
             bench.iter(|| {
-                evaluate(&a, &b, &protocol, &options).expect("sets that are not empty").figures.len()
+                evaluate(&a, &b, &protocol, &options).expect("sets that are not empty").metrics.len()
             });
         });
     }

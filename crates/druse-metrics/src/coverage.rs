@@ -4,6 +4,7 @@
 //! within a cut-off of it in structure and one, maybe another, within a cut-off in composition; a generated crystal
 //! is precise when the same holds of it and the reference.
 
+use druse_data::Benchmark;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -18,22 +19,6 @@ pub struct Cutoffs {
     pub structure: f64,
     /// Cut-off on normalised Magpie features.
     pub composition: f64,
-}
-
-/// Benchmark data set for which cut-offs were published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Benchmark {
-    /// MP-20, and sets of as diverse compounds.
-    #[default]
-    #[serde(rename = "mp-20")]
-    Mp20,
-    /// Carbon-24.
-    #[serde(rename = "carbon-24")]
-    Carbon24,
-    /// Perov-5.
-    #[serde(rename = "perov-5")]
-    Perov5,
 }
 
 impl Cutoffs {
@@ -89,7 +74,7 @@ pub struct CrystalFeatures {
     pub composition: Features,
 }
 
-/// Finds the nearest neighbours that all coverage figures derive from. `generated_total` is the number of generated
+/// Finds the nearest neighbours that all coverage metrics derive from. `generated_total` is the number of generated
 /// crystals before those without features were dropped: the denominator of the precision.
 ///
 /// # Errors
@@ -135,12 +120,12 @@ impl Coverage {
 
     /// COV-R: share of the reference crystals that are covered.
     pub fn recall(&self) -> f64 {
-        share(&self.covered(), self.recall_structure.len())
+        fraction(&self.covered(), self.recall_structure.len())
     }
 
     /// COV-P: share of all generated crystals that are precise.
     pub fn precision(&self) -> f64 {
-        share(&self.precise(), self.generated)
+        fraction(&self.precise(), self.generated)
     }
 
     /// AMSD-R: mean over the reference of the distance to the nearest generated structure.
@@ -169,7 +154,7 @@ pub fn diversity(features: &Features) -> Option<f64> {
     mean_pairwise_distance(features)
 }
 
-fn share(flags: &[bool], of: usize) -> f64 {
+fn fraction(flags: &[bool], of: usize) -> f64 {
     flags.iter().filter(|&&f| f).count() as f64 / of as f64
 }
 

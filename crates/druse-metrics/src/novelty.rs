@@ -10,74 +10,122 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::matcher::{Criterion, Outcome, Prepared, SiteCounts, StructureMatcher};
+use crate::{
+    distribution::Bootstrap,
+    matcher::{Criterion, Outcome, Prepared, SiteCounts, StructureMatcher},
+    metric::Metric,
+};
 
-/// Shares of unique, novel, and unique and novel structures. Structures that could not be reduced stay in the
-/// denominator and are neither.
+/// Which generated structures are the same, and which are in the training set.
+///
+/// Structures that could not be reduced belong to no component: they are neither unique nor novel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Novelty {
-    /// Generated structures N: the denominator of all shares.
-    pub structures: usize,
-    /// Components among them.
-    pub components: usize,
-    /// Structures that match nothing in the training set.
-    pub novel: usize,
-    /// Components of which no member matches anything in the training set.
-    pub novel_components: usize,
     /// Component of each structure, numbered in order of first appearance; `None` when it could not be reduced.
     pub component: Vec<Option<usize>>,
-    /// First training structure that each structure matches.
-    pub training_match: Vec<Option<usize>>,
+    /// First training structure that each structure matches; `None` without a training set.
+    pub training_match: Option<Vec<Option<usize>>>,
     /// Structures with a comparison that was given up: they count as different from what they were compared with.
     pub unfinished: Vec<usize>,
 }
 
+/// What the fractions of [`Novelty::metrics`] are taken of.
+#[derive(Debug, Clone, Copy)]
+pub struct NoveltyRows<'a> {
+    /// For each row of the generated set why it is invalid, `None` for the valid ones. All of them are in the
+    /// denominators, those that give no structure included.
+    pub invalid: &'a [Option<String>],
+    /// Row of each structure that was compared.
+    pub compared: &'a [usize],
+    /// Training structures; `None` without a training set.
+    pub training: Option<usize>,
+}
+
 impl Novelty {
-    /// Share of unique structures: components / N. `None` for an empty set, as for the other shares.
-    pub fn unique_share(&self) -> Option<f64> {
-        self.share(self.components)
+    /// From what [`components`] and, with a training set, [`training_matches`] found of the same structures.
+    pub fn new(
+        (component, mut unfinished): (Vec<Option<usize>>, Vec<usize>),
+        training: Option<(Vec<Option<usize>>, Vec<usize>)>,
+    ) -> Self {
+        let training_match = training.map(|(found, more)| {
+            unfinished.extend(more);
+            found
+        });
+        unfinished.sort_unstable();
+        unfinished.dedup();
+        Self { component, training_match, unfinished }
     }
 
-    /// Share of structures that match nothing in the training set.
-    pub fn novel_share(&self) -> Option<f64> {
-        self.share(self.novel)
+    /// Number of different structures.
+    pub fn num_components(&self) -> usize {
+        self.component.iter().flatten().max().map_or(0, |c| c + 1)
     }
 
-    /// Components without a training match / N.
-    pub fn unique_novel_share(&self) -> Option<f64> {
-        self.share(self.novel_components)
+    /// For each structure whether it matches nothing in the training set; `None` without one.
+    pub fn novel(&self) -> Option<Vec<bool>> {
+        let hits = self.training_match.as_ref()?;
+        Some(self.component.iter().zip(hits).map(|(c, hit)| c.is_some() && hit.is_none()).collect())
     }
 
-    fn share(&self, count: usize) -> Option<f64> {
-        (self.structures > 0).then(|| count as f64 / self.structures as f64)
+    /// For each component whether no member matches anything in the training set; `None` without one.
+    pub fn novel_components(&self) -> Option<Vec<bool>> {
+        let mut novel = vec![true; self.num_components()];
+        for (component, hit) in self.component.iter().zip(self.training_match.as_ref()?) {
+            if let Some(c) = *component {
+                novel[c] &= hit.is_none();
+            }
+        }
+        Some(novel)
+    }
+
+    /// `unique`, and with a training set `novel`, `unique_novel` and `valid_unique_novel`, all over all rows.
+    pub fn metrics(
+        &self,
+        matcher: &StructureMatcher,
+        rows: NoveltyRows<'_>,
+        bootstrap: Option<&Bootstrap>,
+    ) -> Vec<Metric> {
+        let of = rows.invalid.len();
+        let rule = format!("over all generated; matcher {matcher}; structures joined by matches are one");
+        let fraction = |key: &str, count: usize, protocol: &str| {
+            Metric::new(
+                key,
+                Ok(count as f64 / of as f64),
+                of,
+                rows.training.filter(|_| key != "unique"),
+                protocol,
+            )
+        };
+        let mut all = vec![fraction("unique", self.num_components(), &rule)];
+        let (Some(training), Some(novel), Some(novel_components)) =
+            (rows.training, self.novel(), self.novel_components())
+        else {
+            return all;
+        };
+        let mut flags = vec![false; of];
+        let mut valid = vec![false; novel_components.len()];
+        for ((&row, novel), component) in rows.compared.iter().zip(novel).zip(&self.component) {
+            flags[row] = novel;
+            if let Some(c) = *component {
+                valid[c] |= rows.invalid[row].is_none();
+            }
+        }
+        let unmatched = format!("no match among {training} training structures; {rule}");
+        let count = |keep: &dyn Fn(usize) -> bool| {
+            (0..novel_components.len()).filter(|&c| novel_components[c] && keep(c)).count()
+        };
+        all.push(Metric::fraction("novel", flags, Some(training), bootstrap, unmatched.as_str()));
+        all.push(fraction("unique_novel", count(&|_| true), &unmatched));
+        let with_valid = format!("a member is valid; {unmatched}");
+        all.push(fraction("valid_unique_novel", count(&|c| valid[c]), &with_valid));
+        all
     }
 }
 
-/// Uniqueness of `generated` and its novelty against `training`.
-pub fn novelty(matcher: &StructureMatcher, generated: &[Prepared], training: &[Prepared]) -> Novelty {
-    let (component, mut unfinished) = components(matcher, generated);
-    let (training_match, more) = training_matches(matcher, generated, training);
-    unfinished.extend(more);
-    unfinished.sort_unstable();
-    unfinished.dedup();
-    let components = component.iter().flatten().max().map_or(0, |c| c + 1);
-    let mut known = vec![false; components];
-    let mut novel = 0;
-    for (component, hit) in component.iter().zip(&training_match) {
-        if let Some(c) = *component {
-            known[c] |= hit.is_some();
-            novel += usize::from(hit.is_none());
-        }
-    }
-    Novelty {
-        structures: generated.len(),
-        components,
-        novel,
-        novel_components: known.iter().filter(|k| !**k).count(),
-        component,
-        training_match,
-        unfinished,
-    }
+/// Uniqueness of `generated` and, with a training set, its novelty.
+pub fn novelty(matcher: &StructureMatcher, generated: &[Prepared], training: Option<&[Prepared]>) -> Novelty {
+    let found = training.map(|training| training_matches(matcher, generated, training));
+    Novelty::new(components(matcher, generated), found)
 }
 
 /// Indices by sites per cell and element: only structures within one bucket can match.

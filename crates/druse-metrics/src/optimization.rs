@@ -4,9 +4,15 @@
 //! when the best predicted property among its valid snapshots reaches the 5th, 10th, 15th percentile of a data set
 //! (Xie et al., ICLR 2022).
 
+use std::collections::HashMap;
+
+use druse_data::Benchmark;
 use serde::{Deserialize, Serialize};
 
-use crate::{coverage::Benchmark, distribution::quantile};
+use crate::{
+    distribution::{Bootstrap, quantile},
+    metric::Metric,
+};
 
 /// Which way a property is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -29,7 +35,7 @@ pub struct Targets {
 }
 
 /// Why success rates cannot be computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptimizationError {
     /// The snapshots do not divide evenly among the starts.
     #[error("{snapshots} snapshots cannot be divided among {starts} starts")]
@@ -42,6 +48,9 @@ pub enum OptimizationError {
     /// There is no finite property to take percentiles of.
     #[error("there is no property value to take percentiles of")]
     NoValues,
+    /// Constants were published for minimisation alone.
+    #[error("the reference has no property `{0}`, whose percentiles maximisation needs")]
+    NoConstants(String),
 }
 
 impl Targets {
@@ -56,6 +65,29 @@ impl Targets {
         Self { goal: Goal::Minimize, thresholds: [5.0, 10.0, 15.0].into_iter().zip(thresholds).collect() }
     }
 
+    /// The best 5, 10 and 15 per cent of the reference's values, or [`Targets::cdvae`] where it has none; with the source
+    /// in words.
+    ///
+    /// # Errors
+    /// [`OptimizationError`] when there are neither values nor constants.
+    pub fn of_reference(
+        property: &str,
+        reference: &[f64],
+        goal: Goal,
+        benchmark: Benchmark,
+    ) -> Result<(Self, String), OptimizationError> {
+        match (reference, goal) {
+            ([], Goal::Maximize) => Err(OptimizationError::NoConstants(property.to_owned())),
+            ([], Goal::Minimize) => {
+                Ok((Self::cdvae(benchmark), format!("CDVAE's constants for {benchmark}")))
+            }
+            _ => {
+                let source = format!("percentiles of `{property}` over {} reference rows", reference.len());
+                Ok((Self::of_values(reference, goal, &[5.0, 10.0, 15.0])?, source))
+            }
+        }
+    }
+
     /// The best `percents` per cent of given property values (linear between values). Values that are not finite are
     /// left out.
     ///
@@ -65,11 +97,11 @@ impl Targets {
         let mut sorted: Vec<f64> = values.iter().copied().filter(|x| x.is_finite()).collect();
         sorted.sort_unstable_by(f64::total_cmp);
         let threshold = |&percent: &f64| {
-            let share = match goal {
+            let fraction = match goal {
                 Goal::Minimize => percent / 100.0,
                 Goal::Maximize => 1.0 - percent / 100.0,
             };
-            Some((percent, quantile(&sorted, share)?))
+            Some((percent, quantile(&sorted, fraction)?))
         };
         let thresholds =
             percents.iter().map(threshold).collect::<Option<_>>().ok_or(OptimizationError::NoValues)?;
@@ -100,7 +132,7 @@ pub struct SuccessRate {
     pub threshold: f64,
     /// Starts that reached it.
     pub successes: usize,
-    /// Share of all starts.
+    /// Fraction of all starts.
     pub rate: f64,
 }
 
@@ -146,6 +178,40 @@ pub fn success_rates(
     Ok(SuccessRates { best, rates })
 }
 
+/// `sr5`, `sr10`, `sr15` of snapshots that name their start: one pair of start and value a snapshot, `None` for an invalid
+/// one. Starts may have different numbers of snapshots. `source` says in words where the targets come from.
+///
+/// # Errors
+/// [`OptimizationError::Uneven`] without any snapshot.
+pub fn success_metrics(
+    property: &str,
+    snapshots: &[(String, Option<f64>)],
+    targets: &Targets,
+    source: &str,
+    bootstrap: Option<&Bootstrap>,
+) -> Result<Vec<Metric>, OptimizationError> {
+    let mut starts: Vec<Vec<Option<f64>>> = Vec::new();
+    let mut index: HashMap<&str, usize> = HashMap::new();
+    for (start, value) in snapshots {
+        let k = *index.entry(start).or_insert_with(|| {
+            starts.push(Vec::new());
+            starts.len() - 1
+        });
+        starts[k].push(*value);
+    }
+    // Snapshot by snapshot; a start with fewer snapshots has invalid ones at the end.
+    let longest = starts.iter().map(Vec::len).max().unwrap_or(0);
+    let in_turn: Vec<Option<f64>> =
+        (0..longest).flat_map(|k| starts.iter().map(move |s| s.get(k).copied().flatten())).collect();
+    let found = success_rates(&in_turn, starts.len(), targets)?;
+    let metric = |rate: &SuccessRate| {
+        let reached = found.best.iter().map(|b| b.is_some_and(|x| targets.reached(x, rate.threshold)));
+        let protocol = format!("starts whose best valid {property} reaches {:.6}; {source}", rate.threshold);
+        Metric::fraction(format!("sr{}", rate.percent), reached, None, bootstrap, protocol)
+    };
+    Ok(found.rates.iter().map(metric).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +244,27 @@ mod tests {
         for benchmark in [Benchmark::Mp20, Benchmark::Carbon24, Benchmark::Perov5] {
             assert!(Targets::cdvae(benchmark).thresholds.windows(2).all(|w| w[0].1 < w[1].1));
         }
+    }
+
+    #[test]
+    fn starts_are_told_by_name() {
+        let (targets, source) =
+            Targets::of_reference("gap", &[1.0, 2.0, 3.0], Goal::Maximize, Benchmark::Mp20).unwrap();
+        let snapshots =
+            [("a", Some(1.0)), ("b", Some(0.0)), ("a", Some(3.0)), ("b", None), ("a", None), ("c", None)];
+        let snapshots = snapshots.map(|(start, x)| (start.to_owned(), x));
+        let got = success_metrics("gap", &snapshots, &targets, &source, None).unwrap();
+        let keys: Vec<_> = got.iter().map(|m| (m.key.as_str(), m.value, m.of)).collect();
+        let third = Some(1.0 / 3.0);
+        assert_eq!(keys, [("sr5", third, 3), ("sr10", third, 3), ("sr15", third, 3)]);
+        assert!(
+            got[0].protocol.contains("percentiles of `gap` over 3 reference rows"),
+            "{}",
+            got[0].protocol
+        );
+        let none = |goal| Targets::of_reference("gap", &[], goal, Benchmark::Perov5);
+        assert_eq!(none(Goal::Minimize).unwrap().1, "CDVAE's constants for perov-5");
+        assert!(none(Goal::Maximize).is_err());
     }
 
     #[test]

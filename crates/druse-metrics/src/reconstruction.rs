@@ -16,7 +16,11 @@ use druse_crystal::Structure;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::matcher::{Criterion, Displacement, Outcome, Prepared, SiteCounts, StructureMatcher};
+use crate::{
+    distribution::Bootstrap,
+    matcher::{Criterion, Displacement, Outcome, Prepared, SiteCounts, StructureMatcher},
+    metric::Metric,
+};
 
 /// Match rate and distances, with the number of references they are over.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -172,4 +176,86 @@ pub fn match_everyone(
         unfinished: (0..found.len()).filter(|&i| found[i].1).collect(),
         closest: found.into_iter().map(|(c, _)| c).collect(),
     }
+}
+
+/// Numbers of candidates that metrics are given for, below the largest number of candidates.
+const STEPS: [usize; 6] = [1, 5, 10, 20, 50, 100];
+
+/// The candidates of the references, compared with them.
+#[derive(Debug, Clone, Copy)]
+pub struct Compared<'a> {
+    /// The matcher.
+    pub matcher: &'a StructureMatcher,
+    /// Displacement of each candidate of each reference; `None` where it does not match.
+    pub displacements: &'a [Vec<Option<Displacement>>],
+    /// For each of these candidates whether it is valid under the protocol.
+    pub valid: &'a [Vec<bool>],
+}
+
+impl Compared<'_> {
+    /// Smallest RMS distance of the first `k` candidates of each reference; `None` where none matches.
+    fn best(&self, k: usize, valid_only: bool) -> Vec<Option<f64>> {
+        let best = |(found, valid): (&Vec<Option<Displacement>>, &Vec<bool>)| {
+            let first = found.iter().zip(valid).take(k).filter(|(_, valid)| !valid_only || **valid);
+            first.filter_map(|(d, _)| Some((*d)?.rms)).reduce(f64::min)
+        };
+        self.displacements.iter().zip(self.valid).map(best).collect()
+    }
+
+    /// `match_rate`, `rms_dist` and `crmse` over all candidates; with `candidates` also of the first 1, 5, 10 … of them
+    /// (`match_rate_k1` …); and without the condition of validity (`match_rate_without_validity` …).
+    pub fn metrics(&self, candidates: bool, bootstrap: Option<&Bootstrap>) -> Vec<Metric> {
+        let largest = self.displacements.iter().map(Vec::len).max().unwrap_or(0);
+        let which = match largest {
+            0 | 1 => "the valid prediction".to_owned(),
+            k => format!("best of up to {k} candidates, valid ones"),
+        };
+        let three = |suffix: &str, best: Vec<Option<f64>>, which: &str| {
+            let keys = ["match_rate", "rms_dist", "crmse"].map(|key| format!("{key}{suffix}"));
+            let rule = format!("{which}; matcher {}", self.matcher);
+            distance_metrics(keys, &best, self.matcher.stol, None, bootstrap, &rule)
+        };
+        let mut all = three("", self.best(usize::MAX, true), &which).to_vec();
+        if candidates {
+            for k in STEPS.into_iter().filter(|&k| k < largest).chain([largest.max(1)]) {
+                let which = format!("best of the first {k} candidates, valid ones");
+                all.extend(three(&format!("_k{k}"), self.best(k, true), &which));
+            }
+        }
+        all.extend(three("_without_validity", self.best(usize::MAX, false), "valid or not"));
+        all
+    }
+}
+
+/// `metre`, `metre_rms_dist` and `metre_crmse` from the RMS distance of the closest of `generated` valid structures to each
+/// reference ([`match_everyone`]), `None` where none matches.
+pub fn metre_metrics(
+    matcher: &StructureMatcher,
+    closest: &[Option<f64>],
+    generated: usize,
+    bootstrap: Option<&Bootstrap>,
+) -> [Metric; 3] {
+    let keys = ["metre", "metre_rms_dist", "metre_crmse"].map(str::to_owned);
+    let rule = format!("any valid prediction may match; matcher {matcher}");
+    distance_metrics(keys, closest, matcher.stol, Some(generated), bootstrap, &rule)
+}
+
+/// Fraction of the references that are matched, mean distance of those, mean distance of all with unmatched ones at `stol`.
+fn distance_metrics(
+    [rate, rms, crmse]: [String; 3],
+    distances: &[Option<f64>],
+    stol: f64,
+    against: Option<usize>,
+    bootstrap: Option<&Bootstrap>,
+    rule: &str,
+) -> [Metric; 3] {
+    let matched: Vec<f64> = distances.iter().copied().flatten().collect();
+    let counted: Vec<f64> = distances.iter().map(|d| d.unwrap_or(stol)).collect();
+    let (of_all, of_matched) = (format!("all references; {rule}"), format!("matched references; {rule}"));
+    let of_counted = format!("{of_all}; unmatched ones count {stol}");
+    [
+        Metric::fraction(rate, distances.iter().map(Option::is_some), against, bootstrap, of_all),
+        Metric::mean(rms, &matched, against, bootstrap, of_matched),
+        Metric::mean(crmse, &counted, against, bootstrap, of_counted),
+    ]
 }

@@ -1,8 +1,8 @@
-//! Odd crystals get figures or reasons, never a panic and never an endless search.
+//! Odd crystals get metrics or reasons, never a panic and never an endless search.
 
 use druse_crystal::{Element, Lattice, Structure};
 use druse_metrics::{
-    coverage::Benchmark,
+    Benchmark,
     descriptors::{DescriptorSettings, Descriptors},
     generation::{Options, Protocol, evaluate},
     validity::{StructureFault, StructureRule},
@@ -55,11 +55,11 @@ fn every_odd_crystal_is_described_and_counted() {
         described[at].structure_fault(rule)
     };
     assert_eq!(fault("NaN", StructureRule::Cdvae), Some(StructureFault::NotFinite));
-    assert_eq!(fault("single atom", StructureRule::Honest), None);
+    assert_eq!(fault("single atom", StructureRule::Strict), None);
     assert_eq!(fault("coincident", StructureRule::Cdvae), Some(StructureFault::Distance(0.0)));
     assert!(matches!(fault("tiny", StructureRule::Cdvae), Some(StructureFault::Distance(_))));
-    assert!(matches!(fault("needle", StructureRule::Honest), Some(StructureFault::OwnImage(_))));
-    assert_eq!(fault("huge", StructureRule::Honest), None);
+    assert!(matches!(fault("needle", StructureRule::Strict), Some(StructureFault::OwnImage(_))));
+    assert_eq!(fault("huge", StructureRule::Strict), None);
 
     let good = crystal([4.0, 4.0, 4.0, 90.0, 90.0, 90.0], &["Na", "Cl"], vec![[0.0; 3], [0.5; 3]]);
     let reference = [Descriptors::of(&good, &settings)];
@@ -68,14 +68,14 @@ fn every_odd_crystal_is_described_and_counted() {
         Protocol::symat(Benchmark::Perov5),
         Protocol::adaptive(),
         Protocol::gemsdiff(),
-        Protocol::honest(Benchmark::Carbon24),
+        Protocol::strict(Benchmark::Carbon24),
     ] {
         for (generated, reference) in [(&described[..], &reference[..]), (&reference, &described)] {
             let got = evaluate(generated, reference, &protocol, &Options::default()).unwrap();
             assert_eq!(got.invalid.len(), generated.len());
-            for figure in &got.figures {
-                assert_ne!(figure.value.is_some(), figure.problem.is_some(), "{figure:?}");
-                assert!(figure.value.is_none_or(f64::is_finite), "{figure:?}");
+            for metric in &got.metrics {
+                assert_ne!(metric.value.is_some(), metric.problem.is_some(), "{metric:?}");
+                assert!(metric.value.is_none_or(f64::is_finite), "{metric:?}");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_metrics::{
-    coverage::Benchmark,
+    Benchmark,
     descriptors::{DescriptorSettings, Descriptors},
     distribution::Bootstrap,
     generation::{GenerationError, Options, Protocol, evaluate},
@@ -47,24 +47,24 @@ fn every_kind_of_failure_counts_where_it_should() {
     // Invalid crystals with a fingerprint take part; the denominator holds everyone.
     let placed = got.coverage.as_ref().unwrap();
     assert_eq!(placed.generated, [0, 1, 2, 3]);
-    assert_eq!(got.figure("cov_precision").unwrap().of, 6);
+    assert_eq!(got.metric("cov_precision").unwrap().of, 6);
     assert!(value("cov_precision") <= 4.0 / 6.0);
     let [generated_symmetry, reference_symmetry] = got.symmetry.as_ref().unwrap();
     assert_eq!((generated_symmetry.total, reference_symmetry.total), (5, 8));
     assert_eq!(got.value("share_p1"), Some(0.0));
 
     let adaptive = evaluate(&generated, &reference(), &Protocol::adaptive(), &Options::default()).unwrap();
-    assert_eq!(adaptive.figure("comp_valid"), None);
-    assert_eq!(adaptive.figure("cov_precision").unwrap().of, 3);
+    assert_eq!(adaptive.metric("comp_valid"), None);
+    assert_eq!(adaptive.metric("cov_precision").unwrap().of, 3);
     assert_eq!(adaptive.value("cov_precision"), Some(1.0));
     let gemsdiff = evaluate(&generated, &reference(), &Protocol::gemsdiff(), &Options::default()).unwrap();
     assert!((gemsdiff.value("valid").unwrap() - 4.0 / 6.0).abs() < 1e-12);
-    assert_eq!(gemsdiff.figure("wdist_density").unwrap().of, 5);
+    assert_eq!(gemsdiff.metric("wdist_density").unwrap().of, 5);
     assert!(gemsdiff.coverage.is_none());
     let symat =
         evaluate(&generated, &reference(), &Protocol::symat(Benchmark::Mp20), &Options::default()).unwrap();
-    assert_eq!(symat.figure("wdist_density").unwrap().of, 5);
-    assert_eq!(symat.figure("wdist_num_elems").unwrap().of, 6);
+    assert_eq!(symat.metric("wdist_density").unwrap().of, 5);
+    assert_eq!(symat.metric("wdist_num_elems").unwrap().of, 6);
 }
 
 #[test]
@@ -79,9 +79,9 @@ fn nothing_to_measure_is_said_so() {
     for (g, r) in [(&failed[..], &some[..]), (&some, &failed), (&failed, &failed)] {
         let got = run(g, r).unwrap();
         for key in ["cov_recall", "amsd_precision", "frechet_crystalnn", "wdist_density"] {
-            let figure = got.figure(key).unwrap();
-            assert_eq!(figure.value, None, "{key}");
-            assert!(figure.problem.is_some(), "{key}");
+            let metric = got.metric(key).unwrap();
+            assert_eq!(metric.value, None, "{key}");
+            assert!(metric.problem.is_some(), "{key}");
         }
         assert!(got.value("valid").is_some());
     }
@@ -102,9 +102,9 @@ fn draws_and_intervals_depend_on_the_seed_alone() {
     assert_eq!(once, with(1, 3));
     assert_ne!(once.sample, with(2, 1).sample);
     assert_eq!(once.sample.len(), 20);
-    let figure = once.figure("wdist_density").unwrap();
-    let interval = figure.interval.unwrap();
-    assert!(interval.low <= interval.high && interval.high > figure.value.unwrap());
-    let valid = once.figure("valid").unwrap();
+    let metric = once.metric("wdist_density").unwrap();
+    let interval = metric.interval.unwrap();
+    assert!(interval.low <= interval.high && interval.high > metric.value.unwrap());
+    let valid = once.metric("valid").unwrap();
     assert_eq!(valid.interval.map(|i| (i.low, i.high)), Some((1.0, 1.0)));
 }

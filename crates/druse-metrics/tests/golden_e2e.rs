@@ -2,7 +2,7 @@
 
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_metrics::{
-    coverage::Benchmark,
+    Benchmark,
     descriptors::{DescriptorSettings, Descriptors},
     generation::{GenerationMetrics, Options, Protocol, evaluate},
 };
@@ -66,7 +66,7 @@ fn case(name: &str, benchmark: Benchmark) -> Option<Case> {
 fn assert_metrics(what: &str, got: &GenerationMetrics, want: &Value, changed: Option<&Value>, tol: f64) {
     for key in KEYS {
         let want = changed.and_then(|c| c[key].as_f64()).or_else(|| want[key].as_f64()).unwrap();
-        let value = got.value(key).unwrap_or_else(|| panic!("{what} {key}: {:?}", got.figure(key)));
+        let value = got.value(key).unwrap_or_else(|| panic!("{what} {key}: {:?}", got.metric(key)));
         assert!((value - want).abs() <= tol, "{what} {key}: {value} against {want}");
     }
 }
@@ -86,7 +86,7 @@ fn with_reference_fingerprints(records: &[Value]) -> Vec<Descriptors> {
 }
 
 #[test]
-fn figures_from_the_reference_fingerprints() {
+fn metrics_from_the_reference_fingerprints() {
     for (name, benchmark) in CASES {
         let Some(case) = case(name, benchmark) else { return };
         let mut generated = with_reference_fingerprints(&case.records[0]);
@@ -129,7 +129,7 @@ fn figures_from_the_reference_fingerprints() {
 }
 
 #[test]
-fn figures_from_the_raw_crystals() {
+fn metrics_from_the_raw_crystals() {
     let settings = DescriptorSettings { fingerprint: true, symprec: None };
     for (name, benchmark) in CASES {
         let Some(case) = case(name, benchmark) else { return };

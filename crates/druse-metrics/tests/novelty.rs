@@ -1,9 +1,9 @@
-//! Reconstruction, uniqueness and novelty on sets whose figures can be counted by hand.
+//! Reconstruction, uniqueness and novelty on sets whose metrics can be counted by hand.
 
 use druse_crystal::{Element, Lattice, Structure};
 use druse_metrics::{
     matcher::{Prepared, StructureMatcher},
-    novelty::{components, novelty, training_matches},
+    novelty::{NoveltyRows, components, novelty, training_matches},
     reconstruction::{MatchRate, match_everyone, reconstruct},
 };
 
@@ -113,7 +113,7 @@ fn a_chain_of_matches_is_one_component_in_any_order() {
 }
 
 #[test]
-fn shares_are_over_all_generated_structures() {
+fn fractions_are_over_all_generated_structures() {
     let generated = [
         perovskite("Sr", 0.0),
         perovskite("Sr", 0.1),
@@ -124,17 +124,34 @@ fn shares_are_over_all_generated_structures() {
     ];
     let training =
         [perovskite("Pb", 0.0), perovskite("Sr", 1.2), perovskite("Ca", 0.02), perovskite("Ca", 0.0)];
-    let n = novelty(&DEFAULT, &prepare(&generated), &prepare(&training));
+    let n = novelty(&DEFAULT, &prepare(&generated), Some(&prepare(&training)));
     assert_eq!(n.component, [Some(0), Some(0), Some(1), Some(2), None, Some(2)]);
-    assert_eq!(n.training_match, [None, None, None, Some(2), None, Some(2)]);
-    assert_eq!((n.structures, n.components, n.novel, n.novel_components), (6, 3, 3, 2));
-    close(n.unique_share(), 0.5);
-    close(n.novel_share(), 0.5);
-    close(n.unique_novel_share(), 1.0 / 3.0);
+    assert_eq!(n.training_match, Some(vec![None, None, None, Some(2), None, Some(2)]));
+    assert_eq!((n.num_components(), n.novel_components()), (3, Some(vec![true, true, false])));
     assert!(n.unfinished.is_empty());
+    // One more row gave no structure, and the structures of the second component are invalid.
+    let mut invalid = vec![None; 7];
+    invalid[4] = Some("too close".to_owned());
+    let rows =
+        NoveltyRows { invalid: &invalid, compared: &[0, 1, 4, 2, 5, 6], training: Some(training.len()) };
+    let metrics = n.metrics(&DEFAULT, rows, None);
+    let got: Vec<_> = metrics.iter().map(|m| (m.key.as_str(), m.value, m.of, m.against)).collect();
+    let of = |n: f64| Some(n / 7.0);
+    assert_eq!(
+        got,
+        [
+            ("unique", of(3.0), 7, None),
+            ("novel", of(3.0), 7, Some(4)),
+            ("unique_novel", of(2.0), 7, Some(4)),
+            ("valid_unique_novel", of(1.0), 7, Some(4)),
+        ]
+    );
+    let alone = novelty(&DEFAULT, &prepare(&generated), None);
+    assert_eq!(alone.metrics(&DEFAULT, NoveltyRows { training: None, ..rows }, None), metrics[..1]);
 
-    let none = novelty(&DEFAULT, &[], &prepare(&training));
-    assert_eq!((none.unique_share(), none.novel_share(), none.unique_novel_share()), (None, None, None));
+    let none = novelty(&DEFAULT, &[], Some(&prepare(&training)));
+    let rows = NoveltyRows { invalid: &[], compared: &[], training: Some(4) };
+    assert!(none.metrics(&DEFAULT, rows, None).iter().all(|m| m.value.is_none()));
     assert_eq!(training_matches(&DEFAULT, &prepare(&generated), &[]).0, [None; 6]);
 }
 
@@ -147,7 +164,7 @@ fn threads_do_not_change_the_result() {
     let (generated, training) = (prepare(&set(1)), prepare(&set(5)));
     let with = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| novelty(&DEFAULT, &generated, &training))
+        pool.install(|| novelty(&DEFAULT, &generated, Some(&training)))
     };
     assert_eq!(with(1), with(4));
 }

@@ -12,7 +12,6 @@ use druse_nn::weights::WeightsError;
 use crate::checkpoint::CheckpointError;
 use crate::config::Violation;
 use crate::enumerate::EnumerationError;
-use crate::evaluate::EvaluateError;
 use crate::lookahead::Panicked;
 use crate::overlay::ConfigError;
 
@@ -146,9 +145,6 @@ pub enum RunError {
     /// A thread of the run panicked.
     #[error(transparent)]
     Panicked(#[from] Panicked),
-    /// Sets cannot be evaluated.
-    #[error(transparent)]
-    Evaluate(#[from] EvaluateError),
     /// A model has not learned the property that is asked for.
     #[error("{}", learned.as_ref().map_or_else(
         || format!("the model was trained without a property; train one with --set model.property={wanted}"),

@@ -46,7 +46,7 @@ pub fn import(
     let mut config = RunConfig::preset(registry, read.preset)
         .map_err(|e| PublishedError::Statistics(format!("the preset of published {kind}: {e}")))?;
     config.model = read.settings;
-    config.data.path = training.data_set.map_or_else(|| DATA_HASH.into(), |set| set.name().into());
+    config.data.path = training.data_set.map_or_else(|| DATA_HASH.into(), |set| set.folder().into());
     let checkpoint = Checkpoint::new(read.model.trainable(), &config, DATA_HASH, &read.weights, None);
     Ok(Imported { checkpoint, ignored: read.ignored, remarks: read.remarks })
 }

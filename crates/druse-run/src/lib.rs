@@ -1,5 +1,4 @@
-//! Drivers: the training loop with its checkpoints, the sampling loop with its streaming output, and evaluation with its
-//! cache of features.
+//! Drivers: the training loop with its checkpoints, and the sampling loop with its streaming output.
 //!
 //! Drivers own files, seeds, progress and interruption; models are functions of their arguments
 //! ([`druse_models::Generator`]). Nothing here prints: progress goes to an [`Observer`].
@@ -10,8 +9,6 @@ pub mod config;
 pub mod data;
 pub mod enumerate;
 mod error;
-pub mod evaluate;
-pub mod featurize;
 pub mod folder;
 pub mod import;
 pub mod latent;
@@ -22,7 +19,6 @@ pub mod model;
 mod observer;
 pub mod output;
 pub mod overlay;
-pub mod pairs;
 pub mod predict;
 pub mod presets;
 pub mod sample;

@@ -41,13 +41,13 @@ pub enum Event<'a> {
         /// Why there is none, where the model failed.
         failure: Option<&'a str>,
     },
-    /// Part of an evaluation is done.
+    /// Part of a long computation is done.
     Progress {
-        /// What is done: `features of the generated set`.
+        /// What is done: `gradient steps`.
         stage: &'a str,
-        /// Structures or pairs that are done.
+        /// Steps that are done.
         done: usize,
-        /// Structures or pairs in all; 0 when it cannot be told.
+        /// Steps in all; 0 when it cannot be told.
         total: usize,
     },
 }

@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use druse_run::evaluate::{Evaluation, FORMAT, Sets};
+use druse_evaluate::report::{self, Comparison};
+use druse_evaluate::{Evaluation, FORMAT, Sets, generation};
 use serde_json::json;
 
 use super::evaluate::RuleArgs;
-use super::sets::{Destinations, read};
 use crate::console;
 use crate::failure::Failure;
 use crate::models::set_threads;
-use crate::report;
-use crate::report::comparison::Comparison;
+use crate::sets::{Destinations, read};
 
 /// Arguments of `druse compare`.
 #[derive(Args)]
@@ -22,7 +21,7 @@ use crate::report::comparison::Comparison;
   druse compare runs/a runs/b --reference data/mp_20/test.csv.gz --html compare.html
 
 An input is what `druse evaluate --json FILE` wrote, or, with --reference, a set of structures, which is evaluated first. \
-The best value of a figure is marked. Figures measured under different protocols, or against different references, are \
+The best value of a metric is marked. Metrics measured under different protocols, or against different references, are \
 shown but not ranked.")]
 pub struct CompareArgs {
     /// Evaluations, or generated sets.
@@ -47,7 +46,7 @@ pub struct CompareArgs {
 /// Runs the command.
 pub fn run(args: &CompareArgs) -> crate::Outcome {
     set_threads(args.rules.threads.unwrap_or(0))?;
-    args.rules.check()?;
+    args.rules.rules()?;
     // `--json a.json b.json` names a file to write, where inputs were meant.
     if let Some(path) = args.json.as_deref().filter(|path| path.is_file())
         && evaluation(path)?.is_some()
@@ -65,7 +64,8 @@ pub fn run(args: &CompareArgs) -> crate::Outcome {
             (None, Some(reference)) => {
                 let generated = read(path, &[])?;
                 let sets = Sets { generated: &generated, reference, train: train.as_ref() };
-                args.rules.generation(sets, None, &stop)?
+                let settings = args.rules.generation(sets, None)?;
+                console::Progress::of(|watch| generation(sets, &settings, watch, &stop))?
             }
             (None, None) => {
                 let text =
@@ -92,17 +92,5 @@ fn evaluation(path: &Path) -> Result<Option<Evaluation>, Failure> {
     }
     let bytes = std::fs::read(path)
         .map_err(|e| Failure::mistake(format!("cannot read `{}`: {e}", path.display())))?;
-    let Ok(value) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return Ok(None) };
-    if value.get("figures").is_none() || value.get("task").is_none() {
-        return Ok(None);
-    }
-    let format = value.get("format").and_then(serde_json::Value::as_u64);
-    if format != Some(FORMAT.into()) {
-        let found = format.map_or("none".to_owned(), |f| f.to_string());
-        let text = format!("`{}` has format {found}, this program reads {FORMAT}", path.display());
-        return Err(Failure::mistake(text).hint("evaluate the set again"));
-    }
-    let evaluation = serde_json::from_value(value)
-        .map_err(|e| Failure::mistake(format!("`{}` is a damaged evaluation: {e}", path.display())))?;
-    Ok(Some(evaluation))
+    Ok(Evaluation::from_json(&bytes, path)?)
 }

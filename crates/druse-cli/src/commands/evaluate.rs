@@ -2,25 +2,22 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use druse_data::{Cache, Listing};
-use druse_metrics::coverage::{Benchmark, Cutoffs};
-use druse_metrics::distribution::Bootstrap;
-use druse_metrics::generation::Protocol;
-use druse_metrics::matcher::StructureMatcher;
-use druse_metrics::optimization::Goal;
-use druse_run::evaluate::{
-    Evaluation, GenerationSettings, MatchingSettings, Optimization, Pairing, Sets, Task, generation, matching,
+use druse_data::Cache;
+use druse_evaluate::{
+    GenerationSettings, MatchingSettings, Optimization, Pairing, Sets, Task, generation, matching,
 };
+use druse_metrics::distribution::Bootstrap;
+use druse_metrics::generation::{CutoffChoice, ProtocolName, Rules};
+use druse_metrics::optimization::Goal;
 
-use super::sets::{Destinations, MatcherArgs, MatcherPreset, read};
 use crate::console;
 use crate::failure::Failure;
 use crate::models::set_threads;
-use crate::report;
+use crate::sets::{Destinations, MatcherArgs, MatcherPreset, read};
 
 /// Arguments of `druse evaluate`.
 #[derive(Args)]
@@ -30,8 +27,8 @@ use crate::report;
   druse evaluate reconstructed.jsonl --reference test.csv --task reconstruction
   druse evaluate candidates.jsonl --reference test.csv --task prediction --group-by prompt
 
-Every figure is printed with its protocol: on what it is measured, with which tolerance, over how many structures. \
-docs/evaluate.md explains figures and protocols. Features are kept in the cache folder, so that a second evaluation \
+Every metric is printed with its protocol: on what it is measured, with which tolerance, over how many structures. \
+docs/evaluate.md explains metrics and protocols. Features are kept in the cache folder, so that a second evaluation \
 against the same reference starts at once.")]
 pub struct EvaluateArgs {
     /// What is judged: folder of CIF or POSCAR files, extended XYZ, JSON Lines, CSV with a `cif` column; also .gz.
@@ -80,8 +77,8 @@ pub struct EvaluateArgs {
 #[derive(Args)]
 pub struct RuleArgs {
     /// Whose rules to follow.
-    #[arg(long, value_enum, default_value_t = ProtocolArg::Cdvae)]
-    protocol: ProtocolArg,
+    #[arg(long, value_name = "PROTOCOL", value_parser = protocols(), default_value_t = ProtocolName::Cdvae)]
+    protocol: ProtocolName,
     /// Cut-offs of the coverage: mp-20, carbon-24, perov-5, or two numbers STRUCTURE,COMPOSITION [default: by the name of
     /// the reference, else mp-20].
     #[arg(long, value_name = "NAME")]
@@ -129,18 +126,13 @@ enum TaskArg {
 }
 
 /// Names of the protocols.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ProtocolArg {
-    /// CDVAE's, with which most models of the field were published.
-    Cdvae,
-    /// SyMat's.
-    Symat,
-    /// That of diffusion with adaptive cells.
-    Adaptive,
-    /// GemsDiff's.
-    Gemsdiff,
-    /// CDVAE's figures by rules without its quirks.
-    Honest,
+fn protocols() -> impl TypedValueParser<Value = ProtocolName> {
+    let values = ProtocolName::ALL.map(|protocol| {
+        let value = PossibleValue::new(protocol.name()).help(protocol.about());
+        // Its name in earlier versions.
+        if protocol == ProtocolName::Strict { value.alias("honest") } else { value }
+    });
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<ProtocolName>())
 }
 
 /// Names of the ways to pair.
@@ -157,7 +149,7 @@ enum PairArg {
 /// Runs the command.
 pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     set_threads(args.rules.threads.unwrap_or(0))?;
-    args.rules.check()?;
+    args.rules.rules()?;
     for out in [&args.json, &args.html].into_iter().flatten() {
         if [Some(&args.generated), Some(&args.reference), args.train.as_ref()].contains(&Some(out)) {
             return Err(Failure::mistake(format!("`{}` would be replaced by the result", out.display())));
@@ -169,143 +161,83 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     let generated = read(&args.generated, &args.filters)?;
     let train = args.train.as_deref().map(|path| read(path, &[])).transpose()?;
     let sets = Sets { generated: &generated, reference: &reference, train: train.as_ref() };
-    let evaluation = match args.task {
-        TaskArg::Generation => {
-            let optimization = args.optimize.as_ref().zip(args.start.as_ref()).map(|(property, start)| {
-                let goal = if args.maximize { Goal::Maximize } else { Goal::Minimize };
-                (property.clone(), start.clone(), goal)
-            });
-            args.rules.generation(sets, optimization, &stop)?
-        }
-        TaskArg::Reconstruction => args.predictions(sets, Task::Reconstruction, &stop)?,
-        TaskArg::Prediction => args.predictions(sets, Task::Prediction, &stop)?,
+    let task = match args.task {
+        TaskArg::Generation => Task::Generation,
+        TaskArg::Reconstruction => Task::Reconstruction,
+        TaskArg::Prediction => Task::Prediction,
     };
-    Destinations { json: args.json.as_deref(), html: args.html.as_deref() }.deliver(
-        &evaluation,
-        || report::html::page(&evaluation),
-        || report::table::evaluation(&evaluation),
-    )?;
+    let evaluation = if task == Task::Generation {
+        let settings = args.rules.generation(sets, args.optimization())?;
+        console::Progress::of(|watch| generation(sets, &settings, watch, &stop))?
+    } else {
+        let settings = args.rules.matching(sets, task, args.pairing())?;
+        console::Progress::of(|watch| matching(sets, &settings, watch, &stop))?
+    };
+    Destinations { json: args.json.as_deref(), html: args.html.as_deref() }
+        .deliver_evaluation(&evaluation)?;
     console::note(&format!("{:.1} s", begun.elapsed().as_secs_f64()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Match rates by CDVAE's protocol.
-pub fn evaluate_predictions(
-    sets: Sets<'_>,
-    task: Task,
-    pairing: Pairing,
-    stop: &AtomicBool,
-) -> Result<Evaluation, Failure> {
-    let benchmark = named_benchmark(sets.reference).unwrap_or(Benchmark::Mp20);
-    let settings = MatchingSettings {
-        task,
-        protocol: Protocol::cdvae(benchmark),
-        remarks: Vec::new(),
-        matcher: StructureMatcher::CDVAE,
-        pairing,
-        bootstrap: Some(Bootstrap { resamples: 1000, level: 0.95, seed: 0 }),
-        cache: Cache::Default,
-    };
-    let mut progress = console::Progress::default();
-    let evaluation = matching(sets, &settings, &mut progress, stop);
-    progress.finish();
-    Ok(evaluation?)
-}
-
-/// Success rates of an optimisation with the validity that they count, by CDVAE's protocol.
-pub fn evaluate_optimization(
-    sets: Sets<'_>,
-    optimization: Optimization,
-    stop: &AtomicBool,
-) -> Result<Evaluation, Failure> {
-    let benchmark = named_benchmark(sets.reference).unwrap_or(optimization.benchmark);
-    let settings = GenerationSettings {
-        protocol: Protocol::cdvae(benchmark),
-        remarks: Vec::new(),
-        symprec: None,
-        seed: 0,
-        bootstrap: Some(Bootstrap { resamples: 1000, level: 0.95, seed: 0 }),
-        properties: Vec::new(),
-        matcher: None,
-        optimization: Some(Optimization { benchmark, ..optimization }),
-        cache: Cache::Default,
-    };
-    let mut progress = console::Progress::default();
-    let evaluation = generation(sets, &settings, &mut progress, stop);
-    progress.finish();
-    Ok(evaluation?)
-}
-
 impl EvaluateArgs {
-    fn predictions(&self, sets: Sets<'_>, task: Task, stop: &AtomicBool) -> Result<Evaluation, Failure> {
-        let (protocol, _) = self.rules.protocol(sets.reference)?;
-        let pairing = match (&self.group_by, self.pair) {
+    fn optimization(&self) -> Option<Optimization> {
+        let (property, start) = (self.optimize.clone()?, self.start.clone()?);
+        let goal = if self.maximize { Goal::Maximize } else { Goal::Minimize };
+        Some(Optimization { property, start, goal })
+    }
+
+    fn pairing(&self) -> Pairing {
+        match (&self.group_by, self.pair) {
             (Some(name), _) => Pairing::Property(name.clone()),
             (None, PairArg::Auto) => Pairing::Auto,
             (None, PairArg::Order) => Pairing::Order,
             (None, PairArg::Id) => Pairing::Id,
-        };
-        let settings = MatchingSettings {
-            task,
-            protocol,
-            remarks: Vec::new(),
-            matcher: self.rules.matcher.matcher(MatcherPreset::Cdvae)?,
-            pairing,
-            bootstrap: self.rules.intervals(),
-            cache: self.rules.cache(),
-        };
-        let mut progress = console::Progress::default();
-        let evaluation = matching(sets, &settings, &mut progress, stop);
-        progress.finish();
-        Ok(evaluation?)
+        }
     }
 }
 
 impl RuleArgs {
-    /// Refuses values that make no sense, before anything is read.
-    pub fn check(&self) -> Result<(), Failure> {
+    /// The rules that were asked for; refuses values that make no sense, before anything is read.
+    pub fn rules(&self) -> Result<Rules, Failure> {
         if !(self.symprec.is_finite() && self.symprec > 0.0) {
-            return Err(Failure::mistake(format!(
-                "--symprec {}: expected a positive distance",
-                self.symprec
-            )));
+            let text = format!("--symprec {}: expected a positive distance", self.symprec);
+            return Err(Failure::mistake(text));
         }
-        if let Some(text) = &self.cutoffs {
-            parse_cutoffs(text)?;
-        }
-        self.matcher.matcher(MatcherPreset::Default).map(|_| ())
+        self.matcher.matcher(MatcherPreset::Default)?;
+        let cutoffs = self.cutoffs.as_deref().map(str::parse::<CutoffChoice>).transpose();
+        let cutoffs = cutoffs.map_err(|e| Failure::mistake(format!("--cutoffs {e}")))?;
+        Ok(Rules { protocol: self.protocol, cutoffs, samples: self.samples })
     }
 
-    /// Evaluates a generated set.
+    /// How a generated set is evaluated.
     pub fn generation(
         &self,
         sets: Sets<'_>,
-        optimization: Option<(String, String, Goal)>,
-        stop: &AtomicBool,
-    ) -> Result<Evaluation, Failure> {
-        let (protocol, remarks) = self.protocol(sets.reference)?;
-        let benchmark = self.benchmark(sets.reference)?.0;
+        optimization: Option<Optimization>,
+    ) -> Result<GenerationSettings, Failure> {
         let matcher = self.matcher.matcher(MatcherPreset::Default)?;
-        let settings = GenerationSettings {
-            protocol,
-            remarks,
+        Ok(GenerationSettings {
+            rules: sets.resolve(&self.rules()?),
             symprec: (!self.no_symmetry).then_some(self.symprec),
             seed: self.seed,
             bootstrap: self.intervals(),
             properties: self.properties.clone(),
             matcher: (!self.no_unique || sets.train.is_some()).then_some(matcher),
-            optimization: optimization.map(|(property, start, goal)| Optimization {
-                property,
-                start,
-                goal,
-                benchmark,
-            }),
+            optimization,
             cache: self.cache(),
-        };
-        let mut progress = console::Progress::default();
-        let evaluation = generation(sets, &settings, &mut progress, stop);
-        progress.finish();
-        Ok(evaluation?)
+        })
+    }
+
+    /// How predictions are evaluated.
+    fn matching(&self, sets: Sets<'_>, task: Task, pairing: Pairing) -> Result<MatchingSettings, Failure> {
+        Ok(MatchingSettings {
+            task,
+            protocol: sets.resolve(&self.rules()?).protocol,
+            matcher: self.matcher.matcher(MatcherPreset::Cdvae)?,
+            pairing,
+            bootstrap: self.intervals(),
+            cache: self.cache(),
+        })
     }
 
     fn intervals(&self) -> Option<Bootstrap> {
@@ -316,83 +248,4 @@ impl RuleArgs {
     fn cache(&self) -> Cache {
         if self.no_cache { Cache::Off } else { Cache::Default }
     }
-
-    /// The data set whose cut-offs count, and how that was decided.
-    fn benchmark(&self, reference: &Listing) -> Result<(Benchmark, String), Failure> {
-        if let Some(Choice::Benchmark(benchmark)) = self.cutoffs.as_deref().map(parse_cutoffs).transpose()? {
-            return Ok((benchmark, "as asked for".into()));
-        }
-        Ok(match named_benchmark(reference) {
-            Some(benchmark) => (benchmark, "by the name of the reference".into()),
-            None => {
-                (Benchmark::Mp20, "the default, as the reference's name tells none; --cutoffs chooses".into())
-            }
-        })
-    }
-
-    /// The rules with all that was asked for, and remarks on where they come from.
-    fn protocol(&self, reference: &Listing) -> Result<(Protocol, Vec<String>), Failure> {
-        let (benchmark, why) = self.benchmark(reference)?;
-        let mut protocol = match self.protocol {
-            ProtocolArg::Cdvae => Protocol::cdvae(benchmark),
-            ProtocolArg::Symat => Protocol::symat(benchmark),
-            ProtocolArg::Adaptive => Protocol::adaptive(),
-            ProtocolArg::Gemsdiff => Protocol::gemsdiff(),
-            ProtocolArg::Honest => Protocol::honest(benchmark),
-        };
-        let mut remarks = Vec::new();
-        match self.cutoffs.as_deref().map(parse_cutoffs).transpose()? {
-            Some(Choice::Cutoffs(cutoffs)) => protocol.cutoffs = Some(cutoffs),
-            _ if self.protocol == ProtocolArg::Adaptive => {}
-            _ if protocol.cutoffs.is_some() => {
-                let name = match benchmark {
-                    Benchmark::Mp20 => "mp-20",
-                    Benchmark::Carbon24 => "carbon-24",
-                    Benchmark::Perov5 => "perov-5",
-                };
-                remarks.push(format!("cut-offs of {name}: {why}"));
-            }
-            _ => {}
-        }
-        if let Some(samples) = self.samples {
-            protocol.sample = (samples > 0).then_some(samples);
-        }
-        Ok((protocol, remarks))
-    }
-}
-
-/// What `--cutoffs` names.
-enum Choice {
-    Benchmark(Benchmark),
-    Cutoffs(Cutoffs),
-}
-
-fn parse_cutoffs(text: &str) -> Result<Choice, Failure> {
-    let benchmark = match text.to_ascii_lowercase().replace(['_', '-'], "").as_str() {
-        "mp20" => Some(Benchmark::Mp20),
-        "carbon24" => Some(Benchmark::Carbon24),
-        "perov5" => Some(Benchmark::Perov5),
-        _ => None,
-    };
-    if let Some(benchmark) = benchmark {
-        return Ok(Choice::Benchmark(benchmark));
-    }
-    let numbers: Option<Vec<f64>> =
-        text.split(',').map(|x| x.trim().parse().ok().filter(|x: &f64| *x >= 0.0 && x.is_finite())).collect();
-    match numbers.as_deref() {
-        Some(&[structure, composition]) => Ok(Choice::Cutoffs(Cutoffs { structure, composition })),
-        _ => Err(Failure::mistake(format!(
-            "--cutoffs `{text}`: expected mp-20, carbon-24, perov-5, or two numbers such as 0.4,10"
-        ))),
-    }
-}
-
-/// The benchmark that the name or the folder of a set tells.
-fn named_benchmark(listing: &Listing) -> Option<Benchmark> {
-    let text =
-        format!("{}/{}", listing.path.display(), listing.name).to_ascii_lowercase().replace(['_', '-'], "");
-    [("mp20", Benchmark::Mp20), ("carbon24", Benchmark::Carbon24), ("perov5", Benchmark::Perov5)]
-        .into_iter()
-        .find(|(name, _)| text.contains(name))
-        .map(|(_, benchmark)| benchmark)
 }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use druse_run::featurize::{Feature, featurize};
+use druse_evaluate::featurize::{Feature, featurize};
 
-use super::sets::{SourceArgs, write_result};
 use crate::console;
 use crate::models::set_threads;
+use crate::sets::{SourceArgs, write_result};
 
 /// Arguments of `druse featurize`.
 #[derive(Args)]
@@ -16,8 +16,8 @@ use crate::models::set_threads;
   druse featurize structures/ --features validity,symmetry --out features.jsonl
   druse featurize generated.jsonl.gz --features crystalnn --niggli --out -
 
-One line a row of the input, in its order: `id`, the fields of the features, and `error`, which is null or says what \
-could not be computed and why. docs/evaluate.md lists the fields.")]
+One line a row of the input, in its order: `id`, `composition`, a member for each feature, and `error`, which is \
+null or says what could not be computed and why. docs/evaluate.md lists the fields.")]
 pub struct FeaturizeArgs {
     #[command(flatten)]
     source: SourceArgs,
@@ -40,10 +40,7 @@ pub fn run(args: &FeaturizeArgs) -> crate::Outcome {
     set_threads(args.threads.unwrap_or(0))?;
     let listing = args.source.list()?;
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
-    let mut progress = console::Progress::default();
-    let rows = featurize(&listing, &args.features, args.niggli, &mut progress, &stop);
-    progress.finish();
-    let rows = rows?;
+    let rows = console::Progress::of(|watch| featurize(&listing, &args.features, args.niggli, watch, &stop))?;
     let failed = rows.iter().filter(|row| !row["error"].is_null()).count();
     write_result(&args.out, |out| {
         for row in &rows {

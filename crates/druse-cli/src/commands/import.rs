@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use druse_models::published::{DataSet, PublishedError, Training};
+use druse_data::Benchmark;
+use druse_models::published::{PublishedError, Training};
 use druse_nn::weights::torch::{TorchError, TorchFile};
 use druse_run::import::{import, importable};
 
@@ -34,8 +35,8 @@ pub struct ImportArgs {
     kind: String,
     /// Published data set that the model was trained on: mp_20, carbon_24 or perov_5. It tells how lattices and properties
     /// are standardised, where no scaler is given.
-    #[arg(long, value_name = "NAME", value_parser = data_set)]
-    dataset: Option<DataSet>,
+    #[arg(long, value_name = "NAME", value_parser = benchmark)]
+    dataset: Option<Benchmark>,
     /// Scaler of the lattices, `lattice_scaler.pt` of the published run.
     #[arg(long, value_name = "FILE")]
     lattice_scaler: Option<PathBuf>,
@@ -51,8 +52,8 @@ fn kind() -> PossibleValuesParser {
     importable(registry()).into()
 }
 
-fn data_set(name: &str) -> Result<DataSet, String> {
-    DataSet::from_name(name).ok_or_else(|| format!("expected {}", DataSet::ALL.map(DataSet::name).join(", ")))
+fn benchmark(name: &str) -> Result<Benchmark, String> {
+    name.parse().map_err(|_| format!("expected {}", Benchmark::ALL.map(Benchmark::folder).join(", ")))
 }
 
 fn failure(error: PublishedError) -> Failure {

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 use druse_crystal::Structure;
-use druse_run::pairs::{compare, compare_file};
+use druse_evaluate::pairs::{compare, compare_file};
 use serde_json::Value;
 
-use super::sets::{MatcherArgs, MatcherPreset, read, write_result};
 use crate::console;
 use crate::failure::Failure;
 use crate::models::set_threads;
+use crate::sets::{MatcherArgs, MatcherPreset, read, write_result};
 
 /// Arguments of `druse match`.
 #[derive(Args)]
@@ -51,10 +51,7 @@ pub fn run(args: &MatchArgs) -> crate::Outcome {
     let matcher = args.matcher.matcher(MatcherPreset::Default)?;
     if let Some(path) = &args.pairs {
         let stop = console::stop_flag_saying("stopping; nothing is written")?;
-        let mut progress = console::Progress::default();
-        let answers = compare_file(path, &matcher, &mut progress, &stop);
-        progress.finish();
-        let answers = answers?;
+        let answers = console::Progress::of(|watch| compare_file(path, &matcher, watch, &stop))?;
         write_result(&args.out, |out| {
             for answer in &answers {
                 serde_json::to_writer(&mut *out, answer)?;
@@ -104,6 +101,6 @@ fn single(path: &Path) -> Result<Structure, Failure> {
         return Err(Failure::mistake(text).hint("`--pairs` compares many"));
     }
     let item = listing.items.remove(0);
-    let place = item.skipped().map(|s| s.to_string());
-    item.outcome.map_err(|reason| Failure::mistake(place.unwrap_or(reason)))
+    let skipped = item.skipped();
+    item.outcome.map_err(|_| Failure::mistake(skipped.map(|s| s.to_string()).unwrap_or_default()))
 }

@@ -18,7 +18,6 @@ mod parity;
 mod predict;
 mod reconstruct;
 mod sample;
-mod sets;
 mod train;
 
 use clap::Subcommand;

@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use druse_crystal::Structure;
 use druse_data::LoadOptions;
-use druse_metrics::coverage::Benchmark;
+use druse_evaluate::{GenerationSettings, Optimization, Sets, generation, report};
+use druse_metrics::generation::Rules;
 use druse_metrics::optimization::Goal;
-use druse_run::evaluate::{Optimization, Sets};
 use druse_run::latent::{Descent, encode, optimize, prior};
 use druse_run::model::LoadedModel;
 use druse_run::output::STRUCTURES_FILE;
@@ -16,13 +16,11 @@ use druse_run::predict::predict;
 use druse_run::sample::Target;
 
 use super::encode::{ChoiceArgs, read};
-use super::evaluate::evaluate_optimization;
-use super::sets::{self, write_result};
 use crate::console;
 use crate::failure::Failure;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
-use crate::report;
 use crate::sampling::{self, SamplingArgs};
+use crate::sets::{self, write_result};
 
 /// Arguments of `druse optimize`.
 #[derive(Args)]
@@ -138,8 +136,13 @@ impl OptimizeArgs {
         let sets = Sets { generated: &generated, reference: &reference, train: None };
         let goal = if self.goal.maximize { Goal::Maximize } else { Goal::Minimize };
         let (property, start) = (self.property.clone(), "start".to_owned());
-        let optimization = Optimization { property, start, goal, benchmark: Benchmark::Mp20 };
-        let evaluation = evaluate_optimization(sets, optimization, stop)?;
+        let settings = GenerationSettings {
+            symprec: None,
+            matcher: None,
+            optimization: Some(Optimization { property, start, goal }),
+            ..GenerationSettings::new(sets.resolve(&Rules::default()))
+        };
+        let evaluation = console::Progress::of(|watch| generation(sets, &settings, watch, stop))?;
         console::data(&report::table::evaluation(&evaluation))
     }
 

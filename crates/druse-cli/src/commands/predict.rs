@@ -7,10 +7,10 @@ use clap::{Args, ValueEnum};
 use druse_data::{Dataset, Entry, Item, ListOptions, LoadOptions, Skipped, Split, Splits, list};
 use druse_run::predict::predict;
 
-use super::sets::write_result;
 use crate::console;
 use crate::failure::Failure;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
+use crate::sets::write_result;
 
 /// Arguments of `druse predict`.
 #[derive(Args)]

@@ -6,17 +6,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 use druse_crystal::Structure;
-use druse_run::evaluate::{Pairing, Sets, Task};
+use druse_evaluate::{MatchingSettings, Pairing, Sets, Task, matching};
+use druse_metrics::generation::Rules;
 use druse_run::latent::{RECONSTRUCTION_OF, Reconstruction, reconstruct};
 use druse_run::output::STRUCTURES_FILE;
 
 use super::encode::{ChoiceArgs, read};
-use super::evaluate::evaluate_predictions;
-use super::sets::{self, Destinations};
 use crate::console;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
-use crate::report;
 use crate::sampling::{self, SamplingArgs};
+use crate::sets::{self, Destinations};
 
 /// Arguments of `druse reconstruct`.
 #[derive(Args)]
@@ -94,11 +93,8 @@ pub fn run(args: &ReconstructArgs) -> crate::Outcome {
     let sets = Sets { generated: &generated, reference: &reference, train: None };
     let task = if candidates == 1 { Task::Reconstruction } else { Task::Prediction };
     let pairing = Pairing::Property(RECONSTRUCTION_OF.into());
-    let evaluation = evaluate_predictions(sets, task, pairing, &stop)?;
-    Destinations { json: args.json.as_deref(), html: None }.deliver(
-        &evaluation,
-        || report::html::page(&evaluation),
-        || report::table::evaluation(&evaluation),
-    )?;
+    let settings = MatchingSettings::new(task, sets.resolve(&Rules::default()).protocol, pairing);
+    let evaluation = console::Progress::of(|watch| matching(sets, &settings, watch, &stop))?;
+    Destinations { json: args.json.as_deref(), html: None }.deliver_evaluation(&evaluation)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,13 +1,14 @@
-//! From descriptors of a generated and a reference set to the figures of a protocol.
+//! From descriptors of a generated and a reference set to the metrics of a protocol.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Figure, Population, Protocol};
+use super::{Population, Protocol};
 use crate::{
     coverage::{Coverage, CrystalFeatures, coverage, diversity},
     descriptors::{Descriptors, Geometry},
     distribution::{Bootstrap, Interval, TwoSamples, draw_without_replacement, frechet_distance},
     features::Features,
+    metric::Metric,
     symmetry::SymmetryStatistics,
     validity::MIN_VOLUME,
 };
@@ -32,14 +33,14 @@ pub struct Options {
     pub bootstrap: Option<Bootstrap>,
 }
 
-/// Coverage with the places of its crystals in the two sets.
+/// Coverage with the indices of its crystals in the two sets.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PlacedCoverage {
+pub struct IndexedCoverage {
     /// Nearest neighbours; their indices are into the lists below.
     pub coverage: Coverage,
-    /// Place in the generated set of each generated crystal that took part.
+    /// Index in the generated set of each generated crystal that took part.
     pub generated: Vec<usize>,
-    /// Place in the reference set of each reference crystal that took part.
+    /// Index in the reference set of each reference crystal that took part.
     pub reference: Vec<usize>,
 }
 
@@ -54,34 +55,34 @@ pub struct GenerationMetrics {
     pub reference: usize,
     /// For each generated crystal why it is invalid; `None` for the valid ones.
     pub invalid: Vec<Option<String>>,
-    /// Places of the valid crystals that were used, rising.
+    /// Indices of the valid crystals that were used, rising.
     pub sample: Vec<usize>,
     /// Reference crystals that could take no part in the coverage, with the reason.
     pub reference_left_out: Vec<(usize, String)>,
-    /// The figures.
-    pub figures: Vec<Figure>,
+    /// The metrics, in the order of reports.
+    pub metrics: Vec<Metric>,
     /// Nearest neighbours; `None` when the protocol has no coverage or a set has no crystal with features.
-    pub coverage: Option<PlacedCoverage>,
+    pub coverage: Option<IndexedCoverage>,
     /// Symmetry of the built generated and of the reference crystals, where it was looked for.
     pub symmetry: Option<[SymmetryStatistics; 2]>,
 }
 
 impl GenerationMetrics {
-    /// The figure with this key.
-    pub fn figure(&self, key: &str) -> Option<&Figure> {
-        self.figures.iter().find(|f| f.key == key)
+    /// The metric with this key.
+    pub fn metric(&self, key: &str) -> Option<&Metric> {
+        self.metrics.iter().find(|m| m.key == key)
     }
 
-    /// The value of the figure with this key.
+    /// The value of the metric with this key.
     pub fn value(&self, key: &str) -> Option<f64> {
-        self.figure(key).and_then(|f| f.value)
+        self.metric(key).and_then(|m| m.value)
     }
 }
 
 /// Measures a generated against a reference set.
 ///
 /// A crystal without fingerprint takes no part in coverage and Fréchet distance; where that concerns the generated set
-/// it still counts in the denominators. A figure that cannot be computed has its reason in place of the value.
+/// it still counts in the denominators. A metric that cannot be computed has its reason in place of the value.
 ///
 /// # Errors
 /// [`GenerationError`] for an empty set.
@@ -108,14 +109,14 @@ pub fn evaluate(
         generated,
         reference,
         options,
-        metrics: GenerationMetrics {
+        result: GenerationMetrics {
             protocol: protocol.clone(),
             generated: generated.len(),
             reference: reference.len(),
             invalid,
             sample,
             reference_left_out: Vec::new(),
-            figures: Vec::new(),
+            metrics: Vec::new(),
             coverage: None,
             symmetry: None,
         },
@@ -126,7 +127,7 @@ pub fn evaluate(
     run.distances();
     run.shapes();
     run.symmetry();
-    Ok(run.metrics)
+    Ok(run.result)
 }
 
 /// An evaluation under way.
@@ -134,12 +135,12 @@ struct Run<'a> {
     generated: &'a [Descriptors],
     reference: &'a [Descriptors],
     options: &'a Options,
-    metrics: GenerationMetrics,
+    result: GenerationMetrics,
 }
 
 impl Run<'_> {
-    /// Places of the generated crystals of a population.
-    fn places(&self, population: Population) -> Vec<usize> {
+    /// Indices of the generated crystals of a population.
+    fn indices(&self, population: Population) -> Vec<usize> {
         match population {
             Population::All => (0..self.generated.len()).collect(),
             Population::Built => (0..self.generated.len())
@@ -147,7 +148,7 @@ impl Run<'_> {
                     self.generated[i].geometry.as_ref().is_ok_and(|g| g.validity.volume >= MIN_VOLUME)
                 })
                 .collect(),
-            Population::ValidSample => self.metrics.sample.clone(),
+            Population::ValidSample => self.result.sample.clone(),
         }
     }
 
@@ -159,34 +160,31 @@ impl Run<'_> {
         interval: Option<Interval>,
         protocol: String,
     ) {
-        let value = value.and_then(|x| if x.is_finite() { Ok(x) } else { Err("no crystals".into()) });
-        self.metrics.figures.push(Figure {
-            key: key.into(),
-            value: value.as_ref().ok().copied(),
-            interval: interval.filter(|_| value.is_ok()),
-            problem: value.err(),
-            of,
-            against: (against > 0).then_some(against),
-            protocol,
-        });
+        let metric = Metric::new(key, value, of, (against > 0).then_some(against), protocol);
+        self.result.metrics.push(metric.with_interval(interval));
     }
 
     /// A mean over crystals with its bootstrap interval.
     fn push_mean(&mut self, key: &str, values: &[f64], against: usize, protocol: String) {
-        let interval = self.options.bootstrap.and_then(|b| b.mean(values));
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        self.push(key, Ok(mean), [values.len(), against], interval, protocol);
+        let against = (against > 0).then_some(against);
+        self.result.metrics.push(Metric::mean(
+            key,
+            values,
+            against,
+            self.options.bootstrap.as_ref(),
+            protocol,
+        ));
     }
 
     fn validity(&mut self) {
-        let (composition, structure) = (self.metrics.protocol.composition, self.metrics.protocol.structure);
+        let (composition, structure) = (self.result.protocol.composition, self.result.protocol.structure);
         let share = |flag: &dyn Fn(&Descriptors) -> bool| -> Vec<f64> {
             self.generated.iter().map(|d| f64::from(u8::from(flag(d)))).collect()
         };
         let compositions = composition.map(|rule| share(&|d| d.composition_verdict(rule).is_valid()));
         let structures = share(&|d| d.structure_valid(structure));
         let all: Vec<f64> =
-            self.metrics.invalid.iter().map(|reason| f64::from(u8::from(reason.is_none()))).collect();
+            self.result.invalid.iter().map(|reason| f64::from(u8::from(reason.is_none()))).collect();
         if let (Some(values), Some(rule)) = (compositions, composition) {
             self.push_mean("comp_valid", &values, 0, format!("composition rule {rule}, all generated"));
         }
@@ -194,21 +192,21 @@ impl Run<'_> {
         let parts = [
             composition.map(|rule| format!("composition rule {rule}")),
             Some(format!("structure rule {structure}")),
-            self.metrics.protocol.fingerprint.then(|| "fingerprint".to_owned()),
+            self.result.protocol.fingerprint.then(|| "fingerprint".to_owned()),
         ];
         let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(" and ");
         self.push_mean("valid", &all, 0, format!("{parts}, all generated"));
     }
 
     fn coverage(&mut self) {
-        let Some(cutoffs) = self.metrics.protocol.cutoffs else { return };
-        let population = self.metrics.protocol.coverage_on;
-        let places = self.places(population);
-        let denominator = places.len();
-        let (generated, features, _) = with_features(self.generated, places);
+        let Some(cutoffs) = self.result.protocol.cutoffs else { return };
+        let population = self.result.protocol.coverage_on;
+        let indices = self.indices(population);
+        let denominator = indices.len();
+        let (generated, features, _) = with_features(self.generated, indices);
         let (reference, reference_features, left_out) =
             with_features(self.reference, (0..self.reference.len()).collect());
-        self.metrics.reference_left_out = left_out;
+        self.result.reference_left_out = left_out;
         let within = format!(
             "{population}, structure within {} and composition within {}",
             cutoffs.structure, cutoffs.composition
@@ -258,33 +256,33 @@ impl Run<'_> {
             };
             self.push_mean(key, &values, against, what);
         }
-        self.metrics.coverage = Some(PlacedCoverage { coverage: found, generated, reference });
+        self.result.coverage = Some(IndexedCoverage { coverage: found, generated, reference });
     }
 
     fn diversity(&mut self) {
-        if self.metrics.protocol.cutoffs.is_none() {
+        if self.result.protocol.cutoffs.is_none() {
             return;
         }
-        let places = self.metrics.sample.clone();
-        let (places, features, _) = with_features(self.generated, places);
+        let indices = self.result.sample.clone();
+        let (indices, features, _) = with_features(self.generated, indices);
         let protocol = format!("{}, mean distance of pairs", Population::ValidSample);
         for (key, structure) in [("comp_div", false), ("struct_div", true)] {
             let value = features.as_ref().map_err(Clone::clone).and_then(|f| {
                 let features = if structure { &f.structure } else { &f.composition };
                 diversity(features).ok_or_else(|| "fewer than two crystals".into())
             });
-            self.push(key, value, [places.len(), 0], None, protocol.clone());
+            self.push(key, value, [indices.len(), 0], None, protocol.clone());
         }
     }
 
     fn distances(&mut self) {
-        let protocol = self.metrics.protocol.clone();
+        let protocol = self.result.protocol.clone();
         let density = |d: &Descriptors| d.density().filter(|x| x.is_finite());
         let elements = |d: &Descriptors| Some(d.num_elements() as f64);
         self.push_wasserstein("wdist_density", protocol.density_on, "density (g/cm³)", &density);
         self.push_wasserstein("wdist_num_elems", protocol.elements_on, "number of elements", &elements);
 
-        let (places, generated, _) = with_features(self.generated, self.places(protocol.frechet_on));
+        let (indices, generated, _) = with_features(self.generated, self.indices(protocol.frechet_on));
         let (reference, reference_features, _) =
             with_features(self.reference, (0..self.reference.len()).collect());
         let value = generated.and_then(|g| {
@@ -292,13 +290,13 @@ impl Run<'_> {
             frechet_distance(&g.structure, &r.structure).map_err(|e| e.to_string())
         });
         let what = format!("{}, Gaussians of CrystalNN fingerprints", protocol.frechet_on);
-        self.push("frechet_crystalnn", value, [places.len(), reference.len()], None, what);
+        self.push("frechet_crystalnn", value, [indices.len(), reference.len()], None, what);
     }
 
     /// Values of the generated crystals of a population and of the reference; what a crystal lacks is left out.
     fn samples(&self, population: Population, value: &dyn Fn(&Descriptors) -> Option<f64>) -> [Vec<f64>; 2] {
         [
-            self.places(population).into_iter().filter_map(|i| value(&self.generated[i])).collect(),
+            self.indices(population).into_iter().filter_map(|i| value(&self.generated[i])).collect(),
             self.reference.iter().filter_map(value).collect(),
         ]
     }
@@ -357,7 +355,7 @@ impl Run<'_> {
             d.composition.atoms().into_iter().map(|e| f64::from(e.z())).collect()
         };
         let numbers = [
-            self.places(Population::Built).into_iter().flat_map(|i| atoms(&self.generated[i])).collect(),
+            self.indices(Population::Built).into_iter().flat_map(|i| atoms(&self.generated[i])).collect(),
             self.reference.iter().flat_map(atoms).collect(),
         ];
         all.push(("ks_atomic_number".into(), "atomic number, one value an atom".into(), numbers));
@@ -371,7 +369,7 @@ impl Run<'_> {
             let found: Option<Vec<_>> = all.iter().map(|d| Some(d.symmetry.as_ref()?.as_ref())).collect();
             found.map(SymmetryStatistics::collect)
         };
-        let generated = self.places(Population::Built).into_iter().map(|i| &self.generated[i]).collect();
+        let generated = self.indices(Population::Built).into_iter().map(|i| &self.generated[i]).collect();
         let (Some(generated), Some(reference)) =
             (collect(generated), collect(self.reference.iter().collect()))
         else {
@@ -388,18 +386,18 @@ impl Run<'_> {
                 "share of P1 where a group was found".into(),
             );
         }
-        self.metrics.symmetry = Some([generated, reference]);
+        self.result.symmetry = Some([generated, reference]);
     }
 }
 
-/// Of the crystals at `places` those that have a fingerprint, their features, and the others with the reason.
+/// Of the crystals at `indices` those that have a fingerprint, their features, and the others with the reason.
 #[expect(clippy::type_complexity, reason = "three lists that belong together, used within this file")]
 fn with_features(
     all: &[Descriptors],
-    places: Vec<usize>,
+    indices: Vec<usize>,
 ) -> (Vec<usize>, Result<CrystalFeatures, String>, Vec<(usize, String)>) {
     let mut left_out = Vec::new();
-    let places: Vec<usize> = places
+    let indices: Vec<usize> = indices
         .into_iter()
         .filter(|&i| {
             let reason = match &all[i].fingerprint {
@@ -412,12 +410,12 @@ fn with_features(
             false
         })
         .collect();
-    let structure = Features::from_rows(places.iter().filter_map(|&i| all[i].structure_features()));
-    let composition = Features::from_rows(places.iter().map(|&i| all[i].composition_features()));
+    let structure = Features::from_rows(indices.iter().filter_map(|&i| all[i].structure_features()));
+    let composition = Features::from_rows(indices.iter().map(|&i| all[i].composition_features()));
     let features = match (structure, composition) {
-        _ if places.is_empty() => Err("no crystal has a fingerprint".into()),
+        _ if indices.is_empty() => Err("no crystal has a fingerprint".into()),
         (Ok(structure), Ok(composition)) => Ok(CrystalFeatures { structure, composition }),
         (Err(e), _) | (_, Err(e)) => Err(e.to_string()),
     };
-    (places, features, left_out)
+    (indices, features, left_out)
 }

@@ -1,17 +1,19 @@
 //! Who counts, and how, in the evaluations of the field.
 
+use druse_data::Benchmark;
 use serde::{Deserialize, Serialize};
 
+use super::ProtocolName;
 use crate::{
-    coverage::{Benchmark, Cutoffs},
+    coverage::Cutoffs,
     validity::{CompositionRule, StructureRule},
 };
 
-/// Which of the generated crystals a figure is measured on.
+/// Which of the generated crystals a metric is measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Population {
-    /// Every generated crystal that has what the figure needs.
+    /// Every generated crystal that has what the metric needs.
     All,
     /// Those that could be built and have a volume of at least 0.1 Å³.
     Built,
@@ -55,14 +57,25 @@ pub struct Protocol {
 }
 
 impl Protocol {
+    /// The protocol of a name, with the cut-offs for a benchmark.
+    pub fn named(name: ProtocolName, benchmark: Benchmark) -> Self {
+        match name {
+            ProtocolName::Cdvae => Self::cdvae(benchmark),
+            ProtocolName::Symat => Self::symat(benchmark),
+            ProtocolName::Adaptive => Self::adaptive(),
+            ProtocolName::Gemsdiff => Self::gemsdiff(),
+            ProtocolName::Strict => Self::strict(benchmark),
+        }
+    }
+
     /// CDVAE (and with it DiffCSP, FlowMM, CrystaLLM): coverage over all generated crystals that have both fingerprints,
     /// with every generated one in the precision's denominator; diversity and distances over 1,000 valid ones.
     ///
-    /// The original stops with an error when fewer than 1,000 are valid; here all of them are used, and the figures
+    /// The original stops with an error when fewer than 1,000 are valid; here all of them are used, and the metrics
     /// say how many. The Fréchet distance is not part of the original.
     pub fn cdvae(benchmark: Benchmark) -> Self {
         Self {
-            name: "cdvae".into(),
+            name: ProtocolName::Cdvae.to_string(),
             composition: Some(CompositionRule::Cdvae),
             structure: StructureRule::Cdvae,
             fingerprint: true,
@@ -80,7 +93,7 @@ impl Protocol {
     /// of −2.
     pub fn symat(benchmark: Benchmark) -> Self {
         Self {
-            name: "symat".into(),
+            name: ProtocolName::Symat.to_string(),
             structure: StructureRule::Symat,
             sample: None,
             cutoffs: Some(Cutoffs::symat(benchmark)),
@@ -94,7 +107,7 @@ impl Protocol {
     /// diffusion-atoms (adaptive cells): compositions are not judged; everything, coverage too, over 986 valid crystals.
     pub fn adaptive() -> Self {
         Self {
-            name: "adaptive".into(),
+            name: ProtocolName::Adaptive.to_string(),
             composition: None,
             sample: Some(986),
             cutoffs: Some(Cutoffs::adaptive()),
@@ -107,7 +120,7 @@ impl Protocol {
     /// CrystalNN fingerprints here, on the latent features of ALIGNN in the paper.
     pub fn gemsdiff() -> Self {
         Self {
-            name: "gemsdiff".into(),
+            name: ProtocolName::Gemsdiff.to_string(),
             composition: None,
             structure: StructureRule::Gemsdiff,
             fingerprint: false,
@@ -120,12 +133,12 @@ impl Protocol {
         }
     }
 
-    /// CDVAE's figures by rules without its quirks, over all valid crystals instead of 1,000.
-    pub fn honest(benchmark: Benchmark) -> Self {
+    /// CDVAE's metrics by rules without its quirks, over all valid crystals instead of 1,000.
+    pub fn strict(benchmark: Benchmark) -> Self {
         Self {
-            name: "honest".into(),
-            composition: Some(CompositionRule::Honest),
-            structure: StructureRule::Honest,
+            name: ProtocolName::Strict.to_string(),
+            composition: Some(CompositionRule::Strict),
+            structure: StructureRule::Strict,
             sample: None,
             ..Self::cdvae(benchmark)
         }

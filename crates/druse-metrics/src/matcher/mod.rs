@@ -25,6 +25,8 @@ mod average;
 mod mappings;
 mod prepared;
 
+use std::fmt;
+
 use alignment::Alignment;
 use average::AverageCell;
 use druse_crystal::Structure;
@@ -59,6 +61,13 @@ impl Default for StructureMatcher {
     /// The settings pymatgen comes with, usual for removing duplicates: 0.2, 0.3, 5°.
     fn default() -> Self {
         Self { ltol: 0.2, stol: 0.3, angle_tol: 5.0, primitive: true, scale: true }
+    }
+}
+
+/// The tolerances in words.
+impl fmt::Display for StructureMatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ltol {}, stol {}, angle {}°", self.ltol, self.stol, self.angle_tol)
     }
 }
 

@@ -73,11 +73,6 @@ impl Prepared {
         self.cell.is_ok().then_some(SiteCounts(&self.blocks))
     }
 
-    /// Number of sites of the cell that is compared; 0 when the structure could not be reduced.
-    pub fn num_sites(&self) -> usize {
-        self.cell.as_ref().map_or(0, |c| c.frac.len())
-    }
-
     /// The reduced structure; `None` when the structure could not be reduced.
     pub fn structure(&self) -> Option<&Structure> {
         self.reduced.as_ref()

@@ -38,12 +38,13 @@ pub enum CompositionRule {
     /// neighbouring positive states, as in Fe3O4. Every cation must be less electronegative than every anion,
     /// without exception. Of the ternary and binary compounds of MP-20's test set it passes 93.6 % (CDVAE's rule
     /// 89.6 %); what it refuses is mostly metallic or covalent (`PtP2`, `BaAs2Pd2`), where oxidation states mean little.
-    Honest,
+    #[serde(alias = "honest")]
+    Strict,
 }
 
 impl CompositionRule {
     /// Every rule.
-    pub const ALL: [Self; 4] = [Self::Cdvae, Self::Smact14, Self::Icsd24, Self::Honest];
+    pub const ALL: [Self; 4] = [Self::Cdvae, Self::Smact14, Self::Icsd24, Self::Strict];
 }
 
 impl fmt::Display for CompositionRule {
@@ -52,7 +53,7 @@ impl fmt::Display for CompositionRule {
             Self::Cdvae => "cdvae",
             Self::Smact14 => "smact14",
             Self::Icsd24 => "icsd24",
-            Self::Honest => "honest",
+            Self::Strict => "strict",
         })
     }
 }
@@ -136,7 +137,7 @@ pub fn composition_verdict(c: &Composition, rule: CompositionRule) -> Compositio
     if parts.iter().map(|p| p.n).sum::<u64>() > u64::from(Composition::MAX_ATOMS) {
         return CompositionVerdict::TooManyAtoms;
     }
-    let mixed = rule == CompositionRule::Honest;
+    let mixed = rule == CompositionRule::Strict;
     let balanced = match parts.iter().position(|p| p.ion.x.is_none()) {
         None => balanced_in_order(&parts, mixed),
         Some(unknown) => balanced_by_first_unknown(&parts, unknown),
@@ -342,19 +343,19 @@ mod tests {
     }
 
     #[test]
-    fn the_honest_rule_repairs_what_it_says() {
-        use CompositionRule::{Cdvae, Honest};
+    fn the_strict_rule_repairs_what_it_says() {
+        use CompositionRule::{Cdvae, Strict};
         // Mixed valence; promethium in an alloy.
         for formula in ["Fe3O4", "Pb2O3", "PmCu2"] {
             assert!(!composition(&Composition::parse(formula).unwrap(), Cdvae), "{formula}");
-            assert!(composition(&Composition::parse(formula).unwrap(), Honest), "{formula}");
+            assert!(composition(&Composition::parse(formula).unwrap(), Strict), "{formula}");
         }
         for formula in ["NaCl", "Fe2O3", "SiO2", "H2O", "Pm2O3", "LiFePO4", "K4Fe1C6N6"] {
-            assert!(composition(&Composition::parse(formula).unwrap(), Honest), "{formula}");
+            assert!(composition(&Composition::parse(formula).unwrap(), Strict), "{formula}");
         }
         // Positive oxygen, negative sodium and anions that are not mixed-valent.
         for formula in ["NaCl2", "Na3O", "Na3O2", "ArN"] {
-            assert!(!composition(&Composition::parse(formula).unwrap(), Honest), "{formula}");
+            assert!(!composition(&Composition::parse(formula).unwrap(), Strict), "{formula}");
         }
     }
 
@@ -396,9 +397,9 @@ mod tests {
             for rule in [CompositionRule::Cdvae, CompositionRule::Smact14, CompositionRule::Icsd24] {
                 prop_assert_eq!(composition(&c, rule), enumerated(&c, rule), "{} {:?}", c, rule);
             }
-            // Without mixed valence the honest rule is the enumeration on its own table.
-            if enumerated(&c, CompositionRule::Honest) {
-                prop_assert!(composition(&c, CompositionRule::Honest), "{}", c);
+            // Without mixed valence the strict rule is the enumeration on its own table.
+            if enumerated(&c, CompositionRule::Strict) {
+                prop_assert!(composition(&c, CompositionRule::Strict), "{}", c);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Structure and composition validity, each under named rules.
 //!
-//! The rules with a publication's name give that publication's verdicts, quirks included; the `Honest` ones repair
-//! them. Every verdict comes with the figures or the reason it rests on.
+//! The rules with a publication's name give that publication's verdicts, quirks included; the `Strict` ones repair
+//! them. Every verdict comes with the numbers or the reason it rests on.
 
 mod charge_sums;
 mod composition;

@@ -50,7 +50,7 @@ pub(super) fn ion(element: Element, rule: CompositionRule) -> Option<&'static Io
         CompositionRule::Cdvae => 0,
         CompositionRule::Smact14 => 1,
         CompositionRule::Icsd24 => 2,
-        CompositionRule::Honest => 3,
+        CompositionRule::Strict => 3,
     };
     tables[table].get(usize::from(element.z()) - 1)
 }
@@ -60,7 +60,7 @@ fn column(rule: CompositionRule) -> Vec<Ion> {
     let (x, states) = match rule {
         CompositionRule::Cdvae => (3, 5),
         CompositionRule::Smact14 => (4, 6),
-        CompositionRule::Icsd24 | CompositionRule::Honest => (4, 7),
+        CompositionRule::Icsd24 | CompositionRule::Strict => (4, 7),
     };
     TABLE
         .lines()
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn versions_differ_where_they_are_known_to() {
-        use CompositionRule::{Cdvae, Honest, Icsd24, Smact14};
+        use CompositionRule::{Cdvae, Icsd24, Smact14, Strict};
         assert_eq!((of("Zr", Cdvae).x, of("Zr", Smact14).x), (Some(0.33), Some(1.33)));
         assert_eq!(
             (of("Ir", Cdvae).negative.as_slice(), of("Ir", Smact14).negative.as_slice()),
@@ -109,15 +109,15 @@ mod tests {
         );
         assert_eq!(of("O", Cdvae).states().collect::<Vec<_>>(), [-1, -2, 1, 2]);
         assert_eq!(of("O", Icsd24).states().collect::<Vec<_>>(), [-1, -2]);
-        assert!(!of("Pm", Cdvae).metal && of("Pm", Honest).metal);
+        assert!(!of("Pm", Cdvae).metal && of("Pm", Strict).metal);
         assert_eq!(Element::all().filter(|&e| ion(e, Cdvae).is_some_and(|i| i.metal)).count(), 79);
-        assert_eq!(ion(Element::from_z(104).unwrap(), Honest), None);
+        assert_eq!(ion(Element::from_z(104).unwrap(), Strict), None);
     }
 
     #[test]
     fn the_completed_table_lacks_only_what_does_not_exist() {
         for e in Element::all().take(103) {
-            let i = ion(e, CompositionRule::Honest).unwrap();
+            let i = ion(e, CompositionRule::Strict).unwrap();
             assert_eq!(i.has_no_state(), matches!(e.symbol(), "He" | "Ne" | "Ar"), "{e}");
             assert_eq!(i.x.is_none(), i.has_no_state(), "{e}");
         }

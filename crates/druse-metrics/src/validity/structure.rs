@@ -23,12 +23,13 @@ pub enum StructureRule {
     /// the volume.
     Gemsdiff,
     /// No two atoms of the crystal closer than 0.5 Å, an atom and its own image included; volume at least 0.1 Å³.
-    Honest,
+    #[serde(alias = "honest")]
+    Strict,
 }
 
 impl StructureRule {
     /// Every rule.
-    pub const ALL: [Self; 4] = [Self::Cdvae, Self::Symat, Self::Gemsdiff, Self::Honest];
+    pub const ALL: [Self; 4] = [Self::Cdvae, Self::Symat, Self::Gemsdiff, Self::Strict];
 }
 
 impl std::fmt::Display for StructureRule {
@@ -37,7 +38,7 @@ impl std::fmt::Display for StructureRule {
             Self::Cdvae => "cdvae",
             Self::Symat => "symat",
             Self::Gemsdiff => "gemsdiff",
-            Self::Honest => "honest",
+            Self::Strict => "strict",
         })
     }
 }
@@ -60,7 +61,7 @@ pub enum StructureFault {
     NotFinite,
 }
 
-/// The figures that structure validity rests on.
+/// The numbers that structure validity rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StructureValidity {
     /// Volume of the cell (Å³).
@@ -93,7 +94,7 @@ impl StructureValidity {
         if let Some(d) = distance.filter(|&d| d < MIN_DISTANCE) {
             return Some(StructureFault::Distance(d));
         }
-        let images = matches!(rule, StructureRule::Gemsdiff | StructureRule::Honest);
+        let images = matches!(rule, StructureRule::Gemsdiff | StructureRule::Strict);
         if images && self.min_own_image < MIN_DISTANCE {
             return Some(StructureFault::OwnImage(self.min_own_image));
         }
@@ -194,8 +195,8 @@ mod tests {
 
     #[test]
     fn rules_differ_in_own_images_volume_and_skewed_cells() {
-        use StructureRule::{Cdvae, Gemsdiff, Honest, Symat};
-        let valid = |s: &Structure| [Cdvae, Symat, Gemsdiff, Honest].map(|r| structure(s).is_valid(r));
+        use StructureRule::{Cdvae, Gemsdiff, Strict, Symat};
+        let valid = |s: &Structure| [Cdvae, Symat, Gemsdiff, Strict].map(|r| structure(s).is_valid(r));
         let flat = Lattice::from_parameters([0.3, 5.0, 5.0, 90.0, 90.0, 90.0]).unwrap();
         assert_eq!(valid(&crystal(flat, vec![[0.0; 3]])), [true, true, false, false]);
         let tiny = Lattice::cubic(0.4).unwrap();

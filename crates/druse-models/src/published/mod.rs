@@ -9,8 +9,9 @@ mod scalers;
 pub(crate) use dimenet::encoder_sizes;
 pub use keys::Ignored;
 pub(crate) use keys::Keys;
-pub use scalers::{DataSet, read_scaler};
+pub use scalers::{lattice_scaler, property_scaler, read_scaler};
 
+use druse_data::Benchmark;
 use druse_nn::weights::torch::{TorchError, TorchFile};
 
 use crate::registry::ModelSettings;
@@ -20,7 +21,7 @@ use crate::{Model, ModelError, Standardizer};
 #[derive(Debug, Clone, Default)]
 pub struct Training {
     /// The published data set. Its scalers are used where no others are given.
-    pub data_set: Option<DataSet>,
+    pub data_set: Option<Benchmark>,
     /// The scaler of lattices that lies beside the checkpoint.
     pub lattice_scaler: Option<TorchFile>,
     /// The scaler of the property that lies beside the checkpoint.
@@ -33,7 +34,7 @@ impl Training {
     pub(crate) fn lattice(&self) -> Result<Standardizer, PublishedError> {
         match (&self.lattice_scaler, self.data_set) {
             (Some(file), _) => read_scaler(file, 6),
-            (None, Some(set)) => Ok(set.lattice_scaler()),
+            (None, Some(set)) => Ok(lattice_scaler(set)),
             (None, None) => Err(PublishedError::Statistics(
                 "neither the published data set nor the scaler of lattices is given, and the weights do not tell it"
                     .into(),
@@ -42,7 +43,7 @@ impl Training {
     }
 
     pub(crate) fn property(&self) -> Result<(String, Standardizer), PublishedError> {
-        let of_set = self.data_set.map(DataSet::property);
+        let of_set = self.data_set.map(Benchmark::property);
         let name = self.property.clone().or_else(|| of_set.map(str::to_owned));
         let missing = |what| {
             Err(PublishedError::Statistics(format!("the model predicts a property, but {what} is not given")))
@@ -50,7 +51,7 @@ impl Training {
         let Some(name) = name else { return missing("its name") };
         match (&self.property_scaler, self.data_set) {
             (Some(file), _) => Ok((name, read_scaler(file, 1)?)),
-            (None, Some(set)) if name == set.property() => Ok((name, set.property_scaler())),
+            (None, Some(set)) if name == set.property() => Ok((name, property_scaler(set))),
             _ => missing("its scaler"),
         }
     }

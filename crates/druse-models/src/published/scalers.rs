@@ -1,5 +1,6 @@
 //! What published runs standardise with.
 
+use druse_data::Benchmark;
 use druse_nn::weights::torch::TorchFile;
 
 use super::PublishedError;
@@ -31,69 +32,30 @@ pub fn read_scaler(file: &TorchFile, columns: usize) -> Result<Standardizer, Pub
     Ok(Standardizer { mean, std })
 }
 
-/// A data set that CDVAE was published with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DataSet {
-    /// Materials Project, up to 20 atoms.
-    Mp20,
-    /// Carbon, 6 to 24 atoms.
-    Carbon24,
-    /// Perovskites, 5 atoms.
-    Perov5,
+/// The scaler of `[lengths / N^(1/3), angles]` (Å, degrees) of the published runs.
+pub fn lattice_scaler(benchmark: Benchmark) -> Standardizer {
+    let (mean, std) = match benchmark {
+        Benchmark::Mp20 => (
+            [2.40144, 2.70831, 3.67447, 86.76885, 84.87071, 86.25297],
+            [0.57238, 0.57224, 1.55230, 18.50424, 15.88155, 19.28040],
+        ),
+        Benchmark::Carbon24 => (
+            [1.32458, 1.96965, 2.73384, 89.42477, 89.77344, 88.74967],
+            [0.23766, 0.28400, 0.55793, 14.40860, 9.19117, 12.91620],
+        ),
+        Benchmark::Perov5 => {
+            ([2.42398, 2.42398, 2.42398, 90.0, 90.0, 90.0], [0.17867, 0.17867, 0.17867, 1e-5, 1e-5, 1e-5])
+        }
+    };
+    Standardizer { mean: mean.to_vec(), std: std.to_vec() }
 }
 
-impl DataSet {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Mp20, Self::Carbon24, Self::Perov5];
-
-    /// The name of its files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mp20 => "mp_20",
-            Self::Carbon24 => "carbon_24",
-            Self::Perov5 => "perov_5",
-        }
-    }
-
-    /// The data set of a name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|set| set.name() == name)
-    }
-
-    /// The column that its property models learn.
-    pub fn property(self) -> &'static str {
-        match self {
-            Self::Mp20 => "formation_energy_per_atom",
-            Self::Carbon24 => "energy_per_atom",
-            Self::Perov5 => "heat_ref",
-        }
-    }
-
-    /// The scaler of `[lengths / N^(1/3), angles]` (Å, degrees) of the published runs.
-    pub fn lattice_scaler(self) -> Standardizer {
-        let (mean, std) = match self {
-            Self::Mp20 => (
-                [2.40144, 2.70831, 3.67447, 86.76885, 84.87071, 86.25297],
-                [0.57238, 0.57224, 1.55230, 18.50424, 15.88155, 19.28040],
-            ),
-            Self::Carbon24 => (
-                [1.32458, 1.96965, 2.73384, 89.42477, 89.77344, 88.74967],
-                [0.23766, 0.28400, 0.55793, 14.40860, 9.19117, 12.91620],
-            ),
-            Self::Perov5 => {
-                ([2.42398, 2.42398, 2.42398, 90.0, 90.0, 90.0], [0.17867, 0.17867, 0.17867, 1e-5, 1e-5, 1e-5])
-            }
-        };
-        Standardizer { mean: mean.to_vec(), std: std.to_vec() }
-    }
-
-    /// The scaler of [`DataSet::property`] of the published runs (eV/atom).
-    pub fn property_scaler(self) -> Standardizer {
-        let (mean, std) = match self {
-            Self::Mp20 => (-1.219_803, 1.029_384),
-            Self::Carbon24 => (-154.251_022, 0.137_388),
-            Self::Perov5 => (1.403_221, 0.680_219),
-        };
-        Standardizer { mean: vec![mean], std: vec![std] }
-    }
+/// The scaler of [`Benchmark::property`] of the published runs (eV/atom).
+pub fn property_scaler(benchmark: Benchmark) -> Standardizer {
+    let (mean, std) = match benchmark {
+        Benchmark::Mp20 => (-1.219_803, 1.029_384),
+        Benchmark::Carbon24 => (-154.251_022, 0.137_388),
+        Benchmark::Perov5 => (1.403_221, 0.680_219),
+    };
+    Standardizer { mean: vec![mean], std: vec![std] }
 }

@@ -1,6 +1,7 @@
 //! Checkpoints of the published CDVAE code. Parameters have the published names here; what this file knows beyond them is
 //! which tensors the model does without, which constants it computes itself, and where sizes can be read off.
 
+use druse_data::Benchmark;
 use druse_nn::blocks::ScaleFactors;
 use druse_nn::weights::torch::TorchFile;
 
@@ -8,7 +9,7 @@ use super::config::{CdvaeConfig, NoiseConfig};
 use super::decoder::DecoderConfig;
 use super::model::{Cdvae, Statistics};
 use crate::process::NoiseLevels;
-use crate::published::{DataSet, Imported, Keys, PublishedError, PublishedModel, Training, encoder_sizes};
+use crate::published::{Imported, Keys, PublishedError, PublishedModel, Training, encoder_sizes};
 use crate::registry::{ModelSettings, preset_model};
 use crate::standardizer::Standardizer;
 use crate::{Model, ModelError, Trainable};
@@ -31,9 +32,9 @@ pub struct PublishedStatistics {
 /// As [`Cdvae::from_published`], and when `training` lacks what the model needs.
 pub(super) fn import(file: &TorchFile, training: &Training) -> Result<Imported, PublishedError> {
     let preset = match training.data_set {
-        Some(DataSet::Carbon24) => "cdvae-carbon-24",
-        Some(DataSet::Perov5) => "cdvae-perov-5",
-        Some(DataSet::Mp20) | None => "cdvae-mp-20",
+        Some(Benchmark::Carbon24) => "cdvae-carbon-24",
+        Some(Benchmark::Perov5) => "cdvae-perov-5",
+        Some(Benchmark::Mp20) | None => "cdvae-mp-20",
     };
     let head = Cdvae::published_property_head(file)?;
     if !head && (training.property.is_some() || training.property_scaler.is_some()) {

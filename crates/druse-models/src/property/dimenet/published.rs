@@ -55,13 +55,15 @@ impl PropertyPredictor {
 
 #[cfg(test)]
 mod tests {
+    use druse_data::Benchmark;
+
     use super::*;
-    use crate::published::{DataSet, fixtures};
+    use crate::published::{fixtures, property_scaler};
 
     #[test]
     fn a_published_predictor_is_read() {
         let base = PropertyConfig { property: "heat_ref".into(), ..PropertyConfig::default() };
-        let scaler = DataSet::Perov5.property_scaler();
+        let scaler = property_scaler(Benchmark::Perov5);
         let file = fixtures::file("property.pt");
         let read = PropertyPredictor::from_published(&file, &base, &scaler).unwrap();
         fixtures::check_weights(read.model.parameters(), &read.weights, 1e-7);
@@ -76,7 +78,7 @@ mod tests {
 
     #[test]
     fn an_autoencoder_is_no_predictor() {
-        let scaler = DataSet::Mp20.property_scaler();
+        let scaler = property_scaler(Benchmark::Mp20);
         let file = fixtures::file("cdvae.ckpt");
         let result = PropertyPredictor::from_published(&file, &PropertyConfig::default(), &scaler);
         let Err(PublishedError::Mismatch { mismatch, .. }) = result else { panic!("the file was accepted") };

@@ -1,9 +1,15 @@
 //! Why sets cannot be evaluated.
 
-use druse_metrics::generation::GenerationError;
+use std::path::PathBuf;
 
-/// Sets that do not fit the task, in the order of the stages that notice it.
+use druse_data::DataError;
+use druse_metrics::generation::GenerationError;
+use druse_metrics::optimization::OptimizationError;
+
+/// Sets that do not fit the task, in the order of the stages that notice it. But for [`EvaluateError::Interrupted`] other
+/// arguments or other input put it right.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EvaluateError {
     /// No row of a set gives a structure.
     #[error("none of the {rows} rows of the {role} set `{name}` gives a structure; the first: {first}")]
@@ -35,7 +41,29 @@ pub enum EvaluateError {
     /// Predictions and references cannot be paired.
     #[error("predictions and references cannot be paired: {0}")]
     Pairing(String),
-    /// Success rates need a protocol that has constants for the data set.
-    #[error("{0}")]
-    Optimization(String),
+    /// A row does not name the start of its optimisation.
+    #[error("the generated row `{id}` has no property `{property}`")]
+    NoStart {
+        /// Identifier of the row.
+        id: String,
+        /// The property that should name the start.
+        property: String,
+    },
+    /// Success rates cannot be computed.
+    #[error(transparent)]
+    Optimization(#[from] OptimizationError),
+    /// A file is no evaluation of this version.
+    #[error("`{}` {problem}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        problem: String,
+    },
+    /// A set could not be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Whoever started it stopped it.
+    #[error("interrupted; nothing was written")]
+    Interrupted,
 }

@@ -1,10 +1,11 @@
-//! What the commands on sets of structures share: reading, choosing rows, writing results.
+//! Sets of structures on the command line: reading, choosing rows, matching, evaluating them, writing results.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use druse_data::{DataError, Filter, ListOptions, Listing, write_atomically};
+use druse_evaluate::{Evaluation, report};
 use druse_metrics::matcher::StructureMatcher;
 use druse_run::output::list_structures;
 use serde::Serialize;
@@ -66,6 +67,11 @@ pub struct Destinations<'a> {
 }
 
 impl Destinations<'_> {
+    /// Writes an evaluation.
+    pub fn deliver_evaluation(self, evaluation: &Evaluation) -> Result<(), Failure> {
+        self.deliver(evaluation, || report::html::page(evaluation), || report::table::evaluation(evaluation))
+    }
+
     /// Writes a result as JSON and as a page where wanted, and as a table unless one of them takes stdout.
     pub fn deliver(
         self,

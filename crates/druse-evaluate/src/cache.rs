@@ -17,6 +17,8 @@ use druse_metrics::descriptors::{DescriptorSettings, Descriptors, Geometry};
 use druse_metrics::symmetry::SymmetrySummary;
 use serde::{Deserialize, Serialize};
 
+use crate::rows;
+
 /// Raised whenever a descriptor or its layout changes.
 const VERSION: u32 = 1;
 const MAGIC: &[u8; 8] = b"DRUSEFEA";
@@ -30,7 +32,7 @@ struct Record {
 }
 
 /// Where the features of a set are kept; `None` without a cache.
-pub(super) fn file(cache: &Cache, listing: &Listing, settings: &DescriptorSettings) -> Option<PathBuf> {
+pub fn file(cache: &Cache, listing: &Listing, settings: &DescriptorSettings) -> Option<PathBuf> {
     let text = format!(
         "druse {} features {VERSION} fingerprint {} symprec {:?}\n{}",
         env!("CARGO_PKG_VERSION"),
@@ -43,7 +45,7 @@ pub(super) fn file(cache: &Cache, listing: &Listing, settings: &DescriptorSettin
 }
 
 /// The features in a file, when they are there and whole; a damaged file costs a warning.
-pub(super) fn read(file: &Path, listing: &Listing) -> Option<Vec<Descriptors>> {
+pub fn read(file: &Path, listing: &Listing) -> Option<Vec<Descriptors>> {
     let bytes = match fs::read(file) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound => return None,
@@ -69,7 +71,7 @@ fn decode(bytes: &[u8], listing: &Listing) -> Option<Vec<Descriptors>> {
         return None;
     }
     let descriptors = records.into_iter().zip(&listing.items).map(|(record, item)| Descriptors {
-        composition: item.composition.clone().unwrap_or_default(),
+        composition: rows::composition(item).unwrap_or_default(),
         geometry: record.geometry,
         fingerprint: record.fingerprint,
         symmetry: record.symmetry,
@@ -78,7 +80,7 @@ fn decode(bytes: &[u8], listing: &Listing) -> Option<Vec<Descriptors>> {
 }
 
 /// Keeps features; a folder that cannot be written costs a warning.
-pub(super) fn write(file: &Path, descriptors: &[Descriptors]) {
+pub fn write(file: &Path, descriptors: &[Descriptors]) {
     let records: Vec<Record> = descriptors
         .iter()
         .map(|d| Record {

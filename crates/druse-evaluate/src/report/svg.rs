@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use druse_run::evaluate::Chart;
-
-use super::html::escape;
+use super::text::escape;
+use crate::Chart;
 
 const HEIGHT: f64 = 190.0;
 const LEFT: f64 = 40.0;

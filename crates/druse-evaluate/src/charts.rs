@@ -37,7 +37,7 @@ pub struct Chart {
 }
 
 /// The charts of two sets.
-pub(super) fn charts(
+pub fn charts(
     sets: [&[Descriptors]; 2],
     symmetry: Option<&[SymmetryStatistics; 2]>,
     coverage: Option<&Coverage>,

@@ -1,42 +1,15 @@
 //! Pages for a browser: one file, nothing loaded from elsewhere.
 
-use druse_run::evaluate::{Chart, Evaluation, Neighbor, RowReason, SetSummary, Task, label};
+use druse_metrics::{METRICS, label};
 
 use super::comparison::Comparison;
 use super::style::CSS;
-use super::{basis, interval, number, svg, table, value};
+use super::svg;
+use super::text::{basis, column, escape, interval, number, value};
+use crate::{Chart, ClosestReference, Evaluation, RowReason, SetSummary, Task};
 
 /// Rows of the list of invalid structures that a page shows.
 const LISTED: usize = 100;
-/// Figures shown large, where an evaluation has them.
-const HEADLINES: [&str; 9] = [
-    "valid",
-    "cov_recall",
-    "cov_precision",
-    "wdist_density",
-    "wdist_num_elems",
-    "unique",
-    "match_rate",
-    "rms_dist",
-    "metre",
-];
-
-/// Text with the characters that mean something in HTML replaced.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 fn document(title: &str, body: &str) -> String {
     let title = escape(title);
     format!(
@@ -68,17 +41,17 @@ pub fn page(e: &Evaluation) -> String {
         body += &set("Training", train);
     }
     body += "</dl>\n<div class=\"tiles\">";
-    for figure in HEADLINES.iter().filter_map(|key| e.figure(key)) {
-        let spread = interval(figure);
+    for metric in METRICS.iter().filter(|m| m.headline).filter_map(|m| e.metric(m.key)) {
+        let spread = interval(metric);
         body += &format!(
             "<div class=\"tile\"><span class=\"soft\">{}</span><b>{}</b><small>{}</small></div>",
-            escape(&label(&figure.key)),
-            value(figure),
-            if spread.is_empty() { format!("of {}", figure.of) } else { spread },
+            escape(&label(&metric.key)),
+            value(metric),
+            if spread.is_empty() { format!("of {}", metric.of) } else { spread },
         );
     }
-    body += "</div>\n<h2>Figures</h2>\n";
-    body += &figures(e);
+    body += "</div>\n<h2>Metrics</h2>\n";
+    body += &metrics(e);
     if !e.remarks.is_empty() {
         body += "<h2>Remarks</h2>\n<ul>";
         for remark in &e.remarks {
@@ -89,7 +62,7 @@ pub fn page(e: &Evaluation) -> String {
     if !e.charts.is_empty() {
         body += "<h2>Distributions</h2>\n<div class=\"legend\"><span><i class=\"g\"></i>generated</span><span><i class=\"r\"></i>reference</span></div>\n<div class=\"charts\">\n";
         for chart in &e.charts {
-            body += &figure(chart);
+            body += &histogram(chart);
         }
         body += "</div>\n";
     }
@@ -104,27 +77,27 @@ pub fn page(e: &Evaluation) -> String {
     document(&title, &body)
 }
 
-fn figures(e: &Evaluation) -> String {
-    let mut html = "<div class=\"scroll\"><table><thead><tr><th>Figure</th><th class=\"n\">Value</th><th>Interval</th><th>Measured on</th></tr></thead><tbody>\n".to_owned();
-    for f in &e.figures {
-        let problem = f
+fn metrics(e: &Evaluation) -> String {
+    let mut html = "<div class=\"scroll\"><table><thead><tr><th>Metric</th><th class=\"n\">Value</th><th>Interval</th><th>Measured on</th></tr></thead><tbody>\n".to_owned();
+    for m in &e.metrics {
+        let problem = m
             .problem
             .as_ref()
             .map(|p| format!(" <span class=\"bad\">{}</span>", escape(p)))
             .unwrap_or_default();
         html += &format!(
             "<tr><td>{} <small>{}</small></td><td class=\"n\">{}</td><td class=\"i\">{}</td><td class=\"basis\">{}{problem}</td></tr>\n",
-            escape(&label(&f.key)),
-            escape(&f.key),
-            value(f),
-            interval(f),
-            escape(&basis(f))
+            escape(&label(&m.key)),
+            escape(&m.key),
+            value(m),
+            interval(m),
+            escape(&basis(m))
         );
     }
     html + "</tbody></table></div>\n"
 }
 
-fn figure(chart: &Chart) -> String {
+fn histogram(chart: &Chart) -> String {
     let wide = if svg::is_wide(chart) { " class=\"wide\"" } else { "" };
     let outside = match chart.outside {
         [0, 0] => String::new(),
@@ -151,7 +124,7 @@ fn figure(chart: &Chart) -> String {
     )
 }
 
-fn neighbors(title: &str, unit: &str, all: &[Neighbor]) -> String {
+fn neighbors(title: &str, unit: &str, all: &[ClosestReference]) -> String {
     if all.is_empty() {
         return String::new();
     }
@@ -198,24 +171,20 @@ fn reasons(title: &str, rows: &[RowReason], of: usize) -> String {
 pub fn comparison_page(c: &Comparison) -> String {
     let mut body = "<h1>Comparison</h1>\n<dl>\n".to_owned();
     for (k, (name, basis)) in c.names.iter().zip(&c.bases).enumerate() {
-        body += &format!(
-            "<dt>{}</dt><dd>{} <small>{}</small></dd>\n",
-            table::column(k),
-            escape(name),
-            escape(basis)
-        );
+        body +=
+            &format!("<dt>{}</dt><dd>{} <small>{}</small></dd>\n", column(k), escape(name), escape(basis));
     }
-    body += "</dl>\n<div class=\"scroll\"><table><thead><tr><th>Figure</th>";
+    body += "</dl>\n<div class=\"scroll\"><table><thead><tr><th>Metric</th>";
     for k in 0..c.names.len() {
-        body += &format!("<th class=\"n\">{}</th>", table::column(k));
+        body += &format!("<th class=\"n\">{}</th>", column(k));
     }
     body += "<th></th></tr></thead><tbody>\n";
     for row in &c.rows {
         body += &format!("<tr><td>{} <small>{}</small></td>", escape(&row.label), escape(&row.key));
-        for (k, figure) in row.figures.iter().enumerate() {
+        for (k, metric) in row.metrics.iter().enumerate() {
             let class = if row.best.contains(&k) { "n best" } else { "n" };
-            let text = figure.as_ref().map(value).unwrap_or_default();
-            let title = figure.as_ref().map(basis).unwrap_or_default();
+            let text = metric.as_ref().map(value).unwrap_or_default();
+            let title = metric.as_ref().map(basis).unwrap_or_default();
             body += &format!("<td class=\"{class}\" title=\"{}\">{text}</td>", escape(&title));
         }
         body += &format!("<td class=\"basis\">{}</td></tr>\n", escape(&row.note()));

@@ -1,26 +1,26 @@
 //! Predictions against the structures they are meant to be.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use druse_crystal::Structure;
-use druse_data::{Cache, Item, Value};
+use druse_data::{Cache, Item};
+use druse_metrics::Metric;
 use druse_metrics::descriptors::DescriptorSettings;
 use druse_metrics::distribution::Bootstrap;
-use druse_metrics::generation::{Figure, Protocol};
+use druse_metrics::generation::Protocol;
 use druse_metrics::matcher::{Displacement, StructureMatcher};
-use druse_metrics::reconstruction::{match_everyone, reconstruct};
+use druse_metrics::reconstruction::{Compared, match_everyone, metre_metrics, reconstruct};
 
-use super::describe::describe;
-use super::evaluation::{Evaluation, FORMAT, Neighbor, RowReason, SetSummary, Task};
-use super::generation::{prepare, some_structures};
-use super::{EvaluateError, Sets, figures};
-use crate::{Event, Observer, RunError};
+use crate::describe::describe;
+use crate::evaluation::{ClosestReference, Evaluation, FORMAT, RowReason, SetSummary, Task};
+use crate::generation::prepare;
+use crate::parallel::check;
+use crate::rows::{self, some_structures};
+use crate::{EvaluateError, Observer, Progress, Sets};
 
 /// References compared between two looks at the stop flag.
 const CHUNK: usize = 64;
-/// Numbers of candidates that figures are given for, below the largest number of candidates.
-const STEPS: [usize; 6] = [1, 5, 10, 20, 50, 100];
 /// Structures in the lists of the closest and the farthest ones.
 const LISTED: usize = 12;
 
@@ -45,8 +45,6 @@ pub struct MatchingSettings {
     pub task: Task,
     /// The rules of validity: an invalid prediction matches nothing.
     pub protocol: Protocol,
-    /// What is said of all figures.
-    pub remarks: Vec<String>,
     /// The matcher.
     pub matcher: StructureMatcher,
     /// Which predictions belong to which reference.
@@ -57,16 +55,30 @@ pub struct MatchingSettings {
     pub cache: Cache,
 }
 
+impl MatchingSettings {
+    /// Matching with CDVAE's tolerances, 95 % intervals of 1,000 resamples, the default cache.
+    pub fn new(task: Task, protocol: Protocol, pairing: Pairing) -> Self {
+        Self {
+            task,
+            protocol,
+            matcher: StructureMatcher::CDVAE,
+            pairing,
+            bootstrap: Some(Bootstrap::default()),
+            cache: Cache::Default,
+        }
+    }
+}
+
 /// Evaluates predictions against their references.
 ///
 /// # Errors
-/// [`RunError::Evaluate`] when they cannot be paired, [`RunError::Interrupted`].
+/// [`EvaluateError::Pairing`] when they cannot be paired, [`EvaluateError::Interrupted`].
 pub fn matching(
     sets: Sets<'_>,
     settings: &MatchingSettings,
     watch: &mut dyn Observer,
     stop: &AtomicBool,
-) -> Result<Evaluation, RunError> {
+) -> Result<Evaluation, EvaluateError> {
     some_structures(sets.reference, "reference")?;
     let (candidates, how) = pair(sets, settings)?;
     let wanted = DescriptorSettings { fingerprint: settings.protocol.fingerprint, symprec: None };
@@ -78,22 +90,19 @@ pub fn matching(
         .iter()
         .map(|d| d.invalid_because(protocol.composition, protocol.structure, protocol.fingerprint))
         .collect();
-    let mut remarks = settings.remarks.clone();
-    remarks.push(how);
+    let mut remarks = vec![how];
 
     // References without a structure cannot be found by anyone.
     let left_out = RowReason::without_structure(sets.reference);
-    let places: Vec<usize> =
-        (0..sets.reference.len()).filter(|&i| sets.reference.items[i].outcome.is_ok()).collect();
+    let kept: Vec<usize> =
+        (0..sets.reference.len()).filter(|&i| sets.reference.items[i].structure().is_some()).collect();
     let references: Vec<&Structure> =
-        places.iter().filter_map(|&i| sets.reference.items[i].structure()).collect();
-    let rows: Vec<Vec<usize>> = places.iter().map(|&i| candidates[i].clone()).collect();
+        kept.iter().filter_map(|&i| sets.reference.items[i].structure()).collect();
+    let rows: Vec<Vec<usize>> = kept.iter().map(|&i| candidates[i].clone()).collect();
     let mut displacements: Vec<Vec<Option<Displacement>>> = Vec::with_capacity(references.len());
     let mut unfinished = 0;
     for (chunk, rows) in references.chunks(CHUNK).zip(rows.chunks(CHUNK)) {
-        if stop.load(Ordering::Relaxed) {
-            return Err(RunError::Interrupted);
-        }
+        check(stop)?;
         let own: Vec<Vec<Option<&Structure>>> = rows
             .iter()
             .map(|rows| rows.iter().map(|&row| sets.generated.items[row].structure()).collect())
@@ -102,17 +111,19 @@ pub fn matching(
         unfinished += compared.unfinished.len();
         displacements.extend(compared.displacements);
         let (done, total) = (displacements.len(), references.len());
-        watch.observe(Event::Progress { stage: "matching", done, total });
+        watch.observe(Progress { stage: "matching", done, total });
     }
     if unfinished > 0 {
         remarks.push(format!(
             "{unfinished} comparisons were given up; they count with what was found until then"
         ));
     }
-    let run = Run { settings, rows: &rows, displacements: &displacements, invalid: &invalid };
-    let mut all = run.figures();
+    let valid: Vec<Vec<bool>> =
+        rows.iter().map(|rows| rows.iter().map(|&row| invalid[row].is_none()).collect()).collect();
+    let compared = Compared { matcher: &settings.matcher, displacements: &displacements, valid: &valid };
+    let mut all = compared.metrics(settings.task == Task::Prediction, settings.bootstrap.as_ref());
     all.extend(everyone(sets, settings, &invalid, watch, stop)?);
-    let (best, worst) = run.neighbors(sets, &places);
+    let (best, worst) = neighbors(sets, &kept, &rows, &displacements, &invalid);
     let evaluation = Evaluation {
         format: FORMAT,
         druse: env!("CARGO_PKG_VERSION").to_owned(),
@@ -122,8 +133,8 @@ pub fn matching(
         train: None,
         protocol: protocol.clone(),
         remarks,
-        metrics: Default::default(),
-        figures: all,
+        values: Default::default(),
+        metrics: all,
         invalid: invalid
             .iter()
             .enumerate()
@@ -135,7 +146,7 @@ pub fn matching(
         symmetry: None,
         charts: Vec::new(),
     };
-    Ok(evaluation.with_metrics())
+    Ok(evaluation.with_values())
 }
 
 /// The prediction rows of each reference row, and in words how they were found.
@@ -186,7 +197,7 @@ fn pair(sets: Sets<'_>, settings: &MatchingSettings) -> Result<(Vec<Vec<usize>>,
         Pairing::Order => (in_order()?, "paired in order"),
         Pairing::Id => (grouped(&own_id, "identifier")?, "paired by identifier"),
         Pairing::Property(name) => {
-            let of = |item: &Item| item.properties.get(name).map(Value::to_string);
+            let of = |item: &Item| rows::text(item, name);
             (grouped(&of, name)?, "paired by property")
         }
         Pairing::Auto => match grouped(&own_id, "identifier") {
@@ -208,89 +219,38 @@ fn pair(sets: Sets<'_>, settings: &MatchingSettings) -> Result<(Vec<Vec<usize>>,
     Ok((rows, format!("predictions and references are {how}{missing}")))
 }
 
-/// What the figures of own candidates come from.
-struct Run<'a> {
-    settings: &'a MatchingSettings,
-    rows: &'a [Vec<usize>],
-    displacements: &'a [Vec<Option<Displacement>>],
-    invalid: &'a [Option<String>],
-}
-
-impl Run<'_> {
-    /// Smallest RMS distance of the first `k` candidates of each reference.
-    fn best(&self, k: usize, valid_only: bool) -> Vec<Option<f64>> {
-        let counts = |row: usize| !valid_only || self.invalid[row].is_none();
-        self.rows
+/// The closest matches, and the references that were matched worst. Reference `kept[i]` has the predictions `rows[i]`.
+fn neighbors(
+    sets: Sets<'_>,
+    kept: &[usize],
+    rows: &[Vec<usize>],
+    displacements: &[Vec<Option<Displacement>>],
+    invalid: &[Option<String>],
+) -> (Vec<ClosestReference>, Vec<ClosestReference>) {
+    let formula = |item: &Item| rows::composition(item).map(|c| c.reduced_formula()).unwrap_or_default();
+    let mut all = Vec::new();
+    for ((&at, rows), found) in kept.iter().zip(rows).zip(displacements) {
+        let best = rows
             .iter()
-            .zip(self.displacements)
-            .map(|(rows, found)| {
-                let first = rows.iter().zip(found).take(k);
-                first.filter(|(row, _)| counts(**row)).filter_map(|(_, d)| Some((*d)?.rms)).reduce(f64::min)
-            })
-            .collect()
+            .zip(found)
+            .filter_map(|(&row, d)| Some((row, (*d)?.rms)))
+            .min_by(|a, b| a.1.total_cmp(&b.1));
+        let Some((row, distance)) = best else { continue };
+        let (item, reference) = (&sets.generated.items[row], &sets.reference.items[at]);
+        all.push(ClosestReference {
+            index: row,
+            id: item.id.clone(),
+            formula: formula(item),
+            reference: reference.id.clone(),
+            reference_formula: formula(reference),
+            distance,
+            invalid: invalid[row].clone(),
+        });
     }
-
-    fn figures(&self) -> Vec<Figure> {
-        let largest = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let m = &self.settings.matcher;
-        let rule = format!("matcher ltol {}, stol {}, angle {}°", m.ltol, m.stol, m.angle_tol);
-        let mut all = Vec::new();
-        let mut three = |suffix: &str, best: Vec<Option<f64>>, which: &str| {
-            let bootstrap = self.settings.bootstrap.as_ref();
-            let flags = figures::flags(best.iter().map(Option::is_some));
-            let matched: Vec<f64> = best.iter().copied().flatten().collect();
-            let all_counted: Vec<f64> = best.iter().map(|d| d.unwrap_or(m.stol)).collect();
-            let of_all = format!("all references; {which}; {rule}");
-            let rate = figures::mean(format!("match_rate{suffix}"), &flags, None, bootstrap, of_all.as_str());
-            let of_matched = format!("matched references; {which}; {rule}");
-            let rms = figures::mean(format!("rms_dist{suffix}"), &matched, None, bootstrap, of_matched);
-            let counted = format!("{of_all}; unmatched ones count {}", m.stol);
-            let crmse = figures::mean(format!("crmse{suffix}"), &all_counted, None, bootstrap, counted);
-            all.extend([rate, rms, crmse]);
-        };
-        let which = match largest {
-            0 | 1 => "the valid prediction".to_owned(),
-            k => format!("best of up to {k} candidates, valid ones"),
-        };
-        three("", self.best(usize::MAX, true), &which);
-        if self.settings.task == Task::Prediction {
-            for k in STEPS.into_iter().filter(|&k| k < largest).chain([largest.max(1)]) {
-                let which = format!("best of the first {k} candidates, valid ones");
-                three(&format!("_k{k}"), self.best(k, true), &which);
-            }
-        }
-        three("_without_validity", self.best(usize::MAX, false), "valid or not");
-        all
-    }
-
-    /// The closest matches, and the references that were missed or matched worst.
-    fn neighbors(&self, sets: Sets<'_>, places: &[usize]) -> (Vec<Neighbor>, Vec<Neighbor>) {
-        let formula =
-            |item: &Item| item.composition.as_ref().map(|c| c.reduced_formula()).unwrap_or_default();
-        let mut all = Vec::new();
-        for ((&place, rows), found) in places.iter().zip(self.rows).zip(self.displacements) {
-            let best = rows
-                .iter()
-                .zip(found)
-                .filter_map(|(&row, d)| Some((row, (*d)?.rms)))
-                .min_by(|a, b| a.1.total_cmp(&b.1));
-            let Some((row, distance)) = best else { continue };
-            let (item, reference) = (&sets.generated.items[row], &sets.reference.items[place]);
-            all.push(Neighbor {
-                index: row,
-                id: item.id.clone(),
-                formula: formula(item),
-                reference: reference.id.clone(),
-                reference_formula: formula(reference),
-                distance,
-                invalid: self.invalid[row].clone(),
-            });
-        }
-        all.sort_by(|a, b| a.distance.total_cmp(&b.distance).then(a.index.cmp(&b.index)));
-        let worst = all.iter().rev().take(LISTED).cloned().collect();
-        all.truncate(LISTED);
-        (all, worst)
-    }
+    all.sort_by(|a, b| a.distance.total_cmp(&b.distance).then(a.index.cmp(&b.index)));
+    let worst = all.iter().rev().take(LISTED).cloned().collect();
+    all.truncate(LISTED);
+    (all, worst)
 }
 
 /// METRe: each reference against all valid predictions.
@@ -300,7 +260,7 @@ fn everyone(
     invalid: &[Option<String>],
     watch: &mut dyn Observer,
     stop: &AtomicBool,
-) -> Result<[Figure; 3], RunError> {
+) -> Result<[Metric; 3], EvaluateError> {
     let matcher = &settings.matcher;
     let (rows, prepared) = prepare(matcher, sets.generated, "reducing predictions", watch, stop)?;
     let generated: Vec<_> =
@@ -308,31 +268,11 @@ fn everyone(
     let (_, references) = prepare(matcher, sets.reference, "reducing references", watch, stop)?;
     let mut closest = Vec::with_capacity(references.len());
     for chunk in references.chunks(CHUNK) {
-        if stop.load(Ordering::Relaxed) {
-            return Err(RunError::Interrupted);
-        }
+        check(stop)?;
         let found = match_everyone(matcher, chunk, &generated);
         closest.extend(found.closest.into_iter().map(|c| c.map(|(_, d)| d.rms)));
         let (done, total) = (closest.len(), references.len());
-        watch.observe(Event::Progress { stage: "matching everyone", done, total });
+        watch.observe(Progress { stage: "matching everyone", done, total });
     }
-    let rule = format!(
-        "any valid prediction may match; matcher ltol {}, stol {}, angle {}°",
-        matcher.ltol, matcher.stol, matcher.angle_tol
-    );
-    let (bootstrap, against) = (settings.bootstrap.as_ref(), Some(generated.len()));
-    let matched: Vec<f64> = closest.iter().copied().flatten().collect();
-    let counted: Vec<f64> = closest.iter().map(|d| d.unwrap_or(matcher.stol)).collect();
-    let flags = figures::flags(closest.iter().map(Option::is_some));
-    Ok([
-        figures::mean("metre", &flags, against, bootstrap, format!("all references; {rule}")),
-        figures::mean("metre_rms_dist", &matched, against, bootstrap, format!("matched references; {rule}")),
-        figures::mean(
-            "metre_crmse",
-            &counted,
-            against,
-            bootstrap,
-            format!("all references; {rule}; unmatched ones count {}", matcher.stol),
-        ),
-    ])
+    Ok(metre_metrics(matcher, &closest, generated.len(), settings.bootstrap.as_ref()))
 }

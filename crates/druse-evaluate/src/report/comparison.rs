@@ -2,19 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use druse_metrics::generation::Figure;
-use druse_run::evaluate::{Better, Evaluation, better, label};
+use druse_metrics::{Direction, Metric, direction, label};
 use serde::Serialize;
 
-/// One figure over all evaluations.
+use crate::{Evaluation, Task};
+
+/// One metric over all evaluations.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
-    /// Key of the figure.
+pub struct ComparisonRow {
+    /// Key of the metric.
     pub key: String,
     /// Its name.
     pub label: String,
-    /// The figure of each evaluation that has it.
-    pub figures: Vec<Option<Figure>>,
+    /// The metric of each evaluation that has it.
+    #[serde(rename = "figures")]
+    pub metrics: Vec<Option<Metric>>,
     /// Columns with the best value; empty when nothing can be ranked.
     pub best: Vec<usize>,
     /// Why the values cannot be ranked.
@@ -32,11 +34,11 @@ pub struct Comparison {
     pub names: Vec<String>,
     /// Protocol and reference of each column, in words.
     pub bases: Vec<String>,
-    /// The figures in the order of the first evaluation that has them.
-    pub rows: Vec<Row>,
+    /// The metrics in the order of the first evaluation that has them.
+    pub rows: Vec<ComparisonRow>,
 }
 
-impl Row {
+impl ComparisonRow {
     /// Why the values are not ranked, or what to keep in mind.
     pub fn note(&self) -> String {
         match (&self.problem, &self.remark) {
@@ -52,9 +54,9 @@ impl Comparison {
     pub fn new(evaluations: &[(String, Evaluation)]) -> Self {
         let mut keys: Vec<&str> = Vec::new();
         for (_, e) in evaluations {
-            for figure in &e.figures {
-                if !keys.contains(&figure.key.as_str()) {
-                    keys.push(&figure.key);
+            for metric in &e.metrics {
+                if !keys.contains(&metric.key.as_str()) {
+                    keys.push(&metric.key);
                 }
             }
         }
@@ -72,9 +74,9 @@ impl Comparison {
     }
 }
 
-fn row(key: &str, evaluations: &[(String, Evaluation)]) -> Row {
-    let figures: Vec<Option<Figure>> = evaluations.iter().map(|(_, e)| e.figure(key).cloned()).collect();
-    let present = || evaluations.iter().filter_map(|(_, e)| Some((e, e.figure(key)?)));
+fn row(key: &str, evaluations: &[(String, Evaluation)]) -> ComparisonRow {
+    let metrics: Vec<Option<Metric>> = evaluations.iter().map(|(_, e)| e.metric(key).cloned()).collect();
+    let present = || evaluations.iter().filter_map(|(_, e)| Some((e, e.metric(key)?)));
     let protocols: BTreeSet<String> =
         present()
             .map(|(e, f)| {
@@ -87,7 +89,7 @@ fn row(key: &str, evaluations: &[(String, Evaluation)]) -> Row {
             .collect();
     let sizes: BTreeSet<usize> = present().map(|(_, f)| f.of).collect();
     let references: BTreeSet<&str> = present()
-        .filter(|(e, f)| f.against.is_some() || e.task != druse_run::evaluate::Task::Generation)
+        .filter(|(e, f)| f.against.is_some() || e.task != Task::Generation)
         .map(|(e, _)| e.reference.structures_hash.as_str())
         .collect();
     let problem = if protocols.len() > 1 {
@@ -101,17 +103,16 @@ fn row(key: &str, evaluations: &[(String, Evaluation)]) -> Row {
     };
     let sizes = sizes.iter().map(usize::to_string).collect::<Vec<_>>();
     let remark = (sizes.len() > 1 && problem.is_none()).then(|| format!("samples of {}", sizes.join(", ")));
-    let direction = better(key);
-    let ranked = || figures.iter().enumerate().filter_map(|(i, f)| Some((i, f.as_ref()?.value?)));
-    let best = match direction {
-        Better::Higher => ranked().map(|(_, x)| x).reduce(f64::max),
-        Better::Lower => ranked().map(|(_, x)| x).reduce(f64::min),
-        Better::Neither => None,
+    let ranked = || metrics.iter().enumerate().filter_map(|(i, f)| Some((i, f.as_ref()?.value?)));
+    let best = match direction(key) {
+        Direction::Higher => ranked().map(|(_, x)| x).reduce(f64::max),
+        Direction::Lower => ranked().map(|(_, x)| x).reduce(f64::min),
+        Direction::Neither => None,
     };
     let distinct = ranked().any(|(_, x)| Some(x) != best);
     let best = match (best, &problem) {
         (Some(best), None) if distinct => ranked().filter(|&(_, x)| x == best).map(|(i, _)| i).collect(),
         _ => Vec::new(),
     };
-    Row { key: key.to_owned(), label: label(key), figures, best, problem, remark }
+    ComparisonRow { key: key.to_owned(), label: label(key), metrics, best, problem, remark }
 }

@@ -1,14 +1,15 @@
 //! The result of an evaluation: what `--json` writes, reports show and comparisons read.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use druse_data::Listing;
-use druse_metrics::generation::{Figure, Protocol};
+use druse_metrics::Metric;
+use druse_metrics::generation::Protocol;
 use druse_metrics::symmetry::SymmetryStatistics;
 use serde::{Deserialize, Serialize};
 
-use super::Chart;
+use crate::{Chart, EvaluateError, rows};
 
 /// Version of the layout of [`Evaluation`].
 pub const FORMAT: u32 = 1;
@@ -58,7 +59,7 @@ impl SetSummary {
             path: listing.path.clone(),
             structures_hash: listing.structures_hash(),
             rows: listing.len(),
-            structures: listing.items.iter().filter(|i| i.outcome.is_ok()).count(),
+            structures: listing.items.iter().filter(|i| i.structure().is_some()).count(),
         }
     }
 }
@@ -66,7 +67,7 @@ impl SetSummary {
 /// A row and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowReason {
-    /// Place in the set, from 0.
+    /// Index in the set, from 0.
     pub index: usize,
     /// Identifier.
     pub id: String,
@@ -84,23 +85,23 @@ pub struct RowReason {
 
 impl RowReason {
     /// Of row `index` of a set.
-    pub(super) fn of(listing: &Listing, index: usize, reason: impl Into<String>) -> Self {
+    pub(crate) fn of(listing: &Listing, index: usize, reason: impl Into<String>) -> Self {
         let item = &listing.items[index];
         let (id, file) = (item.id.clone(), item.file.clone());
         Self { index, id, file, row: item.row, line: item.line, reason: reason.into() }
     }
 
     /// The rows of a set that give no structure.
-    pub(super) fn without_structure(listing: &Listing) -> Vec<Self> {
+    pub(crate) fn without_structure(listing: &Listing) -> Vec<Self> {
         let rows = listing.items.iter().enumerate();
-        rows.filter_map(|(i, item)| Some(Self::of(listing, i, item.outcome.as_ref().err()?))).collect()
+        rows.filter_map(|(i, item)| Some(Self::of(listing, i, rows::reason(item)?))).collect()
     }
 }
 
 /// A generated structure and the reference closest to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Neighbor {
-    /// Place in the generated set, from 0.
+pub struct ClosestReference {
+    /// Index in the generated set, from 0.
     pub index: usize,
     /// Identifier of the generated structure.
     pub id: String,
@@ -117,7 +118,7 @@ pub struct Neighbor {
     pub invalid: Option<String>,
 }
 
-/// Everything an evaluation found. It holds no times, so that the same input gives the same bytes.
+/// Everything an evaluation found, as JSON under stable keys. It holds no times, so that the same input gives the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// [`FORMAT`].
@@ -135,20 +136,22 @@ pub struct Evaluation {
     pub train: Option<SetSummary>,
     /// The rules.
     pub protocol: Protocol,
-    /// What holds for all figures: where cut-offs come from, what was left out, how structures were paired.
+    /// What holds for all metrics: where cut-offs come from, what was left out, how structures were paired.
     pub remarks: Vec<String>,
     /// The values by key, for programs in a hurry.
-    pub metrics: BTreeMap<String, Option<f64>>,
-    /// The figures with protocol, sample sizes and intervals, in the order of reports.
-    pub figures: Vec<Figure>,
+    #[serde(rename = "metrics")]
+    pub values: BTreeMap<String, Option<f64>>,
+    /// The metrics with protocol, sample sizes and intervals, in the order of reports.
+    #[serde(rename = "figures")]
+    pub metrics: Vec<Metric>,
     /// Every generated row that is not valid, with the first reason.
     pub invalid: Vec<RowReason>,
     /// Reference rows that could not take part, with the reason.
     pub left_out: Vec<RowReason>,
     /// The generated structures closest to the reference.
-    pub best: Vec<Neighbor>,
+    pub best: Vec<ClosestReference>,
     /// Those farthest from it.
-    pub worst: Vec<Neighbor>,
+    pub worst: Vec<ClosestReference>,
     /// Space groups and site symmetries of the generated and of the reference set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub symmetry: Option<[SymmetryStatistics; 2]>,
@@ -157,14 +160,34 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// The figure with this key.
-    pub fn figure(&self, key: &str) -> Option<&Figure> {
-        self.figures.iter().find(|f| f.key == key)
+    /// The metric with this key.
+    pub fn metric(&self, key: &str) -> Option<&Metric> {
+        self.metrics.iter().find(|m| m.key == key)
     }
 
-    /// Fills [`Evaluation::metrics`] from the figures.
-    pub(super) fn with_metrics(mut self) -> Self {
-        self.metrics = self.figures.iter().map(|f| (f.key.clone(), f.value)).collect();
+    /// The evaluation in the bytes of a file that [`Evaluation`]'s JSON was written to; `None` when they are something else.
+    /// `path` is named in errors.
+    ///
+    /// # Errors
+    /// [`EvaluateError::Format`] for an evaluation of another version of the layout, or a damaged one.
+    pub fn from_json(bytes: &[u8], path: &Path) -> Result<Option<Self>, EvaluateError> {
+        let Ok(value) = serde_json::from_slice::<serde_json::Value>(bytes) else { return Ok(None) };
+        if value.get("figures").is_none() || value.get("task").is_none() {
+            return Ok(None);
+        }
+        let wrong = |problem: String| EvaluateError::Format { path: path.to_owned(), problem };
+        let format = value.get("format").and_then(serde_json::Value::as_u64);
+        if format != Some(FORMAT.into()) {
+            let found = format.map_or("none".to_owned(), |f| f.to_string());
+            let text = format!("has format {found}, this program reads {FORMAT}; evaluate the set again");
+            return Err(wrong(text));
+        }
+        serde_json::from_value(value).map(Some).map_err(|e| wrong(format!("is a damaged evaluation: {e}")))
+    }
+
+    /// Fills [`Evaluation::values`] from the metrics.
+    pub(crate) fn with_values(mut self) -> Self {
+        self.values = self.metrics.iter().map(|m| (m.key.clone(), m.value)).collect();
         self
     }
 }

@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 
-use druse_run::evaluate::{Evaluation, RowReason, label};
+use druse_metrics::label;
 
-use super::comparison::Comparison;
-use super::{basis, interval, number, value};
+use super::comparison::{Comparison, ComparisonRow};
+use super::text::{basis, column, interval, number, value};
+use crate::{Evaluation, RowReason};
 
 /// Rows of a list that are printed.
 const LISTED: usize = 8;
 
-/// An evaluation: figures with their protocols, remarks, and what was invalid.
+/// An evaluation: metrics with their protocols, remarks, and what was invalid.
 pub fn evaluation(e: &Evaluation) -> String {
     let mut text = String::new();
     let mut line = |args: std::fmt::Arguments<'_>| {
@@ -31,20 +32,20 @@ pub fn evaluation(e: &Evaluation) -> String {
     }
     line(format_args!(""));
     let rows: Vec<[String; 4]> =
-        e.figures.iter().map(|f| [label(&f.key), value(f), interval(f), basis(f)]).collect();
+        e.metrics.iter().map(|m| [label(&m.key), value(m), interval(m), basis(m)]).collect();
     let width =
         |k: usize, head: &str| rows.iter().map(|r| chars(&r[k])).chain([chars(head)]).max().unwrap_or(0);
-    let level = e.figures.iter().find_map(|f| f.interval).map_or(95.0, |i| 100.0 * i.level);
+    let level = e.metrics.iter().find_map(|m| m.interval).map_or(95.0, |i| 100.0 * i.level);
     let heads =
-        ["figure".to_owned(), "value".to_owned(), format!("{level} % interval"), "measured on".to_owned()];
+        ["metric".to_owned(), "value".to_owned(), format!("{level} % interval"), "measured on".to_owned()];
     let widths = [0, 1, 2].map(|k| width(k, &heads[k]));
     for row in std::iter::once(&heads).chain(&rows) {
         let cells = [pad(&row[0], widths[0]), pad_left(&row[1], widths[1]), pad(&row[2], widths[2])];
         line(format_args!("{}  {}  {}  {}", cells[0], cells[1], cells[2], row[3]));
     }
-    for figure in &e.figures {
-        if let Some(problem) = &figure.problem {
-            line(format_args!("{}: {problem}", label(&figure.key)));
+    for metric in &e.metrics {
+        if let Some(problem) = &metric.problem {
+            line(format_args!("{}: {problem}", label(&metric.key)));
         }
     }
     if !e.remarks.is_empty() {
@@ -86,9 +87,9 @@ pub fn comparison(c: &Comparison) -> String {
         text.push_str(&format!("{}  {name}: {basis}\n", column(k)));
     }
     text.push('\n');
-    let cell = |row: &super::comparison::Row, k: usize| {
+    let cell = |row: &ComparisonRow, k: usize| {
         let star = if row.best.contains(&k) { "*" } else { " " };
-        match row.figures[k].as_ref().map(|f| f.value) {
+        match row.metrics[k].as_ref().map(|m| m.value) {
             Some(Some(x)) => format!("{}{star}", number(x)),
             Some(None) => "– ".to_owned(),
             None => "  ".to_owned(),
@@ -98,7 +99,7 @@ pub fn comparison(c: &Comparison) -> String {
     let widths: Vec<usize> = (0..c.names.len())
         .map(|k| c.rows.iter().map(|r| chars(&cell(r, k))).chain([8]).max().unwrap_or(8))
         .collect();
-    text.push_str(&pad("figure", first));
+    text.push_str(&pad("metric", first));
     for (k, width) in widths.iter().enumerate() {
         text.push_str(&format!("  {}", pad_left(&format!("{} ", column(k)), *width)));
     }
@@ -116,14 +117,6 @@ pub fn comparison(c: &Comparison) -> String {
     }
     text.push_str("\n* best of the row\n");
     text
-}
-
-/// `A`, `B` … `Z`, then numbers.
-pub fn column(k: usize) -> String {
-    u8::try_from(k)
-        .ok()
-        .filter(|&k| k < 26)
-        .map_or_else(|| (k + 1).to_string(), |k| char::from(b'A' + k).to_string())
 }
 
 fn chars(text: &str) -> usize {

@@ -9,15 +9,15 @@ use druse_metrics::matcher::{Criterion, Outcome, Prepared, StructureMatcher};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::evaluate::in_chunks;
-use crate::{Observer, RunError};
+use crate::parallel::in_chunks;
+use crate::{EvaluateError, Observer};
 
 /// Names of the two structures of a line: plain, and those of a prediction and its reference.
 const MEMBERS: [[&str; 2]; 2] = [["s1", "s2"], ["pred", "gt"]];
 
 /// What a comparison of two structures gives.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Comparison {
+pub struct PairVerdict {
     /// The line's `pair` (or `id`), else its number, from 1.
     pub pair: Value,
     /// Whether some alignment keeps every site within `stol`.
@@ -35,14 +35,28 @@ pub struct Comparison {
 }
 
 /// Compares two structures by RMS and by the largest distance.
-pub fn compare(matcher: &StructureMatcher, pair: Value, a: &Structure, b: &Structure) -> Comparison {
+///
+/// ```
+/// use druse_crystal::{Element, Lattice, Structure};
+/// use druse_evaluate::pairs::compare;
+/// use druse_metrics::matcher::StructureMatcher;
+///
+/// let simple_cubic = |edge| {
+///     Structure::new(Lattice::cubic(edge).unwrap(), vec![Element::from_z(84).unwrap()], vec![[0.0; 3]])
+/// };
+/// let (a, b) = (simple_cubic(3.35)?, simple_cubic(3.4)?);
+/// let verdict = compare(&StructureMatcher::default(), "polonium".into(), &a, &b);
+/// assert!(verdict.fit && verdict.rms.unwrap() < 1e-9 && verdict.error.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn compare(matcher: &StructureMatcher, pair: Value, a: &Structure, b: &Structure) -> PairVerdict {
     let (a, b) = (matcher.prepare(a), matcher.prepare(b));
     let error = |name: &str, p: &Prepared| p.error().map(|e| format!("{name}: {e}"));
     let by_rms = matcher.compare(&a, &b, Criterion::Rms);
     let by_max = matcher.compare(&a, &b, Criterion::Max);
     let given_up = |o: &Outcome| matches!(o, Outcome::Unfinished(_));
     let displacement = by_rms.displacement();
-    Comparison {
+    PairVerdict {
         pair,
         fit: by_max.displacement().is_some(),
         rms: displacement.map(|d| d.rms),
@@ -58,13 +72,13 @@ pub fn compare(matcher: &StructureMatcher, pair: Value, a: &Structure, b: &Struc
 /// A line that does not is answered by its reason; nothing is left out.
 ///
 /// # Errors
-/// [`RunError::Data`] when the file cannot be read, [`RunError::Interrupted`].
+/// [`EvaluateError::Data`] when the file cannot be read, [`EvaluateError::Interrupted`].
 pub fn compare_file(
     path: &Path,
     matcher: &StructureMatcher,
     watch: &mut dyn Observer,
     stop: &AtomicBool,
-) -> Result<Vec<Comparison>, RunError> {
+) -> Result<Vec<PairVerdict>, EvaluateError> {
     let lines = read_json_lines(path)?;
     in_chunks(&lines, "pairs", watch, stop, |(number, line)| {
         let name =
@@ -82,7 +96,7 @@ pub fn compare_file(
             Ok((a, b)) => compare(matcher, pair, &a, &b),
             Err(reason) => {
                 let error = Some(format!("line {number}: {reason}"));
-                Comparison { pair, fit: false, rms: None, max: None, unfinished: false, error }
+                PairVerdict { pair, fit: false, rms: None, max: None, unfinished: false, error }
             }
         }
     })

@@ -1,4 +1,4 @@
-//! Features of single structures, one JSON object a structure.
+//! Features of single structures: one JSON object a structure, with a member for each feature.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,14 +13,14 @@ use druse_metrics::fingerprint::{crystalnn, magpie};
 use druse_metrics::validity::{self, CompositionRule, StructureRule};
 use serde_json::{Map, Value, json};
 
-use crate::evaluate::in_chunks;
-use crate::{Observer, RunError};
+use crate::parallel::in_chunks;
+use crate::{EvaluateError, Observer, rows};
 
 /// Distance tolerances of the symmetry search (Å).
 const SYMPRECS: [f64; 2] = [0.1, 0.01];
-/// Radii within which neighbours are counted (Å).
+/// Radii within which neighbors are counted (Å).
 const CUTOFFS: [u8; 3] = [4, 6, 8];
-/// Neighbours expected within the largest radius beyond which a cell is no crystal to count in.
+/// Neighbors expected within the largest radius beyond which a cell is no crystal to count in.
 const MAX_NEIGHBORS: f64 = 2e6;
 /// Site tolerance of the primitive cell (Å), as pymatgen's.
 const PRIMITIVE_TOLERANCE: f64 = 0.25;
@@ -38,7 +38,7 @@ pub enum Feature {
     Symmetry,
     /// Reduced and primitive cells.
     Niggli,
-    /// Numbers of neighbours and shortest distances.
+    /// Numbers of neighbors and shortest distances.
     Neighbors,
 }
 
@@ -79,88 +79,78 @@ impl FromStr for Feature {
     }
 }
 
-/// Computes features of every row of a set, on all threads, in the order of its rows. Each object has the row's `id`, the
-/// fields of the features, and `error`: `null`, or what could not be computed and why; the fields concerned are `null`.
+/// Computes features of every row of a set, on all threads, in the order of its rows. Each object has
+///
+/// - `id`, the row's, and `composition`, its atoms by element (`null` where the row does not tell them);
+/// - a member for each feature, under its [name](Feature::name): `magpie` is a list of numbers, the others are objects. A
+///   feature that cannot be computed is `null`, and so is a member of one that can in part;
+/// - `error`: `null`, or what could not be computed and why.
 ///
 /// With `niggli` each cell is reduced first and rebuilt from its parameters ([`Structure::canonical`]).
 ///
 /// # Errors
-/// [`RunError::Interrupted`].
+/// [`EvaluateError::Interrupted`].
 pub fn featurize(
     listing: &Listing,
     features: &[Feature],
     niggli: bool,
     watch: &mut dyn Observer,
     stop: &AtomicBool,
-) -> Result<Vec<Value>, RunError> {
+) -> Result<Vec<Value>, EvaluateError> {
     in_chunks(&listing.items, "structures", watch, stop, |item| Value::Object(row(item, features, niggli)))
 }
 
 fn row(item: &Item, features: &[Feature], reduce: bool) -> Map<String, Value> {
-    let structure = match (&item.outcome, reduce) {
-        (Ok(s), true) => s.canonical().map_err(|e| e.to_string()),
-        (Ok(s), false) => Ok(s.clone()),
-        (Err(reason), _) => Err(reason.clone()),
+    let structure = match (item.structure(), reduce) {
+        (Some(s), true) => s.canonical().map_err(|e| e.to_string()),
+        (Some(s), false) => Ok(s.clone()),
+        (None, _) => Err(rows::reason(item).unwrap_or_default().to_owned()),
     };
+    let composition = rows::composition(item);
     let mut fields = Map::new();
     fields.insert("id".into(), item.id.clone().into());
+    fields.insert("composition".into(), composition.as_ref().map_or(Value::Null, counts));
     let mut errors: Vec<String> =
         structure.as_ref().err().map(|e| format!("not constructed: {e}")).into_iter().collect();
     let structure = structure.ok();
     for &feature in features {
-        let outcome = match (feature, &structure) {
+        let (value, error) = match (feature, &structure) {
+            // A number that is not finite, which a table's gap makes, is `null` in JSON.
             (Feature::Magpie, _) => {
-                composition_features(item.composition.as_ref(), &mut fields);
-                Ok(())
+                (composition.as_ref().map_or(Value::Null, |c| json!(magpie::features(c).to_vec())), None)
             }
-            (Feature::Validity, s) => {
-                validity_of(item.composition.as_ref(), s.as_ref(), &mut fields);
-                Ok(())
-            }
+            (Feature::Validity, s) => (validity_of(composition.as_ref(), s.as_ref()), None),
             // The reason stands there already.
-            (_, None) => Ok(()),
-            (Feature::CrystalNn, Some(s)) => crystalnn_of(s, &mut fields),
-            (Feature::Symmetry, Some(s)) => symmetry_of(s, &mut fields),
-            (Feature::Niggli, Some(s)) => niggli_of(s, &mut fields),
-            // Validity has `counts` of its own.
-            (Feature::Neighbors, Some(s)) => {
-                neighbors_of(s, !features.contains(&Feature::Validity), &mut fields)
-            }
+            (_, None) => (Value::Null, None),
+            (Feature::CrystalNn, Some(s)) => whole(crystalnn_of(s)),
+            (Feature::Symmetry, Some(s)) => symmetry_of(s),
+            (Feature::Niggli, Some(s)) => niggli_of(s),
+            (Feature::Neighbors, Some(s)) => whole(neighbors_of(s)),
         };
-        errors.extend(outcome.err().map(|reason| format!("{feature}: {reason}")));
-    }
-    for name in features.iter().flat_map(|f| names(*f)) {
-        fields.entry(*name).or_insert(Value::Null);
+        fields.insert(feature.name().into(), value);
+        errors.extend(error.map(|reason| format!("{feature}: {reason}")));
     }
     let error = if errors.is_empty() { Value::Null } else { errors.join("; ").into() };
     fields.insert("error".into(), error);
     fields
 }
 
-/// Fields that are `null` when a feature cannot be computed.
-fn names(feature: Feature) -> &'static [&'static str] {
-    match feature {
-        Feature::CrystalNn => &["struct_fp", "site_fps", "sites"],
-        Feature::Magpie => &["composition", "features"],
-        Feature::Validity => &["elems", "counts", "volume", "min_dist_distinct_sites"],
-        Feature::Symmetry => &["symprec_0.1", "symprec_0.01"],
-        Feature::Niggli => &["niggli_params_exact", "niggli_params", "niggli_matrix", "volume"],
-        Feature::Neighbors => &["neighbor_counts", "first_atom_20", "min_dist"],
-    }
+/// A feature, or `null` and the reason.
+fn whole(outcome: Result<Value, String>) -> (Value, Option<String>) {
+    outcome.map_or_else(|reason| (Value::Null, Some(reason)), |value| (value, None))
 }
 
-fn put(fields: &mut Map<String, Value>, values: Value) {
-    if let Value::Object(values) = values {
-        fields.extend(values);
-    }
+/// Atoms of each element.
+fn counts(composition: &Composition) -> Value {
+    composition.iter().map(|(e, n)| (e.symbol().to_owned(), n.into())).collect::<Map<_, _>>().into()
 }
 
-fn crystalnn_of(s: &Structure, fields: &mut Map<String, Value>) -> Result<(), String> {
+fn crystalnn_of(s: &Structure) -> Result<Value, String> {
     let fingerprint = crystalnn::fingerprint(s).map_err(|e| e.to_string())?;
     let sites = CrystalNn::FINGERPRINT.sites(s).map_err(|e| e.to_string())?;
     // The graph of CDVAE's encoder fails where no radius is asked for, too, only for other reasons than the above.
     let graph = CrystalNn::GRAPH.sites(s).map_err(|e| e.to_string())?;
-    let place =
+    let image =
         |n: &CoordinatedAtom| [i64::from(n.site), n.image[0].into(), n.image[1].into(), n.image[2].into()];
     let sites: Vec<Value> = sites
         .iter()
@@ -172,7 +162,7 @@ fn crystalnn_of(s: &Structure, fields: &mut Map<String, Value>) -> Result<(), St
                 .neighbors
                 .iter()
                 .map(|n| {
-                    let [j, x, y, z] = place(n);
+                    let [j, x, y, z] = image(n);
                     json!([j, x, y, z, n.weight])
                 })
                 .collect();
@@ -183,79 +173,52 @@ fn crystalnn_of(s: &Structure, fields: &mut Map<String, Value>) -> Result<(), St
                 "n_voronoi": site.n_voronoi,
                 "voronoi_solid_angle": site.solid_angle,
                 "cn_graph": graph.cn,
-                "nn_graph": graph.bonded().iter().map(place).collect::<Vec<_>>(),
+                "nn_graph": graph.bonded().iter().map(image).collect::<Vec<_>>(),
             })
         })
         .collect();
-    put(
-        fields,
-        json!({
-            "struct_fp": fingerprint.mean.to_vec(),
-            "site_fps": fingerprint.sites.iter().map(|f| f.to_vec()).collect::<Vec<_>>(),
-            "sites": sites,
-        }),
-    );
-    Ok(())
+    Ok(json!({
+        "struct_fp": fingerprint.mean.to_vec(),
+        "site_fps": fingerprint.sites.iter().map(|f| f.to_vec()).collect::<Vec<_>>(),
+        "sites": sites,
+    }))
 }
 
-fn composition_features(composition: Option<&Composition>, fields: &mut Map<String, Value>) {
-    let Some(composition) = composition else { return };
-    let counts: Map<String, Value> =
-        composition.iter().map(|(e, n)| (e.symbol().to_owned(), n.into())).collect();
-    // A number that is not finite, which a table's gap makes, is `null` in JSON.
-    let features = magpie::features(composition).to_vec();
-    put(fields, json!({ "composition": counts, "features": features }));
-}
-
-fn validity_of(composition: Option<&Composition>, s: Option<&Structure>, fields: &mut Map<String, Value>) {
+fn validity_of(composition: Option<&Composition>, s: Option<&Structure>) -> Value {
     let valid = |rule| composition.is_some_and(|c| validity::composition(c, rule));
-    if let Some(composition) = composition {
+    let reduced: Option<Vec<(u8, u32)>> = composition.map(|composition| {
         let (reduced, _) = composition.reduced();
         let mut parts: Vec<(u8, u32)> = reduced.iter().map(|(e, n)| (e.z(), n)).collect();
         parts.sort_unstable();
-        put(
-            fields,
-            json!({
-                "elems": parts.iter().map(|p| p.0).collect::<Vec<_>>(),
-                "counts": parts.iter().map(|p| p.1).collect::<Vec<_>>(),
-            }),
-        );
-    }
+        parts
+    });
     let geometry = s.map(validity::structure);
     let struct_valid = |rule| geometry.is_some_and(|g| g.is_valid(rule));
     let fingerprint = s.map(|s| crystalnn::fingerprint(s).map(|_| ()).map_err(|e| e.to_string()));
     let ok = fingerprint.as_ref().is_some_and(Result::is_ok);
-    put(
-        fields,
-        json!({
-            "constructed": geometry.is_some_and(|g| g.volume >= validity::MIN_VOLUME),
-            "comp_valid": valid(CompositionRule::Cdvae),
-            "comp_valid_smact402_smact14": valid(CompositionRule::Smact14),
-            "comp_valid_smact402_icsd24": valid(CompositionRule::Icsd24),
-            "comp_valid_honest": valid(CompositionRule::Honest),
-            "struct_valid": struct_valid(StructureRule::Cdvae),
-            "struct_valid_symat": struct_valid(StructureRule::Symat),
-            "struct_valid_gemsdiff": struct_valid(StructureRule::Gemsdiff),
-            "struct_valid_honest": struct_valid(StructureRule::Honest),
-            "fingerprint_ok": ok,
-            "fingerprint_error": fingerprint.and_then(Result::err),
-            "valid": valid(CompositionRule::Cdvae) && struct_valid(StructureRule::Cdvae) && ok,
-        }),
-    );
-    if let Some(g) = geometry {
-        put(
-            fields,
-            json!({
-                "volume": g.volume,
-                "min_dist_distinct_sites": g.min_distance,
-                "min_dist": g.min_distance_any(),
-            }),
-        );
-    }
+    json!({
+        "elems": reduced.as_ref().map(|parts| parts.iter().map(|p| p.0).collect::<Vec<_>>()),
+        "counts": reduced.as_ref().map(|parts| parts.iter().map(|p| p.1).collect::<Vec<_>>()),
+        "constructed": geometry.is_some_and(|g| g.volume >= validity::MIN_VOLUME),
+        "comp_valid": valid(CompositionRule::Cdvae),
+        "comp_valid_smact402_smact14": valid(CompositionRule::Smact14),
+        "comp_valid_smact402_icsd24": valid(CompositionRule::Icsd24),
+        "comp_valid_strict": valid(CompositionRule::Strict),
+        "struct_valid": struct_valid(StructureRule::Cdvae),
+        "struct_valid_symat": struct_valid(StructureRule::Symat),
+        "struct_valid_gemsdiff": struct_valid(StructureRule::Gemsdiff),
+        "struct_valid_strict": struct_valid(StructureRule::Strict),
+        "fingerprint_ok": ok,
+        "fingerprint_error": fingerprint.and_then(Result::err),
+        "valid": valid(CompositionRule::Cdvae) && struct_valid(StructureRule::Cdvae) && ok,
+        "volume": geometry.map(|g| g.volume),
+        "min_dist_distinct_sites": geometry.map(|g| g.min_distance),
+        "min_dist": geometry.map(|g| g.min_distance_any()),
+    })
 }
 
-fn symmetry_of(s: &Structure, fields: &mut Map<String, Value>) -> Result<(), String> {
-    let mut first_error = None;
+fn symmetry_of(s: &Structure) -> (Value, Option<String>) {
+    let (mut fields, mut first_error) = (Map::new(), None);
     for symprec in SYMPRECS {
         let value = match analyze(s, symprec) {
             Ok(d) => {
@@ -285,37 +248,45 @@ fn symmetry_of(s: &Structure, fields: &mut Map<String, Value>) -> Result<(), Str
         };
         fields.insert(format!("symprec_{symprec}"), value);
     }
-    first_error.map_or(Ok(()), Err)
+    (fields.into(), first_error)
 }
 
-fn niggli_of(s: &Structure, fields: &mut Map<String, Value>) -> Result<(), String> {
+fn niggli_of(s: &Structure) -> (Value, Option<String>) {
+    let known = [
+        "niggli_params_exact",
+        "niggli_matrix",
+        "niggli_transform",
+        "lll_params",
+        "volume",
+        "niggli_params",
+        "n_sites_primitive",
+        "primitive_niggli_params",
+    ];
+    let mut fields: Map<String, Value> = known.map(|key| (key.to_owned(), Value::Null)).into_iter().collect();
+    let outcome = fill_niggli(s, &mut fields);
+    (fields.into(), outcome.err())
+}
+
+/// Fills in what can be computed, up to the first failure.
+fn fill_niggli(s: &Structure, fields: &mut Map<String, Value>) -> Result<(), String> {
+    let mut put = |key: &str, value: Value| fields.insert(key.to_owned(), value);
     let reduced = niggli(&s.lattice).map_err(|e| e.to_string())?;
     let lll = lll_reduced(&s.lattice).map_err(|e| e.to_string())?;
-    put(
-        fields,
-        json!({
-            "niggli_params_exact": reduced.lattice.parameters(),
-            "niggli_matrix": reduced.lattice.rows(),
-            "niggli_transform": reduced.transform,
-            "lll_params": lll.parameters(),
-            "volume": s.lattice.volume(),
-        }),
-    );
+    put("niggli_params_exact", json!(reduced.lattice.parameters()));
+    put("niggli_matrix", json!(reduced.lattice.rows()));
+    put("niggli_transform", json!(reduced.transform));
+    put("lll_params", json!(lll.parameters()));
+    put("volume", json!(s.lattice.volume()));
     let as_pymatgen = s.niggli_reduced_as_pymatgen().map_err(|e| e.to_string())?;
-    fields.insert("niggli_params".into(), json!(as_pymatgen.lattice.parameters()));
+    put("niggli_params", json!(as_pymatgen.lattice.parameters()));
     let primitive = s.primitive(PRIMITIVE_TOLERANCE).map_err(|e| e.to_string())?;
     let lattice = niggli(&primitive.lattice).map_err(|e| e.to_string())?.lattice;
-    put(
-        fields,
-        json!({
-            "n_sites_primitive": primitive.len(),
-            "primitive_niggli_params": lattice.parameters(),
-        }),
-    );
+    put("n_sites_primitive", json!(primitive.len()));
+    put("primitive_niggli_params", json!(lattice.parameters()));
     Ok(())
 }
 
-fn neighbors_of(s: &Structure, alone: bool, fields: &mut Map<String, Value>) -> Result<(), String> {
+fn neighbors_of(s: &Structure) -> Result<Value, String> {
     let largest = f64::from(CUTOFFS[CUTOFFS.len() - 1]);
     let longest = s.lattice.lengths().into_iter().fold(0.0, f64::max);
     // A sphere as large as the radius and the cell bounds what is searched, also in flat cells.
@@ -338,16 +309,9 @@ fn neighbors_of(s: &Structure, alone: bool, fields: &mut Map<String, Value>) -> 
     let mut distances: Vec<f64> = nearest.of(0).iter().map(|n| n.distance).collect();
     distances.sort_unstable_by(f64::total_cmp);
     distances.truncate(20);
-    if alone {
-        fields.insert("counts".into(), counts.clone().into());
-    }
-    put(
-        fields,
-        json!({
-            "neighbor_counts": counts,
-            "first_atom_20": distances,
-            "min_dist": validity::structure(s).min_distance_any(),
-        }),
-    );
-    Ok(())
+    Ok(json!({
+        "counts": counts,
+        "first_atom_20": distances,
+        "min_dist": validity::structure(s).min_distance_any(),
+    }))
 }

@@ -1,0 +1,290 @@
+//! A generated set against a reference set.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+
+use druse_crystal::{Element, Structure};
+use druse_data::{Cache, Item, Listing};
+use druse_metrics::Metric;
+use druse_metrics::descriptors::{DescriptorSettings, Descriptors};
+use druse_metrics::distribution::Bootstrap;
+use druse_metrics::generation::{GenerationMetrics, Options, ResolvedRules, evaluate, property_metrics};
+use druse_metrics::matcher::{Prepared, StructureMatcher};
+use druse_metrics::novelty::{Novelty, NoveltyRows, components, training_matches};
+use druse_metrics::optimization::{Goal, Targets, success_metrics};
+use druse_metrics::validity::MIN_VOLUME;
+
+use crate::charts::charts;
+use crate::evaluation::{ClosestReference, Evaluation, FORMAT, RowReason, SetSummary, Task};
+use crate::parallel::in_chunks;
+use crate::rows::{check_property, number, numbers, some_structures, text};
+use crate::{EvaluateError, Observer, Progress, Sets, describe};
+
+/// Structures in the lists of the closest and the farthest ones.
+const LISTED: usize = 12;
+
+/// How a generated set is evaluated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerationSettings {
+    /// The rules: [`Sets::resolve`] makes them of names.
+    pub rules: ResolvedRules,
+    /// Distance tolerance of the space group search (Å); `None` for no symmetry.
+    pub symprec: Option<f64>,
+    /// Seed of the draw of valid crystals.
+    pub seed: u64,
+    /// Resamples of the bootstrap; `None` for no intervals.
+    pub bootstrap: Option<Bootstrap>,
+    /// Numeric properties that are compared.
+    pub properties: Vec<String>,
+    /// The matcher of uniqueness and novelty; `None` to leave them out.
+    pub matcher: Option<StructureMatcher>,
+    /// Success rates of a property optimisation.
+    pub optimization: Option<Optimization>,
+    /// Where features are kept.
+    pub cache: Cache,
+}
+
+impl GenerationSettings {
+    /// All metrics by these rules, space groups at 0.1 Å, 95 % intervals of 1,000 resamples, pymatgen's tolerances for
+    /// uniqueness, the default cache.
+    pub fn new(rules: ResolvedRules) -> Self {
+        Self {
+            rules,
+            symprec: Some(0.1),
+            seed: 0,
+            bootstrap: Some(Bootstrap::default()),
+            properties: Vec::new(),
+            matcher: Some(StructureMatcher::default()),
+            optimization: None,
+            cache: Cache::Default,
+        }
+    }
+}
+
+/// What success rates are computed of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Optimization {
+    /// Property that was optimised.
+    pub property: String,
+    /// Property that names the starting point of a row.
+    pub start: String,
+    /// Which way the property is to go.
+    pub goal: Goal,
+}
+
+/// Evaluates a generated against a reference set, and against a training set where there is one.
+///
+/// # Errors
+/// [`EvaluateError`] when the sets do not fit the settings, [`EvaluateError::Interrupted`].
+pub fn generation(
+    sets: Sets<'_>,
+    settings: &GenerationSettings,
+    watch: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Evaluation, EvaluateError> {
+    some_structures(sets.reference, "reference")?;
+    let wanted = DescriptorSettings { fingerprint: true, symprec: settings.symprec };
+    let generated =
+        describe(sets.generated, &wanted, &settings.cache, "features of the generated set", watch, stop)?;
+    let reference =
+        describe(sets.reference, &wanted, &settings.cache, "features of the reference set", watch, stop)?;
+    let generated = generated.descriptors;
+    // A reference row without a structure is no crystal of the reference.
+    let (rows, reference): (Vec<usize>, Vec<Descriptors>) =
+        reference.descriptors.into_iter().enumerate().filter(|(_, d)| d.geometry.is_ok()).unzip();
+    watch.observe(Progress { stage: "metrics", done: 0, total: 0 });
+    let options = Options { seed: settings.seed, bootstrap: settings.bootstrap };
+    let found = evaluate(&generated, &reference, &settings.rules.protocol, &options)?;
+
+    let mut left_out = RowReason::without_structure(sets.reference);
+    left_out.extend(
+        found
+            .reference_left_out
+            .iter()
+            .map(|(i, reason)| RowReason::of(sets.reference, rows[*i], format!("no fingerprint: {reason}"))),
+    );
+    let bootstrap = settings.bootstrap.as_ref();
+    let mut all = found.metrics.clone();
+    for name in &settings.properties {
+        all.extend(compare_property(name, sets, &found, bootstrap)?);
+    }
+    if let Some(optimization) = &settings.optimization {
+        all.extend(success(optimization, sets, &found, settings)?);
+    }
+    let mut remarks: Vec<String> = settings.rules.remark.iter().cloned().collect();
+    if let Some(matcher) = &settings.matcher {
+        let (more, unfinished) = novelty(matcher, sets, &found, bootstrap, watch, stop)?;
+        all.extend(more);
+        if unfinished > 0 {
+            remarks.push(format!(
+                "{unfinished} structures have comparisons that were given up and count as different"
+            ));
+        }
+    }
+    remarks.extend(set_remarks(sets, &generated, &reference, &found, &left_out));
+    let (best, worst) = neighbors(sets, &rows, &generated, &reference, &found);
+    let invalid = found.invalid.iter().enumerate();
+    let evaluation = Evaluation {
+        format: FORMAT,
+        druse: env!("CARGO_PKG_VERSION").to_owned(),
+        task: Task::Generation,
+        generated: SetSummary::of(sets.generated),
+        reference: SetSummary::of(sets.reference),
+        train: sets.train.map(SetSummary::of),
+        protocol: settings.rules.protocol.clone(),
+        remarks,
+        values: Default::default(),
+        metrics: all,
+        invalid: invalid
+            .filter_map(|(i, reason)| Some(RowReason::of(sets.generated, i, reason.as_ref()?)))
+            .collect(),
+        left_out,
+        best,
+        worst,
+        charts: charts(
+            [&generated, &reference],
+            found.symmetry.as_ref(),
+            found.coverage.as_ref().map(|c| &c.coverage),
+        ),
+        symmetry: found.symmetry,
+    };
+    Ok(evaluation.with_values())
+}
+
+/// What a reader of the metrics should know.
+fn set_remarks(
+    sets: Sets<'_>,
+    generated: &[Descriptors],
+    reference: &[Descriptors],
+    found: &GenerationMetrics,
+    left_out: &[RowReason],
+) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let valid = found.invalid.iter().filter(|r| r.is_none()).count();
+    if let Some(sample) = found.protocol.sample {
+        remarks.push(match valid {
+            v if v < sample => {
+                format!("only {v} generated structures are valid: all of them are used where the protocol draws {sample}")
+            }
+            v => format!("{sample} of {v} valid structures are drawn where the protocol says so"),
+        });
+    }
+    if !left_out.is_empty() {
+        let (n, of) = (left_out.len(), sets.reference.len());
+        remarks.push(format!("{n} of {of} reference rows take no part where they lack what a metric needs"));
+    }
+    let elements = |set: &[Descriptors]| -> BTreeSet<Element> {
+        set.iter().flat_map(|d| d.composition.elements()).collect()
+    };
+    if elements(generated).is_disjoint(&elements(reference)) {
+        remarks.push("the generated and the reference set have no element in common".to_owned());
+    }
+    remarks
+}
+
+fn compare_property(
+    name: &str,
+    sets: Sets<'_>,
+    found: &GenerationMetrics,
+    bootstrap: Option<&Bootstrap>,
+) -> Result<[Metric; 2], EvaluateError> {
+    check_property(sets.generated, "generated", name)?;
+    check_property(sets.reference, "reference", name)?;
+    let generated = numbers(sets.generated, name, found.sample.iter().copied());
+    let reference = numbers(sets.reference, name, 0..sets.reference.len());
+    Ok(property_metrics(name, &generated, &reference, bootstrap))
+}
+
+fn success(
+    optimization: &Optimization,
+    sets: Sets<'_>,
+    found: &GenerationMetrics,
+    settings: &GenerationSettings,
+) -> Result<Vec<Metric>, EvaluateError> {
+    let Optimization { property, start, goal } = optimization;
+    check_property(sets.generated, "generated", property)?;
+    let snapshot = |(item, invalid): (&Item, &Option<String>)| match text(item, start) {
+        Some(name) => Ok((name, number(item, property).filter(|_| invalid.is_none()))),
+        None => Err(EvaluateError::NoStart { id: item.id.clone(), property: start.clone() }),
+    };
+    let snapshots: Vec<_> =
+        sets.generated.items.iter().zip(&found.invalid).map(snapshot).collect::<Result<_, _>>()?;
+    let known = numbers(sets.reference, property, 0..sets.reference.len());
+    let (targets, source) = Targets::of_reference(property, &known, *goal, settings.rules.benchmark)?;
+    Ok(success_metrics(property, &snapshots, &targets, &source, settings.bootstrap.as_ref())?)
+}
+
+/// Structures ready for the matcher, `None` for those that are no crystals.
+pub(crate) fn prepare(
+    matcher: &StructureMatcher,
+    listing: &Listing,
+    stage: &str,
+    watch: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<(Vec<usize>, Vec<Prepared>), EvaluateError> {
+    let built: Vec<usize> = (0..listing.len())
+        .filter(|&i| listing.items[i].structure().is_some_and(|s| s.lattice.volume() >= MIN_VOLUME))
+        .collect();
+    let structures: Vec<&Structure> = built.iter().filter_map(|&i| listing.items[i].structure()).collect();
+    let prepared = in_chunks(&structures, stage, watch, stop, |s| matcher.prepare(s))?;
+    Ok((built, prepared))
+}
+
+/// Uniqueness, and novelty where there is a training set; with the number of structures whose comparisons were given up.
+fn novelty(
+    matcher: &StructureMatcher,
+    sets: Sets<'_>,
+    found: &GenerationMetrics,
+    bootstrap: Option<&Bootstrap>,
+    watch: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<(Vec<Metric>, usize), EvaluateError> {
+    let (compared, prepared) = prepare(matcher, sets.generated, "reducing generated cells", watch, stop)?;
+    watch.observe(Progress { stage: "comparing generated structures", done: 0, total: 0 });
+    let same = components(matcher, &prepared);
+    let mut training = None;
+    let known = match sets.train {
+        None => None,
+        Some(train) => {
+            let (rows, known) = prepare(matcher, train, "reducing training cells", watch, stop)?;
+            watch.observe(Progress { stage: "looking for training structures", done: 0, total: 0 });
+            training = Some(rows.len());
+            Some(training_matches(matcher, &prepared, &known))
+        }
+    };
+    let novelty = Novelty::new(same, known);
+    let rows = NoveltyRows { invalid: &found.invalid, compared: &compared, training };
+    Ok((novelty.metrics(matcher, rows, bootstrap), novelty.unfinished.len()))
+}
+
+/// The generated structures closest to the reference and farthest from it, by fingerprint.
+fn neighbors(
+    sets: Sets<'_>,
+    rows: &[usize],
+    generated: &[Descriptors],
+    reference: &[Descriptors],
+    found: &GenerationMetrics,
+) -> (Vec<ClosestReference>, Vec<ClosestReference>) {
+    let Some(placed) = &found.coverage else { return Default::default() };
+    let mut all: Vec<ClosestReference> = placed
+        .generated
+        .iter()
+        .zip(&placed.coverage.precision_structure)
+        .map(|(&i, nearest)| {
+            let j = placed.reference[nearest.index];
+            ClosestReference {
+                index: i,
+                id: sets.generated.items[i].id.clone(),
+                formula: generated[i].composition.reduced_formula(),
+                reference: sets.reference.items[rows[j]].id.clone(),
+                reference_formula: reference[j].composition.reduced_formula(),
+                distance: nearest.distance,
+                invalid: found.invalid[i].clone(),
+            }
+        })
+        .collect();
+    all.sort_by(|a, b| a.distance.total_cmp(&b.distance).then(a.index.cmp(&b.index)));
+    let worst = all.iter().rev().take(LISTED).cloned().collect();
+    all.truncate(LISTED);
+    (all, worst)
+}

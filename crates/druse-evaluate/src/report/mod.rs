@@ -1,0 +1,10 @@
+//! Evaluations as tables for the terminal and as pages for a browser, and several of them side by side.
+
+mod comparison;
+pub mod html;
+mod style;
+mod svg;
+pub mod table;
+mod text;
+
+pub use comparison::{Comparison, ComparisonRow};
