@@ -151,8 +151,14 @@ mod tests {
             };
             let tracked = mode(params.tracked());
             let x = Tensor::from_inner(matrix(X.to_vec(), 2, &cpu())).require_grad();
-            let sum = loss(&tracked, x.clone(), Tensor::from_inner(weights.clone()));
-            let dx = host(x.grad(&sum.backward()).unwrap());
+            let sum = || loss(&tracked, x.clone(), Tensor::from_inner(weights.clone()));
+            let dx = host(x.grad(&sum().backward()).unwrap());
+            let tracked = mode(params.tracked());
+            let sum = loss(
+                &tracked,
+                Tensor::from_inner(matrix(X.to_vec(), 2, &cpu())),
+                Tensor::from_inner(weights.clone()),
+            );
             let grads: Vec<Vec<f32>> = tracked.gradients(&sum).into_iter().map(host).collect();
             let agree = |exact: f32, [plus, minus]: [f64; 2], h: f64| {
                 let difference = (plus - minus) / (2.0 * h);
