@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use druse_crystal::files::{Action, FileError};
 use druse_crystal::formats::ReadError;
 use druse_data::DataError;
 use druse_models::ModelError;
@@ -76,6 +77,15 @@ impl From<RunError> for Failure {
         }
         let failure = if e.is_user_mistake() { Self::mistake(&e) } else { Self::environment(&e) };
         Self { hint: hint.map(str::to_owned), ..failure }
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(e: FileError) -> Self {
+        match e.action {
+            Action::Read => Self::mistake(e),
+            _ => Self::environment(e),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use druse_crystal::files;
 use druse_models::Generator;
 use druse_models::property::dimenet::PropertyPredictor;
 use druse_nn::device;
@@ -70,8 +71,7 @@ pub fn load(path: Option<&Path>, compute: &ComputeArgs) -> Result<LoadedModel, F
         Some(path) => {
             let path = checkpoint_path(path)?;
             let name = path.display().to_string();
-            let bytes = std::fs::read(&path)
-                .map_err(|e| Failure::mistake(format!("cannot read the model `{name}`: {e}")))?;
+            let bytes = files::read(&path)?;
             (std::borrow::Cow::Owned(bytes), name)
         }
         None => {

@@ -46,12 +46,11 @@ fn rows_without_a_structure_stay_in_their_place() {
     {
         assert!(reason.contains(word), "{reason}");
     }
-    let formulas: Vec<_> =
-        listing.items.iter().map(|i| i.composition.as_ref().map(|c| c.formula())).collect();
+    let formulas: Vec<_> = listing.items.iter().map(|i| i.composition().map(|c| c.formula())).collect();
     assert_eq!(formulas[2].as_deref(), Some("Po1"), "an impossible cell has a composition: {formulas:?}");
     assert_eq!((formulas[4].as_deref(), formulas[6].as_deref()), (None, None));
     assert_eq!(listing.items[3].line, Some(4));
-    assert_eq!(listing.items[3].properties["role"].as_text(), Some("gen"));
+    assert_eq!(listing.items[3].properties()["role"].as_str(), Some("gen"));
 }
 
 #[test]
@@ -76,7 +75,7 @@ fn forms_of_json_mean_the_same_crystal() {
 }
 
 #[test]
-fn atoms_on_one_spot_are_kept_in_every_format() {
+fn coincident_sites_are_kept_in_every_format() {
     let dir = tempfile::tempdir().unwrap();
     let atoms =
         "_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nFe1 0 0 0\nO1 0 0 0\n";
@@ -103,7 +102,7 @@ fn atoms_on_one_spot_are_kept_in_every_format() {
     let folder = list(dir.path(), &ListOptions::default()).unwrap();
     assert_eq!(folder.items.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "z"]);
     assert_eq!(folder.failures().count(), 1);
-    assert!(folder.notes.iter().any(|n| n.contains("settings.json")), "{:?}", folder.notes);
+    assert!(folder.warnings.iter().any(|n| n.contains("settings.json")), "{:?}", folder.warnings);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn duplicates_are_counted_by_the_stated_rules() {
     ];
     let data =
         load(&put(folder.path(), "t.csv", csv_text(&["material_id", "cif"], &rows)), &plain()).unwrap();
-    assert_eq!(data.notes.len(), 1, "a repeated identifier is worth a note: {:?}", data.notes);
+    assert_eq!(data.warnings.len(), 1, "a repeated identifier is worth a warning: {:?}", data.warnings);
     let stats = DatasetStats::compute(&data, StatsOptions::default()).unwrap();
     assert_eq!((stats.duplicates.ids, stats.duplicates.identical, stats.duplicates.alike), (1, 1, Some(2)));
     let quick = DatasetStats::compute(&data, StatsOptions { symprec: None }).unwrap();

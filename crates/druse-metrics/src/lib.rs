@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads files, prints, or knows a model: [`druse_crystal::Structure`]s and plain numbers go in, figures
 //! come out. The evaluation driver in `druse-run` adds files, caches and progress.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod consistency;
 pub mod coverage;

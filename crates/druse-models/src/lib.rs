@@ -1,6 +1,7 @@
 //! Generative models of crystals on the druse engine.
 //!
 //! Every model is [`Trainable`], generative ones are [`Generator`]s; the drivers in `druse-run` know nothing else of them.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod bonds;
 mod engine;

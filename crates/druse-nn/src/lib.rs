@@ -1,6 +1,7 @@
 //! The engine room: batches, multigraphs, bases, message-passing blocks, fused kernels and weight files.
 //!
 //! This is the only crate that names the engine's backends.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod blocks;
 pub mod device;

@@ -12,7 +12,7 @@
 use std::process::ExitCode;
 
 use druse_crystal::Structure;
-use druse_data::{Cache, Dataset, LoadOptions, Value, load};
+use druse_data::{Cache, Dataset, LoadOptions, load};
 
 fn read(path: &str) -> Result<Dataset, druse_data::DataError> {
     load(path.as_ref(), &LoadOptions { niggli: false, cache: Cache::Off, ..LoadOptions::default() })
@@ -38,11 +38,8 @@ fn earth_movers_distance(mut a: Vec<f64>, mut b: Vec<f64>) -> f64 {
     area
 }
 
-fn index(properties: &std::collections::BTreeMap<String, Value>) -> Option<usize> {
-    match properties.get("index") {
-        Some(Value::Number(x)) => Some(*x as usize),
-        _ => None,
-    }
+fn index(structure: &Structure) -> Option<usize> {
+    structure.properties.get("index")?.as_u64()?.try_into().ok()
 }
 
 #[allow(clippy::print_stdout, reason = "an example reports to the terminal")]
@@ -63,7 +60,7 @@ fn main() -> ExitCode {
     let share = |count: usize| 100.0 * count as f64 / n as f64;
     let densities = |d: &Dataset| d.entries.iter().map(|e| e.structure.density()).collect::<Vec<_>>();
     let close = samples.entries.iter().filter(|e| {
-        let row = index(&e.properties).and_then(|i| reference.entries.get(i));
+        let row = index(&e.structure).and_then(|i| reference.entries.get(i));
         row.is_some_and(|r| (e.structure.lattice.volume() / r.structure.lattice.volume() - 1.0).abs() < 0.1)
     });
     let valid = samples.entries.iter().filter(|e| valid(&e.structure)).count();

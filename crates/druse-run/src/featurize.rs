@@ -100,7 +100,7 @@ fn row(item: &Item, features: &[Feature], reduce: bool) -> Map<String, Value> {
     let structure = match (&item.outcome, reduce) {
         (Ok(s), true) => s.canonical().map_err(|e| e.to_string()),
         (Ok(s), false) => Ok(s.clone()),
-        (Err(reason), _) => Err(reason.clone()),
+        (Err(absent), _) => Err(absent.reason.clone()),
     };
     let mut fields = Map::new();
     fields.insert("id".into(), item.id.clone().into());
@@ -110,11 +110,11 @@ fn row(item: &Item, features: &[Feature], reduce: bool) -> Map<String, Value> {
     for &feature in features {
         let outcome = match (feature, &structure) {
             (Feature::Magpie, _) => {
-                composition_features(item.composition.as_ref(), &mut fields);
+                composition_features(item.composition().as_ref(), &mut fields);
                 Ok(())
             }
             (Feature::Validity, s) => {
-                validity_of(item.composition.as_ref(), s.as_ref(), &mut fields);
+                validity_of(item.composition().as_ref(), s.as_ref(), &mut fields);
                 Ok(())
             }
             // The reason stands there already.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use druse_crystal::files::{self, FileError};
 use serde_json::{Map, Value};
 
 use crate::config::{RunConfig, Violation};
@@ -18,13 +19,8 @@ pub enum ConfigError {
         known: Vec<&'static str>,
     },
     /// The file cannot be read.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file is no TOML.
     #[error("`{}` is not valid TOML: {reason}", path.display())]
     Syntax {
@@ -103,8 +99,7 @@ impl Layers<'_> {
 }
 
 fn read_table(path: &Path) -> Result<Map<String, Value>, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text = files::read_to_string(path)?;
     toml::from_str(&text).map_err(|e| ConfigError::Syntax {
         path: path.to_owned(),
         reason: e.to_string().trim_end().to_owned(),
@@ -279,6 +274,6 @@ mod tests {
         }
         assert!(matches!(resolve(Some("big"), None, &[]), Err(ConfigError::UnknownPreset { .. })));
         let missing = Layers { file: Some(Path::new("no/such.toml")), ..Layers::default() };
-        assert!(matches!(missing.resolve(), Err(ConfigError::Read { .. })));
+        assert!(matches!(missing.resolve(), Err(ConfigError::File(_))));
     }
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use druse_crystal::Structure;
+use druse_crystal::{Structure, files};
+use druse_data::Dataset;
 use druse_models::{Batch, MicroBatchLimit, ModelError, NoiseKey, Objective, Trainable};
 use druse_nn::Params;
 use druse_nn::device::is_host;
@@ -17,8 +18,8 @@ use crate::RunError;
 use crate::batches::{pack, shuffled};
 use crate::checkpoint::{Checkpoint, Progress, TrainingState};
 use crate::config::RunConfig;
-use crate::data::{TrainingData, TrainingSet};
-use crate::folder::{RunFolder, write_atomic};
+use crate::data::TrainingData;
+use crate::folder::RunFolder;
 use crate::lookahead::with_lookahead;
 use crate::metrics::{EpochMetric, Metric, MetricsLog, StepMetric};
 use crate::observer::{Event, Observer, Start};
@@ -166,7 +167,7 @@ impl<'a> Trainer<'a> {
                 (params, adam, ema, state.progress)
             }
             None => {
-                let structures: Vec<&Structure> = data.train.structures.iter().collect();
+                let structures: Vec<&Structure> = data.train.structures().collect();
                 model.fit_statistics(&structures)?;
                 let specs = model.parameters();
                 let params = match &config.train.init {
@@ -184,8 +185,8 @@ impl<'a> Trainer<'a> {
             }
         };
         let checkpoints = folder.join("checkpoints");
-        std::fs::create_dir_all(&checkpoints).map_err(RunError::write(&checkpoints))?;
-        write_atomic(&folder.join(CONFIG_FILE), config.to_toml().as_bytes())?;
+        files::create_dir_all(&checkpoints)?;
+        files::write_atomic(&folder.join(CONFIG_FILE), config.to_toml().as_bytes())?;
         let log = MetricsLog::open(&folder.join(METRICS_FILE), progress.step, progress.epoch)?;
         Ok(Self {
             model,
@@ -235,9 +236,9 @@ impl<'a> Trainer<'a> {
     /// Lets the model look at the data before the first step.
     fn inspect(&self, observer: &mut dyn Observer) -> Result<(), RunError> {
         for set in [&self.data.train, &self.data.validation] {
-            let structures: Vec<&Structure> = set.structures.iter().collect();
+            let structures: Vec<&Structure> = set.structures().collect();
             for remark in self.model.inspect(&structures)? {
-                observer.observe(Event::Remark { id: &set.ids[remark.index], text: &remark.text });
+                observer.observe(Event::Remark { id: &set.entries[remark.index].id, text: &remark.text });
             }
         }
         Ok(())
@@ -280,7 +281,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn batches(&self, epoch: u64) -> Vec<Vec<usize>> {
-        let sizes: Vec<usize> = self.data.train.structures.iter().map(Structure::len).collect();
+        let sizes: Vec<usize> = self.data.train.structures().map(Structure::len).collect();
         let order = shuffled(sizes.len(), self.config.train.seed, epoch);
         pack(&order, &sizes, self.config.train.batch_size, self.config.train.batch_atoms)
     }
@@ -352,7 +353,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn ids(&self, batch: &[usize]) -> Vec<String> {
-        batch.iter().map(|&i| self.data.train.ids[i].clone()).collect()
+        batch.iter().map(|&i| self.data.train.entries[i].id.clone()).collect()
     }
 
     /// Validation, bookkeeping and checkpoints at the end of an epoch.
@@ -408,7 +409,7 @@ impl<'a> Trainer<'a> {
             return Ok(None);
         }
         let order: Vec<usize> = (0..set.len()).collect();
-        let sizes: Vec<usize> = set.structures.iter().map(Structure::len).collect();
+        let sizes: Vec<usize> = set.structures().map(Structure::len).collect();
         let train = &self.config.train;
         let batches = pack(&order, &sizes, train.batch_size, train.batch_atoms);
         let source = self.source(set, VALIDATION_EPOCH);
@@ -434,7 +435,7 @@ impl<'a> Trainer<'a> {
 
     /// Batches of a set with the noise of an epoch. The host prepares them ahead where an accelerator computes; on the
     /// CPU that would only take the threads from the computation.
-    fn source(&self, set: &'a TrainingSet, epoch: u64) -> Source<'a> {
+    fn source(&self, set: &'a Dataset, epoch: u64) -> Source<'a> {
         Source {
             model: self.model,
             set,
@@ -488,7 +489,7 @@ impl<'a> Trainer<'a> {
 /// Makes batches of a set.
 struct Source<'a> {
     model: &'a dyn Trainable,
-    set: &'a TrainingSet,
+    set: &'a Dataset,
     /// Seed and epoch of the noise.
     key: (u64, u64),
     limit: Arc<MicroBatchLimit>,
@@ -498,7 +499,7 @@ struct Source<'a> {
 impl<'a> Source<'a> {
     fn batch(&self, indices: &[usize]) -> Result<Batch<'a>, ModelError> {
         let (seed, epoch) = self.key;
-        let item = |&i: &usize| (&self.set.structures[i], NoiseKey { seed, epoch, index: i as u64 });
+        let item = |&i: &usize| (&self.set.entries[i].structure, NoiseKey { seed, epoch, index: i as u64 });
         let (structures, noise) = indices.iter().map(item).unzip();
         let mut batch = Batch::new(self.model, structures, noise);
         if self.ahead > 0 {

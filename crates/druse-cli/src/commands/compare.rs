@@ -90,8 +90,7 @@ fn evaluation(path: &Path) -> Result<Option<Evaluation>, Failure> {
     if path.is_dir() {
         return Ok(None);
     }
-    let bytes = std::fs::read(path)
-        .map_err(|e| Failure::mistake(format!("cannot read `{}`: {e}", path.display())))?;
+    let bytes = druse_crystal::files::read(path)?;
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return Ok(None) };
     if value.get("figures").is_none() || value.get("task").is_none() {
         return Ok(None);

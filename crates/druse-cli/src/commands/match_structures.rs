@@ -105,5 +105,5 @@ fn single(path: &Path) -> Result<Structure, Failure> {
     }
     let item = listing.items.remove(0);
     let place = item.skipped().map(|s| s.to_string());
-    item.outcome.map_err(|reason| Failure::mistake(place.unwrap_or(reason)))
+    item.outcome.map_err(|absent| Failure::mistake(place.unwrap_or(absent.reason)))
 }

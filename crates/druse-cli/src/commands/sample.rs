@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use druse_crystal::Composition;
 use druse_data::LoadOptions;
 use druse_models::{Condition, LatentCondition, ModelError, SampleRequest};
 use druse_run::enumerate::{Limits, Totals, compositions, parse_system};
 use druse_run::latent::{LatentRecord, read_latents};
-use druse_run::output::OutputFormat;
 use druse_run::sample::Wanted;
 
 use super::sampling::{self, SamplingArgs};
@@ -71,30 +70,6 @@ struct What {
     /// Latents that `druse encode` wrote.
     #[arg(long, value_name = "FILE")]
     latents: Option<PathBuf>,
-}
-
-/// Names of the output formats.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FormatArg {
-    /// A CIF file a structure.
-    Cif,
-    /// A POSCAR file a structure.
-    Poscar,
-    /// One extended XYZ file.
-    Extxyz,
-    /// Only structures.jsonl.
-    Jsonl,
-}
-
-impl From<FormatArg> for OutputFormat {
-    fn from(format: FormatArg) -> Self {
-        match format {
-            FormatArg::Cif => Self::Cif,
-            FormatArg::Poscar => Self::Poscar,
-            FormatArg::Extxyz => Self::Extxyz,
-            FormatArg::Jsonl => Self::Jsonl,
-        }
-    }
 }
 
 /// Runs the command.

@@ -6,14 +6,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::Args;
+use druse_crystal::formats::Format;
 use druse_models::Autoencoder;
-use druse_run::output::{FAILURES_FILE, STRUCTURES_FILE};
+use druse_run::output::{FAILURES_FILE, OutputFormat, STRUCTURES_FILE};
 use druse_run::sample::{Crew, SamplePlan, Shard, Summary, Wanted, sample};
 use druse_run::{Event, RunFolder};
 
-use super::sample::FormatArg;
 use crate::console;
 use crate::failure::Failure;
+use crate::formats::sample_format;
 use crate::model_source::LoadedModel;
 
 /// Where sampled structures go, and how they are made.
@@ -26,8 +27,8 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Files to write besides structures.jsonl.
-    #[arg(long, value_enum, default_value_t = FormatArg::Cif)]
-    format: FormatArg,
+    #[arg(long, value_parser = sample_format(), default_value_t = OutputFormat::Structures(Format::Cif))]
+    format: OutputFormat,
     /// Structures in flight at a time on an accelerator; the CPU works on a few a thread.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
@@ -62,7 +63,7 @@ pub fn run(
         steps_per_level: args.steps_per_level,
         shard: args.shard,
         precision: model.params.precision(),
-        format: args.format.into(),
+        format: args.format,
         crew: Crew::for_device(model.params.device(), args.batch_size as usize),
         resume: args.resume,
     };

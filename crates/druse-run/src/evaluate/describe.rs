@@ -39,7 +39,7 @@ pub fn describe(
     }
     let of = |item: &Item| match &item.outcome {
         Ok(structure) => Descriptors::of(structure, settings),
-        Err(reason) => Descriptors::unbuilt(item.composition.clone().unwrap_or_default(), reason.as_str()),
+        Err(absent) => Descriptors::unbuilt(item.composition().unwrap_or_default(), absent.reason.as_str()),
     };
     let descriptors = in_chunks(&listing.items, stage, watch, stop, of)?;
     if let Some(file) = &file {

@@ -93,7 +93,7 @@ impl RowReason {
     /// The rows of a set that give no structure.
     pub(super) fn without_structure(listing: &Listing) -> Vec<Self> {
         let rows = listing.items.iter().enumerate();
-        rows.filter_map(|(i, item)| Some(Self::of(listing, i, item.outcome.as_ref().err()?))).collect()
+        rows.filter_map(|(i, item)| Some(Self::of(listing, i, item.reason()?))).collect()
     }
 }
 

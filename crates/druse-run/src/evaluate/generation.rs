@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use druse_crystal::Element;
-use druse_data::{Cache, Listing, Value};
+use druse_data::{Cache, Listing, properties};
 use druse_metrics::coverage::Benchmark;
 use druse_metrics::descriptors::{DescriptorSettings, Descriptors};
 use druse_metrics::distribution::{Bootstrap, TwoSamples};
@@ -13,6 +13,7 @@ use druse_metrics::matcher::{Prepared, StructureMatcher};
 use druse_metrics::novelty::{components, training_matches};
 use druse_metrics::optimization::{Goal, Targets, success_rates};
 use druse_metrics::validity::MIN_VOLUME;
+use serde_json::Value;
 
 use super::charts::charts;
 use super::describe::{describe, in_chunks};
@@ -180,7 +181,7 @@ fn set_remarks(
 
 /// The numbers of a property at some rows.
 fn numbers(listing: &Listing, name: &str, rows: impl Iterator<Item = usize>) -> Vec<f64> {
-    rows.filter_map(|i| listing.items[i].properties.get(name).and_then(Value::as_number)).collect()
+    rows.filter_map(|i| listing.items[i].properties().get(name).and_then(Value::as_f64)).collect()
 }
 
 /// Refuses a property that no row has as a number.
@@ -190,8 +191,8 @@ fn check_property(listing: &Listing, role: &'static str, name: &str) -> Result<(
     }
     let mut available: Vec<&str> = Vec::new();
     for item in &listing.items {
-        for (key, value) in &item.properties {
-            if value.as_number().is_some() && !available.contains(&key.as_str()) {
+        for (key, value) in item.properties() {
+            if value.is_number() && !available.contains(&key.as_str()) {
                 available.push(key);
             }
         }
@@ -243,14 +244,14 @@ fn optimization_figures(
     let mut starts: Vec<Vec<Option<f64>>> = Vec::new();
     let mut place: HashMap<String, usize> = HashMap::new();
     for (item, invalid) in sets.generated.items.iter().zip(&metrics.invalid) {
-        let name = item.properties.get(start).map(Value::to_string).ok_or_else(|| {
+        let name = item.properties().get(start).map(properties::text).ok_or_else(|| {
             EvaluateError::Optimization(format!("the generated row `{}` has no property `{start}`", item.id))
         })?;
         let k = *place.entry(name).or_insert_with(|| {
             starts.push(Vec::new());
             starts.len() - 1
         });
-        let value = item.properties.get(property).and_then(Value::as_number);
+        let value = item.properties().get(property).and_then(Value::as_f64);
         starts[k].push(value.filter(|_| invalid.is_none()));
     }
     let known = numbers(sets.reference, property, 0..sets.reference.len());

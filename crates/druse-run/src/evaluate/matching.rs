@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use druse_crystal::Structure;
-use druse_data::{Cache, Item, Value};
+use druse_data::{Cache, Item, properties};
 use druse_metrics::descriptors::DescriptorSettings;
 use druse_metrics::distribution::Bootstrap;
 use druse_metrics::generation::{Figure, Protocol};
@@ -186,7 +186,7 @@ fn pair(sets: Sets<'_>, settings: &MatchingSettings) -> Result<(Vec<Vec<usize>>,
         Pairing::Order => (in_order()?, "paired in order"),
         Pairing::Id => (grouped(&own_id, "identifier")?, "paired by identifier"),
         Pairing::Property(name) => {
-            let of = |item: &Item| item.properties.get(name).map(Value::to_string);
+            let of = |item: &Item| item.properties().get(name).map(properties::text);
             (grouped(&of, name)?, "paired by property")
         }
         Pairing::Auto => match grouped(&own_id, "identifier") {
@@ -265,8 +265,7 @@ impl Run<'_> {
 
     /// The closest matches, and the references that were missed or matched worst.
     fn neighbors(&self, sets: Sets<'_>, places: &[usize]) -> (Vec<Neighbor>, Vec<Neighbor>) {
-        let formula =
-            |item: &Item| item.composition.as_ref().map(|c| c.reduced_formula()).unwrap_or_default();
+        let formula = |item: &Item| item.composition().map(|c| c.reduced_formula()).unwrap_or_default();
         let mut all = Vec::new();
         for ((&place, rows), found) in places.iter().zip(self.rows).zip(self.displacements) {
             let best = rows
