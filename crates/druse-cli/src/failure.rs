@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use druse_crystal::files::{Action, FileError};
 use druse_crystal::formats::ReadError;
 use druse_data::DataError;
 use druse_evaluate::EvaluateError;
@@ -85,6 +86,15 @@ impl From<EvaluateError> for Failure {
         match e {
             EvaluateError::Interrupted => Self { message: e.to_string(), hint: None, code: 130 },
             _ => Self::mistake(e),
+        }
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(e: FileError) -> Self {
+        match e.action {
+            Action::Read => Self::mistake(e),
+            _ => Self::environment(e),
         }
     }
 }

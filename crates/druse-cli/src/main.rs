@@ -1,8 +1,10 @@
 //! druse: train generative models of crystals and sample from them.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod commands;
 mod console;
 mod failure;
+mod formats;
 mod models;
 mod sampling;
 mod sets;

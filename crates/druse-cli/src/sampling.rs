@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use druse_crystal::formats::Format;
 use druse_run::model::LoadedModel;
 use druse_run::output::{FAILURES_FILE, OutputFormat, STRUCTURES_FILE};
 use druse_run::sample::{FolderSink, SamplePlan, Shard, Summary, Target, Workers, sample};
@@ -13,6 +14,7 @@ use druse_run::{Event, RunError, RunFolder};
 
 use crate::console;
 use crate::failure::Failure;
+use crate::formats::sample_format;
 use crate::models::{lacking, registry};
 
 /// Where sampled structures go, and how they are made.
@@ -25,8 +27,8 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Files to write besides structures.jsonl.
-    #[arg(long, value_enum, default_value_t = FormatArg::Cif)]
-    format: FormatArg,
+    #[arg(long, value_parser = sample_format(), default_value_t = OutputFormat::Structures(Format::Cif))]
+    format: OutputFormat,
     /// Structures in flight at a time on an accelerator; the CPU works on a few a thread.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
@@ -40,30 +42,6 @@ pub struct SamplingArgs {
     /// that were sampled with other settings are not those of the model's protocol. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-}
-
-/// Names of the output formats.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FormatArg {
-    /// A CIF file a structure.
-    Cif,
-    /// A POSCAR file a structure.
-    Poscar,
-    /// One extended XYZ file.
-    Extxyz,
-    /// Only structures.jsonl.
-    Jsonl,
-}
-
-impl From<FormatArg> for OutputFormat {
-    fn from(format: FormatArg) -> Self {
-        match format {
-            FormatArg::Cif => Self::Cif,
-            FormatArg::Poscar => Self::Poscar,
-            FormatArg::Extxyz => Self::Extxyz,
-            FormatArg::Jsonl => Self::Jsonl,
-        }
-    }
 }
 
 /// The model with the sampling settings of the command line.
@@ -102,7 +80,7 @@ pub fn run(
         }
         _ => {}
     };
-    let mut sink = FolderSink::new(&folder, args.format.into(), args.resume);
+    let mut sink = FolderSink::new(&folder, args.format, args.resume);
     let summary = sample(generator, &model.params, &plan, &mut sink, &mut watch, stop);
     bar.finish();
     let summary = summary.map_err(|error| match error {

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use druse_data::{DataError, Filter, ListOptions, Listing, write_atomically};
+use druse_crystal::files;
+use druse_data::{DataError, Filter, ListOptions, Listing};
 use druse_evaluate::{Evaluation, report};
 use druse_metrics::matcher::StructureMatcher;
 use druse_run::output::list_structures;
@@ -12,12 +13,12 @@ use serde::Serialize;
 
 use crate::console;
 use crate::failure::Failure;
+use crate::formats::source_help;
 
 /// A set of structures.
 #[derive(Args)]
 pub struct SourceArgs {
-    /// Folder of CIF or POSCAR files, extended XYZ, JSON Lines, CSV with a `cif` column, pymatgen JSON; also .gz.
-    #[arg(value_name = "INPUT")]
+    #[arg(value_name = "INPUT", help = source_help())]
     path: PathBuf,
     /// Keep only rows whose property passes, such as 'role=gen' or 'e_above_hull<0.1'. Repeatable.
     #[arg(long = "filter", value_name = "COMPARISON")]
@@ -31,13 +32,13 @@ impl SourceArgs {
     }
 }
 
-/// Lists a set, with what the model failed at where it is a sampling run, and repeats the readers' remarks.
+/// Lists a set, with what the model failed at where it is a sampling run, and repeats the readers' warnings.
 pub fn read(path: &Path, filters: &[String]) -> Result<Listing, Failure> {
     let filters: Vec<Filter> =
         filters.iter().map(|text| text.parse().map_err(DataError::Filter)).collect::<Result<_, _>>()?;
     let listing = list_structures(path, &ListOptions { filters, threads: None })?;
-    for note in &listing.notes {
-        console::note(&format!("{}: {note}", listing.name));
+    for warning in &listing.warnings {
+        console::note(&format!("{}: {warning}", listing.name));
     }
     Ok(listing)
 }
@@ -49,12 +50,15 @@ pub fn write_result(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result
         fill(&mut text).map_err(Failure::environment)?;
         return console::data(&String::from_utf8_lossy(&text));
     }
-    write_atomically(path, |file| {
+    if let Some(folder) = path.parent() {
+        files::create_dir_all(folder)?;
+    }
+    files::write_atomic_with(path, |file| {
         let mut out = io::BufWriter::new(file);
         fill(&mut out)?;
         out.flush()
-    })
-    .map_err(|e| Failure::environment(format!("cannot write `{}`: {e}", path.display())))
+    })?;
+    Ok(())
 }
 
 /// Where a result goes besides the terminal.

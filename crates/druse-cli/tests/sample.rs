@@ -193,7 +193,7 @@ fn bad_data_is_named_by_file_and_row() {
     bad("unknown", cif("x", 3.5, &[("Xx", [0.0; 3])]));
     bad("nan", cif("x", 3.5, &[("Na", [f64::NAN, 0.0, 0.0])]));
     bad("flat", cif("x", 0.0, &[("Na", [0.0; 3])]));
-    bad("spot", cif("x", 3.5, &[("Na", [0.0; 3]), ("Cl", [0.0; 3])]));
+    bad("coincide", cif("x", 3.5, &[("Na", [0.0; 3]), ("Cl", [0.0; 3])]));
     let deuterium = csv(&[("LiD".into(), cif("LiD", 4.0, &[("Li", [0.0; 3]), ("D", [0.5; 3])]))]);
     let run = stats("deuterium.csv", deuterium.as_bytes()).ok();
     assert!(run.stdout.contains('H') && run.stderr.to_lowercase().contains("deuterium"), "{}", run.stderr);

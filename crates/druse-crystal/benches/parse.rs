@@ -20,7 +20,7 @@ fn structure(n: usize) -> Structure {
 fn formats(c: &mut Criterion) {
     let s = structure(20);
     let mut group = c.benchmark_group("20 atoms");
-    for format in Format::ALL {
+    for format in Format::all() {
         let text = write(&s, format, "bench");
         group.throughput(Throughput::Bytes(text.len() as u64));
         group.bench_function(format!("read {format}"), |b| {

@@ -31,6 +31,11 @@ pub enum StructureError {
     },
 }
 
+/// Named values that belong to a structure as a whole: identifier, energies, the columns of a data set …
+///
+/// They live in [`Structure::properties`] and nowhere else, whatever file or table they came from.
+pub type Properties = BTreeMap<String, serde_json::Value>;
+
 /// A crystal: a lattice and the sites of one cell. Every site is fully occupied by one element.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Structure {
@@ -43,9 +48,9 @@ pub struct Structure {
     /// Label of each site as the file gave it (`Fe1`); empty when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// Named values that belong to the structure as a whole (identifier, energies …).
+    /// Named values that belong to the structure as a whole.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub properties: BTreeMap<String, serde_json::Value>,
+    pub properties: Properties,
 }
 
 /// Wraps one fractional coordinate into [0, 1).

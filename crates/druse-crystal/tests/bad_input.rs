@@ -48,7 +48,7 @@ fn cif() {
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0 0 0 0.7(1)", Some(16), "site Fe1 is partially occupied (Fe: 0.7)"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0 0 0 0", Some(16), "partially occupied"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0 0 0 1.5", Some(16), "partially occupied"),
-        ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0.5 0.5 0.501 1", Some(17), "atoms Fe1 and O1 are on one spot"),
+        ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0.5 0.5 0.501 1", Some(17), "atoms Fe1 and O1 coincide"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe ? 0 0 1", Some(16), "`_atom_site_fract_x` of site Fe1 is missing"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe inf 0 0 1", Some(16), "not finite"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe 1/2 0 0 1", Some(16), "not a number"),
@@ -145,7 +145,7 @@ fn poscar() {
         ("1 1\n", "1 18446744073709551615\n", Some(7), "more than 1000000 atoms"),
         ("Direct", "Banana", Some(8), "expected `Direct` or `Cartesian`"),
         ("0 0 0\n0.5", "0 0 NaN\n0.5", Some(9), "not finite"),
-        ("0.5 0.5 0.5", "1 0 1.0001", Some(10), "atoms Fe1 and O2 are on one spot"),
+        ("0.5 0.5 0.5", "1 0 1.0001", Some(10), "atoms Fe1 and O2 coincide"),
     ];
     for (from, to, line, words) in cases {
         assert!(POSCAR.contains(from), "{from}");
@@ -185,7 +185,7 @@ fn extxyz() {
         ("Fe 0", "Zz 0", Some(3), "unknown element `Zz`"),
         ("Fe 0 0 0", "Fe 0 0", Some(3), "too few columns"),
         ("Fe 0 0 0", "Fe 0 0 inf", Some(3), "not finite"),
-        ("1.5 2 2.5", "3 0 0.001", Some(4), "atoms Fe1 and O2 are on one spot"),
+        ("1.5 2 2.5", "3 0 0.001", Some(4), "atoms Fe1 and O2 coincide"),
     ];
     for (from, to, line, words) in cases {
         assert!(EXTXYZ.contains(from), "{from}");
@@ -214,7 +214,7 @@ fn pymatgen_json() {
         ("\"occu\": 1}", "\"occu\": 0.5}", None, "site Fe1 is partially occupied (Fe: 0.5)"),
         ("\"occu\": 1}]", "\"occu\": 0.5}, {\"element\": \"Co\", \"occu\": 0.5}]", None, "Fe3+ and Co"),
         ("Fe3+", "Xx", None, "unknown element `Xx` at site Fe1"),
-        ("[0.5,0.5,0.5]", "[0,1,0]", None, "on one spot"),
+        ("[0.5,0.5,0.5]", "[0,1,0]", None, "coincide"),
         ("\"sites\"", "\"places\"", None, "`sites` is empty"),
     ];
     for (from, to, line, words) in cases {
@@ -236,7 +236,7 @@ fn files_are_named_in_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("broken.cif");
     let error = read_path(&path).unwrap_err();
-    assert!(matches!(error, ReadError::Io { .. }) && error.to_string().contains("broken.cif"));
+    assert!(matches!(error, ReadError::File(_)) && error.to_string().contains("broken.cif"));
     std::fs::write(&path, CIF.replacen("Fe 0", "Xy 0", 1)).unwrap();
     let message = read_path(&path).unwrap_err().to_string();
     assert!(message.contains("broken.cif: line 16: unknown element `Xy`"), "{message}");

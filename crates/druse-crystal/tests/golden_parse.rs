@@ -23,7 +23,7 @@ fn cif_structures_agree_with_pymatgen() {
         let id = d["id"].as_str().unwrap();
         let parsed = read_str(d["cif"].as_str().unwrap(), Format::Cif).unwrap();
         assert_eq!(parsed.len(), 1, "{id}");
-        assert!(parsed[0].notes.is_empty(), "{id}: {:?}", parsed[0].notes);
+        assert!(parsed[0].warnings.is_empty(), "{id}: {:?}", parsed[0].warnings);
         let s = &parsed[0].structure;
         assert_close(id, &s.lattice.parameters(), &field::<[f64; 6]>(&d, "lattice_params"), TOLERANCE);
         assert_close(id, s.lattice.rows().as_flattened(), &rows(&d, "lattice"), TOLERANCE);

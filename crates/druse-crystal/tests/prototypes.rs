@@ -64,7 +64,7 @@ fn rock_salt_from_number_or_symbol_alone() {
         assert_eq!(near.len(), 6);
         assert!(near.iter().all(|d| (d - 2.82).abs() < 1e-9));
         assert_eq!(s.labels, ["Na1", "Na1", "Na1", "Na1", "Cl1", "Cl1", "Cl1", "Cl1"]);
-        assert!(p.notes.is_empty(), "{:?}", p.notes);
+        assert!(p.warnings.is_empty(), "{:?}", p.warnings);
     }
 }
 
@@ -95,10 +95,10 @@ fn the_stated_cell_content_decides_an_open_origin() {
             cubic(3.567)
         ))
     };
-    // Nothing stated: origin choice 1, as other programs read it, and a note.
+    // Nothing stated: origin choice 1, as other programs read it, and a warning.
     let p = diamond("", "0", "", "");
     assert_eq!(p.structure.len(), 8);
-    assert!(p.notes.len() == 1 && p.notes[0].contains("read in `1`"), "{:?}", p.notes);
+    assert!(p.warnings.len() == 1 && p.warnings[0].contains("read in `1`"), "{:?}", p.warnings);
     for (statement, column, multiplicity) in [
         ("_chemical_formula_sum C\n_cell_formula_units_Z 8", "", ""),
         ("", "_atom_site_site_symmetry_multiplicity", "8"),
@@ -107,8 +107,8 @@ fn the_stated_cell_content_decides_an_open_origin() {
         for (x, setting) in [("0", "`1`"), ("0.125", "`2`")] {
             let p = diamond(statement, x, column, multiplicity);
             assert_eq!(p.structure.len(), 8);
-            assert!(p.notes.len() == 1 && p.notes[0].contains(setting), "{:?}", p.notes);
-            assert!(p.notes[0].contains("stated cell content"));
+            assert!(p.warnings.len() == 1 && p.warnings[0].contains(setting), "{:?}", p.warnings);
+            assert!(p.warnings[0].contains("stated cell content"));
         }
     }
 }
@@ -208,17 +208,17 @@ fn several_blocks_and_blocks_without_structure() {
     let names: Vec<(&str, &str)> =
         all.iter().map(|p| (p.name.as_str(), p.structure.species[0].symbol())).collect();
     assert_eq!(names, [("first", "Po"), ("second", "Cu")]);
-    assert!(all[0].notes[0].contains("P 1"), "{:?}", all[0].notes);
+    assert!(all[0].warnings[0].contains("P 1"), "{:?}", all[0].warnings);
 }
 
 #[test]
-fn deuterium_becomes_hydrogen_with_a_note() {
+fn deuterium_becomes_hydrogen_with_a_warning() {
     let p = read(&format!(
         "data_x\n_symmetry_Int_Tables_number 1\n{}{ATOMS}D1 0 0 0\nD2 .5 0 0\nO1 0 .5 0\n",
         cubic(4.0)
     ));
     assert_eq!(formula(&p.structure), "H2O");
-    assert_eq!(p.notes, ["deuterium (D) at 2 sites read as hydrogen"]);
+    assert_eq!(p.warnings, ["deuterium (D) at 2 sites read as hydrogen"]);
 }
 
 #[test]
@@ -262,6 +262,6 @@ fn symmetrised_files_hold_the_asymmetric_unit() {
         assert!(rows.iter().all(|r| r[3].len() == 1 && r[3].chars().all(|c| c.is_ascii_lowercase())));
         let p = read(&text);
         assert_eq!(p.structure.len(), atoms);
-        assert!(p.notes.is_empty());
+        assert!(p.warnings.is_empty());
     }
 }

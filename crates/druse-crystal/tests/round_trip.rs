@@ -6,7 +6,7 @@ use druse_crystal::formats::{Format, read_str, write};
 use druse_crystal::{Element, Lattice, Structure, wrap_unit};
 use proptest::prelude::*;
 
-/// Structures with 1 to 12 sites in a cell of any shape, no two of them on one spot.
+/// Structures with 1 to 12 sites in a cell of any shape, no two of them coincident.
 fn structures() -> impl Strategy<Value = Structure> {
     let cell = (prop::array::uniform3(2.0..15.0f64), prop::array::uniform3(65.0..115.0f64), prop::bool::ANY);
     let sites = prop::collection::vec((1u8..=118, prop::array::uniform3(0.0..1.0f64)), 1..12);
@@ -56,7 +56,7 @@ proptest! {
         let text = write(&s, Format::Cif, "a name, with blanks");
         let first = read_str(&text, Format::Cif).unwrap().remove(0);
         prop_assert_eq!(&first.name, "a_name,_with_blanks");
-        prop_assert!(first.notes.is_empty());
+        prop_assert!(first.warnings.is_empty());
         assert_close(&first.structure.lattice.parameters(), &s.lattice.parameters(), 1e-8);
         let order = |a: &Element, b: &Element| a.cmp_electronegativity(*b);
         // Reading may set coordinates near 1/3 and 2/3 to these.
@@ -73,7 +73,7 @@ proptest! {
     fn poscar(s in structures()) {
         let parsed = read_str(&write(&s, Format::Poscar, " two\nlines "), Format::Poscar).unwrap().remove(0);
         prop_assert_eq!(parsed.name, "two lines");
-        prop_assert!(parsed.notes.is_empty());
+        prop_assert!(parsed.warnings.is_empty());
         assert_close(parsed.structure.lattice.rows().as_flattened(), s.lattice.rows().as_flattened(), 1e-11);
         let first_at = |e: &Element| s.species.iter().position(|x| x == e);
         let order = |a: &Element, b: &Element| first_at(a).cmp(&first_at(b));
@@ -136,9 +136,9 @@ fn poscar_variants_describe_one_structure() {
             1,
         ),
     ];
-    for (what, text, notes) in variants {
+    for (what, text, warnings) in variants {
         let p = read_str(text, Format::Poscar).unwrap_or_else(|e| panic!("{what}: {e}")).remove(0);
-        assert_eq!(p.notes.len(), notes, "{what}: {:?}", p.notes);
+        assert_eq!(p.warnings.len(), warnings, "{what}: {:?}", p.warnings);
         assert_eq!(p.structure.species, reference.species, "{what}");
         assert_close(
             p.structure.lattice.rows().as_flattened(),
@@ -162,7 +162,7 @@ fn extxyz_as_other_programs_write_it() {
         "energy": -3.5, "flag": true, "stress": [1, 2, 3], "note": "two words", "config": "a b"
     });
     assert_eq!(serde_json::to_value(&p.structure.properties).unwrap(), expected);
-    assert_eq!(p.notes, ["atom columns not kept: forces, tags"]);
+    assert_eq!(p.warnings, ["atom columns not kept: forces, tags"]);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn formats_are_known_by_name() {
     ] {
         assert_eq!(Format::from_path(Path::new(name)), format, "{name}");
     }
-    for format in Format::ALL {
+    for format in Format::all() {
         assert_eq!(format.to_string().parse(), Ok(format));
         assert_eq!(Format::from_path(Path::new(&format!("x.{}", format.extension()))), Some(format));
     }

@@ -1,136 +1,75 @@
 //! Writing a data set in another format.
 
 use std::collections::HashSet;
-use std::fmt;
-use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::str::FromStr;
 
+use druse_crystal::files;
 use druse_crystal::formats::{self, Format};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rayon::prelude::*;
+use serde_json::Value;
 
-use crate::store::write_atomically;
-use crate::{DataError, Dataset, Entry, JsonlRecord, Value, write_jsonl_record};
+use crate::formats::SetFormat;
+use crate::{DataError, Dataset, Entry, JsonlRecord, OutputFormat, properties, write_jsonl_record};
 
 /// Structures formatted at a time, so that memory stays small beside the data set.
 const BLOCK: usize = 4096;
-
-/// A format that a data set can be written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputFormat {
-    /// CSV: `material_id`, `cif`, then the properties.
-    Csv,
-    /// The same, gzip-compressed.
-    CsvGz,
-    /// JSON Lines of [`JsonlRecord`]s; the only format that keeps every bit of every number.
-    Jsonl,
-    /// Extended XYZ, one frame a structure, properties in the comment line.
-    ExtXyz,
-    /// A folder of CIF files; properties are not written.
-    CifFolder,
-    /// A folder of POSCAR files; properties are not written.
-    PoscarFolder,
-}
-
-impl OutputFormat {
-    /// All formats.
-    pub const ALL: [Self; 6] =
-        [Self::Csv, Self::CsvGz, Self::Jsonl, Self::ExtXyz, Self::CifFolder, Self::PoscarFolder];
-
-    /// Name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::CsvGz => "csv.gz",
-            Self::Jsonl => "jsonl",
-            Self::ExtXyz => "extxyz",
-            Self::CifFolder => "cif",
-            Self::PoscarFolder => "poscar",
-        }
-    }
-
-    /// The format a file name tells; `None` for a name without one of the known endings.
-    pub fn from_path(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
-        let ending = |e: &str| name.ends_with(e);
-        match () {
-            () if ending(".csv") => Some(Self::Csv),
-            () if ending(".csv.gz") => Some(Self::CsvGz),
-            () if ending(".jsonl") || ending(".ndjson") => Some(Self::Jsonl),
-            () if ending(".extxyz") || ending(".xyz") => Some(Self::ExtXyz),
-            () => None,
-        }
-    }
-}
-
-impl FromStr for OutputFormat {
-    type Err = DataError;
-
-    fn from_str(name: &str) -> Result<Self, DataError> {
-        Self::ALL
-            .into_iter()
-            .find(|f| f.name().eq_ignore_ascii_case(name))
-            .ok_or_else(|| DataError::OutputFormat { name: name.to_owned() })
-    }
-}
-
-impl fmt::Display for OutputFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 /// Writes a data set to a file, or to a folder with one file a structure, named after the identifiers.
 /// A file appears whole or not at all; in a folder, what is finished stays if the disk fills up.
 ///
 /// # Errors
 /// [`DataError::OutputExists`] for a file or a non-empty folder that is already there unless `overwrite`;
-/// [`DataError::Write`] when writing fails.
+/// [`DataError::File`] when writing fails.
 pub fn write_dataset(
     dataset: &Dataset,
     path: &Path,
     format: OutputFormat,
     overwrite: bool,
 ) -> Result<(), DataError> {
-    let folder = match format {
-        OutputFormat::CifFolder => Some(Format::Cif),
-        OutputFormat::PoscarFolder => Some(Format::Poscar),
-        _ => None,
-    };
-    let in_the_way = match fs::read_dir(path) {
-        Ok(mut items) => folder.is_none() || items.next().is_some(),
-        Err(_) => path.exists(),
-    };
-    if in_the_way && !overwrite {
+    if !overwrite && is_in_the_way(path, format.is_folder()) {
         return Err(DataError::OutputExists { path: path.to_owned() });
     }
-    if let Some(format) = folder {
+    if let (true, SetFormat::Structures(format)) = (format.is_folder(), format.format()) {
         return write_folder(dataset, path, format.extension(), |entry| {
             Ok(formats::write(&entry.structure, format, &entry.id))
         });
     }
-    write_atomically(path, |file| {
+    if let Some(folder) = path.parent() {
+        files::create_dir_all(folder)?;
+    }
+    files::write_atomic_with(path, |file| {
         let mut out = BufWriter::new(file);
-        match format {
-            OutputFormat::CsvGz => {
-                let mut gzip = GzEncoder::new(&mut out, Compression::default());
-                write_csv(dataset, &mut gzip)?;
-                gzip.finish()?;
-            }
-            OutputFormat::Jsonl => {
-                for entry in &dataset.entries {
-                    write_jsonl_record(&mut out, &JsonlRecord::from(entry))?;
-                }
-            }
-            OutputFormat::ExtXyz => write_blocks(dataset, &mut out, frame)?,
-            _ => write_csv(dataset, &mut out)?,
+        if format.is_gzip() {
+            let mut gzip = GzEncoder::new(&mut out, Compression::default());
+            write_file(dataset, format.format(), &mut gzip)?;
+            gzip.finish()?;
+        } else {
+            write_file(dataset, format.format(), &mut out)?;
         }
         out.flush()
-    })
-    .map_err(DataError::write(path))
+    })?;
+    Ok(())
+}
+
+/// Whether something is at the path that writing would touch: anything but, for a folder, an empty one.
+fn is_in_the_way(path: &Path, folder: bool) -> bool {
+    match files::list(path) {
+        Ok(items) => !folder || !items.is_empty(),
+        Err(_) => path.exists(),
+    }
+}
+
+fn write_file(dataset: &Dataset, format: SetFormat, out: &mut impl Write) -> io::Result<()> {
+    match format {
+        SetFormat::Csv => write_csv(dataset, out),
+        SetFormat::JsonLines => {
+            dataset.entries.iter().try_for_each(|entry| write_jsonl_record(out, &JsonlRecord::from(entry)))
+        }
+        SetFormat::Structures(format) => write_blocks(dataset, out, |entry| frame(entry, format)),
+    }
 }
 
 /// Formats block by block in parallel and writes in order.
@@ -148,11 +87,10 @@ fn write_blocks(
     Ok(())
 }
 
-fn frame(entry: &Entry) -> String {
+fn frame(entry: &Entry, format: Format) -> String {
     let mut structure = entry.structure.clone();
-    structure.properties = entry.properties.iter().map(|(k, v)| (k.clone(), v.to_json())).collect();
     structure.properties.insert("material_id".into(), entry.id.as_str().into());
-    formats::write(&structure, Format::ExtXyz, &entry.id)
+    formats::write(&structure, format, &entry.id)
 }
 
 fn write_csv(dataset: &Dataset, out: &mut impl Write) -> io::Result<()> {
@@ -166,7 +104,7 @@ fn write_csv(dataset: &Dataset, out: &mut impl Write) -> io::Result<()> {
             csv.write_field(&entry.id)?;
             csv.write_field(&cif)?;
             for name in &names {
-                csv.write_field(entry.properties.get(*name).map(cell).unwrap_or_default())?;
+                csv.write_field(entry.structure.properties.get(*name).map(cell).unwrap_or_default())?;
             }
             csv.write_record(None::<&[u8]>)?;
         }
@@ -177,13 +115,14 @@ fn write_csv(dataset: &Dataset, out: &mut impl Write) -> io::Result<()> {
 /// As pandas writes it.
 fn cell(value: &Value) -> String {
     match value {
+        Value::Null => String::new(),
         Value::Bool(true) => "True".into(),
         Value::Bool(false) => "False".into(),
-        other => other.to_string(),
+        other => properties::text(other),
     }
 }
 
-/// Writes a folder of CIF files that hold the conventional standardised cell of each structure with its space group,
+/// Writes a folder of CIF files that hold the conventional standardized cell of each structure with its space group,
 /// operations and asymmetric unit; the group is found within the distance tolerance `symprec` (Å).
 ///
 /// # Errors
@@ -194,9 +133,7 @@ pub fn write_symmetrized_folder(
     symprec: f64,
     overwrite: bool,
 ) -> Result<(), DataError> {
-    let in_the_way =
-        fs::read_dir(folder).map_or_else(|_| folder.exists(), |mut items| items.next().is_some());
-    if in_the_way && !overwrite {
+    if !overwrite && is_in_the_way(folder, true) {
         return Err(DataError::OutputExists { path: folder.to_owned() });
     }
     write_folder(dataset, folder, Format::Cif.extension(), |entry| {
@@ -211,16 +148,12 @@ fn write_folder(
     extension: &str,
     text: impl Fn(&Entry) -> Result<String, DataError> + Sync,
 ) -> Result<(), DataError> {
-    fs::create_dir_all(folder).map_err(DataError::write(folder))?;
+    files::create_dir_all(folder)?;
     let mut taken = HashSet::new();
     let names: Vec<String> = dataset.entries.iter().map(|e| file_name(&e.id, &mut taken)).collect();
     dataset.entries.par_iter().zip(names).try_for_each(|(entry, name)| {
         let path = folder.join(format!("{name}.{extension}"));
-        fs::write(&path, text(entry)?).map_err(|e| {
-            // Half a structure would read as a broken one.
-            let _ = fs::remove_file(&path);
-            DataError::Write { path: path.clone(), source: e }
-        })
+        Ok(files::write(&path, text(entry)?.as_bytes())?)
     })
 }
 

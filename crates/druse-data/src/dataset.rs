@@ -9,103 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DataError, Filter, store};
 
-/// 2⁵³: below it every whole number is an `f64`.
-const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
-
-/// One property of one structure.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Value {
-    /// `true` or `false`.
-    Bool(bool),
-    /// A finite number, in the unit of the source's column.
-    Number(f64),
-    /// Anything else.
-    Text(String),
-}
-
-impl Value {
-    /// The number, if it is one.
-    pub fn as_number(&self) -> Option<f64> {
-        match self {
-            Self::Number(x) => Some(*x),
-            _ => None,
-        }
-    }
-
-    /// The text, if it is one.
-    pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(t) => Some(t),
-            _ => None,
-        }
-    }
-
-    /// Word for the kind of value in messages.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::Bool(_) => "a truth value",
-            Self::Number(_) => "a number",
-            Self::Text(_) => "text",
-        }
-    }
-
-    /// The value as JSON; whole numbers below 2⁵³ without a fraction.
-    pub fn to_json(&self) -> serde_json::Value {
-        match self {
-            Self::Bool(b) => (*b).into(),
-            // Not for -0, whose sign would be lost.
-            Self::Number(x)
-                if x.fract() == 0.0 && x.abs() < MAX_WHOLE && x.to_bits() != (-0.0f64).to_bits() =>
-            {
-                (*x as i64).into()
-            }
-            Self::Number(x) => (*x).into(),
-            Self::Text(t) => t.as_str().into(),
-        }
-    }
-
-    /// The value of a JSON scalar; lists and objects become their JSON text, `null` is no value.
-    pub fn from_json(value: &serde_json::Value) -> Option<Self> {
-        match value {
-            serde_json::Value::Null => None,
-            serde_json::Value::Bool(b) => Some(Self::Bool(*b)),
-            serde_json::Value::Number(n) => n.as_f64().filter(|x| x.is_finite()).map(Self::Number),
-            serde_json::Value::String(t) => Some(Self::Text(t.clone())),
-            nested => Some(Self::Text(nested.to_string())),
-        }
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bool(b) => b.fmt(f),
-            Self::Number(x) => x.fmt(f),
-            Self::Text(t) => t.fmt(f),
-        }
-    }
-}
-
-/// One structure of a data set with its properties.
+/// One structure of a data set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// Identifier: the id column of a table, the data block, or the file's name.
     pub id: String,
-    /// The crystal. Site labels and structure-level properties are not kept here:
-    /// the latter are found in [`Entry::properties`].
+    /// The crystal, with the columns of the set as its properties, each in the form of
+    /// [`properties::scalar`](crate::properties::scalar); a property without value is absent. Site labels are not kept.
     pub structure: Structure,
-    /// Named values; a property without value is absent.
-    pub properties: BTreeMap<String, Value>,
-}
-
-impl Entry {
-    /// The structure with the entry's properties as its own.
-    pub fn into_structure(self) -> Structure {
-        let properties =
-            self.properties.iter().map(|(name, value)| (name.clone(), value.to_json())).collect();
-        Structure { properties, ..self.structure }
-    }
 }
 
 /// A structure of the source that could not be used.
@@ -139,7 +50,7 @@ impl fmt::Display for Skipped {
     }
 }
 
-/// Structures with identifiers and properties, in the order of their source.
+/// Structures with identifiers, in the order of their source: what models learn from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// Short name, taken from the source: `mp_20/train`.
@@ -151,15 +62,28 @@ pub struct Dataset {
     pub content_hash: String,
     /// Structures of the source that could not be used.
     pub skipped: Vec<Skipped>,
-    /// Remarks of the readers (deuterium read as hydrogen, files passed over …), each once with its count.
-    pub notes: Vec<String>,
+    /// Warnings of the readers (deuterium read as hydrogen, files passed over …), each once with its count.
+    pub warnings: Vec<String>,
+}
+
+impl Default for Dataset {
+    /// The data set without structures.
+    fn default() -> Self {
+        Self::new("", Vec::new())
+    }
 }
 
 impl Dataset {
     /// A data set from its entries, with its content hash.
     pub fn new(name: impl Into<String>, entries: Vec<Entry>) -> Self {
         let content_hash = store::content_hash(&entries);
-        Self { name: name.into(), entries, content_hash, skipped: Vec::new(), notes: Vec::new() }
+        Self { name: name.into(), entries, content_hash, skipped: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// A data set of structures in memory, named `row-1`, `row-2` and so on.
+    pub fn from_structures(name: impl Into<String>, structures: impl IntoIterator<Item = Structure>) -> Self {
+        let entry = |(k, structure)| Entry { id: default_id(Some(k)), structure };
+        Self::new(name, (1..).zip(structures).map(entry).collect())
     }
 
     /// Number of structures.
@@ -172,7 +96,7 @@ impl Dataset {
         self.entries.is_empty()
     }
 
-    /// The structures without identifiers and properties.
+    /// The structures without identifiers.
     pub fn structures(&self) -> impl ExactSizeIterator<Item = &Structure> {
         self.entries.iter().map(|e| &e.structure)
     }
@@ -180,7 +104,7 @@ impl Dataset {
     /// Names of all properties, sorted, with the number of structures that have each.
     pub fn property_names(&self) -> BTreeMap<&str, usize> {
         let mut names = BTreeMap::new();
-        for key in self.entries.iter().flat_map(|e| e.properties.keys()) {
+        for key in self.structures().flat_map(|s| s.properties.keys()) {
             *names.entry(key.as_str()).or_insert(0) += 1;
         }
         names
@@ -204,15 +128,59 @@ impl Dataset {
             filter.check(&self)?;
         }
         let total = self.entries.len();
-        self.entries.retain(|e| filters.iter().all(|f| f.accepts(e)));
+        self.retain(|e| filters.iter().all(|f| f.accepts(&e.structure)));
         if self.entries.is_empty() {
             let filters = filters.iter().map(|f| format!("`{f}`")).collect::<Vec<_>>().join(", ");
             return Err(DataError::NothingLeft { name: self.name, total, filters });
         }
         if self.entries.len() < total {
-            self.notes.push(format!("{} of {total} structures pass the filters", self.entries.len()));
-            self.content_hash = store::content_hash(&self.entries);
+            self.warnings.push(format!("{} of {total} structures pass the filters", self.entries.len()));
         }
         Ok(self)
     }
+
+    /// Keeps the entries that pass, and renews the content hash.
+    pub fn retain(&mut self, keep: impl FnMut(&Entry) -> bool) {
+        let total = self.entries.len();
+        self.entries.retain(keep);
+        self.renew_hash(total);
+    }
+
+    /// Keeps the first `limit` entries, and renews the content hash.
+    pub fn truncate(&mut self, limit: usize) {
+        let total = self.entries.len();
+        self.entries.truncate(limit);
+        self.renew_hash(total);
+    }
+
+    /// Takes out the entries that pass, as a data set of their own with the order kept, and renews the content hash.
+    pub fn take(&mut self, name: impl Into<String>, pass: impl FnMut(&Entry) -> bool) -> Self {
+        let total = self.entries.len();
+        let (taken, kept) = std::mem::take(&mut self.entries).into_iter().partition(pass);
+        self.entries = kept;
+        self.renew_hash(total);
+        Self::new(name, taken)
+    }
+
+    /// The entries of several sets as one, with what was skipped and the warnings of all.
+    pub fn joined(name: impl Into<String>, sets: impl IntoIterator<Item = Self>) -> Self {
+        let (mut entries, mut skipped, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+        for set in sets {
+            entries.extend(set.entries);
+            skipped.extend(set.skipped);
+            warnings.extend(set.warnings);
+        }
+        Self { skipped, warnings, ..Self::new(name, entries) }
+    }
+
+    fn renew_hash(&mut self, total: usize) {
+        if self.entries.len() < total {
+            self.content_hash = store::content_hash(&self.entries);
+        }
+    }
+}
+
+/// The name of a row without one.
+pub(crate) fn default_id(row: Option<usize>) -> String {
+    format!("row-{}", row.unwrap_or(1))
 }

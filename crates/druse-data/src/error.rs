@@ -1,11 +1,13 @@
 //! What can go wrong between a file and a [`Dataset`](crate::Dataset).
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use druse_crystal::SymmetryError;
+use druse_crystal::files::FileError;
+use druse_crystal::formats::enumerate;
 
-use crate::{FilterError, Skipped, Split};
+use crate::formats::readable_formats;
+use crate::{FilterError, OutputFormat, Skipped, Split};
 
 /// How many skipped rows an error message lists.
 const LISTED: usize = 5;
@@ -19,22 +21,9 @@ pub enum DataError {
         /// [`LoadOptions::max_skipped_share`](crate::LoadOptions::max_skipped_share).
         share: f64,
     },
-    /// A file or folder cannot be read.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A file or folder cannot be written.
-    #[error("cannot write `{}`: {source}", path.display())]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
+    /// A file or folder cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A structure has no space group within the tolerance.
     #[error("`{id}`: {source}")]
     Symmetry {
@@ -83,8 +72,8 @@ pub enum DataError {
     },
     /// Neither name nor content says how to read the file.
     #[error(
-        "`{}` is no data set that can be read: expected CSV with a `cif` column, JSON Lines, CIF, POSCAR, extended XYZ or pymatgen JSON (each also as .gz), or a folder of them",
-        path.display()
+        "`{}` is no data set that can be read: expected {} (each also as .gz), or a folder of structure files",
+        path.display(), readable_formats()
     )]
     UnknownFormat {
         /// The file.
@@ -182,7 +171,7 @@ pub enum DataError {
     },
     /// The output format is not known.
     #[error(
-        "unknown output format `{name}`: expected csv, csv.gz, jsonl, extxyz, cif (folder) or poscar (folder)"
+        "unknown output format `{name}`: expected {}", enumerate(OutputFormat::all().map(OutputFormat::name), "or")
     )]
     OutputFormat {
         /// What was asked for.
@@ -194,30 +183,6 @@ pub enum DataError {
         /// The file or folder.
         path: PathBuf,
     },
-    /// A structure cannot be written in the chosen format.
-    #[error("structure `{id}` cannot be written as {format}: {reason}")]
-    Unwritable {
-        /// Identifier of the entry.
-        id: String,
-        /// The format.
-        format: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl DataError {
-    /// Wraps an I/O error of reading `path`.
-    pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Read { path, source }
-    }
-
-    /// Wraps an I/O error of writing `path`.
-    pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Write { path, source }
-    }
 }
 
 fn list(skipped: &[Skipped]) -> String {

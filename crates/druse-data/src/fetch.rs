@@ -1,10 +1,11 @@
 //! Download of named public data sets, verified by hash, resumable, or copied from a local mirror.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use druse_crystal::files::{self, Action, FileError};
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use ureq::Agent;
@@ -236,20 +237,8 @@ pub enum FetchError {
         kept: u64,
     },
     /// A local file cannot be read or written.
-    #[error("`{}`: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-}
-
-impl FetchError {
-    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::File { path, source }
-    }
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// Fetches the set `name` into `out`: files that are there and right are left alone, others come from the mirror
@@ -284,11 +273,11 @@ pub fn fetch(
             progress(Progress { path: &file.path, index, files: set.files.len(), bytes, total });
         };
         let status = if target.exists() {
-            let found = git_blob_id(&target).map_err(FetchError::file(&target))?;
+            let found = git_blob_id(&target)?;
             if found != file.git_blob {
                 return Err(FetchError::InTheWay { path: target, found, expected: file.git_blob.clone() });
             }
-            let length = target.metadata().map(|m| m.len()).map_err(FetchError::file(&target))?;
+            let length = files::size(&target)?;
             report(length, Some(length));
             FileStatus::Present
         } else {
@@ -296,12 +285,12 @@ pub fn fetch(
             part.push(".part");
             let part = PathBuf::from(part);
             let folder = target.parent().unwrap_or(out);
-            fs::create_dir_all(folder).map_err(FetchError::file(folder))?;
+            files::create_dir_all(folder)?;
             let status = match &options.from {
                 Some(mirror) => copy(mirror, file, &part, &mut report)?,
                 None => download(&agent, file, &part, options, &mut report)?,
             };
-            fs::rename(&part, &target).map_err(FetchError::file(&target))?;
+            files::rename(&part, &target)?;
             status
         };
         done.push((target, status));
@@ -312,14 +301,14 @@ pub fn fetch(
 /// Git's name of a file's content: SHA-1 (hex) over `blob <byte length>\0` and the content.
 ///
 /// # Errors
-/// When the file cannot be read.
-pub fn git_blob_id(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+/// [`FileError`] when the file cannot be read.
+pub fn git_blob_id(path: &Path) -> Result<String, FileError> {
+    let mut file = files::open(path)?;
     let mut hasher = Sha1::new();
-    hasher.update(format!("blob {}\0", file.metadata()?.len()));
+    hasher.update(format!("blob {}\0", files::size(path)?));
     let mut block = vec![0; 1 << 16];
     loop {
-        match file.read(&mut block)? {
+        match file.read(&mut block).map_err(FileError::wrap(Action::Read, path))? {
             0 => break,
             n => hasher.update(&block[..n]),
         }
@@ -339,17 +328,17 @@ fn copy(
     let Some(source) = tried.iter().find(|p| p.is_file()) else {
         return Err(FetchError::NotInMirror { path: file.path.clone(), tried: tried.into() });
     };
-    let mut from = File::open(source).map_err(FetchError::file(source))?;
+    let mut from = files::open(source)?;
     let total = from.metadata().map(|m| m.len()).ok();
-    let mut to = File::create(part).map_err(FetchError::file(part))?;
+    let mut to = files::create(part)?;
     pump(&mut from, &mut to, 0, total, report).map_err(|e| match e {
-        PumpError::From(e) => FetchError::File { path: source.clone(), source: e },
-        PumpError::To(e) => FetchError::File { path: part.to_owned(), source: e },
+        PumpError::From(e) => FileError::wrap(Action::Read, source)(e),
+        PumpError::To(e) => FileError::wrap(Action::Write, part)(e),
     })?;
-    to.sync_all().map_err(FetchError::file(part))?;
-    let found = git_blob_id(part).map_err(FetchError::file(part))?;
+    to.sync_all().map_err(FileError::wrap(Action::Write, part))?;
+    let found = git_blob_id(part)?;
     if found != file.git_blob {
-        let _ = fs::remove_file(part);
+        let _ = files::remove(part);
         let source_name = source.display().to_string();
         return Err(FetchError::Hash { source_name, found, expected: file.git_blob.clone() });
     }
@@ -369,11 +358,11 @@ fn download(
     loop {
         match attempt(agent, &file.url, part, report) {
             Ok(()) => {
-                let found = git_blob_id(part).map_err(FetchError::file(part))?;
+                let found = git_blob_id(part)?;
                 if found == file.git_blob {
                     return Ok(FileStatus::Downloaded { resumed_at });
                 }
-                fs::remove_file(part).map_err(FetchError::file(part))?;
+                files::remove(part)?;
                 // What an earlier run had left may be the damaged half: once more from the beginning.
                 if resumed_at == 0 {
                     let source_name = file.url.clone();
@@ -401,7 +390,8 @@ enum Failure {
 
 /// One request, from the end of the part on.
 fn attempt(agent: &Agent, url: &str, part: &Path, report: &mut Report<'_>) -> Result<(), Failure> {
-    let fatal = |e: io::Error| Failure::Fatal(FetchError::File { path: part.to_owned(), source: e });
+    let refused = |e: FileError| Failure::Fatal(e.into());
+    let fatal = |e: io::Error| refused(FileError::wrap(Action::Write, part)(e));
     let have = part.metadata().map_or(0, |m| m.len());
     report(have, None);
     // A compressed answer could not be resumed byte by byte.
@@ -427,7 +417,7 @@ fn attempt(agent: &Agent, url: &str, part: &Path, report: &mut Report<'_>) -> Re
                 Some((start, total)) if start == have => (have, total.or(length.map(|l| l + have))),
                 _ => {
                     // A server that sends another part than asked for: begin anew.
-                    File::create(part).map_err(fatal)?;
+                    files::create(part).map_err(refused)?;
                     return Err(Failure::Passing("the server sent another part of the file".into()));
                 }
             }
@@ -440,7 +430,7 @@ fn attempt(agent: &Agent, url: &str, part: &Path, report: &mut Report<'_>) -> Re
         }
         s => return Err(Failure::Fatal(FetchError::Status { url: url.to_owned(), status: s.as_u16() })),
     };
-    let mut to = OpenOptions::new().create(true).append(true).open(part).map_err(fatal)?;
+    let mut to = files::append(part).map_err(refused)?;
     to.set_len(start).map_err(fatal)?;
     let mut from = response.into_body().into_reader();
     let written = pump(&mut from, &mut to, start, total, report).map_err(|e| match e {

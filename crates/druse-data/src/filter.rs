@@ -1,12 +1,13 @@
 //! Conditions that choose structures.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use druse_crystal::{Element, Structure};
+use druse_crystal::{Element, ElementError, Properties, Structure};
+use serde_json::Value;
 
-use crate::{Dataset, Entry, Value};
+use crate::{Dataset, properties};
 
 /// Why a filter does not parse or does not fit a data set.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -123,15 +124,24 @@ pub enum Filter {
         name: String,
         /// The comparison.
         comparison: Comparison,
-        /// What the property is compared with.
+        /// What the property is compared with, in the form of [`properties::scalar`](crate::properties::scalar).
         value: Value,
     },
 }
 
 impl Filter {
     /// Whether the structure passes.
-    pub fn accepts(&self, entry: &Entry) -> bool {
-        self.accepts_structure(&entry.structure) && self.accepts_properties(&entry.properties)
+    pub fn accepts(&self, structure: &Structure) -> bool {
+        self.accepts_structure(structure) && self.accepts_properties(&structure.properties)
+    }
+
+    /// Keeps structures of these elements, given by their symbols.
+    ///
+    /// # Errors
+    /// [`ElementError`] for a symbol of no element.
+    pub fn allowed_elements<S: AsRef<str>>(symbols: &[S]) -> Result<Self, ElementError> {
+        let elements = symbols.iter().map(|s| Element::from_symbol(s.as_ref()));
+        Ok(Self::AllowedElements(elements.collect::<Result<_, _>>()?))
     }
 
     /// Whether a structure passes; a comparison of a property says nothing about it.
@@ -150,10 +160,12 @@ impl Filter {
     }
 
     /// Whether properties pass; conditions on the structure say nothing about them.
-    pub(crate) fn accepts_properties(&self, properties: &BTreeMap<String, Value>) -> bool {
+    pub(crate) fn accepts_properties(&self, properties: &Properties) -> bool {
         let Self::Property { name, comparison, value } = self else { return true };
         properties.get(name).is_some_and(|found| match (found, value) {
-            (Value::Number(a), Value::Number(b)) => comparison.holds(*a, *b),
+            (Value::Number(a), Value::Number(b)) => {
+                a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| comparison.holds(a, b))
+            }
             _ if *comparison == Comparison::Equal => same(found, value),
             _ if *comparison == Comparison::NotEqual => !same(found, value),
             _ => false,
@@ -162,14 +174,17 @@ impl Filter {
 
     /// Checks that the data set can be filtered so.
     pub(crate) fn check(&self, dataset: &Dataset) -> Result<(), FilterError> {
-        self.check_rows(&dataset.name, dataset.entries.iter().map(|e| (e.id.as_str(), &e.properties)))
+        self.check_rows(
+            &dataset.name,
+            dataset.entries.iter().map(|e| (e.id.as_str(), &e.structure.properties)),
+        )
     }
 
     /// Checks that rows, given by identifier and properties, can be filtered so.
     pub(crate) fn check_rows<'a>(
         &self,
         dataset: &str,
-        rows: impl Iterator<Item = (&'a str, &'a BTreeMap<String, Value>)>,
+        rows: impl Iterator<Item = (&'a str, &'a Properties)>,
     ) -> Result<(), FilterError> {
         let Self::Property { name, comparison, .. } = self else { return Ok(()) };
         let (mut seen, mut available) = (false, BTreeSet::new());
@@ -181,12 +196,12 @@ impl Filter {
                 continue;
             };
             seen = true;
-            if comparison.is_ordering() && found.as_number().is_none() {
+            if comparison.is_ordering() && !found.is_number() {
                 return Err(FilterError::Incomparable {
                     name: name.clone(),
                     id: id.to_owned(),
-                    found: found.kind(),
-                    value: found.to_string(),
+                    found: properties::kind(found),
+                    value: properties::text(found),
                     filter: self.to_string(),
                 });
             }
@@ -204,7 +219,7 @@ impl Filter {
 
 /// Equality across kinds: `year=1997` should find the text `1997` too.
 fn same(a: &Value, b: &Value) -> bool {
-    a == b || a.to_string() == b.to_string()
+    a == b || properties::text(a) == properties::text(b)
 }
 
 impl FromStr for Filter {
@@ -231,17 +246,17 @@ impl FromStr for Filter {
         }
         let unquoted =
             ['"', '\''].into_iter().find_map(|q| right.strip_prefix(q).and_then(|r| r.strip_suffix(q)));
-        let number = right.parse::<f64>().ok().filter(|x| x.is_finite());
+        let number = right.parse().ok().and_then(properties::number);
         let value = match (unquoted, number) {
-            (Some(quoted), _) => Value::Text(quoted.to_owned()),
-            (None, Some(x)) => Value::Number(x),
+            (Some(quoted), _) => quoted.into(),
+            (None, Some(number)) => number,
             (None, None) => match right.to_ascii_lowercase().as_str() {
                 "true" => Value::Bool(true),
                 "false" => Value::Bool(false),
-                _ => Value::Text(right.to_owned()),
+                _ => right.into(),
             },
         };
-        if comparison.is_ordering() && value.as_number().is_none() {
+        if comparison.is_ordering() && !value.is_number() {
             return Err(FilterError::Number { text: text.to_owned(), value: right.to_owned() });
         }
         Ok(Self::Property { name: name.to_owned(), comparison, value })
@@ -259,7 +274,9 @@ impl fmt::Display for Filter {
             Self::AllowedElements(set) => write!(f, "only elements {}", list(set)),
             Self::RequiredElements(set) => write!(f, "with elements {}", list(set)),
             Self::ExcludedElements(set) => write!(f, "without elements {}", list(set)),
-            Self::Property { name, comparison, value } => write!(f, "{name}{}{value}", comparison.symbol()),
+            Self::Property { name, comparison, value } => {
+                write!(f, "{name}{}{}", comparison.symbol(), properties::text(value))
+            }
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Every row of a source, as a structure or as the reason why there is none: what evaluation reads.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use druse_crystal::formats::OneSpot;
-use druse_crystal::{Composition, Structure};
+use druse_crystal::formats::CoincidentSites;
+use druse_crystal::{Composition, Properties, Structure};
 
+use crate::dataset::default_id;
 use crate::load::{in_pool, name_of};
-use crate::source::{AllRows, Source, default_id, json_lines};
-use crate::{DataError, Filter, Skipped, Value};
+use crate::source::{AllRows, Source, json_lines};
+use crate::{DataError, Dataset, Entry, Filter, Skipped};
 
 /// How a source is listed.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -20,38 +20,48 @@ pub struct ListOptions {
     pub threads: Option<usize>,
 }
 
-/// One row of a source.
+/// One row of a source: an entry, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     /// Identifier: the id column of a table, the data block, or the file's name; `row-3` for a row without one.
     pub id: String,
-    /// The file.
+    /// The file; empty for a structure in memory.
     pub file: PathBuf,
     /// Row of the table or number of the structure in the file, from 1 (a header does not count).
     pub row: Option<usize>,
     /// Line of the file at which the row begins, from 1.
     pub line: Option<usize>,
-    /// Named values; a property without value is absent.
-    pub properties: BTreeMap<String, Value>,
-    /// The elements, also of a row that gives no structure but tells them.
-    pub composition: Option<Composition>,
-    /// The structure as it stands in the source, or why there is none.
-    pub outcome: Result<Structure, String>,
+    /// The structure as it stands in the source, with its properties, or what is known without one.
+    pub outcome: Result<Structure, Absent>,
 }
 
-/// All rows of a source in its order.
-#[derive(Debug, Clone, PartialEq)]
+/// What is known of a row that gives no structure.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Absent {
+    /// Why there is no structure.
+    pub reason: String,
+    /// Its properties, in the form of [`properties::scalar`](crate::properties::scalar).
+    pub properties: Properties,
+    /// The elements, where the row tells them.
+    pub composition: Option<Composition>,
+}
+
+/// All rows of a source in its order: what is judged.
+///
+/// It is a [`Dataset`] that leaves nothing out: the same structures with their properties, and in the place of each one
+/// that is missing the reason. Either is made [`from`](From) the other.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Listing {
     /// Short name, taken from the source: `mp_20/test`.
     pub name: String,
-    /// Where it was read from.
+    /// Where it was read from; empty for structures in memory.
     pub path: PathBuf,
-    /// BLAKE3 (hex) of the source's bytes, before filters.
+    /// BLAKE3 (hex) of the source's bytes, before filters; of structures in memory, [`Listing::structures_hash`].
     pub source_hash: String,
     /// The rows.
     pub items: Vec<Item>,
-    /// Remarks of the readers, each once with its count.
-    pub notes: Vec<String>,
+    /// Warnings of the readers, each once with its count.
+    pub warnings: Vec<String>,
 }
 
 impl Item {
@@ -60,48 +70,88 @@ impl Item {
         self.outcome.as_ref().ok()
     }
 
+    /// Named values, also of a row without a structure; a property without value is absent.
+    pub fn properties(&self) -> &Properties {
+        match &self.outcome {
+            Ok(structure) => &structure.properties,
+            Err(absent) => &absent.properties,
+        }
+    }
+
+    /// The elements, also of a row that gives no structure but tells them.
+    pub fn composition(&self) -> Option<Composition> {
+        match &self.outcome {
+            Ok(structure) => Some(Composition::from_species(&structure.species)),
+            Err(absent) => absent.composition.clone(),
+        }
+    }
+
+    /// Why there is no structure, unless there is one.
+    pub fn reason(&self) -> Option<&str> {
+        self.outcome.as_ref().err().map(|absent| absent.reason.as_str())
+    }
+
     /// The row as one that was left out, for messages; `None` when it gave a structure.
     pub fn skipped(&self) -> Option<Skipped> {
-        let reason = self.outcome.as_ref().err()?.clone();
         Some(Skipped {
+            reason: self.reason()?.to_owned(),
             file: self.file.clone(),
             row: self.row,
             line: self.line,
             id: Some(self.id.clone()),
-            reason,
         })
     }
 
     fn passes(&self, filter: &Filter) -> bool {
         match (filter, &self.outcome) {
-            (Filter::Property { .. }, _) => filter.accepts_properties(&self.properties),
+            (Filter::Property { .. }, _) => filter.accepts_properties(self.properties()),
             (_, Ok(structure)) => filter.accepts_structure(structure),
             (_, Err(_)) => true,
         }
     }
 }
 
-impl Listing {
-    /// A listing of structures in memory, named `row-1`, `row-2` and so on.
-    pub fn from_structures(name: impl Into<String>, structures: impl IntoIterator<Item = Structure>) -> Self {
-        let item = |(k, structure): (usize, Structure)| Item {
-            id: default_id(Some(k)),
+impl From<Listing> for Dataset {
+    /// The structures as entries, the rows without one as skipped.
+    fn from(listing: Listing) -> Self {
+        let (mut entries, mut skipped) = (Vec::new(), Vec::new());
+        for item in listing.items {
+            skipped.extend(item.skipped());
+            if let Ok(structure) = item.outcome {
+                entries.push(Entry { id: item.id, structure });
+            }
+        }
+        Self { skipped, warnings: listing.warnings, ..Self::new(listing.name, entries) }
+    }
+}
+
+impl From<Dataset> for Listing {
+    /// The entries as rows, and behind them those that were skipped.
+    fn from(dataset: Dataset) -> Self {
+        let entries = (1..).zip(dataset.entries).map(|(k, Entry { id, structure })| Item {
+            id,
             file: PathBuf::new(),
             row: Some(k),
             line: None,
-            properties: BTreeMap::new(),
-            composition: Some(Composition::from_species(&structure.species)),
             outcome: Ok(structure),
-        };
-        let items = (1..).zip(structures).map(item).collect();
-        let listing = Self {
-            name: name.into(),
-            path: PathBuf::new(),
-            source_hash: String::new(),
-            items,
-            notes: Vec::new(),
-        };
+        });
+        let skipped = dataset.skipped.into_iter().map(|Skipped { file, row, line, id, reason }| Item {
+            id: id.unwrap_or_else(|| default_id(row)),
+            file,
+            row,
+            line,
+            outcome: Err(Absent { reason, ..Absent::default() }),
+        });
+        let items = entries.chain(skipped).collect();
+        let listing = Self { name: dataset.name, items, warnings: dataset.warnings, ..Self::default() };
         Self { source_hash: listing.structures_hash(), ..listing }
+    }
+}
+
+impl Listing {
+    /// A listing of structures in memory, named `row-1`, `row-2` and so on.
+    pub fn from_structures(name: impl Into<String>, structures: impl IntoIterator<Item = Structure>) -> Self {
+        Dataset::from_structures(name, structures).into()
     }
 
     /// Number of rows, those without a structure included.
@@ -144,36 +194,33 @@ impl Listing {
     }
 }
 
-/// Lists a table (CSV, JSON Lines), a structure file (CIF, POSCAR, extended XYZ, pymatgen JSON) or a folder of structure
-/// files; all but folders may be gzip-compressed.
+/// Lists a file in any [`SetFormat`](crate::SetFormat) (also gzip-compressed) or a folder of structure files.
 ///
-/// Unlike [`load`](crate::load) it leaves nothing out and changes nothing: cells are not reduced, atoms on one spot and
+/// Unlike [`load`](crate::load) it leaves nothing out and changes nothing: cells are not reduced, coincident sites and
 /// cells of next to no volume are structures, and a row that gives none stays in its place with the reason.
 ///
 /// # Errors
 /// [`DataError`]: the source cannot be read, is no data set, holds no row, or no row passes the filters.
 pub fn list(path: &Path, options: &ListOptions) -> Result<Listing, DataError> {
     let source = Source::open(path)?;
-    let AllRows { rows, mut notes } = in_pool(options.threads, || source.rows())??;
+    let AllRows { rows, mut warnings } = in_pool(options.threads, || source.rows())??;
     if rows.is_empty() {
         return Err(DataError::Empty { path: path.to_owned(), reason: "it holds no structure".into() });
     }
     let items = rows.into_iter().map(|(file, row)| Item {
-        composition: match &row.outcome {
-            Ok(found) => Some(Composition::from_species(&found.structure.species)),
-            Err(_) => row.composition,
-        },
         id: row.id.unwrap_or_else(|| default_id(row.row)),
         file: if file.as_os_str().is_empty() { path.to_owned() } else { path.join(file) },
         row: row.row,
         line: row.line,
-        properties: row.properties,
-        outcome: row.outcome.map(|found| found.structure),
+        outcome: match row.outcome {
+            Ok(found) => Ok(found.structure),
+            Err(reason) => Err(Absent { reason, properties: row.properties, composition: row.composition }),
+        },
     });
     let mut items: Vec<Item> = items.collect();
     let (name, total) = (name_of(path), items.len());
     for filter in &options.filters {
-        filter.check_rows(&name, items.iter().map(|i| (i.id.as_str(), &i.properties)))?;
+        filter.check_rows(&name, items.iter().map(|i| (i.id.as_str(), i.properties())))?;
     }
     items.retain(|item| options.filters.iter().all(|f| item.passes(f)));
     if items.is_empty() {
@@ -181,9 +228,9 @@ pub fn list(path: &Path, options: &ListOptions) -> Result<Listing, DataError> {
         return Err(DataError::NothingLeft { name, total, filters });
     }
     if items.len() < total {
-        notes.push(format!("{} of {total} rows pass the filters", items.len()));
+        warnings.push(format!("{} of {total} rows pass the filters", items.len()));
     }
-    Ok(Listing { name, path: path.to_owned(), source_hash: source.hash(), items, notes })
+    Ok(Listing { name, path: path.to_owned(), source_hash: source.hash(), items, warnings })
 }
 
 /// The lines of a JSON Lines file (`.gz` is decompressed) with their numbers, from 1, each as JSON or as the reason why it
@@ -210,5 +257,5 @@ pub type NumberedJson = (usize, Result<serde_json::Value, String>);
 /// Why the object gives no structure.
 pub fn structure_from_json(value: &serde_json::Value) -> Result<Structure, String> {
     let object = value.as_object().ok_or("no JSON object")?;
-    json_lines::structure(object, OneSpot::Keep).map(|(structure, _)| structure)
+    json_lines::structure(object, CoincidentSites::Keep).map(|(structure, _)| structure)
 }

@@ -1,7 +1,6 @@
 //! From a path to a [`Dataset`]: cache or import, share of skipped structures, filters.
 
 use std::env;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::source::Source;
@@ -62,8 +61,7 @@ impl Default for LoadOptions {
     }
 }
 
-/// Loads a table (CSV, JSON Lines), a structure file (CIF, POSCAR, extended XYZ, pymatgen JSON) or a folder of
-/// structure files; all but folders may be gzip-compressed.
+/// Loads a file in any [`SetFormat`](crate::SetFormat) (also gzip-compressed) or a folder of structure files.
 ///
 /// A structure that cannot be read is skipped and listed in [`Dataset::skipped`]. The order of entries is that of
 /// the source (of file names in a folder) and does not depend on the number of threads.
@@ -88,7 +86,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
             if let Some(file) = &file
                 && let Err(e) = store::write(file, &import, &content)
             {
-                tracing::warn!("cannot write the data cache `{}`: {e}; going on without it", file.display());
+                tracing::warn!("the data cache is not written: {e}; going on without it");
             }
             let hash = blake3::hash(&content).to_hex().to_string();
             (import, hash)
@@ -101,7 +99,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
 fn read_cache(file: &Path) -> Option<(Import, String)> {
     match store::read(file) {
         Ok(found) => Some(found),
-        Err(StoreError::Io(e)) if e.kind() == ErrorKind::NotFound => None,
+        Err(StoreError::File(e)) if e.is_not_found() => None,
         Err(e) => {
             tracing::warn!("the data cache `{}` is not used: {e}; it is built anew", file.display());
             None
@@ -130,7 +128,7 @@ fn finish(
     content_hash: String,
     options: &LoadOptions,
 ) -> Result<Dataset, DataError> {
-    let Import { entries, skipped, notes } = import;
+    let Import { entries, skipped, warnings } = import;
     let absolute = |s: Skipped| {
         let file = if s.file.as_os_str().is_empty() { path.to_owned() } else { path.join(&s.file) };
         Skipped { file, ..s }
@@ -148,7 +146,7 @@ fn finish(
         let reason = format!("none of its {total} structures can be used; the first: {}", skipped[0]);
         return Err(DataError::Empty { path: path.to_owned(), reason });
     }
-    Ok(Dataset { name: name_of(path), entries, content_hash, skipped, notes })
+    Ok(Dataset { name: name_of(path), entries, content_hash, skipped, warnings })
 }
 
 /// `mp_20/train` for `…/mp_20/train.csv.gz`: the file's stem below its folder's name.

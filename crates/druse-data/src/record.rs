@@ -1,12 +1,11 @@
 //! JSON Lines: one structure a line, written by sampling and by `convert`, read as a data set.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use druse_crystal::Structure;
+use druse_crystal::{Properties, Structure};
 use serde::{Deserialize, Serialize};
 
-use crate::{Entry, Value};
+use crate::Entry;
 
 /// One line of a `.jsonl` file:
 /// `{"id": "0", "formula": "LiFeO2", "structure": {"lattice": [[…], […], […]], "species": ["Li", …],
@@ -21,11 +20,11 @@ pub struct JsonlRecord {
     /// Reduced formula, for people and for `grep`; readers derive it from the structure.
     #[serde(default)]
     pub formula: String,
-    /// The crystal.
+    /// The crystal; its properties stand beside it.
     pub structure: Structure,
     /// Named values: properties of a data set, or seed, index and flags of a sampled structure.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub properties: BTreeMap<String, serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Properties::is_empty")]
+    pub properties: Properties,
 }
 
 impl From<&Entry> for JsonlRecord {
@@ -33,8 +32,14 @@ impl From<&Entry> for JsonlRecord {
         Self {
             id: entry.id.clone(),
             formula: crate::source::reduced_formula(&entry.structure),
-            structure: entry.structure.clone(),
-            properties: entry.properties.iter().map(|(k, v)| (k.clone(), Value::to_json(v))).collect(),
+            structure: Structure {
+                lattice: entry.structure.lattice,
+                species: entry.structure.species.clone(),
+                frac_coords: entry.structure.frac_coords.clone(),
+                labels: entry.structure.labels.clone(),
+                properties: Properties::new(),
+            },
+            properties: entry.structure.properties.clone(),
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use druse_crystal::files;
 use serde::{Deserialize, Serialize};
 
+use crate::formats::SetFormat;
 use crate::load::name_of;
-use crate::{DataError, Dataset, LoadOptions, load, source, store};
+use crate::{DataError, Dataset, LoadOptions, load, source};
 
 /// A part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,24 +125,23 @@ impl Splits {
     /// [`DataError`] when the path cannot be read, two files claim one split, or the fractions are not usable.
     pub fn open_with(path: &Path, options: SplitOptions) -> Result<Self, DataError> {
         options.check()?;
-        let meta = fs::metadata(path).map_err(DataError::read(path))?;
         let root = path.to_owned();
-        let mut files = BTreeMap::new();
-        if meta.is_dir() {
-            for item in fs::read_dir(path).map_err(DataError::read(path))? {
-                let file = item.map_err(DataError::read(path))?.path();
+        let mut found = BTreeMap::new();
+        if files::is_dir(path)? {
+            for item in files::list(path)? {
+                let file = item.path();
                 let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
                 let Some(split) = Split::from_stem(source::stem(&name)) else { continue };
-                if !file.is_dir() && !source::is_readable(&file) {
+                if !file.is_dir() && SetFormat::from_path(&file).is_none() {
                     continue;
                 }
-                if let Some(other) = files.insert(split, file.clone()) {
+                if let Some(other) = found.insert(split, file.clone()) {
                     let (first, second) = if other < file { (other, file) } else { (file, other) };
                     return Err(DataError::AmbiguousSplit { split, first, second });
                 }
             }
         }
-        let layout = if files.is_empty() { Layout::Hashed(options) } else { Layout::Files(files) };
+        let layout = if found.is_empty() { Layout::Hashed(options) } else { Layout::Files(found) };
         Ok(Self { root, layout })
     }
 
@@ -181,6 +181,19 @@ impl Splits {
         }
     }
 
+    /// Short name of the data set: that of its folder or file.
+    pub fn name(&self) -> String {
+        name_of(&self.root)
+    }
+
+    /// Loads every split that there is.
+    ///
+    /// # Errors
+    /// As [`Splits::load`].
+    pub fn load_all(&self, options: &LoadOptions) -> Result<BTreeMap<Split, Dataset>, DataError> {
+        self.available().into_iter().map(|split| Ok((split, self.load(split, options)?))).collect()
+    }
+
     /// Loads one split.
     ///
     /// # Errors
@@ -196,13 +209,12 @@ impl Splits {
             Layout::Hashed(division) => {
                 let mut dataset = load(&self.root, options)?;
                 let total = dataset.len();
-                dataset.entries.retain(|e| division.split_of(&e.id) == split);
+                dataset.retain(|e| division.split_of(&e.id) == split);
                 if dataset.is_empty() {
                     let reason =
                         format!("its division leaves none of {total} structures for the {split} split");
                     return Err(DataError::Empty { path: self.root.clone(), reason });
                 }
-                dataset.content_hash = store::content_hash(&dataset.entries);
                 dataset.name = format!("{}/{split}", name_of(&self.root));
                 Ok(dataset)
             }

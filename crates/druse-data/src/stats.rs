@@ -6,9 +6,10 @@ use std::fmt;
 use druse_crystal::Structure;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::source::reduced_formula;
-use crate::{Dataset, Entry, Value};
+use crate::{Dataset, Split, properties};
 
 /// Decimals to which lattice parameters (Å, degrees) and fractional coordinates agree in identical cells.
 const DECIMALS: f64 = 1e3;
@@ -33,7 +34,7 @@ impl Default for StatsOptions {
     }
 }
 
-/// Order statistics of a list of numbers; quantiles interpolate linearly between neighbours.
+/// Order statistics of a list of numbers; quantiles interpolate linearly between neighbors.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quantiles {
     /// Smallest value.
@@ -150,6 +151,40 @@ pub struct DatasetStats {
     pub properties: BTreeMap<String, PropertyStats>,
 }
 
+/// Statistics of a data set with splits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SplitStats {
+    /// Of each split.
+    pub splits: BTreeMap<Split, DatasetStats>,
+    /// Of all of them together; structures that occur in two splits are duplicates here.
+    pub whole: DatasetStats,
+}
+
+impl SplitStats {
+    /// Computes the statistics; `None` without structures.
+    pub fn compute(
+        name: impl Into<String>,
+        sets: BTreeMap<Split, Dataset>,
+        options: StatsOptions,
+    ) -> Option<Self> {
+        let splits = sets
+            .iter()
+            .filter_map(|(split, set)| Some((*split, DatasetStats::compute(set, options)?)))
+            .collect();
+        let whole = DatasetStats::compute(&Dataset::joined(name, sets.into_values()), options)?;
+        Some(Self { splits, whole })
+    }
+}
+
+impl fmt::Display for SplitStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for stats in self.splits.values() {
+            writeln!(f, "{stats}")?;
+        }
+        write!(f, "{}", self.whole)
+    }
+}
+
 /// What the statistics need of one structure.
 struct Summary {
     formula: String,
@@ -203,7 +238,7 @@ impl DatasetStats {
                 identical: repeats(summaries.iter().map(|s| s.identity.as_bytes())),
                 alike: options.symprec.map(|_| alike(&summaries)),
             },
-            properties: properties(&dataset.entries),
+            properties: property_stats(dataset),
         })
     }
 }
@@ -284,9 +319,9 @@ fn alike(summaries: &[Summary]) -> usize {
         .sum()
 }
 
-fn properties(entries: &[Entry]) -> BTreeMap<String, PropertyStats> {
+fn property_stats(dataset: &Dataset) -> BTreeMap<String, PropertyStats> {
     let mut columns: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
-    for (name, value) in entries.iter().flat_map(|e| &e.properties) {
+    for (name, value) in dataset.structures().flat_map(|s| &s.properties) {
         columns.entry(name).or_default().push(value);
     }
     columns
@@ -294,8 +329,8 @@ fn properties(entries: &[Entry]) -> BTreeMap<String, PropertyStats> {
         .map(|(name, values)| {
             let stats = PropertyStats {
                 count: values.len(),
-                numbers: Quantiles::of(values.iter().filter_map(|v| v.as_number()).collect()),
-                distinct: histogram(values.iter().map(|v| v.to_string())).len(),
+                numbers: Quantiles::of(values.iter().filter_map(|v| v.as_f64()).collect()),
+                distinct: histogram(values.iter().map(|v| properties::text(v))).len(),
             };
             (name.to_owned(), stats)
         })

@@ -6,26 +6,27 @@
 //! | 4 | format version, `u32` |
 //! | 8 | length of the payload, `u64` |
 //! | 32 | BLAKE3 of the payload |
-//! | … | payload: length of the content (`u64`), content, then skipped rows and notes as JSON |
+//! | … | payload: length of the content (`u64`), content, then skipped rows and warnings as JSON |
 //!
 //! The content holds the entries as arrays: number of entries `u64`; atoms of each `u32`; lattices, 9 `f64` each
 //! (rows a, b, c in Å); fractional coordinates, 3 `f64` an atom; atomic numbers, `u8` an atom; identifiers;
 //! number of property columns `u32`; per column its name, a tag byte an entry and the values. Text is a `u32`
 //! length and UTF-8 bytes. The content hash of a data set is the BLAKE3 sum of exactly these bytes.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::borrow::Cow;
+use std::io::Write;
+use std::path::Path;
 
+use druse_crystal::files::{self, FileError};
 use druse_crystal::{Element, Lattice, Structure};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{Entry, Skipped, Value};
+use crate::properties::number;
+use crate::{Entry, Skipped};
 
 /// Raised whenever the layout, a reader or the reduction changes what a source becomes.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 const MAGIC: &[u8; 8] = b"DRUSEPAK";
 const HEADER: usize = 8 + 4 + 8 + 32;
 
@@ -40,20 +41,20 @@ const TAG_TRUE: u8 = 4;
 pub(crate) struct Import {
     pub entries: Vec<Entry>,
     pub skipped: Vec<Skipped>,
-    pub notes: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Remarks {
+struct Beside {
     skipped: Vec<Skipped>,
-    notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// Why a packed file is not used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
-    #[error("{0}")]
-    Io(#[from] io::Error),
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("it is not a packed data set")]
     Magic,
     #[error("it has format version {0}, this program writes {VERSION}")]
@@ -69,10 +70,10 @@ pub(crate) fn content_hash(entries: &[Entry]) -> String {
     blake3::hash(&encode(entries)).to_hex().to_string()
 }
 
-/// Writes the import to `path` by way of a temporary file in the same folder; returns the content hash.
+/// Writes the import to `path` at once; folders above it are created.
 pub(crate) fn write(path: &Path, import: &Import, content: &[u8]) -> Result<(), StoreError> {
-    let remarks = Remarks { skipped: import.skipped.clone(), notes: import.notes.clone() };
-    let json = serde_json::to_vec(&remarks).map_err(io::Error::from)?;
+    let beside = Beside { skipped: import.skipped.clone(), warnings: import.warnings.clone() };
+    let json = serde_json::to_vec(&beside).map_err(|e| StoreError::Content(e.to_string()))?;
     let mut payload = Vec::with_capacity(8 + content.len() + json.len());
     payload.extend((content.len() as u64).to_le_bytes());
     payload.extend(content);
@@ -82,39 +83,19 @@ pub(crate) fn write(path: &Path, import: &Import, content: &[u8]) -> Result<(), 
     header.extend(VERSION.to_le_bytes());
     header.extend((payload.len() as u64).to_le_bytes());
     header.extend(blake3::hash(&payload).as_bytes());
-    write_atomically(path, |file| {
+    if let Some(folder) = path.parent() {
+        files::create_dir_all(folder)?;
+    }
+    files::write_atomic_with(path, |file| {
         file.write_all(&header)?;
         file.write_all(&payload)
     })?;
     Ok(())
 }
 
-/// Creates the file under a temporary name, syncs it and renames it, so that a reader sees all of it or nothing.
-/// Folders above it are created.
-///
-/// # Errors
-/// The system's or the writer's; the temporary file is removed.
-pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".tmp-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
-    let temporary = PathBuf::from(name);
-    let result = File::create(&temporary)
-        .and_then(|mut file| fill(&mut file).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if result.is_err() {
-        // The first error is the one that matters.
-        let _ = fs::remove_file(&temporary);
-    }
-    result
-}
-
 /// Reads a packed file; gives the import and its content hash.
 pub(crate) fn read(path: &Path) -> Result<(Import, String), StoreError> {
-    let bytes = fs::read(path)?;
+    let bytes = files::read(path)?;
     if bytes.len() < HEADER || &bytes[..8] != MAGIC {
         return Err(StoreError::Magic);
     }
@@ -131,9 +112,8 @@ pub(crate) fn read(path: &Path) -> Result<(Import, String), StoreError> {
     let mut payload = Reader(payload);
     let length = payload.length()?;
     let content = payload.take(length)?;
-    let remarks: Remarks =
-        serde_json::from_slice(payload.0).map_err(|e| StoreError::Content(e.to_string()))?;
-    let import = Import { entries: decode(content)?, skipped: remarks.skipped, notes: remarks.notes };
+    let beside: Beside = serde_json::from_slice(payload.0).map_err(|e| StoreError::Content(e.to_string()))?;
+    let import = Import { entries: decode(content)?, skipped: beside.skipped, warnings: beside.warnings };
     Ok((import, blake3::hash(content).to_hex().to_string()))
 }
 
@@ -155,28 +135,38 @@ pub(crate) fn encode(entries: &[Entry]) -> Vec<u8> {
     for e in entries {
         put_text(&mut out, &e.id);
     }
-    let mut names: Vec<&str> = entries.iter().flat_map(|e| e.properties.keys()).map(String::as_str).collect();
+    let properties = || entries.iter().map(|e| &e.structure.properties);
+    let mut names: Vec<&str> = properties().flat_map(|p| p.keys()).map(String::as_str).collect();
     names.sort_unstable();
     names.dedup();
     out.extend((names.len() as u32).to_le_bytes());
     for name in names {
         put_text(&mut out, name);
-        out.extend(entries.iter().map(|e| match e.properties.get(name) {
-            None => TAG_NONE,
-            Some(Value::Number(_)) => TAG_NUMBER,
-            Some(Value::Text(_)) => TAG_TEXT,
+        out.extend(properties().map(|p| match p.get(name) {
+            None | Some(Value::Null) => TAG_NONE,
             Some(Value::Bool(false)) => TAG_FALSE,
             Some(Value::Bool(true)) => TAG_TRUE,
+            Some(Value::Number(_)) => TAG_NUMBER,
+            Some(Value::String(_) | Value::Array(_) | Value::Object(_)) => TAG_TEXT,
         }));
-        for value in entries.iter().filter_map(|e| e.properties.get(name)) {
+        for value in properties().filter_map(|p| p.get(name)) {
             match value {
-                Value::Number(x) => out.extend(x.to_le_bytes()),
-                Value::Text(t) => put_text(&mut out, t),
-                Value::Bool(_) => {}
+                Value::Null | Value::Bool(_) => {}
+                // Every JSON number is a 64-bit float here, be it rounded.
+                Value::Number(x) => out.extend(x.as_f64().unwrap_or(f64::NAN).to_le_bytes()),
+                text => put_text(&mut out, &text_of(text)),
             }
         }
     }
     out
+}
+
+/// A string as it is, a list or object as its JSON text.
+fn text_of(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => text.into(),
+        nested => nested.to_string().into(),
+    }
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
@@ -207,7 +197,7 @@ fn decode(content: &[u8]) -> Result<Vec<Entry>, StoreError> {
             .collect();
         let structure =
             Structure::new(lattice, species.map_err(|e| wrong(&e))?, frac_coords).map_err(|e| wrong(&e))?;
-        entries.push(Entry { id: reader.text()?.to_owned(), structure, properties: BTreeMap::new() });
+        entries.push(Entry { id: reader.text()?.to_owned(), structure });
         first += n;
     }
     for _ in 0..reader.u32()? {
@@ -216,13 +206,15 @@ fn decode(content: &[u8]) -> Result<Vec<Entry>, StoreError> {
         for (entry, &tag) in entries.iter_mut().zip(tags) {
             let value = match tag {
                 TAG_NONE => continue,
-                TAG_NUMBER => Value::Number(le_f64(reader.take(8)?)),
-                TAG_TEXT => Value::Text(reader.text()?.to_owned()),
-                TAG_FALSE => Value::Bool(false),
-                TAG_TRUE => Value::Bool(true),
+                TAG_NUMBER => {
+                    number(le_f64(reader.take(8)?)).ok_or_else(|| wrong(&"a property that is not finite"))?
+                }
+                TAG_TEXT => reader.text()?.into(),
+                TAG_FALSE => false.into(),
+                TAG_TRUE => true.into(),
                 other => return Err(StoreError::Content(format!("property tag {other}"))),
             };
-            entry.properties.insert(name.to_owned(), value);
+            entry.structure.properties.insert(name.to_owned(), value);
         }
     }
     if !reader.0.is_empty() {
@@ -277,6 +269,9 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -286,18 +281,14 @@ mod tests {
         let species = ["Na", "Cl"].map(|s| Element::from_symbol(s).unwrap()).to_vec();
         let structure =
             Structure::new(lattice, species, vec![[0.0, 0.1, 0.7], [1.0 / 3.0, 0.5, 0.25]]).unwrap();
-        let entry = |id: &str, properties: &[(&str, Value)]| Entry {
-            id: id.to_owned(),
-            structure: structure.clone(),
-            properties: properties.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
+        let entry = |id: &str, properties: &[(&str, Value)]| {
+            let properties = properties.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+            Entry { id: id.to_owned(), structure: Structure { properties, ..structure.clone() } }
         };
         Import {
             entries: vec![
-                entry("a", &[("gap", Value::Number(1.5)), ("theoretical", Value::Bool(true))]),
-                entry(
-                    "β",
-                    &[("formula", Value::Text("NaCl, \"salt\"".into())), ("theoretical", Value::Bool(false))],
-                ),
+                entry("a", &[("gap", 1.5.into()), ("theoretical", true.into())]),
+                entry("β", &[("formula", "NaCl, \"salt\"".into()), ("theoretical", false.into())]),
                 entry("", &[]),
             ],
             skipped: vec![Skipped {
@@ -307,7 +298,7 @@ mod tests {
                 id: None,
                 reason: "broken".into(),
             }],
-            notes: vec!["a remark".into()],
+            warnings: vec!["a warning".into()],
         }
     }
 
@@ -356,8 +347,8 @@ mod tests {
     }
 
     fn value() -> impl Strategy<Value = Value> {
-        let number = (-1e12..1e12f64).prop_map(Value::Number);
-        prop_oneof![number, any::<String>().prop_map(Value::Text), any::<bool>().prop_map(Value::Bool)]
+        let number = (-1e12..1e12f64).prop_map(|x| number(x).unwrap());
+        prop_oneof![number, any::<String>().prop_map(Value::from), any::<bool>().prop_map(Value::from)]
     }
 
     proptest! {
@@ -379,7 +370,8 @@ mod tests {
                     let lattice = Lattice::from_rows([[a, 0.3, 0.0], [0.0, b, 0.1], [0.7, 0.0, c]]).unwrap();
                     let (species, coords): (Vec<_>, Vec<_>) =
                         sites.into_iter().map(|(z, f)| (Element::from_z(z).unwrap(), f)).unzip();
-                    Entry { id, structure: Structure::new(lattice, species, coords).unwrap(), properties }
+                    let structure = Structure::new(lattice, species, coords).unwrap();
+                    Entry { id, structure: Structure { properties, ..structure } }
                 })
                 .collect();
             prop_assert_eq!(decode(&encode(&entries)).unwrap(), entries);
@@ -394,7 +386,7 @@ mod tests {
         changed[1].structure.frac_coords[0][2] += 1e-12;
         assert_ne!(content_hash(&changed), before);
         let mut changed = import.entries;
-        changed[0].properties.insert("gap".into(), Value::Number(1.6));
+        changed[0].structure.properties.insert("gap".into(), 1.6.into());
         assert_ne!(content_hash(&changed), before);
     }
 }

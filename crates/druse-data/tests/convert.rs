@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 
 use common::{csv_text, halides, plain, put, rock_salt};
+use druse_crystal::formats::Format;
 use druse_data::{
     DataError, Dataset, LoadOptions, OutputFormat, load, write_dataset, write_symmetrized_folder,
 };
@@ -18,7 +19,7 @@ fn raw() -> LoadOptions {
 fn assert_same(a: &Dataset, b: &Dataset, tolerance: f64) {
     assert_eq!(a.len(), b.len());
     for (x, y) in a.entries.iter().zip(&b.entries) {
-        assert_eq!((&x.id, &x.properties), (&y.id, &y.properties));
+        assert_eq!((&x.id, &x.structure.properties), (&y.id, &y.structure.properties));
         assert_eq!(x.structure.species, y.structure.species);
         let numbers =
             |d: &druse_crystal::Structure| [d.lattice.parameters().to_vec(), d.frac_coords.concat()].concat();
@@ -38,7 +39,7 @@ fn tables_keep_structures_and_properties() {
         write_dataset(&data, &path, format, false).unwrap();
         let back = load(&path, &raw()).unwrap();
         assert_same(&data, &back, tolerance);
-        if format == OutputFormat::Jsonl {
+        if format == OutputFormat::JSONL {
             assert_eq!(back.content_hash, data.content_hash, "JSON Lines keep every bit");
         }
         let error = write_dataset(&data, &path, format, false).unwrap_err();
@@ -74,7 +75,7 @@ fn folders_hold_one_file_a_structure() {
         .collect();
     let data =
         load(&put(folder.path(), "t.csv", csv_text(&["material_id", "cif"], &rows)), &plain()).unwrap();
-    for (name, format) in [("cifs", OutputFormat::CifFolder), ("poscars", OutputFormat::PoscarFolder)] {
+    for (name, format) in [("cifs", Format::Cif.into()), ("poscars", Format::Poscar.into())] {
         let out = folder.path().join(name);
         write_dataset(&data, &out, format, false).unwrap();
         let mut files: Vec<String> =
@@ -96,7 +97,7 @@ fn an_output_that_cannot_be_written_is_an_error() {
     let folder = tempdir().unwrap();
     let data = load(&put(folder.path(), "halides.csv", halides()), &plain()).unwrap();
     let blocked = put(folder.path(), "file", "x").join("below.csv");
-    let error = write_dataset(&data, &blocked, OutputFormat::Csv, false).unwrap_err();
-    assert!(matches!(&error, DataError::Write { path, .. } if *path == blocked), "{error}");
+    let error = write_dataset(&data, &blocked, OutputFormat::CSV, false).unwrap_err();
+    assert!(matches!(&error, DataError::File(e) if e.path == folder.path().join("file")), "{error}");
     assert!("csv.xz".parse::<OutputFormat>().unwrap_err().to_string().contains("extxyz"));
 }

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use druse_data::{DataError, FilterError, ListOptions, Listing, list, structure_from_json};
+use druse_data::{DataError, Dataset, FilterError, ListOptions, Listing, list, structure_from_json};
 
 const CELL: &str = r#""lengths":[4,4,4],"angles":[90,90,90]"#;
 
@@ -46,12 +46,11 @@ fn rows_without_a_structure_stay_in_their_place() {
     {
         assert!(reason.contains(word), "{reason}");
     }
-    let formulas: Vec<_> =
-        listing.items.iter().map(|i| i.composition.as_ref().map(|c| c.formula())).collect();
+    let formulas: Vec<_> = listing.items.iter().map(|i| i.composition().map(|c| c.formula())).collect();
     assert_eq!(formulas[2].as_deref(), Some("Po1"), "an impossible cell has a composition: {formulas:?}");
     assert_eq!((formulas[4].as_deref(), formulas[6].as_deref()), (None, None));
     assert_eq!(listing.items[3].line, Some(4));
-    assert_eq!(listing.items[3].properties["role"].as_text(), Some("gen"));
+    assert_eq!(listing.items[3].properties()["role"].as_str(), Some("gen"));
 }
 
 #[test]
@@ -76,7 +75,7 @@ fn forms_of_json_mean_the_same_crystal() {
 }
 
 #[test]
-fn atoms_on_one_spot_are_kept_in_every_format() {
+fn coincident_sites_are_kept_in_every_format() {
     let dir = tempfile::tempdir().unwrap();
     let atoms =
         "_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nFe1 0 0 0\nO1 0 0 0\n";
@@ -103,7 +102,7 @@ fn atoms_on_one_spot_are_kept_in_every_format() {
     let folder = list(dir.path(), &ListOptions::default()).unwrap();
     assert_eq!(folder.items.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "z"]);
     assert_eq!(folder.failures().count(), 1);
-    assert!(folder.notes.iter().any(|n| n.contains("settings.json")), "{:?}", folder.notes);
+    assert!(folder.warnings.iter().any(|n| n.contains("settings.json")), "{:?}", folder.warnings);
 }
 
 #[test]
@@ -141,4 +140,28 @@ fn filters_choose_rows_with_and_without_a_structure() {
     }
     fs::write(dir.path().join("empty.jsonl"), "\n").unwrap();
     assert!(matches!(filtered(dir.path(), "empty.jsonl", &[]), Err(DataError::Empty { .. })));
+}
+
+#[test]
+fn a_listing_and_a_data_set_are_made_of_each_other_and_of_structures_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let row = |id: &str, a: f64| {
+        format!(
+            r#"{{"id":"{id}","gap":1.5,"lengths":[{a},4,4],"angles":[90,90,90],"frac_coords":[[0,0,0]],"atom_types":[84]}}"#
+        )
+    };
+    let listing = read(dir.path(), "s.jsonl", &[row("a", 4.0), row("b", -4.0), row("c", 5.0)].join("\n"));
+    let set = Dataset::from(listing.clone());
+    assert_eq!(set.entries.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+    assert_eq!((set.entries[1].structure.properties["gap"].as_f64(), set.skipped.len()), (Some(1.5), 1));
+    assert_eq!((set.skipped[0].id.as_deref(), set.skipped[0].row), (Some("b"), Some(2)));
+    let back = Listing::from(set.clone());
+    assert_eq!((back.len(), back.failures().count()), (3, 1));
+    assert_eq!(back.items[2].id, "b");
+
+    let structures: Vec<_> = set.structures().cloned().collect();
+    let memory = Listing::from_structures("memory", structures.clone());
+    assert_eq!((memory.items[1].id.as_str(), memory.items[1].structure()), ("row-2", Some(&structures[1])));
+    assert_eq!(memory.source_hash, memory.structures_hash());
+    assert_eq!(Dataset::from(memory), Dataset::from_structures("memory", structures));
 }

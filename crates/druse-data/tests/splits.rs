@@ -31,7 +31,7 @@ fn files_are_found_whatever_their_format() {
     put(folder.path(), "train.csv", halides());
     let error = Splits::open(folder.path()).unwrap_err();
     assert!(matches!(error, DataError::AmbiguousSplit { split: Split::Train, .. }), "{error}");
-    assert!(matches!(Splits::open(&folder.path().join("nowhere")), Err(DataError::Read { .. })));
+    assert!(matches!(Splits::open(&folder.path().join("nowhere")), Err(DataError::File(_))));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{cif, cscl, csv_text, halides, plain, put, rock_salt};
-use druse_data::{DatasetStats, Quantiles, StatsOptions, load};
+use druse_data::{DatasetStats, Quantiles, Split, SplitStats, Splits, StatsOptions, load};
 use tempfile::tempdir;
 
 #[test]
@@ -51,7 +51,7 @@ fn duplicates_are_counted_by_the_stated_rules() {
     ];
     let data =
         load(&put(folder.path(), "t.csv", csv_text(&["material_id", "cif"], &rows)), &plain()).unwrap();
-    assert_eq!(data.notes.len(), 1, "a repeated identifier is worth a note: {:?}", data.notes);
+    assert_eq!(data.warnings.len(), 1, "a repeated identifier is worth a warning: {:?}", data.warnings);
     let stats = DatasetStats::compute(&data, StatsOptions::default()).unwrap();
     assert_eq!((stats.duplicates.ids, stats.duplicates.identical, stats.duplicates.alike), (1, 1, Some(2)));
     let quick = DatasetStats::compute(&data, StatsOptions { symprec: None }).unwrap();
@@ -76,4 +76,25 @@ fn the_table_and_the_json_say_the_same() {
     }
     let json = serde_json::to_string(&stats).unwrap();
     assert_eq!(serde_json::from_str::<DatasetStats>(&json).unwrap(), stats);
+}
+
+#[test]
+fn splits_are_described_one_by_one_and_together() {
+    let folder = tempdir().unwrap();
+    let rows = |ids: &[&str]| -> Vec<Vec<String>> {
+        ids.iter().map(|id| vec![(*id).to_owned(), cscl("Cs", "Cl", 4.12)]).collect()
+    };
+    for (split, ids) in [("train", &["a", "b", "c"][..]), ("val", &["d"]), ("test", &["e", "a"])] {
+        let text = csv_text(&["material_id", "cif"], &rows(ids));
+        put(folder.path(), &format!("{split}.csv"), text);
+    }
+    let splits = Splits::open(folder.path()).unwrap();
+    let sets = splits.load_all(&plain()).unwrap();
+    let stats = SplitStats::compute(splits.name(), sets, StatsOptions::default()).unwrap();
+    let counts: Vec<(Split, usize)> = stats.splits.iter().map(|(split, s)| (*split, s.count)).collect();
+    assert_eq!(counts, [(Split::Train, 3), (Split::Val, 1), (Split::Test, 2)]);
+    assert_eq!((stats.whole.count, stats.whole.duplicates.ids, stats.whole.duplicates.identical), (6, 1, 5));
+    assert_eq!(stats.to_string().matches("content hash").count(), 4);
+    let json = serde_json::to_value(&stats).unwrap();
+    assert_eq!((&json["splits"]["val"]["count"], &json["whole"]["count"]), (&1.into(), &6.into()));
 }

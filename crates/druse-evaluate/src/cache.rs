@@ -8,16 +8,15 @@
 //!
 //! The file's name is a hash of cells, species and coordinates of the set, of what was computed, and of the versions.
 
-use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use druse_data::{Cache, Listing, write_atomically};
+use druse_crystal::files;
+use druse_data::{Cache, Listing};
 use druse_metrics::descriptors::{DescriptorSettings, Descriptors, Geometry};
 use druse_metrics::symmetry::SymmetrySummary;
 use serde::{Deserialize, Serialize};
 
-use crate::rows;
 
 /// Raised whenever a descriptor or its layout changes.
 const VERSION: u32 = 1;
@@ -46,11 +45,10 @@ pub fn file(cache: &Cache, listing: &Listing, settings: &DescriptorSettings) -> 
 
 /// The features in a file, when they are there and whole; a damaged file costs a warning.
 pub fn read(file: &Path, listing: &Listing) -> Option<Vec<Descriptors>> {
-    let bytes = match fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == ErrorKind::NotFound => return None,
+    let bytes = match files::read_if_exists(file) {
+        Ok(bytes) => bytes?,
         Err(e) => {
-            tracing::warn!("the feature cache `{}` is not used: {e}", file.display());
+            tracing::warn!("the feature cache is not used: {e}");
             return None;
         }
     };
@@ -71,7 +69,7 @@ fn decode(bytes: &[u8], listing: &Listing) -> Option<Vec<Descriptors>> {
         return None;
     }
     let descriptors = records.into_iter().zip(&listing.items).map(|(record, item)| Descriptors {
-        composition: rows::composition(item).unwrap_or_default(),
+        composition: item.composition().unwrap_or_default(),
         geometry: record.geometry,
         fingerprint: record.fingerprint,
         symmetry: record.symmetry,
@@ -90,14 +88,18 @@ pub fn write(file: &Path, descriptors: &[Descriptors]) {
         })
         .collect();
     let written = postcard::to_allocvec(&records).map_err(|e| e.to_string()).and_then(|payload| {
-        write_atomically(file, |out| {
-            out.write_all(MAGIC)?;
-            out.write_all(blake3::hash(&payload).as_bytes())?;
-            out.write_all(&payload)
-        })
-        .map_err(|e| e.to_string())
+        file.parent()
+            .map_or(Ok(()), files::create_dir_all)
+            .and_then(|()| {
+                files::write_atomic_with(file, |out| {
+                    out.write_all(MAGIC)?;
+                    out.write_all(blake3::hash(&payload).as_bytes())?;
+                    out.write_all(&payload)
+                })
+            })
+            .map_err(|e| e.to_string())
     });
     if let Err(reason) = written {
-        tracing::warn!("cannot write the feature cache `{}`: {reason}; going on without it", file.display());
+        tracing::warn!("the feature cache is not written: {reason}; going on without it");
     }
 }

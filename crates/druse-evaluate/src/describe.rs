@@ -6,7 +6,7 @@ use druse_data::{Cache, Item, Listing};
 use druse_metrics::descriptors::{DescriptorSettings, Descriptors};
 
 use crate::parallel::in_chunks;
-use crate::{EvaluateError, Observer, cache, rows};
+use crate::{EvaluateError, Observer, cache};
 
 /// Descriptors of a set in the order of its rows.
 #[derive(Debug, Clone)]
@@ -35,10 +35,7 @@ pub fn describe(
     }
     let of = |item: &Item| match &item.outcome {
         Ok(structure) => Descriptors::of(structure, settings),
-        Err(_) => {
-            let reason = rows::reason(item).unwrap_or_default();
-            Descriptors::unbuilt(rows::composition(item).unwrap_or_default(), reason)
-        }
+        Err(absent) => Descriptors::unbuilt(item.composition().unwrap_or_default(), absent.reason.as_str()),
     };
     let descriptors = in_chunks(&listing.items, stage, watch, stop, of)?;
     if let Some(file) = &file {

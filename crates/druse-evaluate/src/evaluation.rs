@@ -9,7 +9,7 @@ use druse_metrics::generation::Protocol;
 use druse_metrics::symmetry::SymmetryStatistics;
 use serde::{Deserialize, Serialize};
 
-use crate::{Chart, EvaluateError, rows};
+use crate::{Chart, EvaluateError};
 
 /// Version of the layout of [`Evaluation`].
 pub const FORMAT: u32 = 1;
@@ -94,7 +94,7 @@ impl RowReason {
     /// The rows of a set that give no structure.
     pub(crate) fn without_structure(listing: &Listing) -> Vec<Self> {
         let rows = listing.items.iter().enumerate();
-        rows.filter_map(|(i, item)| Some(Self::of(listing, i, rows::reason(item)?))).collect()
+        rows.filter_map(|(i, item)| Some(Self::of(listing, i, item.reason()?))).collect()
     }
 }
 

@@ -14,7 +14,7 @@ use druse_metrics::validity::{self, CompositionRule, StructureRule};
 use serde_json::{Map, Value, json};
 
 use crate::parallel::in_chunks;
-use crate::{EvaluateError, Observer, rows};
+use crate::{EvaluateError, Observer};
 
 /// Distance tolerances of the symmetry search (Å).
 const SYMPRECS: [f64; 2] = [0.1, 0.01];
@@ -101,12 +101,12 @@ pub fn featurize(
 }
 
 fn row(item: &Item, features: &[Feature], reduce: bool) -> Map<String, Value> {
-    let structure = match (item.structure(), reduce) {
-        (Some(s), true) => s.canonical().map_err(|e| e.to_string()),
-        (Some(s), false) => Ok(s.clone()),
-        (None, _) => Err(rows::reason(item).unwrap_or_default().to_owned()),
+    let structure = match (&item.outcome, reduce) {
+        (Ok(s), true) => s.canonical().map_err(|e| e.to_string()),
+        (Ok(s), false) => Ok(s.clone()),
+        (Err(absent), _) => Err(absent.reason.clone()),
     };
-    let composition = rows::composition(item);
+    let composition = item.composition();
     let mut fields = Map::new();
     fields.insert("id".into(), item.id.clone().into());
     fields.insert("composition".into(), composition.as_ref().map_or(Value::Null, counts));

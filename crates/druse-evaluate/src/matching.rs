@@ -227,7 +227,7 @@ fn neighbors(
     displacements: &[Vec<Option<Displacement>>],
     invalid: &[Option<String>],
 ) -> (Vec<ClosestReference>, Vec<ClosestReference>) {
-    let formula = |item: &Item| rows::composition(item).map(|c| c.reduced_formula()).unwrap_or_default();
+    let formula = |item: &Item| item.composition().map(|c| c.reduced_formula()).unwrap_or_default();
     let mut all = Vec::new();
     for ((&at, rows), found) in kept.iter().zip(rows).zip(displacements) {
         let best = rows

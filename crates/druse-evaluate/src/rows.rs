@@ -1,33 +1,23 @@
 //! What is read off the rows of a set.
 
-use druse_crystal::Composition;
-use druse_data::{Item, Listing, Value};
+use druse_data::{Item, Listing, properties};
+use serde_json::Value;
 
 use crate::EvaluateError;
 
 /// The number that a row has under a name.
 pub fn number(item: &Item, name: &str) -> Option<f64> {
-    item.properties.get(name).and_then(Value::as_number)
+    item.properties().get(name).and_then(Value::as_f64)
 }
 
 /// What a row has under a name, as text.
 pub fn text(item: &Item, name: &str) -> Option<String> {
-    item.properties.get(name).map(Value::to_string)
-}
-
-/// The elements of a row, also of one that gives no structure but tells them.
-pub fn composition(item: &Item) -> Option<Composition> {
-    item.composition.clone()
-}
-
-/// Why a row gives no structure; `None` when it gives one.
-pub fn reason(item: &Item) -> Option<&str> {
-    item.outcome.as_ref().err().map(String::as_str)
+    item.properties().get(name).map(properties::text)
 }
 
 /// Names of the numbers of a row.
 fn numeric_names(item: &Item) -> impl Iterator<Item = &str> {
-    item.properties.iter().filter(|(_, value)| value.as_number().is_some()).map(|(key, _)| key.as_str())
+    item.properties().iter().filter(|(_, value)| value.is_number()).map(|(key, _)| key.as_str())
 }
 
 /// The numbers that some rows have under a name.

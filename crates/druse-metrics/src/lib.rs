@@ -35,6 +35,7 @@
 //! assert!((emd - (a.density() - b.density())).abs() < 1e-9);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod coverage;
 pub mod crystens;

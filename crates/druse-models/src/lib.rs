@@ -2,6 +2,7 @@
 //!
 //! Every model is [`Trainable`]; generative ones are [`Generator`]s, those that predict are [`Predictor`]s. The drivers in
 //! `druse-run` know nothing else of them, and take them from a [`Registry`](registry::Registry) of kinds.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod bonds;
 mod engine;

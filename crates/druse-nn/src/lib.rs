@@ -32,6 +32,7 @@
 //! assert_eq!(to_host(gradients[1].clone())?, [2.0, 2.0]);
 //! # Ok::<(), druse_nn::memory::ComputeError>(())
 //! ```
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod arch;
 pub mod basis;

@@ -74,7 +74,7 @@ fn files_that_are_cut_off_are_refused() {
         assert!(matches!(result, Err(TorchError::Archive { .. })), "cut at {cut}: {result:?}");
     }
     let missing = TorchFile::read(Path::new("no/such/file.ckpt"));
-    assert!(matches!(missing, Err(TorchError::Io { .. })));
+    assert!(matches!(missing, Err(TorchError::File(_))));
 }
 
 /// A zip archive of stored entries without checksums.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use druse_crystal::files::{Action, FileError};
 use druse_data::DataError;
 use druse_models::ModelError;
 use druse_models::registry::RegistryError;
@@ -196,8 +197,18 @@ impl RunError {
             Self::Model(e) => {
                 !matches!(e, ModelError::Output(_) | ModelError::Compute(_) | ModelError::TooLarge { .. })
             }
-            Self::Checkpoint(CheckpointError::Weights(WeightsError::Io { action, .. })) => *action == "read",
+            Self::Checkpoint(CheckpointError::Weights(WeightsError::File(e))) => e.action == Action::Read,
             _ => true,
+        }
+    }
+}
+
+impl From<FileError> for RunError {
+    fn from(e: FileError) -> Self {
+        let FileError { path, action, source } = e;
+        match action {
+            Action::Read => Self::Read { path, source },
+            _ => Self::Write { path, source },
         }
     }
 }

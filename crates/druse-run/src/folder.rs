@@ -1,8 +1,10 @@
-//! A run's folder: who may write to it, and writing without leaving halves.
+//! A run's folder: who may write to it, and files that grow line by line.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use druse_crystal::files;
 
 use crate::RunError;
 
@@ -23,15 +25,11 @@ impl RunFolder {
     /// # Errors
     /// [`RunError::Write`] when it cannot be written, [`RunError::Locked`] when another process works in it.
     pub fn open(path: &Path) -> Result<Self, RunError> {
-        fs::create_dir_all(path).map_err(RunError::write(path))?;
+        files::create_dir_all(path)?;
         let file = path.join(LOCK);
-        let mut lock = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .write(true)
-            .truncate(false)
-            .open(&file)
-            .map_err(RunError::write(&file))?;
+        let mut options = OpenOptions::new();
+        options.create(true).read(true).write(true).truncate(false);
+        let mut lock = files::open_with(&file, &options)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -59,41 +57,20 @@ impl RunFolder {
     }
 }
 
-/// Writes a whole file under a temporary name, flushes it to the disk and renames it: a reader sees the old
-/// content or the new one, never a part.
-///
-/// # Errors
-/// [`RunError::Write`]; the temporary file is removed.
-pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), RunError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|source| {
-        // The write has already failed and is reported; a left-over file would only take space.
-        let _ = fs::remove_file(&temporary);
-        RunError::Write { path: path.to_owned(), source }
-    })
-}
-
 /// The complete lines of a file that a killed process may have left with half a line at its end.
 ///
 /// # Errors
 /// [`RunError::Read`]; a file that does not exist has no lines.
 pub fn complete_lines(path: &Path) -> Result<Vec<String>, RunError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(RunError::Read { path: path.to_owned(), source }),
-    };
+    let Some(bytes) = files::read_if_exists(path)? else { return Ok(Vec::new()) };
     let end = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
     Ok(String::from_utf8_lossy(&bytes[..end]).lines().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -117,17 +94,6 @@ mod tests {
         let path = dir.path().join("taken");
         fs::write(&path, "x").unwrap();
         assert!(matches!(RunFolder::open(&path), Err(RunError::Write { .. })));
-    }
-
-    #[test]
-    fn atomic_writing_replaces_and_leaves_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("f.txt");
-        write_atomic(&path, b"one").unwrap();
-        write_atomic(&path, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert!(write_atomic(&dir.path().join("missing/f.txt"), b"x").is_err());
     }
 
     #[test]

@@ -1,20 +1,19 @@
 //! Latents: of structures, on the way between two structures, moved towards a property.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use druse_crystal::Structure;
+use druse_crystal::{Structure, files};
 use druse_metrics::optimization::Goal;
 use druse_models::process::Noise;
 use druse_models::{Autoencoder, Conditions, ModelError};
 use druse_nn::Params;
 use serde::{Deserialize, Serialize};
 
+use crate::RunError;
 use crate::observer::{Event, Observer};
 use crate::sample::Target;
-use crate::{RunError, folder::write_atomic};
 
 /// Which point of its posterior stands for a structure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -297,7 +296,7 @@ pub fn write_latents(path: &Path, records: &[LatentRecord]) -> Result<(), RunErr
         out.write_all(b"\n").map_err(RunError::write(path))?;
     }
     let bytes = out.into_inner().map_err(|e| RunError::write(path)(e.into_error()))?;
-    write_atomic(path, &bytes)
+    Ok(files::write_atomic(path, &bytes)?)
 }
 
 /// Reads latents of a model.
@@ -311,7 +310,7 @@ pub fn read_latents(path: &Path, model: &str, width: usize) -> Result<Vec<Latent
         reason: format!("line {line}: {problem}"),
     };
     let mut records = Vec::new();
-    for (line, text) in (1..).zip(BufReader::new(File::open(path).map_err(read)?).lines()) {
+    for (line, text) in (1..).zip(BufReader::new(files::open(path)?).lines()) {
         let text = text.map_err(read)?;
         if text.trim().is_empty() {
             continue;

@@ -2,6 +2,7 @@
 //!
 //! Drivers own files, seeds, progress and interruption; models are functions of their arguments
 //! ([`druse_models::Generator`]). Nothing here prints: progress goes to an [`Observer`].
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod batches;
 pub mod checkpoint;

@@ -1,14 +1,15 @@
 //! `metrics.jsonl`: a line a step and a line an epoch.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use druse_crystal::files;
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
-use crate::folder::{complete_lines, write_atomic};
+use crate::folder::complete_lines;
 
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,8 +99,8 @@ impl MetricsLog {
             })
             .map(|line| line + "\n")
             .collect();
-        write_atomic(path, kept.as_bytes())?;
-        let file = OpenOptions::new().append(true).open(path).map_err(RunError::write(path))?;
+        files::write_atomic(path, kept.as_bytes())?;
+        let file = files::append(path)?;
         Ok(Self { file, path: path.to_owned() })
     }
 
@@ -152,7 +153,7 @@ mod tests {
         let all = [step(1), step(2), epoch(1, 2), step(3), step(4), epoch(2, 4)];
         all.iter().for_each(|m| log.write(m).unwrap());
         drop(log);
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"kind\":\"st").unwrap();
+        files::append(&path).unwrap().write_all(b"{\"kind\":\"st").unwrap();
         MetricsLog::open(&path, 3, 1).unwrap().write(&step(4)).unwrap();
         let read: Vec<Metric> =
             complete_lines(&path).unwrap().iter().map(|l| serde_json::from_str(l).unwrap()).collect();

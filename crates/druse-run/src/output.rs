@@ -1,17 +1,20 @@
 //! Sampled structures on the disk: `structures.jsonl`, `failures.jsonl`, and files in the chosen format.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+use std::fmt;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use druse_crystal::formats::{self, Format};
+use druse_crystal::files;
+use druse_crystal::formats::{self, FORMATS, Format, SetLayout, UnknownFormat};
 use druse_crystal::{Composition, Structure};
-use druse_data::{Item, JsonlRecord, ListOptions, Listing, Value, write_jsonl_record};
+use druse_data::{Absent, Item, JsonlRecord, ListOptions, Listing, properties, write_jsonl_record};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
-use crate::folder::{RunFolder, complete_lines, write_atomic};
+use crate::folder::{RunFolder, complete_lines};
 
 /// Finished structures, one a line, in the order of their indices.
 pub const STRUCTURES_FILE: &str = "structures.jsonl";
@@ -22,21 +25,87 @@ pub const FAILURES_FILE: &str = "failures.jsonl";
 /// What the folder holds: model, seed, requests.
 pub const MANIFEST_FILE: &str = "sampling.json";
 
-/// All structures as frames of one extended XYZ file.
-const FRAMES_FILE: &str = "structures.extxyz";
+/// Beginning of the name of the one file that holds all structures as frames.
+const FRAMES_STEM: &str = "structures";
 
 /// In which form structures are written besides `structures.jsonl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String", into = "String")]
 pub enum OutputFormat {
-    /// A CIF file a structure.
-    Cif,
-    /// A POSCAR file a structure.
-    Poscar,
-    /// One extended XYZ file.
-    Extxyz,
     /// Nothing else.
     Jsonl,
+    /// A structure format: a file a structure, or one file of frames, as [`SetLayout`] says.
+    Structures(Format),
+}
+
+impl OutputFormat {
+    /// All formats.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FORMATS.iter().map(|f| Self::Structures(f.format)).chain([Self::Jsonl])
+    }
+
+    /// Name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jsonl => "jsonl",
+            Self::Structures(format) => format.name(),
+        }
+    }
+
+    /// What is written, in a line.
+    pub fn about(self) -> String {
+        match self {
+            Self::Jsonl => format!("only {STRUCTURES_FILE}"),
+            Self::Structures(format) => format.info().about.into(),
+        }
+    }
+
+    /// The format of the one file of frames.
+    fn frames(self) -> Option<Format> {
+        match self {
+            Self::Structures(format) if format.info().set == SetLayout::File => Some(format),
+            _ => None,
+        }
+    }
+
+    /// The format of the files of single structures.
+    fn singles(self) -> Option<Format> {
+        match self {
+            Self::Structures(format) if format.info().set == SetLayout::Folder => Some(format),
+            _ => None,
+        }
+    }
+}
+
+impl FromStr for OutputFormat {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match Self::all().find(|f| f.name() == name) {
+            Some(format) => Ok(format),
+            None => name.parse().map(Self::Structures),
+        }
+    }
+}
+
+impl TryFrom<String> for OutputFormat {
+    type Error = UnknownFormat;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        name.parse()
+    }
+}
+
+impl From<OutputFormat> for String {
+    fn from(format: OutputFormat) -> Self {
+        format.name().into()
+    }
+}
+
+impl fmt::Display for OutputFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// A structure that the model failed at.
@@ -77,23 +146,25 @@ pub fn list_structures(path: &Path, options: &ListOptions) -> Result<Listing, Ru
     }
     let count = failures.len();
     let row = |(i, f): (usize, Failure)| {
-        let number = f.properties.iter().map(|(k, v)| (k.clone(), Value::from_json(v)));
-        let properties = number.filter_map(|(k, v)| Some((k, v?)));
+        let given = f.properties.iter().filter_map(|(k, v)| Some((k.clone(), properties::scalar(v)?)));
         Item {
             id: f.index.to_string(),
             file: list.clone(),
             row: Some(i + 1),
             line: Some(i + 1),
-            properties: properties.chain([("index".into(), Value::Number(f.index as f64))]).collect(),
-            composition: Composition::parse(&f.label).ok(),
-            outcome: Err(f.reason),
+            outcome: Err(Absent {
+                reason: f.reason,
+                properties: given.chain([("index".into(), f.index.into())]).collect(),
+                composition: Composition::parse(&f.label).ok(),
+            }),
         }
     };
     listing.extend(failures.into_iter().enumerate().map(row), &options.filters);
-    let index = |item: &Item| item.properties.get("index").and_then(Value::as_number).unwrap_or(f64::MAX);
+    let index =
+        |item: &Item| item.properties().get("index").and_then(serde_json::Value::as_f64).unwrap_or(f64::MAX);
     listing.items.sort_by(|a, b| index(a).total_cmp(&index(b)));
     listing
-        .notes
+        .warnings
         .push(format!("{count} structures that the model failed at count as rows without a structure"));
     Ok(listing)
 }
@@ -118,7 +189,8 @@ pub struct StructureWriter {
     format: OutputFormat,
     structures: File,
     failures: File,
-    frames: Option<File>,
+    /// The file of frames, its path and its format.
+    frames: Option<(File, PathBuf, Format)>,
     finished: BTreeSet<u64>,
 }
 
@@ -137,15 +209,15 @@ impl StructureWriter {
         for r in &records {
             finished.insert(index_of(&path, r)?);
         }
-        let frames = folder.join(FRAMES_FILE);
-        let frames = match format {
-            OutputFormat::Extxyz => {
+        let frames = match format.frames() {
+            Some(format) => {
+                let frames = folder.join(&format!("{FRAMES_STEM}.{}", format.extension()));
                 let text: String =
-                    records.iter().map(|r| formats::write(&r.structure, Format::ExtXyz, &r.id)).collect();
-                write_atomic(&frames, text.as_bytes())?;
-                Some(append(&frames)?)
+                    records.iter().map(|r| formats::write(&r.structure, format, &r.id)).collect();
+                files::write_atomic(&frames, text.as_bytes())?;
+                Some((append(&frames)?, frames, format))
             }
-            _ => None,
+            None => None,
         };
         let folder = folder.path().to_owned();
         Ok(Self { folder, format, structures: append(&path)?, failures: append(&failed)?, frames, finished })
@@ -161,19 +233,15 @@ impl StructureWriter {
     /// # Errors
     /// [`RunError::Write`]; what was written before stays.
     pub fn write(&mut self, record: &JsonlRecord) -> Result<(), RunError> {
-        let single = match self.format {
-            OutputFormat::Cif => Some((Format::Cif, "cif")),
-            OutputFormat::Poscar => Some((Format::Poscar, "vasp")),
-            OutputFormat::Extxyz | OutputFormat::Jsonl => None,
-        };
-        let stem = format!("{:0>6}-{}", record.id, record.formula);
-        if let Some((format, extension)) = single {
+        if let Some(format) = self.format.singles() {
+            let stem = format!("{:0>6}-{}", record.id, record.formula);
             let text = formats::write(&record.structure, format, &stem);
-            write_atomic(&self.folder.join(format!("{stem}.{extension}")), text.as_bytes())?;
+            let name = format!("{stem}.{}", format.extension());
+            files::write_atomic(&self.folder.join(name), text.as_bytes())?;
         }
-        if let Some(frames) = &mut self.frames {
-            let text = formats::write(&record.structure, Format::ExtXyz, &record.id);
-            frames.write_all(text.as_bytes()).map_err(RunError::write(&self.folder.join(FRAMES_FILE)))?;
+        if let Some((frames, path, format)) = &mut self.frames {
+            let text = formats::write(&record.structure, *format, &record.id);
+            frames.write_all(text.as_bytes()).map_err(RunError::write(path))?;
         }
         write_jsonl_record(&mut self.structures, record)
             .map_err(RunError::write(&self.folder.join(STRUCTURES_FILE)))
@@ -217,7 +285,7 @@ pub fn parse_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>
 fn append(path: &Path) -> Result<File, RunError> {
     let lines = complete_lines(path)?;
     let whole: usize = lines.iter().map(|l| l.len() + 1).sum();
-    let file = OpenOptions::new().create(true).append(true).open(path).map_err(RunError::write(path))?;
+    let file = files::append(path)?;
     file.set_len(whole as u64).map_err(RunError::write(path))?;
     Ok(file)
 }
@@ -255,10 +323,10 @@ mod tests {
             let ids: Vec<&str> = listing.items.iter().map(|i| i.id.as_str()).collect();
             assert_eq!(ids, ["0", "1", "2", "10"]);
             let failure = &listing.items[1];
-            assert_eq!(failure.outcome, Err("no cell".into()));
-            assert_eq!(failure.composition.as_ref().unwrap().reduced_formula(), "NaCl");
-            assert_eq!(failure.properties["start"].as_text(), Some("a"));
-            assert!(listing.notes.iter().any(|n| n.contains("failed")), "{:?}", listing.notes);
+            assert_eq!(failure.reason(), Some("no cell"));
+            assert_eq!(failure.composition().unwrap().reduced_formula(), "NaCl");
+            assert_eq!(failure.properties()["start"], "a");
+            assert!(listing.warnings.iter().any(|n| n.contains("failed")), "{:?}", listing.warnings);
         }
         let filter: Filter = "index>=1".parse().unwrap();
         assert_eq!(list(dir.path(), vec![filter]).len(), 3);

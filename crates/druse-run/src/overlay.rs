@@ -1,8 +1,9 @@
 //! Layers of a configuration: preset, then file, then single settings.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use druse_crystal::files::{self, FileError};
 use druse_models::registry::{DEFAULT_PRESET, Registry, RegistryError};
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
@@ -31,13 +32,8 @@ pub enum ConfigError {
         kind: String,
     },
     /// The file cannot be read.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file is no TOML.
     #[error("{name} is not valid TOML: {reason}")]
     Syntax {
@@ -168,8 +164,7 @@ struct Layer {
 
 impl Layer {
     fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = files::read_to_string(path)?;
         Self::parse(format!("`{}`", path.display()), &text)
     }
 
@@ -446,7 +441,7 @@ mod tests {
         assert!(message.contains("the nearest is `gemsdiff-small`"), "{message}");
         let registry = Registry::builtin();
         let missing = Layers { file: Some(Path::new("no/such.toml")), ..Layers::new(&registry) };
-        assert!(matches!(missing.resolve(), Err(ConfigError::Read { .. })));
+        assert!(matches!(missing.resolve(), Err(ConfigError::File(_))));
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub fn predict(model: &dyn Predictor, params: &Params, set: &Dataset) -> Result<
     let rows = set.entries.iter().zip(checked).map(|(entry, check)| Prediction {
         id: entry.id.clone(),
         value: check.map(|()| values.next().expect("one prediction for each structure that was checked")),
-        reference: entry.properties.get(&property).and_then(druse_data::Value::as_number),
+        reference: entry.structure.properties.get(&property).and_then(serde_json::Value::as_f64),
     });
     Ok(Predictions { rows: rows.collect(), property })
 }

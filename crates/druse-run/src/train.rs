@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use druse_crystal::Structure;
+use druse_crystal::{Structure, files};
+use druse_data::Dataset;
 use druse_models::{
     Batch, BatchStatistics, MicroBatchLimit, ModelError, NoiseKey, Objective, Trainable, TrainingPhase,
     repetition_seed,
@@ -20,8 +21,8 @@ use crate::RunError;
 use crate::batches::{pack, shuffled};
 use crate::checkpoint::{Checkpoint, CheckpointError, OptimizerState, Progress, TrainingState};
 use crate::config::{OptimConfig, RunConfig, Violation};
-use crate::data::{TrainingData, TrainingSet};
-use crate::folder::{RunFolder, write_atomic};
+use crate::data::TrainingData;
+use crate::folder::RunFolder;
 use crate::lookahead::{Panicked, with_lookahead};
 use crate::metrics::{EpochMetric, Metric, MetricsLog, PhaseMetric, StepMetric};
 use crate::observer::{Event, Observer, Start};
@@ -256,7 +257,7 @@ impl<'a> Trainer<'a> {
                 (params, phases, ema, state.progress)
             }
             None => {
-                let structures: Vec<&Structure> = data.train.structures.iter().collect();
+                let structures: Vec<&Structure> = data.train.structures().collect();
                 model.fit_statistics(&structures)?;
                 let specs = model.parameters();
                 let params = match &config.train.init {
@@ -275,8 +276,8 @@ impl<'a> Trainer<'a> {
             }
         };
         let checkpoints = folder.join("checkpoints");
-        std::fs::create_dir_all(&checkpoints).map_err(RunError::write(&checkpoints))?;
-        write_atomic(&folder.join(CONFIG_FILE), config.to_toml().as_bytes())?;
+        files::create_dir_all(&checkpoints)?;
+        files::write_atomic(&folder.join(CONFIG_FILE), config.to_toml().as_bytes())?;
         let log = MetricsLog::open(&folder.join(METRICS_FILE), progress.step, progress.epoch)?;
         Ok(Self {
             model,
@@ -324,9 +325,9 @@ impl<'a> Trainer<'a> {
     /// Lets the model look at the data before the first step.
     fn inspect(&self, observer: &mut dyn Observer) -> Result<(), RunError> {
         for set in [&self.data.train, &self.data.validation] {
-            let structures: Vec<&Structure> = set.structures.iter().collect();
+            let structures: Vec<&Structure> = set.structures().collect();
             for remark in self.model.inspect(&structures)? {
-                observer.observe(Event::Remark { id: &set.ids[remark.index], text: &remark.text });
+                observer.observe(Event::Remark { id: &set.entries[remark.index].id, text: &remark.text });
             }
         }
         Ok(())
@@ -372,7 +373,7 @@ impl<'a> Trainer<'a> {
     /// The steps of an epoch: one for each batch of a pass over the data. A repetition that reads a fresh batch has a pass
     /// of its own, in an order of its own, so that the step's batch is read once an epoch whatever the phases are.
     fn steps(&self, epoch: u64) -> Vec<Vec<Work>> {
-        let sizes: Vec<usize> = self.data.train.structures.iter().map(Structure::len).collect();
+        let sizes: Vec<usize> = self.data.train.structures().map(Structure::len).collect();
         let pass = |phase, repetition| {
             let seed = repetition_seed(self.config.train.seed, phase, repetition);
             let order = shuffled(sizes.len(), seed, epoch);
@@ -507,7 +508,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn ids(&self, batch: &[usize]) -> Vec<String> {
-        batch.iter().map(|&i| self.data.train.ids[i].clone()).collect()
+        batch.iter().map(|&i| self.data.train.entries[i].id.clone()).collect()
     }
 
     /// Validation, bookkeeping and checkpoints at the end of an epoch.
@@ -564,7 +565,7 @@ impl<'a> Trainer<'a> {
             return Ok(None);
         }
         let order: Vec<usize> = (0..set.len()).collect();
-        let sizes: Vec<usize> = set.structures.iter().map(Structure::len).collect();
+        let sizes: Vec<usize> = set.structures().map(Structure::len).collect();
         let train = &self.config.train;
         let batches = pack(&order, &sizes, train.batch_size, train.batch_atoms);
         let source = self.source(set, VALIDATION_EPOCH);
@@ -600,7 +601,7 @@ impl<'a> Trainer<'a> {
 
     /// Batches of a set with the noise of an epoch. The host prepares them ahead where an accelerator computes; on the
     /// CPU that would only take the threads from the computation.
-    fn source(&self, set: &'a TrainingSet, epoch: u64) -> Source<'a> {
+    fn source(&self, set: &'a Dataset, epoch: u64) -> Source<'a> {
         Source {
             model: self.model,
             set,
@@ -651,7 +652,7 @@ impl<'a> Trainer<'a> {
 /// Makes batches of a set.
 struct Source<'a> {
     model: &'a dyn Trainable,
-    set: &'a TrainingSet,
+    set: &'a Dataset,
     /// Seed and epoch of the noise.
     key: (u64, u64),
     limit: Arc<MicroBatchLimit>,
@@ -668,7 +669,7 @@ impl<'a> Source<'a> {
         let (seed, epoch) = self.key;
         let item = |&i: &usize| {
             let key = NoiseKey { seed, epoch, index: i as u64 };
-            (&self.set.structures[i], key.for_repetition(phase.index, repetition))
+            (&self.set.entries[i].structure, key.for_repetition(phase.index, repetition))
         };
         let (structures, noise) = indices.iter().map(item).unzip();
         let mut batch = Batch::new(self.model, structures, noise).of_phase(phase);

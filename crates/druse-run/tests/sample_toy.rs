@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Toy, prototypes};
 use druse_crystal::Composition;
+use druse_crystal::formats::Format;
 use druse_models::{ModelError, Trainable};
 use druse_nn::{Params, Precision};
 use druse_run::merge::merge;
@@ -160,7 +161,9 @@ fn seeds_give_other_structures() {
 #[test]
 fn every_format_has_its_files_also_after_an_interruption() {
     let dir = tempfile::tempdir().unwrap();
-    for (format, extension) in [(OutputFormat::Cif, "cif"), (OutputFormat::Poscar, "vasp")] {
+    for (format, extension) in
+        [(OutputFormat::Structures(Format::Cif), "cif"), (OutputFormat::Structures(Format::Poscar), "vasp")]
+    {
         let path = dir.path().join(extension);
         run(&plan(), &path, Output { format, stop_after: 1, ..NEW }).unwrap();
         run(&plan(), &path, Output { format, ..RESUMED }).unwrap();
@@ -177,7 +180,7 @@ fn every_format_has_its_files_also_after_an_interruption() {
         assert!(path.join(format!("000002-CsCl.{extension}")).exists());
     }
     let path = dir.path().join("xyz");
-    let format = OutputFormat::Extxyz;
+    let format = OutputFormat::Structures(Format::ExtXyz);
     run(&plan(), &path, Output { format, stop_after: 1, ..NEW }).unwrap();
     let frames = path.join("structures.extxyz");
     fs::write(&frames, fs::read_to_string(&frames).unwrap() + "5\nLattice=\"half a fra").unwrap();

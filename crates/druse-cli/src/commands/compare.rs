@@ -90,7 +90,6 @@ fn evaluation(path: &Path) -> Result<Option<Evaluation>, Failure> {
     if path.is_dir() {
         return Ok(None);
     }
-    let bytes = std::fs::read(path)
-        .map_err(|e| Failure::mistake(format!("cannot read `{}`: {e}", path.display())))?;
+    let bytes = druse_crystal::files::read(path)?;
     Ok(Evaluation::from_json(&bytes, path)?)
 }

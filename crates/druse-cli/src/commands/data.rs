@@ -1,18 +1,22 @@
 //! `druse data`.
 
-use std::path::{Path, PathBuf};
+use std::fmt::Display;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
-use druse_crystal::Element;
+use clap::{Args, Subcommand};
+use druse_crystal::files;
+use druse_crystal::formats::Format;
 use druse_data::fetch::{FetchOptions, FileStatus, Manifest, fetch};
 use druse_data::{
-    DataError, Dataset, DatasetStats, Filter, LoadOptions, OutputFormat, Split, SplitOptions, Splits,
-    StatsOptions, write_dataset, write_symmetrized_folder,
+    DataError, Dataset, DatasetStats, Filter, LoadOptions, OutputFormat, Split, SplitOptions, SplitStats,
+    Splits, StatsOptions, write_dataset, write_symmetrized_folder,
 };
+use serde::Serialize;
 
 use crate::console;
 use crate::failure::Failure;
+use crate::formats::{set_format, source_help};
 
 /// Subcommands of `druse data`.
 #[derive(Subcommand)]
@@ -20,6 +24,7 @@ pub enum DataCommand {
     /// Statistics: atoms, elements, space groups, density, duplicates.
     #[command(after_help = "Examples:
   druse data stats data/mp_20/train.csv.gz
+  druse data stats data/mp_20                  (each of its splits, and the whole)
   druse data stats structures/ --max-atoms 20 --filter 'e_above_hull<0.1' --json")]
     Stats(StatsArgs),
     /// Write a data set in another format.
@@ -42,7 +47,7 @@ pub enum DataCommand {
 /// What is read and what of it is kept.
 #[derive(Args)]
 struct Source {
-    /// Table (CSV, JSON Lines), structure file or folder of structure files; also .gz.
+    #[arg(help = source_help())]
     path: PathBuf,
     /// Largest share of unreadable structures, 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
@@ -59,28 +64,35 @@ struct Source {
 }
 
 impl Source {
-    fn load(&self, niggli: bool) -> Result<Dataset, Failure> {
+    fn options(&self, niggli: bool) -> Result<LoadOptions, Failure> {
         if !(0.0..=1.0).contains(&self.max_skipped_share) {
             return Err(Failure::mistake("--max-skipped-share: expected a number from 0 to 1"));
         }
         let mut filters: Vec<Filter> = self.max_atoms.map(Filter::MaxAtoms).into_iter().collect();
         if !self.elements.is_empty() {
-            let set = self.elements.iter().map(|s| Element::from_symbol(s).map_err(Failure::mistake));
-            filters.push(Filter::AllowedElements(set.collect::<Result<_, _>>()?));
+            filters.push(Filter::allowed_elements(&self.elements).map_err(Failure::mistake)?);
         }
         for text in &self.filters {
             filters.push(text.parse().map_err(DataError::Filter)?);
         }
         let max_skipped_share = self.max_skipped_share;
-        let options = LoadOptions { niggli, max_skipped_share, filters, ..LoadOptions::default() };
-        let dataset = druse_data::load(&self.path, &options)?;
-        for skipped in &dataset.skipped {
-            console::warn(&format!("skipped {skipped}"));
-        }
-        for note in &dataset.notes {
-            console::note(note);
-        }
+        Ok(LoadOptions { niggli, max_skipped_share, filters, ..LoadOptions::default() })
+    }
+
+    fn load(&self, niggli: bool) -> Result<Dataset, Failure> {
+        let dataset = druse_data::load(&self.path, &self.options(niggli)?)?;
+        say(&dataset);
         Ok(dataset)
+    }
+}
+
+/// Says what was left out, and what the readers had to interpret.
+fn say(dataset: &Dataset) {
+    for skipped in &dataset.skipped {
+        console::warn(&format!("skipped {skipped}"));
+    }
+    for warning in &dataset.warnings {
+        console::note(warning);
     }
 }
 
@@ -108,8 +120,8 @@ pub struct ConvertArgs {
     /// File or folder to write.
     out: PathBuf,
     /// Format [default: by the name of the output].
-    #[arg(long, value_enum)]
-    format: Option<DatasetFormat>,
+    #[arg(long, value_parser = set_format())]
+    format: Option<OutputFormat>,
     /// Replace each cell by its Niggli-reduced one.
     #[arg(long)]
     niggli: bool,
@@ -136,9 +148,9 @@ pub struct SplitArgs {
     /// Another seed, another division.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Format of the files: csv, csv.gz, jsonl or extxyz.
-    #[arg(long, value_enum, default_value_t = DatasetFormat::CsvGz)]
-    format: DatasetFormat,
+    /// Format of the files.
+    #[arg(long, value_parser = set_format(), default_value_t = OutputFormat::CSV_GZ)]
+    format: OutputFormat,
 }
 
 /// Arguments of `druse data fetch`.
@@ -154,37 +166,6 @@ pub struct FetchArgs {
     from: Option<PathBuf>,
 }
 
-/// Names of the formats of data sets.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DatasetFormat {
-    /// CSV with a `cif` column.
-    Csv,
-    /// The same, compressed.
-    #[value(name = "csv.gz")]
-    CsvGz,
-    /// JSON Lines.
-    Jsonl,
-    /// Extended XYZ.
-    Extxyz,
-    /// A folder of CIF files.
-    Cif,
-    /// A folder of POSCAR files.
-    Poscar,
-}
-
-impl From<DatasetFormat> for OutputFormat {
-    fn from(format: DatasetFormat) -> Self {
-        match format {
-            DatasetFormat::Csv => Self::Csv,
-            DatasetFormat::CsvGz => Self::CsvGz,
-            DatasetFormat::Jsonl => Self::Jsonl,
-            DatasetFormat::Extxyz => Self::ExtXyz,
-            DatasetFormat::Cif => Self::CifFolder,
-            DatasetFormat::Poscar => Self::PoscarFolder,
-        }
-    }
-}
-
 /// Runs the command.
 pub fn run(command: DataCommand) -> crate::Outcome {
     match command {
@@ -197,29 +178,36 @@ pub fn run(command: DataCommand) -> crate::Outcome {
 }
 
 fn stats(args: &StatsArgs) -> Result<(), Failure> {
-    let dataset = args.source.load(true)?;
-    let symprec = (!args.no_symmetry).then_some(args.symprec);
-    let stats = DatasetStats::compute(&dataset, StatsOptions { symprec })
-        .ok_or_else(|| Failure::mistake("the data set has no structures"))?;
-    match args.json {
-        true => {
-            let json = serde_json::to_string_pretty(&stats).map_err(Failure::environment)?;
-            console::data_line(&json)
-        }
+    let source = &args.source;
+    let options = StatsOptions { symprec: (!args.no_symmetry).then_some(args.symprec) };
+    let none = || Failure::mistake("the data set has no structures");
+    let splits = Splits::open(&source.path)?;
+    if splits.is_hashed() {
+        let stats = DatasetStats::compute(&source.load(true)?, options).ok_or_else(none)?;
+        return print(&stats, args.json);
+    }
+    let sets = splits.load_all(&source.options(true)?)?;
+    sets.values().for_each(say);
+    print(&SplitStats::compute(splits.name(), sets, options).ok_or_else(none)?, args.json)
+}
+
+fn print(stats: &(impl Serialize + Display), json: bool) -> Result<(), Failure> {
+    match json {
+        true => console::data_line(&serde_json::to_string_pretty(stats).map_err(Failure::environment)?),
         false => console::data_line(&stats.to_string()),
     }
 }
 
 fn convert(args: &ConvertArgs) -> Result<(), Failure> {
     let format = match args.format {
-        Some(format) => format.into(),
+        Some(format) => format,
         None => OutputFormat::from_path(&args.out).ok_or_else(|| {
             let out = args.out.display();
             Failure::mistake(format!("the name `{out}` does not tell a format")).hint("add --format")
         })?,
     };
     if let Some(symprec) = args.symmetrize {
-        if format != OutputFormat::CifFolder {
+        if format != Format::Cif.into() {
             return Err(Failure::mistake("--symmetrize writes CIF files: add --format cif"));
         }
         if !(symprec.is_finite() && symprec > 0.0) {
@@ -244,29 +232,19 @@ fn split(args: &SplitArgs) -> Result<(), Failure> {
     let options = SplitOptions { seed: args.seed, fractions: [train, val, test] };
     // Checks the fractions before anything is read.
     Splits::open_with(&args.source.path, options)?;
-    let whole = args.source.load(false)?;
-    let format = OutputFormat::from(args.format);
-    std::fs::create_dir_all(&args.out)
-        .map_err(|e| Failure::environment(format!("cannot create `{}`: {e}", args.out.display())))?;
+    let mut whole = args.source.load(false)?;
+    files::create_dir_all(&args.out)?;
     for split in Split::ALL {
-        let of_split = |e: &&druse_data::Entry| options.split_of(&e.id) == split;
-        let part: Vec<_> = whole.entries.iter().filter(of_split).cloned().collect();
+        let part = whole.take(split.name(), |e| options.split_of(&e.id) == split);
         if part.is_empty() {
             console::warn(&format!("no structure falls into {}", split.name()));
             continue;
         }
-        let path = args.out.join(file_name(split, format));
-        write_dataset(&Dataset::new(split.name(), part.clone()), &path, format, false)?;
+        let path = args.out.join(args.format.file_name(split.name()));
+        write_dataset(&part, &path, args.format, false)?;
         console::note(&format!("{} structures: {}", part.len(), path.display()));
     }
     Ok(())
-}
-
-fn file_name(split: Split, format: OutputFormat) -> PathBuf {
-    match format {
-        OutputFormat::CifFolder | OutputFormat::PoscarFolder => Path::new(split.name()).to_owned(),
-        file => PathBuf::from(format!("{}.{}", split.name(), file.name())),
-    }
 }
 
 fn fetch_set(args: &FetchArgs) -> Result<(), Failure> {

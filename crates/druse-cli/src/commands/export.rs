@@ -29,7 +29,7 @@ pub fn run(args: &ExportArgs) -> crate::Outcome {
     let source = checkpoint_path(&args.run)?;
     let slim = Checkpoint::load(&source)?.export();
     slim.save(&args.out).map_err(Failure::environment)?;
-    let bytes = std::fs::metadata(&args.out).map(|m| m.len()).unwrap_or_default();
+    let bytes = druse_crystal::files::size(&args.out)?;
     let (out, megabytes) = (args.out.display(), bytes as f64 / 1e6);
     console::note(&format!("{} parameters, {megabytes:.2} MB: {out}", slim.parameters()));
     Ok(ExitCode::SUCCESS)

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use druse_crystal::Composition;
 use druse_crystal::formats::{self, Format};
-use druse_data::{DataError, DatasetStats, LoadOptions, Splits, StatsOptions};
+use druse_crystal::{Composition, files};
+use druse_data::{DatasetStats, LoadOptions, SplitStats, Splits, StatsOptions};
 use druse_run::Checkpoint;
 use druse_run::model::{checkpoint_path, shipped_checkpoint};
 use druse_run::train::CONFIG_FILE;
@@ -48,7 +48,7 @@ pub fn run(args: &InfoArgs) -> crate::Outcome {
 
 /// Files of many structures are described as data sets.
 fn is_large(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|m| m.len() > 1 << 20)
+    files::size(path).is_ok_and(|n| n > 1 << 20)
 }
 
 fn checkpoint(c: &Checkpoint) -> Result<(), Failure> {
@@ -92,8 +92,8 @@ fn structures(path: &Path) -> Result<(), Failure> {
             text += &format!("  shortest      {d:.3} Å between two sites\n");
         }
         console::data(&text)?;
-        for note in &p.notes {
-            console::note(note);
+        for warning in &p.warnings {
+            console::note(warning);
         }
     }
     Ok(())
@@ -101,26 +101,12 @@ fn structures(path: &Path) -> Result<(), Failure> {
 
 fn dataset(path: &Path) -> Result<(), Failure> {
     let options = LoadOptions::default();
-    let sets = match path.is_dir() {
-        true => {
-            let splits = Splits::open(path)?;
-            match splits.is_hashed() {
-                true => vec![druse_data::load(path, &options)?],
-                false => splits
-                    .available()
-                    .into_iter()
-                    .map(|split| splits.load(split, &options))
-                    .collect::<Result<_, DataError>>()?,
-            }
-        }
-        false => vec![druse_data::load(path, &options)?],
+    let splits = Splits::open(path)?;
+    // Space groups take most of the time; `druse data stats` looks for them.
+    let what = StatsOptions { symprec: None };
+    let text = match splits.is_hashed() {
+        true => DatasetStats::compute(&druse_data::load(path, &options)?, what).map(|s| s.to_string()),
+        false => SplitStats::compute(splits.name(), splits.load_all(&options)?, what).map(|s| s.to_string()),
     };
-    for set in &sets {
-        // Space groups take most of the time; `druse data stats` looks for them.
-        match DatasetStats::compute(set, StatsOptions { symprec: None }) {
-            Some(stats) => console::data_line(&stats.to_string())?,
-            None => console::data_line(&format!("{}: no structures", set.name))?,
-        }
-    }
-    Ok(())
+    console::data_line(&text.unwrap_or_else(|| format!("{}: no structures", path.display())))
 }

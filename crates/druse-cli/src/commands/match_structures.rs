@@ -101,6 +101,6 @@ fn single(path: &Path) -> Result<Structure, Failure> {
         return Err(Failure::mistake(text).hint("`--pairs` compares many"));
     }
     let item = listing.items.remove(0);
-    let skipped = item.skipped();
-    item.outcome.map_err(|_| Failure::mistake(skipped.map(|s| s.to_string()).unwrap_or_default()))
+    let place = item.skipped().map(|s| s.to_string());
+    item.outcome.map_err(|absent| Failure::mistake(place.unwrap_or(absent.reason)))
 }

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use druse_crystal::formats::Format;
 use druse_run::RunFolder;
 use druse_run::merge::merge;
+use druse_run::output::OutputFormat;
 
 use crate::console;
-use crate::sampling::FormatArg;
+use crate::formats::sample_format;
 
 /// Arguments of `druse merge`.
 #[derive(Args)]
@@ -26,14 +28,14 @@ pub struct MergeArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Files to write besides structures.jsonl.
-    #[arg(long, value_enum, default_value_t = FormatArg::Cif)]
-    format: FormatArg,
+    #[arg(long, value_parser = sample_format(), default_value_t = OutputFormat::Structures(Format::Cif))]
+    format: OutputFormat,
 }
 
 /// Runs the command.
 pub fn run(args: &MergeArgs) -> crate::Outcome {
     let out = RunFolder::open(&args.out)?;
-    let merged = merge(&args.parts, &out, args.format.into())?;
+    let merged = merge(&args.parts, &out, args.format)?;
     console::note(&format!("{} structures, {} failures", merged.structures, merged.failures));
     if merged.missing > 0 {
         console::warn(&format!("{} structures of the run are in none of the folders", merged.missing));

@@ -1,10 +1,11 @@
 //! `druse parity`.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use druse_crystal::files::{self, Action, FileError};
 use druse_models::parity::compare;
 use druse_nn::device;
 use flate2::read::GzDecoder;
@@ -32,13 +33,14 @@ pub struct ParityArgs {
 }
 
 /// The text of a file, gzip-compressed or plain.
-fn read(path: &Path) -> io::Result<String> {
-    let bytes = std::fs::read(path)?;
+fn read(path: &Path) -> Result<String, FileError> {
+    let bytes = files::read(path)?;
     let mut text = String::new();
     match bytes.starts_with(&[0x1f, 0x8b]) {
-        true => GzDecoder::new(bytes.as_slice()).read_to_string(&mut text)?,
-        false => bytes.as_slice().read_to_string(&mut text)?,
-    };
+        true => GzDecoder::new(bytes.as_slice()).read_to_string(&mut text),
+        false => bytes.as_slice().read_to_string(&mut text),
+    }
+    .map_err(FileError::wrap(Action::Read, path))?;
     Ok(text)
 }
 
@@ -46,7 +48,7 @@ fn read(path: &Path) -> io::Result<String> {
 pub fn run(args: &ParityArgs) -> crate::Outcome {
     let device = device::parse(&args.device)?;
     let name = args.file.display();
-    let text = read(&args.file).map_err(|e| Failure::mistake(format!("cannot read `{name}`: {e}")))?;
+    let text = read(&args.file)?;
     let report =
         compare(registry(), &text, &device).map_err(|e| Failure::mistake(format!("`{name}`: {e}")))?;
     let width = report.outputs.iter().map(|o| o.name.len()).fold("output".len(), usize::max);

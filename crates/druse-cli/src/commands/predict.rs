@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use druse_data::{Dataset, Entry, Item, ListOptions, LoadOptions, Skipped, Split, Splits, list};
+use druse_data::{Dataset, ListOptions, LoadOptions, Split, Splits, list};
 use druse_run::predict::predict;
 
 use crate::console;
@@ -75,15 +75,7 @@ fn read(args: &PredictArgs) -> Result<Dataset, Failure> {
             return Ok(splits.load(args.split.into(), &options)?);
         }
     }
-    let listing = list(&args.data, &ListOptions::default())?;
-    let (mut entries, mut skipped) = (Vec::new(), Vec::new());
-    for Item { id, file, row, line, properties, outcome, .. } in listing.items {
-        match outcome {
-            Ok(structure) => entries.push(Entry { id, structure, properties }),
-            Err(reason) => skipped.push(Skipped { file, row, line, id: Some(id), reason }),
-        }
-    }
-    Ok(Dataset { skipped, notes: listing.notes, ..Dataset::new(listing.name, entries) })
+    Ok(list(&args.data, &ListOptions::default())?.into())
 }
 
 /// Runs the command.
@@ -95,11 +87,11 @@ pub fn run(args: &PredictArgs) -> crate::Outcome {
     for skipped in &set.skipped {
         console::warn(&format!("skipped {skipped}"));
     }
-    for note in &set.notes {
-        console::note(note);
+    for warning in &set.warnings {
+        console::note(warning);
     }
     let column = args.column.clone().unwrap_or_else(|| format!("predicted_{}", predictor.property()));
-    let taken = set.entries.iter().find(|entry| entry.properties.contains_key(&column));
+    let taken = set.entries.iter().find(|entry| entry.structure.properties.contains_key(&column));
     if let (Some(entry), Some(_)) = (taken, &args.structures) {
         let message = format!("`{}` already has a property `{column}`", entry.id);
         return Err(Failure::mistake(message).hint("choose another name with --column"));

@@ -115,8 +115,8 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
     if data.skipped.len() > 10 {
         console::warn(&format!("skipped {} structures in all", data.skipped.len()));
     }
-    for note in &data.notes {
-        console::note(note);
+    for warning in &data.warnings {
+        console::note(warning);
     }
     let stop = console::stop_flag()?;
     let mut model = config.build(registry())?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::files::FileError;
 use crate::{LatticeError, StructureError};
 
 /// A text that does not hold usable structures: what is wrong and on which line.
@@ -67,9 +68,9 @@ pub enum FormatErrorKind {
         /// Occupancy found.
         occupancy: f64,
     },
-    /// Two atoms are on one spot.
+    /// Two sites coincide.
     #[error(
-        "atoms {first} and {second} are on one spot ({distance:.4} Å apart); remove one of them or correct \
+        "atoms {first} and {second} coincide ({distance:.4} Å apart); remove one of them or correct \
          the coordinates"
     )]
     Coincident {
@@ -124,22 +125,16 @@ impl FormatError {
 pub enum ReadError {
     /// The name tells no format.
     #[error(
-        "{}: cannot tell the format from the name; known are *.cif, POSCAR*, CONTCAR*, *.vasp, *.poscar, *.xyz, \
-         *.extxyz and *.json",
-        path.display()
+        "{}: cannot tell the format from the name; known are {}",
+        path.display(), super::name_patterns()
     )]
     UnknownFormat {
         /// The file.
         path: PathBuf,
     },
     /// The file could not be opened or read.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The content is not a usable structure.
     #[error("{}: {source}", path.display())]
     Format {

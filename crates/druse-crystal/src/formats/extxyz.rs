@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::error::{FormatError, FormatErrorKind};
 use super::site::{self, MAX_SITES, SpeciesReader};
-use super::{OneSpot, Parsed};
+use super::{CoincidentSites, Parsed};
 use crate::{Element, Lattice, Structure};
 
 /// Reads all frames. Keys other than `Lattice`, `Properties`, `pbc` and `name` become properties of the structure;
 /// atom columns other than species and position are not kept.
-pub(super) fn read(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatError> {
+pub(super) fn read(text: &str, coincident: CoincidentSites) -> Result<Vec<Parsed>, FormatError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut lines = text.lines().zip(1..).peekable();
     let mut frames = Vec::new();
@@ -50,18 +50,18 @@ pub(super) fn read(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatE
             species.push(element);
             coords.push(header.lattice.to_fractional(position));
         }
-        let mut notes = header.notes;
-        reader.notes(&mut notes);
+        let mut warnings = header.warnings;
+        reader.warnings(&mut warnings);
         let mut structure =
             Structure::new(header.lattice, species, coords).map_err(|e| FormatError::at(line, e))?;
         site::check_coincident(
             &structure,
-            one_spot,
+            coincident,
             |i| site::default_label(&structure, i),
             |j| Some(comment_line + 1 + j),
         )?;
         structure.properties = header.properties;
-        frames.push(Parsed { structure, name: header.name, notes });
+        frames.push(Parsed { structure, name: header.name, warnings });
     }
     if frames.is_empty() {
         return Err(FormatError::whole(FormatErrorKind::NoStructure("the file is empty".into())));
@@ -73,7 +73,7 @@ struct Header {
     lattice: Lattice,
     name: String,
     properties: BTreeMap<String, Value>,
-    notes: Vec<String>,
+    warnings: Vec<String>,
     /// Column of the species, and whether it holds atomic numbers.
     species: (usize, bool),
     /// Column of the x coordinate.
@@ -128,15 +128,15 @@ impl Header {
         }
         let missing =
             |what: &str| FormatError::at(line, FormatErrorKind::Missing(format!("Properties: {what}")));
-        let mut notes = Vec::new();
+        let mut warnings = Vec::new();
         if !dropped.is_empty() {
-            notes.push(format!("atom columns not kept: {}", dropped.join(", ")));
+            warnings.push(format!("atom columns not kept: {}", dropped.join(", ")));
         }
         Ok(Self {
             lattice,
             name,
             properties: pairs.into_iter().map(|(k, v)| (k, value_of(&v))).collect(),
-            notes,
+            warnings,
             species: species.ok_or_else(|| missing("species:S:1"))?,
             position: position.ok_or_else(|| missing("pos:R:3"))?,
         })

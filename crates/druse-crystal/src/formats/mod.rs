@@ -1,7 +1,9 @@
-//! Reading and writing structure files: CIF, POSCAR/CONTCAR, extended XYZ and pymatgen JSON.
+//! Reading and writing structure files in the formats of one table, [`FORMATS`].
 //!
-//! Readers never guess silently: what they had to interpret is in [`Parsed::notes`], what druse cannot represent
-//! (partial occupancy, two atoms on one spot, non-periodic frames) is a [`FormatError`] that names the site and line.
+//! A new format is a file of this module with `read` and `write`, and a line in the table.
+//!
+//! Readers never guess silently: what they had to interpret is in [`Parsed::warnings`], what druse cannot represent
+//! (partial occupancy, coincident sites, non-periodic frames) is a [`FormatError`] that names the site and line.
 
 pub mod cif;
 mod error;
@@ -14,65 +16,144 @@ use std::path::Path;
 use std::str::FromStr;
 
 pub use error::{FormatError, FormatErrorKind, ReadError};
-pub use site::{COINCIDENCE_DISTANCE, MAX_SITES};
+pub use site::{COINCIDENCE_DISTANCE, MAX_SITES, coincident_sites};
 
-use crate::Structure;
+use crate::{Structure, files};
 
-/// A structure file format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
+macro_rules! formats {
+    ($($(#[$doc:meta])* $variant:ident {
+        name: $name:literal, title: $title:literal, about: $about:literal, endings: [$($ending:literal),+],
+        prefixes: [$($prefix:literal),*], many: $many:literal, set: $set:ident, read: $read:path, write: $write:path $(,)?
+    })+) => {
+        /// A structure file format. What is to be known about each stands in [`FORMATS`].
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Format {
+            $($(#[$doc])* $variant,)+
+        }
+
+        /// The table of structure file formats: a line a format. Names on the command line, lists in help and in errors,
+        /// readers and writers are all taken from here.
+        pub static FORMATS: [FormatInfo; [$($name),+].len()] = [$(FormatInfo {
+            format: Format::$variant,
+            name: $name,
+            title: $title,
+            about: $about,
+            endings: &[$($ending),+],
+            prefixes: &[$($prefix),*],
+            holds_many: $many,
+            set: SetLayout::$set,
+            read: $read,
+            write: $write,
+        }),+];
+    };
+}
+
+formats! {
     /// Crystallographic Information File.
-    Cif,
+    Cif { name: "cif", title: "CIF", about: "Crystallographic Information Files", endings: ["cif"],
+        prefixes: [], many: true, set: Folder, read: cif::read_with, write: cif::write }
     /// VASP POSCAR / CONTCAR.
-    Poscar,
+    Poscar { name: "poscar", title: "POSCAR", about: "VASP's POSCAR files", endings: ["vasp", "poscar", "contcar"],
+        prefixes: ["POSCAR", "CONTCAR"], many: false, set: Folder, read: poscar::read, write: poscar::write }
     /// Extended XYZ, as ASE and OVITO write it.
-    ExtXyz,
+    ExtXyz { name: "extxyz", title: "extended XYZ", about: "extended XYZ, one file of frames", endings: ["extxyz", "xyz"],
+        prefixes: [], many: true, set: File, read: extxyz::read, write: extxyz::write }
     /// pymatgen's `Structure.as_dict`, one object or an array of them.
-    PymatgenJson,
+    PymatgenJson { name: "json", title: "pymatgen JSON", about: "pymatgen's JSON files", endings: ["json"],
+        prefixes: [], many: true, set: Folder, read: pymatgen_json::read, write: pymatgen_json::write }
+}
+
+/// How a set of structures is written in a format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetLayout {
+    /// One file of frames, one after another, with the properties of each structure.
+    File,
+    /// A folder of files, one a structure.
+    Folder,
+}
+
+/// What is to be known about a [`Format`]. Every format is both read and written.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct FormatInfo {
+    /// The format.
+    pub format: Format,
+    /// Name on the command line.
+    pub name: &'static str,
+    /// Name in sentences.
+    pub title: &'static str,
+    /// What it is, in a line.
+    pub about: &'static str,
+    /// Endings of file names in lower case, without the dot; the first is the one that is written.
+    pub endings: &'static [&'static str],
+    /// Beginnings of file names that tell the format without an ending.
+    pub prefixes: &'static [&'static str],
+    /// Whether a file may hold several structures.
+    pub holds_many: bool,
+    /// How a set of structures is written.
+    pub set: SetLayout,
+    read: fn(&str, CoincidentSites) -> Result<Vec<Parsed>, FormatError>,
+    write: fn(&Structure, &str) -> String,
 }
 
 /// A name that is no [`Format`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown structure format `{0}`; known are cif, poscar, extxyz and json")]
+#[error("unknown structure format `{0}`; known are {names}", names = enumerate(FORMATS.iter().map(|f| f.name), "and"))]
 pub struct UnknownFormat(String);
+
+/// `a, b and c` with the last word `and`.
+pub fn enumerate<T: AsRef<str>>(words: impl IntoIterator<Item = T>, and: &str) -> String {
+    let words: Vec<T> = words.into_iter().collect();
+    match words.split_last() {
+        None => String::new(),
+        Some((only, [])) => only.as_ref().to_owned(),
+        Some((last, first)) => {
+            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+            format!("{} {and} {}", first.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// The file names that tell a format, for messages: `*.cif, POSCAR*, …`.
+pub fn name_patterns() -> String {
+    let patterns = FORMATS.iter().flat_map(|f| {
+        let endings = f.endings.iter().map(|e| format!("*.{e}"));
+        endings.chain(f.prefixes.iter().map(|p| format!("{p}*")))
+    });
+    enumerate(patterns, "and")
+}
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 4] = [Self::Cif, Self::Poscar, Self::ExtXyz, Self::PymatgenJson];
+    pub fn all() -> impl ExactSizeIterator<Item = Self> {
+        FORMATS.iter().map(|f| f.format)
+    }
 
-    /// The format a file name suggests: `*.cif`, `POSCAR*`, `CONTCAR*`, `*.vasp`, `*.poscar`, `*.xyz`, `*.extxyz`,
-    /// `*.json`.
+    /// The line of the format in the table.
+    pub fn info(self) -> &'static FormatInfo {
+        // The table has a line for each variant, in their order.
+        &FORMATS[self as usize]
+    }
+
+    /// The format a file name suggests, by [`FormatInfo::endings`] in any case, else by [`FormatInfo::prefixes`].
     pub fn from_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
-        match extension.as_str() {
-            "cif" => Some(Self::Cif),
-            "vasp" | "poscar" | "contcar" => Some(Self::Poscar),
-            "xyz" | "extxyz" => Some(Self::ExtXyz),
-            "json" => Some(Self::PymatgenJson),
-            _ if name.starts_with("POSCAR") || name.starts_with("CONTCAR") => Some(Self::Poscar),
-            _ => None,
-        }
+        let by_ending = FORMATS.iter().find(|f| f.endings.contains(&extension.as_str()));
+        by_ending
+            .or_else(|| FORMATS.iter().find(|f| f.prefixes.iter().any(|p| name.starts_with(p))))
+            .map(|f| f.format)
     }
 
     /// The name used on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Cif => "cif",
-            Self::Poscar => "poscar",
-            Self::ExtXyz => "extxyz",
-            Self::PymatgenJson => "json",
-        }
+        self.info().name
     }
 
     /// Extension for files of this format, without the dot.
     pub fn extension(self) -> &'static str {
-        match self {
-            Self::Cif => "cif",
-            Self::Poscar => "vasp",
-            Self::ExtXyz => "extxyz",
-            Self::PymatgenJson => "json",
-        }
+        self.info().endings[0]
     }
 }
 
@@ -80,7 +161,7 @@ impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|f| f.name() == s).ok_or_else(|| UnknownFormat(s.to_owned()))
+        Self::all().find(|f| f.name() == s).ok_or_else(|| UnknownFormat(s.to_owned()))
     }
 }
 
@@ -99,12 +180,12 @@ pub struct Parsed {
     /// Data block name, comment line or title; may be empty.
     pub name: String,
     /// What the reader had to interpret, in words for the user.
-    pub notes: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
-/// What readers make of two sites on one spot (nearer than [`COINCIDENCE_DISTANCE`]).
+/// What readers make of two sites that coincide (are nearer than [`COINCIDENCE_DISTANCE`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OneSpot {
+pub enum CoincidentSites {
     /// The structure is refused: it is no crystal that anything could be computed of.
     #[default]
     Refuse,
@@ -117,21 +198,20 @@ pub enum OneSpot {
 /// # Errors
 /// [`FormatError`] for anything that is not a usable structure, with its line; also when there is no structure.
 pub fn read_str(text: &str, format: Format) -> Result<Vec<Parsed>, FormatError> {
-    read_str_with(text, format, OneSpot::Refuse)
+    read_str_with(text, format, CoincidentSites::Refuse)
 }
 
-/// As [`read_str`], with a choice of what becomes of two sites on one spot. Images that a CIF's symmetry puts on one
-/// spot are one site either way.
+/// As [`read_str`], with a choice of what becomes of two coincident sites. Images that a CIF's symmetry makes coincide
+/// are one site either way.
 ///
 /// # Errors
-/// As [`read_str`]; no [`FormatErrorKind::Coincident`] with [`OneSpot::Keep`].
-pub fn read_str_with(text: &str, format: Format, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatError> {
-    match format {
-        Format::Cif => cif::read_with(text, one_spot),
-        Format::Poscar => poscar::read(text, one_spot),
-        Format::ExtXyz => extxyz::read(text, one_spot),
-        Format::PymatgenJson => pymatgen_json::read(text, one_spot),
-    }
+/// As [`read_str`]; no [`FormatErrorKind::Coincident`] with [`CoincidentSites::Keep`].
+pub fn read_str_with(
+    text: &str,
+    format: Format,
+    coincident: CoincidentSites,
+) -> Result<Vec<Parsed>, FormatError> {
+    (format.info().read)(text, coincident)
 }
 
 /// Reads all structures of a file, whose format its name tells. Bytes that are not UTF-8 (Latin-1 comments in old
@@ -141,7 +221,7 @@ pub fn read_str_with(text: &str, format: Format, one_spot: OneSpot) -> Result<Ve
 /// [`ReadError`], which names the file.
 pub fn read_path(path: &Path) -> Result<Vec<Parsed>, ReadError> {
     let format = Format::from_path(path).ok_or_else(|| ReadError::UnknownFormat { path: path.to_owned() })?;
-    let bytes = std::fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+    let bytes = files::read(path)?;
     read_str(&String::from_utf8_lossy(&bytes), format)
         .map_err(|source| ReadError::Format { path: path.to_owned(), source })
 }
@@ -151,10 +231,29 @@ pub fn read_path(path: &Path) -> Result<Vec<Parsed>, ReadError> {
 /// CIF holds cell lengths and angles, so the orientation of the cell is lost. POSCAR groups the sites by element in
 /// order of first appearance; the others keep their order. CIF and extended XYZ files may be joined one after another.
 pub fn write(structure: &Structure, format: Format, name: &str) -> String {
-    match format {
-        Format::Cif => cif::write(structure, name),
-        Format::Poscar => poscar::write(structure, name),
-        Format::ExtXyz => extxyz::write(structure, name),
-        Format::PymatgenJson => pymatgen_json::write(structure, name),
+    (format.info().write)(structure, name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_agrees_with_itself() {
+        for (i, info) in FORMATS.iter().enumerate() {
+            assert_eq!((info.format as usize, info.format.info().name), (i, info.name));
+            assert_eq!(info.name.parse(), Ok(info.format));
+            for ending in info.endings {
+                let path = format!("a.b.{}", ending.to_ascii_uppercase());
+                assert_eq!(Format::from_path(path.as_ref()), Some(info.format), "{path}");
+            }
+            for prefix in info.prefixes {
+                assert_eq!(Format::from_path(format!("{prefix}_1").as_ref()), Some(info.format));
+            }
+        }
+        assert_eq!(Format::from_path("notes.txt".as_ref()), None);
+        let error = "pdb".parse::<Format>().unwrap_err().to_string();
+        assert!(error.ends_with("known are cif, poscar, extxyz and json"), "{error}");
+        assert!(name_patterns().contains("CONTCAR*"), "{}", name_patterns());
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::error::{FormatError, FormatErrorKind};
 use super::site::{self, MAX_SITES, SpeciesReader};
-use super::{OneSpot, Parsed};
+use super::{CoincidentSites, Parsed};
 use crate::{Element, Lattice, Structure};
 
 /// Numbered lines of the file; knows what is expected when they run out.
@@ -30,13 +30,13 @@ impl<'a> Lines<'a> {
 }
 
 /// Reads a POSCAR. Velocities and predictor data after the coordinates are not used.
-pub(super) fn read(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatError> {
+pub(super) fn read(text: &str, coincident: CoincidentSites) -> Result<Vec<Parsed>, FormatError> {
     if text.trim().is_empty() {
         return Err(FormatError::whole(FormatErrorKind::NoStructure("the file is empty".into())));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut lines = Lines { lines: text.lines().enumerate(), last: 0 };
-    let mut notes = Vec::new();
+    let mut warnings = Vec::new();
     let (_, comment) = lines.next("a comment")?;
     let comment = comment.trim();
     let (scale_line, scale) = lines.next("the scale factor")?;
@@ -66,7 +66,7 @@ pub(super) fn read(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatE
     let first = |t: &str| t.trim_start().bytes().next().map(|b| b.to_ascii_lowercase());
     let selective = first(text) == Some(b's');
     if selective {
-        notes.push("selective-dynamics flags were not kept".into());
+        warnings.push("selective-dynamics flags were not kept".into());
         (line, text) = lines.next("`Direct` or `Cartesian`")?;
     }
     let cartesian = match first(text) {
@@ -95,17 +95,17 @@ pub(super) fn read(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatE
     let mut reader = SpeciesReader::default();
     let species = match names {
         Some((line, names)) => grouped(&mut reader, &names, &counts, line)?,
-        None => unnamed(&mut reader, comment, &trailing, &counts, counts_line, &mut notes)?,
+        None => unnamed(&mut reader, comment, &trailing, &counts, counts_line, &mut warnings)?,
     };
-    reader.notes(&mut notes);
+    reader.warnings(&mut warnings);
     let structure = Structure::new(lattice, species, coords).map_err(|e| FormatError::at(first_site, e))?;
     site::check_coincident(
         &structure,
-        one_spot,
+        coincident,
         |i| site::default_label(&structure, i),
         |j| Some(first_site + j),
     )?;
-    Ok(vec![Parsed { structure, name: comment.to_owned(), notes }])
+    Ok(vec![Parsed { structure, name: comment.to_owned(), warnings }])
 }
 
 /// The factor of each Cartesian axis: one number, three numbers, or the negative of the wanted volume in Å³.
@@ -199,16 +199,17 @@ fn unnamed(
     trailing: &[Option<&str>],
     counts: &[usize],
     line: usize,
-    notes: &mut Vec<String>,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<Element>, FormatError> {
     let names: Vec<&str> = comment.split_whitespace().collect();
     let is_element = |t: &str| SpeciesReader::default().species(t, "").is_ok();
     if names.len() == counts.len() && names.iter().all(|n| is_element(n)) {
-        notes.push("no line of element names (VASP 4); taken from the comment line".into());
+        warnings.push("no line of element names (VASP 4); taken from the comment line".into());
         return grouped(reader, &names, counts, 1);
     }
     if trailing.iter().all(|t| t.is_some_and(is_element)) {
-        notes.push("no line of element names (VASP 4); taken from the symbols after the coordinates".into());
+        warnings
+            .push("no line of element names (VASP 4); taken from the symbols after the coordinates".into());
         let symbols = trailing.iter().flatten();
         return symbols.map(|t| reader.species(t, "").map_err(|kind| FormatError::at(line, kind))).collect();
     }

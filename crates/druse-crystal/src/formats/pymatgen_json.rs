@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::error::{FormatError, FormatErrorKind};
 use super::site::{self, MAX_SITES, SpeciesReader};
-use super::{OneSpot, Parsed};
+use super::{CoincidentSites, Parsed};
 use crate::{Lattice, Structure, StructureError};
 
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ struct SpeciesDict {
 }
 
 /// Reads one structure or an array of them. Oxidation states and site properties are not kept.
-pub(super) fn read(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatError> {
+pub(super) fn read(text: &str, coincident: CoincidentSites) -> Result<Vec<Parsed>, FormatError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim().is_empty() {
         return Err(FormatError::whole(FormatErrorKind::NoStructure("the file is empty".into())));
@@ -64,7 +64,7 @@ pub(super) fn read(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatE
         return Err(FormatError::whole(FormatErrorKind::NoStructure("the array is empty".into())));
     }
     let read = |(i, value)| {
-        structure(value, one_spot).map_err(|kind| {
+        structure(value, coincident).map_err(|kind| {
             let kind = if many { FormatErrorKind::Entry { index: i, kind: Box::new(kind) } } else { kind };
             FormatError::whole(kind)
         })
@@ -72,7 +72,7 @@ pub(super) fn read(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatE
     values.into_iter().enumerate().map(read).collect()
 }
 
-fn structure(value: Value, one_spot: OneSpot) -> Result<Parsed, FormatErrorKind> {
+fn structure(value: Value, coincident: CoincidentSites) -> Result<Parsed, FormatErrorKind> {
     if !value.is_object() {
         return Err(FormatErrorKind::Syntax(
             "expected a JSON object as `Structure.as_dict()` gives it".into(),
@@ -119,17 +119,17 @@ fn structure(value: Value, one_spot: OneSpot) -> Result<Parsed, FormatErrorKind>
         }
         Err(e) => return Err(e.into()),
     };
-    site::check_coincident(&structure, one_spot, |i| format!("{} (site {i})", labels[i]), |_| None)
+    site::check_coincident(&structure, coincident, |i| format!("{} (site {i})", labels[i]), |_| None)
         .map_err(|e| e.kind)?;
     structure.labels = labels;
     structure.properties = dict.properties.unwrap_or_default();
-    let mut notes = Vec::new();
+    let mut warnings = Vec::new();
     if dict.charge.is_some_and(|c| c != 0.0) {
-        notes.push("the charge of the structure was not kept".into());
+        warnings.push("the charge of the structure was not kept".into());
     }
-    reader.notes(&mut notes);
+    reader.warnings(&mut warnings);
     let name = structure.properties.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(Parsed { structure, name, notes })
+    Ok(Parsed { structure, name, warnings })
 }
 
 /// The structure as pymatgen's `Structure.from_dict` reads it, in one line. A name becomes the property `name`.

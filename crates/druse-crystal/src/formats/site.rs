@@ -1,12 +1,12 @@
-//! What every reader does with the sites it found: species names, numbers, atoms on one spot.
+//! What every reader does with the sites it found: species names, numbers, coincident sites.
 
 use std::collections::HashMap;
 
-use super::OneSpot;
+use super::CoincidentSites;
 use super::error::{FormatError, FormatErrorKind};
 use crate::{Element, Lattice, Structure};
 
-/// Two atoms closer than this (Å) are on one spot.
+/// Two atoms closer than this (Å) coincide.
 pub const COINCIDENCE_DISTANCE: f64 = 0.01;
 
 /// Most atoms one structure may have; guards against files that announce absurd numbers.
@@ -15,7 +15,7 @@ pub const MAX_SITES: usize = 1_000_000;
 /// Departure from 1 below which an occupancy counts as full.
 const OCCUPANCY_TOLERANCE: f64 = 1e-3;
 
-/// Most ambiguous labels a note names.
+/// Most ambiguous labels a warning names.
 const GUESSES_SHOWN: usize = 8;
 
 /// Reads species names and counts the hydrogen isotopes among them.
@@ -95,17 +95,17 @@ impl SpeciesReader {
     }
 
     /// What the user should know about the names read so far.
-    pub fn notes(&self, notes: &mut Vec<String>) {
+    pub fn warnings(&self, warnings: &mut Vec<String>) {
         for (name, count) in [("deuterium (D)", self.deuterium), ("tritium (T)", self.tritium)] {
             if count > 0 {
                 let s = if count == 1 { "" } else { "s" };
-                notes.push(format!("{name} at {count} site{s} read as hydrogen"));
+                warnings.push(format!("{name} at {count} site{s} read as hydrogen"));
             }
         }
         if !self.guessed.is_empty() {
             let labels = self.guessed.join(", ");
             let more = if self.guesses > self.guessed.len() { " …" } else { "" };
-            notes
+            warnings
                 .push(format!("no species given; labels read as two-letter element symbols: {labels}{more}"));
         }
     }
@@ -139,24 +139,30 @@ pub(super) fn number(text: &str, what: &str) -> Result<f64, FormatErrorKind> {
     }
 }
 
-/// Refuses structures with two atoms on one spot, unless they are to be kept. `label(i)` names site i, `line(i)` is
+/// Refuses structures with two coincident sites, unless they are to be kept. `label(i)` names site i, `line(i)` is
 /// where it stands.
 pub(super) fn check_coincident(
     structure: &Structure,
-    one_spot: OneSpot,
+    coincident: CoincidentSites,
     label: impl Fn(usize) -> String,
     line: impl Fn(usize) -> Option<usize>,
 ) -> Result<(), FormatError> {
-    if one_spot == OneSpot::Keep {
+    if coincident == CoincidentSites::Keep {
         return Ok(());
     }
-    match coincident_pair(&structure.lattice, &structure.frac_coords) {
+    match coincident_sites(structure) {
         None => Ok(()),
         Some((i, j, distance)) => Err(FormatError {
             line: line(j),
             kind: FormatErrorKind::Coincident { first: label(i), second: label(j), distance },
         }),
     }
+}
+
+/// The first two sites that coincide (are nearer than [`COINCIDENCE_DISTANCE`]), by their indices, and their distance
+/// in Å.
+pub fn coincident_sites(structure: &Structure) -> Option<(usize, usize, f64)> {
+    coincident_pair(&structure.lattice, &structure.frac_coords)
 }
 
 /// Name of a site that has no label: symbol and number from 1.
@@ -251,15 +257,15 @@ mod tests {
         for label in ["Wat", "X1", "", "1"] {
             assert!(r.label(label).is_err(), "{label}");
         }
-        let mut notes = Vec::new();
-        r.notes(&mut notes);
-        assert!(notes.is_empty(), "{notes:?}");
+        let mut warnings = Vec::new();
+        r.warnings(&mut warnings);
+        assert!(warnings.is_empty(), "{warnings:?}");
         assert_eq!(r.label("CO1").unwrap().symbol(), "Co");
         assert_eq!(r.label("D4").unwrap().symbol(), "H");
         assert_eq!(species(&mut r, "D"), Ok("H"));
-        r.notes(&mut notes);
-        assert_eq!(notes.len(), 2);
-        assert!(notes[0].contains("2 sites") && notes[1].contains("CO1"));
+        r.warnings(&mut warnings);
+        assert_eq!(warnings.len(), 2);
+        assert!(warnings[0].contains("2 sites") && warnings[1].contains("CO1"));
     }
 
     proptest! {

@@ -21,11 +21,6 @@ pub struct NiggliReduction {
 }
 
 impl NiggliReduction {
-    /// Fractional coordinates in the reduced cell, wrapped into [0, 1), of a point given in the original cell.
-    pub fn map_frac(&self, frac: [f64; 3]) -> [f64; 3] {
-        self.map_by(&self.inverse(), frac)
-    }
-
     /// The inverse of the transform, integer because the determinant is ±1.
     fn inverse(&self) -> IntMatrix {
         inverse_unimodular(&self.transform.map(|row| row.map(i64::from)))

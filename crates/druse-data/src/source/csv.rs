@@ -1,15 +1,17 @@
 //! The CSV layout of the field: one row a structure, the CIF as text in the column `cif`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder};
-use druse_crystal::Structure;
+use druse_crystal::files::{Action, FileError};
 use druse_crystal::formats::{Format, read_str_with};
+use druse_crystal::{Properties, Structure};
 use rayon::prelude::*;
+use serde_json::Value;
 
 use super::{Found, Purpose, Row, Rows};
-use crate::{DataError, Value};
+use crate::{DataError, properties};
 
 /// Columns that hold the identifier, in order of preference.
 const ID_COLUMNS: [&str; 2] = ["material_id", "id"];
@@ -31,7 +33,7 @@ struct Column {
 pub(super) fn read(path: &Path, bytes: &[u8], purpose: Purpose) -> Result<Rows, DataError> {
     // Rows of the wrong length are reported one by one, hence flexible.
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(bytes);
-    let broken = |e: csv::Error| DataError::Read { path: path.to_owned(), source: e.into() };
+    let broken = |e: csv::Error| FileError::wrap(Action::Read, path)(e.into());
     let header = reader.byte_headers().map_err(broken)?.clone();
     let header: Vec<String> = header
         .iter()
@@ -43,13 +45,13 @@ pub(super) fn read(path: &Path, bytes: &[u8], purpose: Purpose) -> Result<Rows, 
     };
     let records: Vec<ByteRecord> = reader.byte_records().collect::<Result<_, _>>().map_err(broken)?;
 
-    let mut notes = Vec::new();
+    let mut warnings = Vec::new();
     let mut columns: Vec<Column> = Vec::new();
     for (index, name) in header.iter().enumerate() {
         // pandas writes its index without a name, and reads that back as `Unnamed: 0`.
         if index != cif && !name.is_empty() && !name.starts_with("Unnamed:") {
-            let (kind, note) = column_type(&records, index, name);
-            notes.extend(note);
+            let (kind, warning) = column_type(&records, index, name);
+            warnings.extend(warning);
             columns.push(Column { index, name: name.clone(), kind });
         }
     }
@@ -70,7 +72,7 @@ pub(super) fn read(path: &Path, bytes: &[u8], purpose: Purpose) -> Result<Rows, 
         .enumerate()
         .map(|(k, record)| {
             let id = id.and_then(|i| record.get(i)).map(|b| String::from_utf8_lossy(b).trim().to_owned());
-            let mut properties = BTreeMap::new();
+            let mut properties = Properties::new();
             let outcome = if cut_off && k + 1 == last {
                 Err("the file ends inside a quoted field (it may be cut off)".to_owned())
             } else {
@@ -86,7 +88,7 @@ pub(super) fn read(path: &Path, bytes: &[u8], purpose: Purpose) -> Result<Rows, 
             }
         })
         .collect();
-    Ok(Rows { rows, notes })
+    Ok(Rows { rows, warnings })
 }
 
 /// Reads properties and structure of a row; the properties first, so that a broken structure still has them.
@@ -96,7 +98,7 @@ fn row(
     cif: usize,
     columns: &[Column],
     purpose: Purpose,
-    properties: &mut BTreeMap<String, Value>,
+    properties: &mut Properties,
 ) -> Result<Found, String> {
     if record.len() != width {
         return Err(format!("the row has {} fields, the header {width}", record.len()));
@@ -106,8 +108,8 @@ fn row(
             properties.insert(column.name.clone(), value);
         }
     }
-    let (structure, notes) = structure(record, cif, purpose)?;
-    Ok(Found { structure, notes })
+    let (structure, warnings) = structure(record, cif, purpose)?;
+    Ok(Found { structure, warnings })
 }
 
 fn structure(record: &ByteRecord, cif: usize, purpose: Purpose) -> Result<(Structure, Vec<String>), String> {
@@ -115,11 +117,11 @@ fn structure(record: &ByteRecord, cif: usize, purpose: Purpose) -> Result<(Struc
     if text.trim().is_empty() {
         return Err("the `cif` field is empty".to_owned());
     }
-    let mut parsed = read_str_with(text, Format::Cif, purpose.one_spot()).map_err(|e| e.to_string())?;
+    let mut parsed = read_str_with(text, Format::Cif, purpose.coincident()).map_err(|e| e.to_string())?;
     let (Some(one), None) = (parsed.pop(), parsed.pop()) else {
         return Err("the `cif` field does not hold exactly one structure".to_owned());
     };
-    Ok((one.structure, one.notes))
+    Ok((one.structure, one.warnings))
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -141,14 +143,14 @@ fn cell(bytes: &[u8], kind: ColumnType) -> Result<Option<Value>, String> {
         return Ok(None);
     }
     Ok(match kind {
-        ColumnType::Number => text.parse().ok().filter(|x: &f64| x.is_finite()).map(Value::Number),
-        ColumnType::Bool => boolean(text).map(Value::Bool),
-        ColumnType::Text => Some(Value::Text(text.to_owned())),
+        ColumnType::Number => text.parse().ok().and_then(properties::number),
+        ColumnType::Bool => boolean(text).map(Value::from),
+        ColumnType::Text => Some(text.into()),
     })
 }
 
 /// One type for the whole column, so that a formula column with `NaN` or `InF` in it stays text;
-/// with a remark when a few cells keep a column from being numbers.
+/// with a warning when a few cells keep a column from being numbers.
 fn column_type(records: &[ByteRecord], index: usize, name: &str) -> (ColumnType, Option<String>) {
     let cells = || {
         let cell = |(k, r): (usize, &ByteRecord)| {
@@ -174,10 +176,10 @@ fn column_type(records: &[ByteRecord], index: usize, name: &str) -> (ColumnType,
         (ColumnType::Bool, None)
     } else {
         let odd = cells().find(|(_, t)| t.parse::<f64>().is_err());
-        let note = odd.filter(|_| 2 * finite > total).map(|(k, t)| {
+        let warning = odd.filter(|_| 2 * finite > total).map(|(k, t)| {
             format!("column `{name}` is read as text: {} of {total} fields are no numbers, such as `{t}` in row {}", total - numbers, k + 1)
         });
-        (ColumnType::Text, note)
+        (ColumnType::Text, warning)
     }
 }
 

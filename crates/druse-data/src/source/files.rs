@@ -1,14 +1,16 @@
-//! Structure files (CIF, POSCAR, extended XYZ, pymatgen JSON) and folders of them.
+//! Structure files and folders of them.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use druse_crystal::Properties;
+use druse_crystal::files::{self as disk, Action, FileError};
 use druse_crystal::formats::{Format, FormatError, Parsed, read_str_with};
 use rayon::prelude::*;
 
-use super::{Found, Kind, Purpose, Row, Rows, json_lines, kind_by_name};
+use super::{Found, Purpose, Row, Rows, json_lines};
 use crate::DataError;
+use crate::formats::{SetFormat, structure_formats};
 
 /// Tables named in the message about a folder that holds only tables.
 const MAX_TABLES: usize = 8;
@@ -20,21 +22,20 @@ pub(super) fn in_folder(root: &Path) -> Result<(Vec<PathBuf>, Vec<String>), Data
     let mut open = vec![PathBuf::new()];
     while let Some(folder) = open.pop() {
         let full = root.join(&folder);
-        for item in fs::read_dir(&full).map_err(DataError::read(&full))? {
-            let item = item.map_err(DataError::read(&full))?;
+        for item in disk::list(&full)? {
             if item.file_name().to_string_lossy().starts_with('.') {
                 continue;
             }
             let relative = folder.join(item.file_name());
-            let kind = item.file_type().map_err(DataError::read(&item.path()))?;
+            let kind = item.file_type().map_err(FileError::wrap(Action::Read, &item.path()))?;
             if kind.is_dir() {
                 open.push(relative);
             } else if kind.is_symlink() && item.path().is_dir() {
                 others += 1;
             } else {
-                match kind_by_name(&relative) {
-                    Some(Kind::Structures(_)) => files.push(relative),
-                    Some(Kind::Csv | Kind::JsonLines) => tables.push(relative.display().to_string()),
+                match SetFormat::from_path(&relative) {
+                    Some(SetFormat::Structures(_)) => files.push(relative),
+                    Some(_) => tables.push(relative.display().to_string()),
                     None => others += 1,
                 }
             }
@@ -45,26 +46,23 @@ pub(super) fn in_folder(root: &Path) -> Result<(Vec<PathBuf>, Vec<String>), Data
         tables.truncate(MAX_TABLES);
         let path = root.to_owned();
         return Err(if tables.is_empty() {
-            DataError::Empty {
-                path,
-                reason: "the folder holds no CIF, POSCAR, extended XYZ or pymatgen JSON file".into(),
-            }
+            DataError::Empty { path, reason: format!("the folder holds no {} file", structure_formats()) }
         } else {
             DataError::FolderOfTables { path, tables }
         });
     }
     files.sort_unstable();
     others += tables.len();
-    let notes = match others {
+    let warnings = match others {
         0 => Vec::new(),
         n => vec![format!("{n} files of the folder are no structure files and passed over")],
     };
-    Ok((files, notes))
+    Ok((files, warnings))
 }
 
 /// Reads a structure file. If one of several structures is broken, the others are still read.
 pub(super) fn read(path: &Path, text: &str, format: Format, purpose: Purpose) -> Rows {
-    let error = match read_str_with(text, format, purpose.one_spot()) {
+    let error = match read_str_with(text, format, purpose.coincident()) {
         Ok(parsed) => return named(path, parsed),
         Err(e) => e,
     };
@@ -83,12 +81,12 @@ pub(super) fn read(path: &Path, text: &str, format: Format, purpose: Purpose) ->
     }
     let parts: Vec<Rows> = blocks
         .par_iter()
-        .map(|&(line, block)| match read_str_with(block, format, purpose.one_spot()) {
+        .map(|&(line, block)| match read_str_with(block, format, purpose.coincident()) {
             Ok(parsed) => named(path, parsed),
             Err(e) => {
                 let in_file = FormatError { line: e.line.map(|l| l + line - 1), ..e };
                 let id = block_name(block, format);
-                Rows { rows: vec![Row::broken(id, in_file.to_string())], notes: Vec::new() }
+                Rows { rows: vec![Row::broken(id, in_file.to_string())], warnings: Vec::new() }
             }
         })
         .collect();
@@ -110,7 +108,7 @@ fn named(path: &Path, parsed: Vec<Parsed>) -> Rows {
     let rows = parsed
         .into_iter()
         .enumerate()
-        .map(|(k, Parsed { mut structure, name, notes })| {
+        .map(|(k, Parsed { mut structure, name, warnings })| {
             let own = ["material_id", "id"].iter().find_map(|key| match structure.properties.get(*key) {
                 Some(serde_json::Value::String(id)) => Some(((*key).to_owned(), id.clone())),
                 Some(serde_json::Value::Number(id)) => Some(((*key).to_owned(), id.to_string())),
@@ -133,18 +131,18 @@ fn named(path: &Path, parsed: Vec<Parsed>) -> Rows {
                     if *count == 1 { name } else { format!("{name}#{count}") }
                 }
             };
-            let found = Found { structure, notes };
+            let found = Found { structure, warnings };
             Row {
                 row: Some(k + 1),
                 line: None,
                 id: Some(id),
-                properties: BTreeMap::new(),
+                properties: Properties::new(),
                 composition: None,
                 outcome: Ok(found),
             }
         })
         .collect();
-    Rows { rows, notes: Vec::new() }
+    Rows { rows, warnings: Vec::new() }
 }
 
 /// The data blocks of a CIF with their first lines (from 1), without what precedes the first one.

@@ -1,16 +1,15 @@
 //! JSON Lines: [`JsonlRecord`](crate::JsonlRecord)s, pymatgen dictionaries, objects with a `cif` text, or objects that
 //! list cell, species and coordinates.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use druse_crystal::formats::{Format, OneSpot, Parsed, read_str_with};
-use druse_crystal::{Composition, Element, Lattice, Structure};
+use druse_crystal::formats::{CoincidentSites, Format, Parsed, read_str_with};
+use druse_crystal::{Composition, Element, Lattice, Properties, Structure};
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
 use super::{Found, Purpose, Row, Rows};
-use crate::Value;
+use crate::properties::scalar;
 
 /// Members that are the structure or its name, not properties.
 const NOT_PROPERTIES: [&str; 11] = [
@@ -37,7 +36,7 @@ pub(super) fn read(text: &str, purpose: Purpose) -> Rows {
         .enumerate()
         .map(|(k, &(line, text))| Row { line: Some(line + 1), ..row(k, parse(text), purpose) })
         .collect();
-    let mut notes = Vec::new();
+    let mut warnings = Vec::new();
     // A writer that was stopped leaves one line without its end; what came before is whole.
     if purpose == Purpose::Learn
         && !text.ends_with('\n')
@@ -45,9 +44,9 @@ pub(super) fn read(text: &str, purpose: Purpose) -> Rows {
         && rows.len() > 1
     {
         rows.pop();
-        notes.push("the last line is incomplete (its writer was interrupted) and left out".to_owned());
+        warnings.push("the last line is incomplete (its writer was interrupted) and left out".to_owned());
     }
-    Rows { rows, notes }
+    Rows { rows, warnings }
 }
 
 /// The rows of one JSON document: an array of objects, or one object. `None` when it is neither.
@@ -58,7 +57,7 @@ pub(super) fn read_document(text: &str, purpose: Purpose) -> Option<Rows> {
         _ => return None,
     };
     let rows = values.into_par_iter().enumerate().map(|(k, value)| row(k, Ok(value), purpose)).collect();
-    Some(Rows { rows, notes: Vec::new() })
+    Some(Rows { rows, warnings: Vec::new() })
 }
 
 /// Whether a file of a folder is JSON about something else, such as the settings of the program that wrote the structures
@@ -115,7 +114,7 @@ fn row(index: usize, parsed: Result<Json, String>, purpose: Purpose) -> Row {
         row: Some(index + 1),
         line: None,
         id: None,
-        properties: BTreeMap::new(),
+        properties: Properties::new(),
         composition: None,
         outcome: Err(String::new()),
     };
@@ -132,41 +131,42 @@ fn row(index: usize, parsed: Result<Json, String>, purpose: Purpose) -> Row {
         _ => None,
     });
     row.properties = properties(&object);
-    row.outcome = structure(&object, purpose.one_spot()).map(|(structure, notes)| Found { structure, notes });
+    row.outcome =
+        structure(&object, purpose.coincident()).map(|(structure, warnings)| Found { structure, warnings });
     if row.outcome.is_err() {
         row.composition = composition(object.get("structure").and_then(Json::as_object).unwrap_or(&object));
     }
     row
 }
 
-fn properties(object: &Map<String, Json>) -> BTreeMap<String, Value> {
+fn properties(object: &Map<String, Json>) -> Properties {
     let nested = object.get("properties").and_then(Json::as_object).into_iter().flatten();
     let beside = object.iter().filter(|(k, v)| {
         !k.starts_with('@') && !NOT_PROPERTIES.contains(&k.as_str()) && !v.is_object() && !v.is_array()
     });
     nested
         .chain(beside)
-        .filter_map(|(name, value)| Value::from_json(value).map(|value| (name.clone(), value)))
+        .filter_map(|(name, value)| scalar(value).map(|value| (name.clone(), value)))
         .collect()
 }
 
 /// The structure of a JSON object in any of the forms that data sets use.
 pub(crate) fn structure(
     object: &Map<String, Json>,
-    one_spot: OneSpot,
+    coincident: CoincidentSites,
 ) -> Result<(Structure, Vec<String>), String> {
     if let Some(inner) = object.get("structure") {
         return match inner {
-            Json::Object(inner) => from_object(inner, one_spot),
-            Json::String(cif) => one(cif, Format::Cif, one_spot),
+            Json::Object(inner) => from_object(inner, coincident),
+            Json::String(cif) => one(cif, Format::Cif, coincident),
             _ => Err("the member `structure` is no object".to_owned()),
         };
     }
     if let Some(Json::String(cif)) = object.get("cif") {
-        return one(cif, Format::Cif, one_spot);
+        return one(cif, Format::Cif, coincident);
     }
     if object.contains_key("lattice") || object.contains_key("lengths") {
-        return from_object(object, one_spot);
+        return from_object(object, coincident);
     }
     Err("the object has none of `structure`, `cif`, `lattice` and `lengths`".to_owned())
 }
@@ -180,9 +180,12 @@ fn composition(object: &Map<String, Json>) -> Option<Composition> {
 }
 
 /// A pymatgen dictionary (with `sites`), or cell, species and coordinates as lists.
-fn from_object(object: &Map<String, Json>, one_spot: OneSpot) -> Result<(Structure, Vec<String>), String> {
+fn from_object(
+    object: &Map<String, Json>,
+    coincident: CoincidentSites,
+) -> Result<(Structure, Vec<String>), String> {
     if object.contains_key("sites") {
-        return one(&Json::Object(object.clone()).to_string(), Format::PymatgenJson, one_spot);
+        return one(&Json::Object(object.clone()).to_string(), Format::PymatgenJson, coincident);
     }
     let lattice = match object.get("lattice") {
         Some(Json::Object(lattice)) => matrix(lattice.get("matrix").unwrap_or(&Json::Null))?,
@@ -254,10 +257,10 @@ fn shorten(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-fn one(text: &str, format: Format, one_spot: OneSpot) -> Result<(Structure, Vec<String>), String> {
-    let mut parsed: Vec<Parsed> = read_str_with(text, format, one_spot).map_err(|e| e.to_string())?;
+fn one(text: &str, format: Format, coincident: CoincidentSites) -> Result<(Structure, Vec<String>), String> {
+    let mut parsed: Vec<Parsed> = read_str_with(text, format, coincident).map_err(|e| e.to_string())?;
     match (parsed.pop(), parsed.pop()) {
-        (Some(one), None) => Ok((one.structure, one.notes)),
+        (Some(one), None) => Ok((one.structure, one.warnings)),
         _ => Err("the line does not hold exactly one structure".to_owned()),
     }
 }

@@ -4,32 +4,23 @@ mod csv;
 mod files;
 pub(crate) mod json_lines;
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use druse_crystal::formats::{Format, OneSpot};
-use druse_crystal::{Composition, Structure};
+use druse_crystal::files as disk;
+use druse_crystal::formats::{COINCIDENCE_DISTANCE, CoincidentSites, Format, coincident_sites};
+use druse_crystal::{Composition, Properties, Structure};
 use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
 
+use crate::dataset::default_id;
+use crate::formats::{SetFormat, without_gz};
 use crate::store::{Import, VERSION};
-use crate::{DataError, Entry, Skipped, Value};
+use crate::{DataError, Entry, Skipped, properties};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// Two sites nearer than this (Å) are on one spot: no bond is, and rounding in files stays below.
-const ONE_SPOT: f64 = 0.01;
-/// Different remarks kept.
-const MAX_NOTES: usize = 20;
-
-/// How a file is read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
-    Csv,
-    JsonLines,
-    Structures(Format),
-}
+/// Different warnings kept.
+const MAX_WARNINGS: usize = 20;
 
 /// A file or folder to import, its bytes hashed.
 pub(crate) struct Source {
@@ -39,13 +30,13 @@ pub(crate) struct Source {
     /// The bytes of a single file, as it lies on disk.
     bytes: Vec<u8>,
     hash: blake3::Hash,
-    notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// What structures are read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To learn from: two sites on one spot make a structure unusable, and half a line at the end of a file is the
+    /// To learn from: coincident sites make a structure unusable, and half a line at the end of a file is the
     /// trace of an interrupted writer.
     Learn,
     /// To be judged: every row counts, and a structure stays as it is.
@@ -53,10 +44,10 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    fn one_spot(self) -> OneSpot {
+    fn coincident(self) -> CoincidentSites {
         match self {
-            Self::Learn => OneSpot::Refuse,
-            Self::Judge => OneSpot::Keep,
+            Self::Learn => CoincidentSites::Refuse,
+            Self::Judge => CoincidentSites::Keep,
         }
     }
 }
@@ -64,7 +55,7 @@ impl Purpose {
 /// A structure as a reader found it, before checks and reduction.
 pub(crate) struct Found {
     pub structure: Structure,
-    notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// One row of a source: where it is and what it gives, or why nothing.
@@ -72,51 +63,46 @@ pub(crate) struct Row {
     pub row: Option<usize>,
     pub line: Option<usize>,
     pub id: Option<String>,
-    pub properties: BTreeMap<String, Value>,
+    /// Its columns or members in the form of [`properties::scalar`], also where there is no structure.
+    pub properties: Properties,
     /// Its elements, where they are told although there is no structure.
     pub composition: Option<Composition>,
     pub outcome: Result<Found, String>,
 }
 
-/// The rows of one file and remarks about it.
+/// The rows of one file and warnings about it.
 #[derive(Default)]
 pub(crate) struct Rows {
     pub rows: Vec<Row>,
-    notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
-/// Every row of a source with its file below the root, and the remarks about them.
+/// Every row of a source with its file below the root, and the warnings about them.
 pub(crate) struct AllRows {
     pub rows: Vec<(PathBuf, Row)>,
-    pub notes: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 impl Source {
     /// Finds the files of a source and hashes their bytes.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        let meta = fs::metadata(path).map_err(DataError::read(path))?;
         let root = path.to_owned();
-        if !meta.is_dir() {
-            let bytes = fs::read(path).map_err(DataError::read(path))?;
+        if !disk::is_dir(path)? {
+            let bytes = disk::read(path)?;
             if bytes.is_empty() {
                 return Err(DataError::Empty { path: root, reason: "the file has 0 bytes".into() });
             }
             let hash = blake3::hash(&bytes);
-            return Ok(Self { root, files: vec![PathBuf::new()], bytes, hash, notes: Vec::new() });
+            return Ok(Self { root, files: vec![PathBuf::new()], bytes, hash, warnings: Vec::new() });
         }
-        let (files, notes) = files::in_folder(path)?;
-        let hashes: Result<Vec<blake3::Hash>, DataError> = files
-            .par_iter()
-            .map(|relative| {
-                let file = path.join(relative);
-                fs::read(&file).map(|b| blake3::hash(&b)).map_err(DataError::read(&file))
-            })
-            .collect();
+        let (files, warnings) = files::in_folder(path)?;
+        let hashes: Result<Vec<blake3::Hash>, DataError> =
+            files.par_iter().map(|relative| Ok(blake3::hash(&disk::read(&path.join(relative))?))).collect();
         let mut hasher = blake3::Hasher::new();
         for (relative, hash) in files.iter().zip(hashes?) {
             hasher.update(relative.to_string_lossy().as_bytes()).update(&[0]).update(hash.as_bytes());
         }
-        Ok(Self { root, files, bytes: Vec::new(), hash: hasher.finalize(), notes })
+        Ok(Self { root, files, bytes: Vec::new(), hash: hasher.finalize(), warnings })
     }
 
     /// BLAKE3 (hex) of the source's bytes; of a folder, over names and bytes of its files.
@@ -139,14 +125,14 @@ impl Source {
 
     /// Reads every structure; in parallel, in the order of the source.
     pub fn import(&self, niggli: bool) -> Result<Import, DataError> {
-        let mut import = Import { entries: Vec::new(), skipped: Vec::new(), notes: Vec::new() };
-        let mut notes = Notes::default();
-        notes.extend(&self.notes);
+        let mut import = Import { entries: Vec::new(), skipped: Vec::new(), warnings: Vec::new() };
+        let mut warnings = Warnings::default();
+        warnings.extend(&self.warnings);
         for (rows, relative) in self.read(Purpose::Learn)?.into_iter().zip(&self.files) {
-            collect(rows, relative, niggli, &mut import, &mut notes);
+            collect(rows, relative, niggli, &mut import, &mut warnings);
         }
-        notes.repeated_ids(import.entries.iter().map(|e| e.id.as_str()).collect());
-        import.notes = notes.finish();
+        warnings.repeated_ids(import.entries.iter().map(|e| e.id.as_str()).collect());
+        import.warnings = warnings.finish();
         Ok(import)
     }
 
@@ -160,10 +146,10 @@ impl Source {
         let read = self.files.par_iter().map(|relative| {
             let path = self.root.join(relative);
             let id = Some(stem(&relative.to_string_lossy()).to_owned());
-            let bytes = fs::read(&path).map_err(DataError::read(&path));
+            let bytes = disk::read(&path).map_err(DataError::from);
             if bytes.as_ref().is_ok_and(|bytes| json_lines::is_something_else(&path, bytes)) {
-                let note = format!("`{}` holds no structure and is passed over", relative.display());
-                return Rows { rows: Vec::new(), notes: vec![note] };
+                let warning = format!("`{}` holds no structure and is passed over", relative.display());
+                return Rows { rows: Vec::new(), warnings: vec![warning] };
             }
             let rows = bytes
                 .and_then(|bytes| read_file(&path, &bytes, purpose))
@@ -190,27 +176,27 @@ impl Source {
 
     /// Every row of the source as it is, in order.
     pub fn rows(&self) -> Result<AllRows, DataError> {
-        let mut notes = Notes::default();
-        notes.extend(&self.notes);
+        let mut warnings = Warnings::default();
+        warnings.extend(&self.warnings);
         let mut all = Vec::new();
         for (rows, relative) in self.read(Purpose::Judge)?.into_iter().zip(&self.files) {
-            notes.extend(&rows.notes);
+            warnings.extend(&rows.warnings);
             for mut row in rows.rows {
                 if let Ok(found) = &mut row.outcome {
-                    notes.extend(&found.notes);
-                    found.move_properties(&mut row.properties);
+                    warnings.extend(&found.warnings);
+                    found.adopt(std::mem::take(&mut row.properties));
                 }
                 all.push((relative.clone(), row));
             }
         }
-        notes.repeated_ids(all.iter().filter_map(|(_, row)| row.id.as_deref()).collect());
-        Ok(AllRows { rows: all, notes: notes.finish() })
+        warnings.repeated_ids(all.iter().filter_map(|(_, row)| row.id.as_deref()).collect());
+        Ok(AllRows { rows: all, warnings: warnings.finish() })
     }
 }
 
 impl Rows {
     fn broken_file(reason: String) -> Self {
-        Self { rows: vec![Row::broken(None, reason)], notes: Vec::new() }
+        Self { rows: vec![Row::broken(None, reason)], warnings: Vec::new() }
     }
 
     /// Identifiers of a file inside a folder: the file's, with the structure's name behind it if there are several.
@@ -229,14 +215,14 @@ impl Rows {
 }
 
 /// Checks and reduces the structures of a file and appends them.
-fn collect(rows: Rows, file: &Path, niggli: bool, import: &mut Import, notes: &mut Notes) {
-    notes.extend(&rows.notes);
+fn collect(rows: Rows, file: &Path, niggli: bool, import: &mut Import, warnings: &mut Warnings) {
+    warnings.extend(&rows.warnings);
     let done: Vec<Result<(Entry, Vec<String>), Skipped>> =
         rows.rows.into_par_iter().map(|row| row.finish(file, niggli)).collect();
     for outcome in done {
         match outcome {
-            Ok((entry, remarks)) => {
-                notes.extend(&remarks);
+            Ok((entry, of_entry)) => {
+                warnings.extend(&of_entry);
                 import.entries.push(entry);
             }
             Err(skipped) => import.skipped.push(skipped),
@@ -247,16 +233,16 @@ fn collect(rows: Rows, file: &Path, niggli: bool, import: &mut Import, notes: &m
 impl Row {
     /// A row of which nothing but the reason is known, and maybe a name.
     fn broken(id: Option<String>, reason: String) -> Self {
-        let (row, line, properties, composition) = (None, None, BTreeMap::new(), None);
+        let (row, line, properties, composition) = (None, None, Properties::new(), None);
         Self { row, line, id, properties, composition, outcome: Err(reason) }
     }
 
     fn finish(self, file: &Path, niggli: bool) -> Result<(Entry, Vec<String>), Skipped> {
-        let Self { row, line, id, mut properties, composition: _, outcome } = self;
-        match outcome.and_then(|found| found.prepare(niggli, &mut properties)) {
-            Ok(Found { structure, notes }) => {
+        let Self { row, line, id, properties, composition: _, outcome } = self;
+        match outcome.and_then(|found| found.prepare(niggli, properties)) {
+            Ok(Found { structure, warnings }) => {
                 let id = id.unwrap_or_else(|| default_id(row));
-                Ok((Entry { id, structure, properties }, notes))
+                Ok((Entry { id, structure }, warnings))
             }
             Err(reason) => Err(Skipped { file: file.to_owned(), row, line, id, reason }),
         }
@@ -264,22 +250,24 @@ impl Row {
 }
 
 impl Found {
-    /// Takes properties out of the structure, to stand beside it.
-    fn move_properties(&mut self, properties: &mut BTreeMap<String, Value>) {
-        for (name, value) in std::mem::take(&mut self.structure.properties) {
-            if let Some(value) = Value::from_json(&value) {
-                properties.entry(name).or_insert(value);
+    /// Gives the structure the columns or members of its row as properties, before those that it brings along.
+    fn adopt(&mut self, columns: Properties) {
+        let own = std::mem::replace(&mut self.structure.properties, columns);
+        for (name, value) in own {
+            if let Some(value) = properties::scalar(&value) {
+                self.structure.properties.entry(name).or_insert(value);
             }
         }
         self.structure.labels.clear();
     }
 
-    /// Takes properties out of the structure, refuses two sites on one spot, reduces the cell.
-    fn prepare(mut self, niggli: bool, properties: &mut BTreeMap<String, Value>) -> Result<Self, String> {
-        self.move_properties(properties);
-        if let Some((i, j)) = on_one_spot(&self.structure) {
+    /// Puts the properties in their place, refuses coincident sites, reduces the cell.
+    fn prepare(mut self, niggli: bool, columns: Properties) -> Result<Self, String> {
+        self.adopt(columns);
+        if let Some((i, j, _)) = coincident_sites(&self.structure) {
             let name = |k: usize| format!("{} (site {})", self.structure.species[k].symbol(), k + 1);
-            return Err(format!("{} and {} lie on one spot (nearer than {ONE_SPOT} Å)", name(i), name(j)));
+            let (first, second) = (name(i), name(j));
+            return Err(format!("{first} and {second} coincide (are nearer than {COINCIDENCE_DISTANCE} Å)"));
         }
         if niggli {
             self.structure = self.structure.niggli_reduced().map_err(|e| e.to_string())?;
@@ -288,38 +276,17 @@ impl Found {
     }
 }
 
-/// The name of a row without one.
-pub(crate) fn default_id(row: Option<usize>) -> String {
-    format!("row-{}", row.unwrap_or(1))
-}
-
-/// The first two different sites nearer than [`ONE_SPOT`].
-fn on_one_spot(structure: &Structure) -> Option<(usize, usize)> {
-    let lattice = &structure.lattice;
-    // A displacement shorter than r has fractional components below r / face distance: most pairs fail that at once.
-    let reach = lattice.face_distances().map(|d| ONE_SPOT / d);
-    let f = &structure.frac_coords;
-    (0..f.len()).flat_map(|i| (i + 1..f.len()).map(move |j| (i, j))).find(|&(i, j)| {
-        let near = |k: usize| {
-            let d = f[j][k] - f[i][k];
-            (d - d.round()).abs() <= reach[k]
-        };
-        (0..3).all(near)
-            && lattice.min_image(f[i], f[j]).0.iter().map(|x| x * x).sum::<f64>().sqrt() < ONE_SPOT
-    })
-}
-
-/// The readers' remarks, each once with its count.
+/// The readers' warnings, each once with its count.
 #[derive(Default)]
-struct Notes(Vec<(String, usize)>);
+struct Warnings(Vec<(String, usize)>);
 
-impl Notes {
-    fn extend(&mut self, notes: &[String]) {
-        for note in notes {
-            if let Some((_, count)) = self.0.iter_mut().find(|(text, _)| text == note) {
+impl Warnings {
+    fn extend(&mut self, warnings: &[String]) {
+        for warning in warnings {
+            if let Some((_, count)) = self.0.iter_mut().find(|(text, _)| text == warning) {
                 *count += 1;
-            } else if self.0.len() < MAX_NOTES {
-                self.0.push((note.clone(), 1));
+            } else if self.0.len() < MAX_WARNINGS {
+                self.0.push((warning.clone(), 1));
             }
         }
     }
@@ -356,10 +323,10 @@ fn read_file(path: &Path, raw: &[u8], purpose: Purpose) -> Result<Rows, DataErro
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Rows::default());
     }
-    match kind_of(path, bytes)? {
-        Kind::Csv => csv::read(path, bytes, purpose),
-        Kind::JsonLines => Ok(json_lines::read(utf8(path, bytes)?, purpose)),
-        Kind::Structures(format) => Ok(files::read(path, utf8(path, bytes)?, format, purpose)),
+    match format_of(path, bytes)? {
+        SetFormat::Csv => csv::read(path, bytes, purpose),
+        SetFormat::JsonLines => Ok(json_lines::read(utf8(path, bytes)?, purpose)),
+        SetFormat::Structures(format) => Ok(files::read(path, utf8(path, bytes)?, format, purpose)),
     }
 }
 
@@ -403,51 +370,31 @@ pub(crate) fn stem(name: &str) -> &str {
     }
 }
 
-/// The name without a final `.gz`.
-fn without_gz(name: &str) -> &str {
-    match name.len().checked_sub(3).map(|n| (name.get(..n), name.get(n..))) {
-        Some((Some(rest), Some(end))) if end.eq_ignore_ascii_case(".gz") => rest,
-        _ => name,
-    }
-}
-
-/// The kind of file that the name tells.
-fn kind_by_name(path: &Path) -> Option<Kind> {
-    let name = path.file_name()?.to_string_lossy();
-    let name = without_gz(&name);
-    let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
-    match extension.as_deref() {
-        Some("csv") => Some(Kind::Csv),
-        Some("jsonl" | "ndjson") => Some(Kind::JsonLines),
-        _ => Format::from_path(Path::new(name)).map(Kind::Structures),
-    }
-}
-
-fn kind_of(path: &Path, bytes: &[u8]) -> Result<Kind, DataError> {
-    kind_by_name(path)
-        .or_else(|| kind_by_content(bytes))
+fn format_of(path: &Path, bytes: &[u8]) -> Result<SetFormat, DataError> {
+    SetFormat::from_path(path)
+        .or_else(|| format_by_content(bytes))
         .ok_or_else(|| DataError::UnknownFormat { path: path.to_owned() })
 }
 
-/// The kind of a file whose name says nothing, by its first lines.
-fn kind_by_content(bytes: &[u8]) -> Option<Kind> {
+/// The format of a file whose name says nothing, by its first lines.
+fn format_by_content(bytes: &[u8]) -> Option<SetFormat> {
     let head = &bytes[..bytes.len().min(4096)];
     let head = String::from_utf8_lossy(head);
     let first = head.lines().map(str::trim).find(|l| !l.is_empty())?;
     if first.starts_with('{') {
-        return Some(Kind::JsonLines);
+        return Some(SetFormat::JsonLines);
     }
     if head.lines().any(|l| l.trim_start().to_ascii_lowercase().starts_with("data_")) && !first.contains(',')
     {
-        return Some(Kind::Structures(Format::Cif));
+        return Some(SetFormat::Structures(Format::Cif));
     }
     if first.contains(',') && first.split(',').any(|c| c.trim().trim_matches('"').eq_ignore_ascii_case("cif"))
     {
-        return Some(Kind::Csv);
+        return Some(SetFormat::Csv);
     }
     let second = head.lines().nth(1).unwrap_or_default();
     if first.parse::<usize>().is_ok() && second.contains("Lattice=") {
-        return Some(Kind::Structures(Format::ExtXyz));
+        return Some(SetFormat::Structures(Format::ExtXyz));
     }
     None
 }
@@ -455,9 +402,4 @@ fn kind_by_content(bytes: &[u8]) -> Option<Kind> {
 /// Reduced formula of a structure.
 pub(crate) fn reduced_formula(structure: &Structure) -> String {
     Composition::from_species(&structure.species).reduced_formula()
-}
-
-/// Whether the name of this file tells a format that can be read.
-pub(crate) fn is_readable(path: &Path) -> bool {
-    kind_by_name(path).is_some()
 }

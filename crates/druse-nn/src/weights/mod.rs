@@ -4,25 +4,17 @@ mod serialize;
 pub mod torch;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use druse_crystal::files::{self, Action, FileError};
 use safetensors::{Dtype, SafeTensors};
 
 /// Why a weight file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// The operating system refused.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// `read` or `write`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    /// The operating system refused to read or write it.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The bytes are no complete safetensors file.
     #[error("{name} is not a safetensors file, or it is cut off: {reason}")]
     Format {
@@ -80,31 +72,19 @@ impl WeightFile {
     /// # Errors
     /// [`WeightsError`] when it cannot be read or is no complete safetensors file.
     pub fn read(path: &Path) -> Result<Self, WeightsError> {
-        let bytes = fs::read(path).map_err(|source| WeightsError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes = files::read(path)?;
         Self::from_bytes(&bytes, &path.display().to_string())
     }
 
-    /// Writes to a temporary neighbour, flushes it to the disk and renames it, so that `path` always holds a complete
-    /// file. Equal content gives equal bytes.
+    /// Writes the file at once ([`files::write_atomic`]), so that `path` always holds a complete file. Equal content gives
+    /// equal bytes.
     ///
     /// # Errors
-    /// [`WeightsError::Io`] when the folder cannot be written or the disk is full; `path` is then unchanged.
+    /// [`WeightsError::File`] when the folder cannot be written or the disk is full; `path` is then unchanged.
     pub fn write(&self, path: &Path) -> Result<(), WeightsError> {
-        let failed = |source| WeightsError::Io { action: "write", path: path.to_owned(), source };
-        let content = serialize::serialize(&self.metadata, &self.tensors).map_err(failed)?;
-        let temporary = path.with_extension("safetensors.tmp");
-        let result = fs::write(&temporary, content)
-            .and_then(|()| File::open(&temporary)?.sync_all())
-            .and_then(|()| fs::rename(&temporary, path));
-        if result.is_err() {
-            // The original error matters more than a leftover that could not be removed.
-            let _ = fs::remove_file(&temporary);
-        }
-        result.map_err(failed)
+        let content = serialize::serialize(&self.metadata, &self.tensors)
+            .map_err(FileError::wrap(Action::Write, path))?;
+        Ok(files::write_atomic(path, &content)?)
     }
 
     /// Takes the tensor `name` of the given shape.
@@ -127,6 +107,8 @@ impl WeightFile {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn example() -> WeightFile {
@@ -156,7 +138,7 @@ mod tests {
             assert!(matches!(WeightFile::from_bytes(&bytes[..cut], "cut"), Err(WeightsError::Format { .. })));
         }
         let nowhere = dir.join("missing").join("w.safetensors");
-        assert!(matches!(example().write(&nowhere), Err(WeightsError::Io { .. })));
+        assert!(matches!(example().write(&nowhere), Err(WeightsError::File(_))));
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
+use druse_crystal::files;
 use druse_models::SampleRequest;
 use druse_nn::Precision;
 use druse_nn::device::is_host;
@@ -12,7 +13,6 @@ use serde_json::{Map, Value};
 
 use super::Target;
 use crate::RunError;
-use crate::folder::write_atomic;
 use crate::output::MANIFEST_FILE;
 
 /// A share of the structures of a run: those whose index leaves the remainder `index` when divided by `count`.
@@ -177,13 +177,12 @@ impl Manifest {
     /// [`RunError::Damaged`] when it does not parse.
     pub fn read(folder: &std::path::Path) -> Result<Option<Self>, RunError> {
         let path = folder.join(MANIFEST_FILE);
-        match std::fs::read(&path) {
-            Ok(bytes) => match serde_json::from_slice(&bytes) {
+        match files::read_if_exists(&path)? {
+            Some(bytes) => match serde_json::from_slice(&bytes) {
                 Ok(manifest) => Ok(Some(manifest)),
                 Err(e) => Err(RunError::Damaged { path, reason: e.to_string() }),
             },
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(RunError::Read { path, source }),
+            None => Ok(None),
         }
     }
 
@@ -193,7 +192,7 @@ impl Manifest {
     /// [`RunError::Write`].
     pub fn write(&self, folder: &std::path::Path) -> Result<(), RunError> {
         let text = serde_json::to_vec_pretty(self).expect("a manifest is plain text and numbers");
-        write_atomic(&folder.join(MANIFEST_FILE), &text)
+        Ok(files::write_atomic(&folder.join(MANIFEST_FILE), &text)?)
     }
 }
 

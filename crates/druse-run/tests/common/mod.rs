@@ -3,13 +3,14 @@
 
 use burn::tensor::{Tensor, TensorData};
 use druse_crystal::{Element, Lattice, Structure};
+use druse_data::{Dataset, Entry};
 use druse_models::{
     Capabilities, Condition, ConditionSet, Generator, InFlight, InFlightSampler, LossTerm, MicroBatchLimit,
     ModelError, NoiseKey, Prepared, Reverse, SampleRequest, Sampler, Trainable,
 };
 use druse_nn::memory::ComputeError;
 use druse_nn::{Init, ParamBuilder, ParamId, ParamSpec, Params};
-use druse_run::data::{TrainingData, TrainingSet};
+use druse_run::data::TrainingData;
 use druse_testkit::prototype;
 use serde_json::{Value, json};
 
@@ -211,8 +212,8 @@ pub fn prototypes() -> Vec<(String, Structure)> {
 /// All prototypes for training, the first three for validation.
 pub fn data() -> TrainingData {
     let set = |n: usize| {
-        let (ids, structures) = prototypes().into_iter().take(n).unzip();
-        TrainingSet { structures, ids }
+        let entries = prototypes().into_iter().take(n).map(|(id, structure)| Entry { id, structure });
+        Dataset::new("prototypes", entries.collect())
     };
     TrainingData { train: set(8), validation: set(3), hash: "prototypes".into(), ..TrainingData::default() }
 }

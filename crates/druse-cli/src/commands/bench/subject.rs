@@ -27,12 +27,12 @@ impl Subject {
         let structures = if config.data.path.as_os_str().is_empty() {
             vec![perovskite()?; size]
         } else {
-            let all = config.data.load()?.train.structures;
+            let all = config.data.load()?.train.entries;
             if all.is_empty() {
                 return Err(Failure::mistake("the data set has no structure to measure with"));
             }
             // Spread over the set, which may be sorted.
-            (0..size).map(|i| all[i * all.len() / size].clone()).collect()
+            (0..size).map(|i| all[i * all.len() / size].structure.clone()).collect()
         };
         let mut generator = config.build(registry())?.into_generator().map_err(lacking)?;
         generator.fit_statistics(&structures.iter().collect::<Vec<_>>())?;

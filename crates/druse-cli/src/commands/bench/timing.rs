@@ -83,14 +83,18 @@ pub fn repeat(
 
 /// The high-water mark of the process's resident memory.
 mod peak_memory {
+    use std::path::Path;
+
+    use druse_crystal::files;
+
     /// Starts counting anew from what is resident now; false where the system cannot.
     pub fn restart() -> bool {
-        cfg!(target_os = "linux") && std::fs::write("/proc/self/clear_refs", "5").is_ok()
+        cfg!(target_os = "linux") && files::write(Path::new("/proc/self/clear_refs"), b"5").is_ok()
     }
 
     /// The mark.
     pub fn bytes() -> Option<u64> {
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let status = files::read_to_string(Path::new("/proc/self/status")).ok()?;
         parse(&status)
     }
 

@@ -5,7 +5,7 @@ use super::space_group::{self, SpaceGroupSetting};
 use super::symmetry::{self, IDENTITY};
 use crate::formats::error::{FormatError, FormatErrorKind};
 use crate::formats::site::{self, MAX_SITES, SpeciesReader};
-use crate::formats::{OneSpot, Parsed};
+use crate::formats::{CoincidentSites, Parsed};
 use crate::{Composition, Element, Lattice, Structure, SymmetryOperation, wrap_unit};
 
 /// Images of one site under symmetry closer than this (Å) are one atom on a special position,
@@ -74,13 +74,16 @@ impl<'a> Block<'a> {
 ///
 /// # Errors
 /// [`FormatError`] with the line: broken grammar, missing entries, numbers that are none or not finite, unknown
-/// elements, partial occupancy, atoms on one spot, impossible cells, unusable symmetry, or no structure at all.
+/// elements, partial occupancy, coincident sites, impossible cells, unusable symmetry, or no structure at all.
 pub fn read(text: &str) -> Result<Vec<Parsed>, FormatError> {
-    read_with(text, OneSpot::Refuse)
+    read_with(text, CoincidentSites::Refuse)
 }
 
-/// As [`read`], with a choice of what becomes of two sites on one spot.
-pub(in crate::formats) fn read_with(text: &str, one_spot: OneSpot) -> Result<Vec<Parsed>, FormatError> {
+/// As [`read`], with a choice of what becomes of two coincident sites.
+pub(in crate::formats) fn read_with(
+    text: &str,
+    coincident: CoincidentSites,
+) -> Result<Vec<Parsed>, FormatError> {
     let mut structures = Vec::new();
     let mut current: Option<Block> = None;
     let mut lexer = Lexer::new(text);
@@ -97,7 +100,7 @@ pub(in crate::formats) fn read_with(text: &str, one_spot: OneSpot) -> Result<Vec
         };
         match token.kind {
             TokenKind::Data(name) => {
-                structures.extend(block.structure(one_spot)?);
+                structures.extend(block.structure(coincident)?);
                 *block = Block { name, line, items: Vec::new(), loops: Vec::new() };
             }
             TokenKind::Tag(tag) => {
@@ -141,7 +144,7 @@ pub(in crate::formats) fn read_with(text: &str, one_spot: OneSpot) -> Result<Vec
     let Some(block) = current else {
         return Err(FormatError::whole(FormatErrorKind::NoStructure("the file is empty".into())));
     };
-    structures.extend(block.structure(one_spot)?);
+    structures.extend(block.structure(coincident)?);
     if structures.is_empty() {
         let message = "no data block has a cell and atoms".into();
         return Err(FormatError::whole(FormatErrorKind::NoStructure(message)));
@@ -194,7 +197,7 @@ impl Stated {
 }
 
 impl<'a> Block<'a> {
-    fn structure(&self, one_spot: OneSpot) -> Result<Option<Parsed>, FormatError> {
+    fn structure(&self, coincident: CoincidentSites) -> Result<Option<Parsed>, FormatError> {
         let single;
         let atoms = match self.loop_with(&["_atom_site_fract_x"]) {
             Some((table, _)) => Some(table),
@@ -223,28 +226,28 @@ impl<'a> Block<'a> {
             FormatError::at(line, e)
         })?;
 
-        let mut notes = Vec::new();
-        let sites = sites(atoms, &mut notes)?;
+        let mut warnings = Vec::new();
+        let sites = sites(atoms, &mut warnings)?;
         if sites.is_empty() {
             return Err(FormatError::at(
                 atoms.line,
                 FormatErrorKind::NoStructure("the atom list has no rows".into()),
             ));
         }
-        let settings = self.settings(&lattice, &mut notes)?;
+        let settings = self.settings(&lattice, &mut warnings)?;
         let (structure, origin) = self
-            .expand_in_setting(lattice, atoms, &sites, &settings, &mut notes)
+            .expand_in_setting(lattice, atoms, &sites, &settings, &mut warnings)
             .map_err(|e| match e.line {
                 None => FormatError { line: Some(atoms.line), ..e },
                 Some(_) => e,
             })?;
         site::check_coincident(
             &structure,
-            one_spot,
+            coincident,
             |i| sites[origin[i]].label.to_owned(),
             |i| Some(sites[origin[i]].line),
         )?;
-        Ok(Some(Parsed { structure, name: self.name.to_owned(), notes }))
+        Ok(Some(Parsed { structure, name: self.name.to_owned(), warnings }))
     }
 
     /// The atom of a block that gives its only site as plain items instead of a loop.
@@ -311,7 +314,7 @@ impl<'a> Block<'a> {
         atoms: &Loop<'a>,
         sites: &[Site],
         settings: &[SpaceGroupSetting],
-        notes: &mut Vec<String>,
+        warnings: &mut Vec<String>,
     ) -> Result<(Structure, Vec<usize>), FormatError> {
         let [first, rest @ ..] = settings else {
             return Err(self.missing("the symmetry"));
@@ -336,7 +339,7 @@ impl<'a> Block<'a> {
                 }
             }
         }
-        notes.push(format!(
+        warnings.push(format!(
             "the space group is given without its setting, of which {} fit the cell; read in {name}, {why}",
             settings.len()
         ));
@@ -364,7 +367,7 @@ impl<'a> Block<'a> {
     fn settings(
         &self,
         lattice: &Lattice,
-        notes: &mut Vec<String>,
+        warnings: &mut Vec<String>,
     ) -> Result<Vec<SpaceGroupSetting>, FormatError> {
         const XYZ: [&str; 3] = [
             "_space_group_symop_operation_xyz",
@@ -396,7 +399,7 @@ impl<'a> Block<'a> {
             push(text, line)?;
         }
         if !operations.is_empty() {
-            let operations = symmetry::check_listed(operations, lattice, list_line, notes)?;
+            let operations = symmetry::check_listed(operations, lattice, list_line, warnings)?;
             return Ok(vec![SpaceGroupSetting { operations, name: String::new() }]);
         }
         let hall = self.item(&["_space_group_name_hall", "_symmetry_space_group_name_hall"]);
@@ -407,12 +410,12 @@ impl<'a> Block<'a> {
             "_space_group_name_h-m_ref",
         ]);
         let number = self.item(&["_space_group_it_number", "_symmetry_int_tables_number"]);
-        space_group::settings(hall, hermann_mauguin, number, lattice, notes)
+        space_group::settings(hall, hermann_mauguin, number, lattice, warnings)
     }
 }
 
 /// The sites of the atom list, thirds corrected, coordinates not yet wrapped.
-fn sites<'a>(table: &Loop<'a>, notes: &mut Vec<String>) -> Result<Vec<Site<'a>>, FormatError> {
+fn sites<'a>(table: &Loop<'a>, warnings: &mut Vec<String>) -> Result<Vec<Site<'a>>, FormatError> {
     const FRACT: [&str; 3] = ["_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z"];
     let missing =
         |tag: &str| FormatError::at(table.line, FormatErrorKind::Missing(format!("column `{tag}`")));
@@ -466,9 +469,9 @@ fn sites<'a>(table: &Loop<'a>, notes: &mut Vec<String>) -> Result<Vec<Site<'a>>,
         sites.push(Site { label, line, element, frac });
     }
     if dummies > 0 {
-        notes.push(format!("{dummies} dummy site(s) left out"));
+        warnings.push(format!("{dummies} dummy site(s) left out"));
     }
-    reader.notes(notes);
+    reader.warnings(warnings);
     Ok(sites)
 }
 

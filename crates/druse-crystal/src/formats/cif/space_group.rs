@@ -24,7 +24,7 @@ pub(super) fn settings(
     hermann_mauguin: Option<(&str, usize)>,
     number: Option<(&str, usize)>,
     lattice: &Lattice,
-    notes: &mut Vec<String>,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<SpaceGroupSetting>, FormatError> {
     let error = |line, message: String| FormatError::at(line, FormatErrorKind::Symmetry(message));
     let number = match number {
@@ -39,7 +39,7 @@ pub(super) fn settings(
         match entries().find(|e| normal_hall(e.hall_symbol) == wanted) {
             Some(entry) => return fitting(&[entry], symbol, line, lattice),
             None => {
-                notes.push(format!("Hall symbol `{}` is not tabulated and was not used", shorten(symbol)))
+                warnings.push(format!("Hall symbol `{}` is not tabulated and was not used", shorten(symbol)))
             }
         }
     }
@@ -55,7 +55,7 @@ pub(super) fn settings(
             (Some(_), _) => return fitting(&candidates, symbol, line, lattice),
             (None, None) => return Err(error(line, format!("unknown space group `{}`", shorten(symbol)))),
             (None, Some(_)) => {
-                notes.push(format!(
+                warnings.push(format!(
                     "space-group symbol `{}` is not known; the number was used",
                     shorten(symbol)
                 ));
@@ -66,7 +66,7 @@ pub(super) fn settings(
         let candidates: Vec<_> = entries().filter(|e| e.number == n).collect();
         return fitting(&candidates, &n.to_string(), line, lattice);
     }
-    notes.push("no symmetry given; read as P 1".into());
+    warnings.push("no symmetry given; read as P 1".into());
     let operations = vec![IDENTITY];
     Ok(vec![SpaceGroupSetting { operations, name: "P 1".into() }])
 }

@@ -146,12 +146,12 @@ pub(super) fn check_listed(
     mut operations: Vec<SymmetryOperation>,
     lattice: &Lattice,
     line: usize,
-    notes: &mut Vec<String>,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<SymmetryOperation>, FormatError> {
     match operations.iter().position(|op| *op == IDENTITY) {
         Some(i) => operations[..=i].rotate_right(1),
         None => {
-            notes.push("the list of symmetry operations lacks `x,y,z`; it was added".into());
+            warnings.push("the list of symmetry operations lacks `x,y,z`; it was added".into());
             operations.insert(0, IDENTITY);
         }
     }

@@ -10,9 +10,9 @@ mod pickle;
 mod value;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use druse_crystal::files::{self, FileError};
 
 pub use archive::ArchiveError;
 pub use error::PickleError;
@@ -25,13 +25,8 @@ use value::{Id, Value, Values};
 #[derive(Debug, thiserror::Error)]
 pub enum TorchError {
     /// The operating system refused.
-    #[error("cannot read {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The format that PyTorch wrote before version 1.6.
     #[error(
         "{name} has the format of PyTorch before version 1.6; load it there and save it with a newer one (`torch.save(torch.load(old), new)`)"
@@ -122,8 +117,7 @@ impl TorchFile {
     /// # Errors
     /// [`TorchError`] when it cannot be read; see [`TorchFile::from_bytes`].
     pub fn read(path: &Path) -> Result<Self, TorchError> {
-        let bytes = fs::read(path).map_err(|source| TorchError::Io { path: path.to_owned(), source })?;
-        Self::from_bytes(bytes, &path.display().to_string())
+        Self::from_bytes(files::read(path)?, &path.display().to_string())
     }
 
     /// Where it came from, for messages.
