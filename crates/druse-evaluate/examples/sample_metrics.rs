@@ -12,15 +12,16 @@
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
-use druse_data::{Item, ListOptions, Listing, Value, list};
+use druse_data::{Item, ListOptions, Listing, list};
 use druse_evaluate::{EvaluateError, GenerationSettings, Sets, Silent, generation};
 use druse_metrics::generation::{ProtocolName, Rules};
+use serde_json::Value;
 
 /// Fraction of the generated cells whose volume is within 10 % of that of the reference row they belong to.
 fn similar_volumes(generated: &Listing, reference: &Listing) -> f64 {
     let volume = |item: &Item| item.structure().map(|s| s.lattice.volume());
     let close = |item: &&Item| {
-        let row = item.properties.get("index").and_then(Value::as_number).map(|x| x as usize);
+        let row = item.properties().get("index").and_then(Value::as_f64).map(|x| x as usize);
         let of_row = row.and_then(|i| reference.items.get(i)).and_then(volume);
         volume(item).zip(of_row).is_some_and(|(a, b)| (a / b - 1.0).abs() < 0.1)
     };

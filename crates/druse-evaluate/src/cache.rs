@@ -17,7 +17,6 @@ use druse_metrics::descriptors::{DescriptorSettings, Descriptors, Geometry};
 use druse_metrics::symmetry::SymmetrySummary;
 use serde::{Deserialize, Serialize};
 
-
 /// Raised whenever a descriptor or its layout changes.
 const VERSION: u32 = 1;
 const MAGIC: &[u8; 8] = b"DRUSEFEA";

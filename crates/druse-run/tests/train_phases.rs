@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::Tensor;
 use common::data;
 use druse_crystal::Structure;
+use druse_models::registry::ModelSettings;
 use druse_models::{
     Batch, BatchStatistics, LossTerm, MicroBatchLimit, ModelError, NoiseKey, Phase, PhaseOptimizer,
     PhaseParameters, Prepared, Trainable, TrainingPhase, differentiate, evaluate,
@@ -148,7 +149,7 @@ impl Prepared for Ready<'_> {
 
 impl Trainable for Model {
     fn kind(&self) -> &'static str {
-        "gemsdiff"
+        "toy"
     }
 
     fn parameters(&self) -> &[ParamSpec] {
@@ -209,6 +210,7 @@ impl Trainable for Model {
 
 fn config(micro_batch_atoms: Option<usize>) -> RunConfig {
     let mut config = RunConfig::preset(&druse_models::Registry::builtin(), "gemsdiff-paper").unwrap();
+    config.model = ModelSettings { kind: "toy".into(), settings: Default::default() };
     config.train.batch_size = 3;
     config.train.epochs = 4;
     config.train.seed = 11;
@@ -372,7 +374,7 @@ fn evaluation_uses_what_training_gathered() {
         assert_eq!(state.weights[i], average[i]);
     }
     let params = Params::from_host(&model.specs, &average, &cpu());
-    let set = data().train.structures;
+    let set: Vec<Structure> = data().train.structures().cloned().collect();
     let structures: Vec<&Structure> = set.iter().collect();
     let keys: Vec<NoiseKey> = (0..8).map(|index| NoiseKey { seed: 1, epoch: 0, index }).collect();
     let together = evaluate(&model, &params, &structures, &keys).unwrap().total;
@@ -405,7 +407,7 @@ fn batches_with_statistics_are_not_cut_to_fit() {
 
     // Evaluation depends on no cut; the limit of training stays.
     let params = Params::init(&model.specs, 11, &cpu());
-    let set = data().train.structures;
+    let set: Vec<Structure> = data().train.structures().cloned().collect();
     let keys: Vec<NoiseKey> = (0..8).map(|index| NoiseKey { seed: 1, epoch: 0, index }).collect();
     let limit = MicroBatchLimit::atoms_at_most(10);
     let batch = |model| Batch::new(model, set.iter().collect(), keys.clone());
