@@ -199,7 +199,10 @@ impl From<Format> for OutputFormat {
 
 /// The name of no format that a data set can be written in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown output format `{0}`: expected {}", enumerate(OutputFormat::all().map(OutputFormat::name), "or"))]
+#[error(
+    "unknown output format `{0}`: expected {known}",
+    known = enumerate(OutputFormat::all().map(OutputFormat::name), "or")
+)]
 pub struct UnknownOutputFormat(String);
 
 impl FromStr for OutputFormat {
