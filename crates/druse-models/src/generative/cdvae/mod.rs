@@ -8,7 +8,7 @@ use druse_nn::graph::Multigraph;
 use druse_nn::{ParamSpec, Params};
 use serde_json::{Map, Value};
 
-use crate::kinds::{Kind, Preset};
+use crate::kinds::Kind;
 use crate::standardizer::Standardizer;
 use crate::targets::{fit_property, property_of};
 use crate::{
