@@ -52,12 +52,14 @@ impl ModelSettings {
     }
 }
 
+/// Settings with all keys, those that are missing with their defaults.
+type Complete = fn(&Map<String, Value>) -> Result<Map<String, Value>, serde_json::Error>;
+
 /// What the registry has to know of a type of settings.
 #[derive(Clone, Copy)]
 pub(crate) struct Form {
     pub defaults: fn() -> Map<String, Value>,
-    /// All keys, those that are missing with their defaults.
-    pub complete: fn(&Map<String, Value>) -> Result<Map<String, Value>, serde_json::Error>,
+    pub complete: Complete,
     pub validate: fn(&Map<String, Value>) -> Result<(), ModelError>,
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }

@@ -122,7 +122,7 @@ fn config(keys: &mut Keys, base: &CdvaeConfig) -> Result<CdvaeConfig, PublishedE
         max_atoms,
         encoder: encoder_sizes(keys, &base.encoder),
         decoder: decoder(keys, &base.decoder)?,
-        noise: NoiseConfig { levels: count, positions, species, ..base.noise.clone() },
+        noise: NoiseConfig { levels: count, positions, species },
         ..base.clone()
     })
 }
