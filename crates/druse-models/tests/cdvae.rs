@@ -139,12 +139,7 @@ fn gradients_agree_with_finite_differences() {
             property: Some("energy".into()),
             teacher_forcing_epochs: last_forced,
             // Large levels move atoms across cells; the search for neighbours is not continuous.
-            noise: NoiseConfig {
-                levels: 5,
-                positions: [0.2, 0.05],
-                species: [2.0, 1.0],
-                ..NoiseConfig::default()
-            },
+            noise: NoiseConfig { levels: 5, positions: [0.2, 0.05], species: [2.0, 1.0] },
             weights: LossWeights { lattice: 0.1, ..LossWeights::default() },
             ..tiny()
         };

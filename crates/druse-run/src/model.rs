@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
+use druse_crystal::files;
 use druse_models::{Autoencoder, Generator, Model, ModelError, Predictor, Registry};
 use druse_nn::{Params, Precision};
 use serde_json::Value;
@@ -53,7 +54,7 @@ impl LoadedModel {
     /// [`RunError::Read`], [`RunError::NoCheckpoint`], [`RunError::Checkpoint`].
     pub fn open(registry: &Registry, path: &Path, device: &Device) -> Result<Self, RunError> {
         let path = checkpoint_path(path)?;
-        let bytes = std::fs::read(&path).map_err(|source| RunError::Read { path: path.clone(), source })?;
+        let bytes = files::read(&path)?;
         let name = path.display().to_string();
         Ok(Self { name: format!("model {name}"), ..Self::from_bytes(registry, &bytes, &name, device)? })
     }
