@@ -60,7 +60,7 @@ pub enum Command {
     /// Configuration: presets, complete values, JSON Schema.
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Write a trained model without its optimiser state.
+    /// Write a trained model without its optimizer state.
     Export(export::ExportArgs),
     /// Make a checkpoint of one that a published code wrote.
     Import(import::ImportArgs),

@@ -17,7 +17,7 @@ pub(super) fn area(values: &[f64], gaps: &[f64]) -> f64 {
     values.windows(2).zip(gaps).fold(0.0, |sum, (v, gap)| sum + gap.abs() * (v[1] - v[0]))
 }
 
-/// [`wasserstein`] of weighted samples; weights are normalised to sum to 1.
+/// [`wasserstein`] of weighted samples; weights are normalized to sum to 1.
 ///
 /// # Errors
 /// [`SampleError`] as there, and for weights that are negative, all zero, or of another number than the values.
@@ -33,7 +33,7 @@ pub fn wasserstein_weighted(a: (&[f64], &[f64]), b: (&[f64], &[f64])) -> Result<
     Ok(sum)
 }
 
-/// Values with normalised weights.
+/// Values with normalized weights.
 fn steps((values, weights): (&[f64], &[f64])) -> Result<Vec<(f64, f64)>, SampleError> {
     if values.is_empty() {
         return Err(SampleError::Empty);

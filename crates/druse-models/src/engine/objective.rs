@@ -27,7 +27,7 @@ use crate::{
 /// Value of an objective: total and named parts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Objective {
-    /// What is minimised.
+    /// What is minimized.
     pub total: f64,
     /// Means of the parts, without their weights.
     pub parts: Vec<(&'static str, f64)>,

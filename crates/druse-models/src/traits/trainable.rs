@@ -242,7 +242,7 @@ pub trait Trainable: Send + Sync {
     /// The name under which configuration files and checkpoints know this kind of model (`gemsdiff`).
     fn kind(&self) -> &'static str;
 
-    /// Name, shape, initialisation and role of every tensor, in a fixed order.
+    /// Name, shape, initialization and role of every tensor, in a fixed order.
     fn parameters(&self) -> &[ParamSpec];
 
     /// Takes from the training set what the model has to know of it (scalers, the largest cell) before training.
