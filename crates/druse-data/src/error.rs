@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use druse_crystal::SymmetryError;
 use druse_crystal::files::FileError;
-use druse_crystal::formats::enumerate;
 
 use crate::formats::readable_formats;
-use crate::{FilterError, OutputFormat, Skipped, Split};
+use crate::{FilterError, Skipped, Split, UnknownOutputFormat};
 
 /// How many skipped rows an error message lists.
 const LISTED: usize = 5;
@@ -170,13 +169,8 @@ pub enum DataError {
         reason: String,
     },
     /// The output format is not known.
-    #[error(
-        "unknown output format `{name}`: expected {}", enumerate(OutputFormat::all().map(OutputFormat::name), "or")
-    )]
-    OutputFormat {
-        /// What was asked for.
-        name: String,
-    },
+    #[error(transparent)]
+    OutputFormat(#[from] UnknownOutputFormat),
     /// Output would overwrite something.
     #[error("`{}` already exists; remove it or choose another name", path.display())]
     OutputExists {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use druse_crystal::{Element, ElementError, Properties, Structure};
 use serde_json::Value;
 
-use crate::{Dataset, properties};
+use crate::properties;
 
 /// Why a filter does not parse or does not fit a data set.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -170,14 +170,6 @@ impl Filter {
             _ if *comparison == Comparison::NotEqual => !same(found, value),
             _ => false,
         })
-    }
-
-    /// Checks that the data set can be filtered so.
-    pub(crate) fn check(&self, dataset: &Dataset) -> Result<(), FilterError> {
-        self.check_rows(
-            &dataset.name,
-            dataset.entries.iter().map(|e| (e.id.as_str(), &e.structure.properties)),
-        )
     }
 
     /// Checks that rows, given by identifier and properties, can be filtered so.

@@ -7,8 +7,6 @@ use std::str::FromStr;
 
 use druse_crystal::formats::{FORMATS, Format, SetLayout, enumerate};
 
-use crate::DataError;
-
 /// A kind of file that holds a set of structures. Any of them may be gzip-compressed when read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -199,13 +197,21 @@ impl From<Format> for OutputFormat {
     }
 }
 
-impl FromStr for OutputFormat {
-    type Err = DataError;
+/// The name of no format that a data set can be written in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "unknown output format `{0}`: expected {known}",
+    known = enumerate(OutputFormat::all().map(OutputFormat::name), "or")
+)]
+pub struct UnknownOutputFormat(String);
 
-    fn from_str(name: &str) -> Result<Self, DataError> {
+impl FromStr for OutputFormat {
+    type Err = UnknownOutputFormat;
+
+    fn from_str(name: &str) -> Result<Self, UnknownOutputFormat> {
         Self::all()
             .find(|f| f.name().eq_ignore_ascii_case(name))
-            .ok_or_else(|| DataError::OutputFormat { name: name.to_owned() })
+            .ok_or_else(|| UnknownOutputFormat(name.to_owned()))
     }
 }
 

@@ -41,6 +41,7 @@
 mod benchmark;
 mod convert;
 mod dataset;
+mod entry;
 mod error;
 pub mod fetch;
 mod filter;
@@ -51,21 +52,24 @@ pub mod properties;
 mod record;
 mod source;
 mod split;
+mod splits;
 mod stats;
 mod store;
 
 pub use benchmark::{Benchmark, UnknownBenchmark};
 pub use convert::{write_dataset, write_symmetrized_folder};
-pub use dataset::{Dataset, Entry, Skipped};
+pub use dataset::Dataset;
+pub use entry::{Entry, Skipped};
 pub use error::DataError;
 pub use filter::{Comparison, Filter, FilterError};
-pub use formats::{OutputFormat, SetFormat, readable_formats, structure_formats};
+pub use formats::{OutputFormat, SetFormat, UnknownOutputFormat, readable_formats, structure_formats};
 pub use listing::{
     Absent, Item, ListOptions, Listing, NumberedJson, list, read_json_lines, structure_from_json,
 };
 pub use load::{Cache, LoadOptions, load};
 pub use record::{JsonlRecord, write_jsonl_record};
-pub use split::{Split, SplitOptions, Splits};
+pub use split::Split;
+pub use splits::{SplitOptions, Splits};
 pub use stats::{
     DatasetStats, Duplicates, PropertyStats, Quantiles, SpaceGroupCount, SplitStats, StatsOptions,
 };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use druse_crystal::formats::CoincidentSites;
 use druse_crystal::{Composition, Properties, Structure};
 
-use crate::dataset::default_id;
+use crate::entry::default_id;
 use crate::load::{in_pool, name_of};
 use crate::source::{AllRows, Source, json_lines};
 use crate::{DataError, Dataset, Entry, Filter, Skipped};

@@ -5,29 +5,31 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod bonds;
+mod conditions;
 mod engine;
 mod error;
 pub mod generative;
+mod kinds;
 pub mod parity;
 pub mod process;
 pub mod property;
 pub mod published;
+mod reference;
 pub mod registry;
+mod settings;
 mod standardizer;
 pub mod targets;
 mod traits;
 
 pub use bonds::{BondCache, BondError, Bonds};
-pub use engine::{
-    Batch, Gradient, InFlight, InFlightSampler, MicroBatchLimit, Objective, Reverse, differentiate, evaluate,
-};
+pub use conditions::{Condition, ConditionSet, Conditions, Site};
+pub use engine::{Batch, Gradient, InFlight, InFlightSampler, Reverse, differentiate, evaluate};
 pub use error::ModelError;
 pub use generative::{cdvae, gemsdiff};
-pub use registry::Registry;
+pub use kinds::Registry;
 pub use standardizer::Standardizer;
 pub use traits::{
-    Autoencoder, BatchStatistics, Capabilities, Condition, ConditionSet, Conditions, Generator, LossTerm,
-    Model, NoiseKey, Phase, PhaseOptimizer, PhaseParameters, Posterior, Predictor, Prepared,
-    PropertyGradient, Remark, SampleRequest, Sampled, Sampler, Site, Trainable, TrainingPhase,
-    repetition_seed, sample_all,
+    Autoencoder, BatchStatistics, Capabilities, Generator, LossTerm, MicroBatchLimit, Model, NoiseKey,
+    Objective, Phase, PhaseOptimizer, PhaseParameters, Posterior, Predictor, Prepared, PropertyGradient,
+    Remark, SampleRequest, Sampled, Sampler, Trainable, TrainingPhase, repetition_seed, sample_all,
 };

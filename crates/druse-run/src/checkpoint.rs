@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::RunConfig;
-use crate::schedule::Plateau;
+use crate::config::schedule::Plateau;
 
 /// Value of the header entry `format`.
 const FORMAT: &str = "druse-checkpoint";

@@ -11,10 +11,13 @@ use druse_nn::PrecisionError;
 use druse_nn::weights::WeightsError;
 
 use crate::checkpoint::CheckpointError;
-use crate::config::Violation;
+use crate::config::{ConfigError, Violation};
 use crate::enumerate::EnumerationError;
-use crate::lookahead::Panicked;
-use crate::overlay::ConfigError;
+
+/// The thread that works ahead has panicked: a bug.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a bug: a thread that prepares the next step panicked: {0}")]
+pub struct Panicked(pub String);
 
 /// Failure of a training or sampling run, in the order of the stages that raise them.
 #[derive(Debug, thiserror::Error)]

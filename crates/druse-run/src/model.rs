@@ -8,7 +8,7 @@ use druse_models::{Autoencoder, Generator, Model, ModelError, Predictor, Registr
 use druse_nn::{Params, Precision};
 use serde_json::Value;
 
-use crate::overlay::sampling_settings;
+use crate::config::overlay::sampling_settings;
 use crate::sample::{Finished, MemorySink, SamplePlan, Shard, Target, Workers, sample};
 use crate::train::{BEST, LAST};
 use crate::{Checkpoint, RunConfig, RunError, Silent};

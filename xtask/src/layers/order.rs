@@ -42,6 +42,33 @@ pub(super) const ORDERS: &[Order] = &[
             &["cube"],
         ],
     },
+    Order {
+        krate: "druse-models",
+        module: &[],
+        rooms: &[
+            &["bonds", "conditions", "process", "standardizer"],
+            &["error"],
+            &["settings", "targets", "traits"],
+            &["engine", "published", "reference"],
+            &["kinds"],
+            &["generative", "parity", "property"],
+            &["registry"],
+        ],
+    },
+    Order {
+        krate: "druse-run",
+        module: &[],
+        rooms: &[
+            &["config", "enumerate"],
+            &["checkpoint"],
+            &["error"],
+            &["folder", "import", "predict"],
+            &["metrics"],
+            &["observer"],
+            &["sample", "train"],
+            &["latent", "model"],
+        ],
+    },
 ];
 
 /// What breaks the orders that are declared for a package.

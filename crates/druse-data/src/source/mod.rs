@@ -13,7 +13,7 @@ use druse_crystal::{Composition, Properties, Structure};
 use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
 
-use crate::dataset::default_id;
+use crate::entry::default_id;
 use crate::formats::{SetFormat, without_gz};
 use crate::store::{Import, VERSION};
 use crate::{DataError, Entry, Skipped, properties};

@@ -26,11 +26,6 @@ pub fn kolmogorov_smirnov(a: &[f64], b: &[f64]) -> Result<KolmogorovSmirnov, Sam
     Ok(KolmogorovSmirnov { statistic, p_value: tail((root + 0.12 + 0.11 / root) * statistic) })
 }
 
-/// The statistic from the differences of two distribution functions.
-pub(super) fn largest_gap(gaps: &[f64]) -> f64 {
-    gaps.iter().fold(0.0, |m: f64, gap| m.max(gap.abs()))
-}
-
 /// Kolmogorov's tail `2 Σ (−1)^(k−1) exp(−2 k² x²)`.
 fn tail(x: f64) -> f64 {
     if x < 0.2 {

@@ -1,6 +1,6 @@
 //! Two samples prepared so that resampled distances cost no sorting.
 
-use super::{Bootstrap, Interval, SampleError, kolmogorov_smirnov::largest_gap, sorted, wasserstein::area};
+use super::{Bootstrap, Interval, SampleError, sorted};
 
 /// Two one-dimensional samples by the ranks of their values among all of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +61,17 @@ impl TwoSamples {
             })
             .collect()
     }
+}
+
+/// Area between two distribution functions that differ by `gaps[i]` between `values[i]` and the next.
+fn area(values: &[f64], gaps: &[f64]) -> f64 {
+    // From 0, as the sum of nothing is -0.
+    values.windows(2).zip(gaps).fold(0.0, |sum, (v, gap)| sum + gap.abs() * (v[1] - v[0]))
+}
+
+/// The Kolmogorov–Smirnov statistic from the differences of two distribution functions.
+fn largest_gap(gaps: &[f64]) -> f64 {
+    gaps.iter().fold(0.0, |m: f64, gap| m.max(gap.abs()))
 }
 
 #[cfg(test)]

@@ -11,12 +11,6 @@ pub fn wasserstein(a: &[f64], b: &[f64]) -> Result<f64, SampleError> {
     Ok(TwoSamples::new(a, b)?.wasserstein())
 }
 
-/// Area between two distribution functions that differ by `gaps[i]` between `values[i]` and the next.
-pub(super) fn area(values: &[f64], gaps: &[f64]) -> f64 {
-    // From 0, as the sum of nothing is -0.
-    values.windows(2).zip(gaps).fold(0.0, |sum, (v, gap)| sum + gap.abs() * (v[1] - v[0]))
-}
-
 /// [`wasserstein`] of weighted samples; weights are normalized to sum to 1.
 ///
 /// # Errors

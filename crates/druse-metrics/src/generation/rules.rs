@@ -1,76 +1,11 @@
-//! Protocols, cut-offs and benchmarks by name, and what they come to for a reference set.
+//! Protocol and cut-offs as they were asked for, and what they come to for a reference set.
 
-use std::fmt;
 use std::str::FromStr;
 
 use druse_data::Benchmark;
 
-use super::Protocol;
+use super::{Protocol, ProtocolName};
 use crate::coverage::Cutoffs;
-
-/// Names of the protocols.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum ProtocolName {
-    /// [`Protocol::cdvae`].
-    #[default]
-    Cdvae,
-    /// [`Protocol::symat`].
-    Symat,
-    /// [`Protocol::adaptive`].
-    Adaptive,
-    /// [`Protocol::gemsdiff`].
-    Gemsdiff,
-    /// [`Protocol::strict`].
-    Strict,
-}
-
-/// A name that is no protocol.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown protocol `{0}`; known are cdvae, symat, adaptive, gemsdiff and strict")]
-pub struct UnknownProtocol(String);
-
-impl ProtocolName {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Cdvae, Self::Symat, Self::Adaptive, Self::Gemsdiff, Self::Strict];
-
-    /// The name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cdvae => "cdvae",
-            Self::Symat => "symat",
-            Self::Adaptive => "adaptive",
-            Self::Gemsdiff => "gemsdiff",
-            Self::Strict => "strict",
-        }
-    }
-
-    /// Whose rules they are.
-    pub fn about(self) -> &'static str {
-        match self {
-            Self::Cdvae => "CDVAE's, with which most models of the field were published",
-            Self::Symat => "SyMat's",
-            Self::Adaptive => "That of diffusion with adaptive cells",
-            Self::Gemsdiff => "GemsDiff's",
-            Self::Strict => "CDVAE's metrics by rules without its quirks",
-        }
-    }
-}
-
-impl fmt::Display for ProtocolName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for ProtocolName {
-    type Err = UnknownProtocol;
-
-    fn from_str(s: &str) -> Result<Self, Self::Err> {
-        // Earlier versions called the strict rules by another name.
-        let name = if s == "honest" { "strict" } else { s };
-        Self::ALL.into_iter().find(|p| p.name() == name).ok_or_else(|| UnknownProtocol(s.to_owned()))
-    }
-}
 
 /// Cut-offs of the coverage that were asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,8 +5,10 @@
 
 mod charge_sums;
 mod composition;
+mod composition_rule;
 mod oxidation_table;
 mod structure;
 
-pub use composition::{CompositionRule, CompositionVerdict, composition, composition_verdict};
+pub use composition::{CompositionVerdict, composition, composition_verdict};
+pub use composition_rule::CompositionRule;
 pub use structure::{MIN_DISTANCE, MIN_VOLUME, StructureFault, StructureRule, StructureValidity, structure};

@@ -5,7 +5,6 @@ mod micro_batch;
 mod objective;
 mod reverse;
 
-pub use micro_batch::MicroBatchLimit;
 pub(crate) use micro_batch::{for_each_micro_batch, map_micro_batches, too_large};
-pub use objective::{Batch, Gradient, Objective, differentiate, evaluate};
+pub use objective::{Batch, Gradient, differentiate, evaluate};
 pub use reverse::{InFlight, InFlightSampler, Reverse};

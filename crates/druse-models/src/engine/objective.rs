@@ -21,17 +21,9 @@ use rayon::prelude::*;
 
 use crate::engine::too_large;
 use crate::{
-    BatchStatistics, LossTerm, MicroBatchLimit, ModelError, NoiseKey, Prepared, Trainable, TrainingPhase,
+    BatchStatistics, LossTerm, MicroBatchLimit, ModelError, NoiseKey, Objective, Prepared, Trainable,
+    TrainingPhase,
 };
-
-/// Value of an objective: total and named parts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Objective {
-    /// What is minimized.
-    pub total: f64,
-    /// Means of the parts, without their weights.
-    pub parts: Vec<(&'static str, f64)>,
-}
 
 /// Value and gradient of an objective.
 pub struct Gradient {

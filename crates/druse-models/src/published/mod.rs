@@ -14,7 +14,7 @@ pub use scalers::{lattice_scaler, property_scaler, read_scaler};
 use druse_data::Benchmark;
 use druse_nn::weights::torch::{TorchError, TorchFile};
 
-use crate::registry::ModelSettings;
+use crate::settings::ModelSettings;
 use crate::{Model, ModelError, Standardizer};
 
 /// What a published checkpoint was trained on: its weights do not tell.

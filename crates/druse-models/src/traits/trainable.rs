@@ -6,7 +6,7 @@ use druse_nn::graph::Multigraph;
 use druse_nn::{ParamGroup, ParamSpec, Params, Role};
 use serde_json::Value;
 
-use crate::{ModelError, Objective};
+use crate::ModelError;
 
 /// Identifies the noise that one training structure receives: equal keys draw equal noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,15 @@ pub trait Prepared: Send + Sync {
     /// # Errors
     /// [`ModelError`] when the device fails.
     fn loss(&self, params: &Params) -> Result<Vec<LossTerm>, ModelError>;
+}
+
+/// Value of an objective: total and named parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Objective {
+    /// What is minimized.
+    pub total: f64,
+    /// Means of the parts, without their weights.
+    pub parts: Vec<(&'static str, f64)>,
 }
 
 /// A remark on one structure of a data set.

@@ -6,7 +6,9 @@
 //! other; structures at different steps share a network call. Finished structures are written in the order of their
 //! indices, whoever finishes first.
 
+pub mod merge;
 mod ordered;
+pub mod output;
 mod plan;
 mod sink;
 mod target;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Target;
+use super::output::MANIFEST_FILE;
 use crate::RunError;
-use crate::output::MANIFEST_FILE;
 
 /// A share of the structures of a run: those whose index leaves the remainder `index` when divided by `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

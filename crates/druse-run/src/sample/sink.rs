@@ -7,10 +7,10 @@ use druse_crystal::Structure;
 use druse_models::ModelError;
 use serde_json::Value;
 
+use super::output::{Failure, OutputFormat, StructureWriter, record};
 use super::{Manifest, SamplePlan};
 use crate::RunError;
 use crate::folder::RunFolder;
-use crate::output::{Failure, OutputFormat, StructureWriter, record};
 
 /// A structure of a run, or why there is none.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::DecoderConfig;
 use crate::ModelError;
 use crate::process::{Langevin, NoiseLevels};
-use crate::registry::Settings;
+use crate::settings::Settings;
 
 /// Weights of the parts of the objective (published code).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

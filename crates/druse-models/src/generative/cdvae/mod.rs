@@ -8,7 +8,7 @@ use druse_nn::graph::Multigraph;
 use druse_nn::{ParamSpec, Params};
 use serde_json::{Map, Value};
 
-use crate::registry::{Kind, Preset};
+use crate::kinds::{Kind, Preset};
 use crate::standardizer::Standardizer;
 use crate::targets::{fit_property, property_of};
 use crate::{
@@ -24,6 +24,7 @@ mod latent;
 mod model;
 mod objective;
 pub(crate) mod parity;
+mod presets;
 mod published;
 mod sampler;
 
@@ -57,12 +58,7 @@ pub fn kind() -> Kind {
         },
     )
     .with_conditions(SERVED)
-    .with_presets([
-        Preset::new("cdvae-perov-5", include_str!("presets/cdvae-perov-5.toml")),
-        Preset::new("cdvae-carbon-24", include_str!("presets/cdvae-carbon-24.toml")),
-        Preset::new("cdvae-mp-20", include_str!("presets/cdvae-mp-20.toml")),
-        Preset::new("cdvae-small", include_str!("presets/cdvae-small.toml")),
-    ])
+    .with_presets([presets::PEROV_5, presets::CARBON_24, presets::MP_20, presets::SMALL])
     .with_import(published::import)
     .with_parity(&[parity::encoder::build, parity::heads::build, parity::decoder::build])
     .with_upgrade(upgrade)

@@ -17,7 +17,7 @@ use crate::ModelError;
 use crate::bonds::BondCache;
 use crate::error::check_elements;
 use crate::process::{Langevin, NoiseLevels};
-use crate::registry::Settings;
+use crate::settings::Settings;
 use crate::standardizer::Standardizer;
 
 /// Elements that both networks know: atomic numbers 1 to 94, the encoder's table.

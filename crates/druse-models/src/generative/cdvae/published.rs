@@ -8,9 +8,10 @@ use druse_nn::weights::torch::TorchFile;
 use super::config::{CdvaeConfig, NoiseConfig};
 use super::decoder::DecoderConfig;
 use super::model::{Cdvae, Statistics};
+use super::presets;
 use crate::process::NoiseLevels;
 use crate::published::{Imported, Keys, PublishedError, PublishedModel, Training, encoder_sizes};
-use crate::registry::{ModelSettings, preset_model};
+use crate::settings::ModelSettings;
 use crate::standardizer::Standardizer;
 use crate::{Model, ModelError, Trainable};
 
@@ -32,9 +33,9 @@ pub struct PublishedStatistics {
 /// As [`Cdvae::from_published`], and when `training` lacks what the model needs.
 pub(super) fn import(file: &TorchFile, training: &Training) -> Result<Imported, PublishedError> {
     let preset = match training.data_set {
-        Some(Benchmark::Carbon24) => "cdvae-carbon-24",
-        Some(Benchmark::Perov5) => "cdvae-perov-5",
-        Some(Benchmark::Mp20) | None => "cdvae-mp-20",
+        Some(Benchmark::Carbon24) => presets::CARBON_24,
+        Some(Benchmark::Perov5) => presets::PEROV_5,
+        Some(Benchmark::Mp20) | None => presets::MP_20,
     };
     let head = Cdvae::published_property_head(file)?;
     if !head && (training.property.is_some() || training.property_scaler.is_some()) {
@@ -43,12 +44,12 @@ pub(super) fn import(file: &TorchFile, training: &Training) -> Result<Imported, 
     }
     let property = if head { Some(training.property()?) } else { None };
     let statistics = PublishedStatistics { lattice: training.lattice()?, property };
-    let base: CdvaeConfig = preset_model(preset).map_err(PublishedError::Statistics)?;
+    let base: CdvaeConfig = preset.model().map_err(PublishedError::Statistics)?;
     let read = Cdvae::from_published(file, &base, statistics)?;
     Ok(Imported {
         settings: ModelSettings::new("cdvae", read.model.config()),
         model: Model::generator(read.model),
-        preset,
+        preset: preset.name,
         weights: read.weights,
         ignored: read.ignored,
         remarks: read.remarks,

@@ -8,7 +8,8 @@ use druse_nn::graph::Multigraph;
 use druse_nn::{ParamSpec, Params};
 use serde_json::Value;
 
-use crate::registry::{Kind, NoSettings, Preset};
+use crate::kinds::{Kind, Preset};
+use crate::settings::NoSettings;
 use crate::{
     Capabilities, Condition, ConditionSet, Generator, InFlight, InFlightSampler, MicroBatchLimit, Model,
     ModelError, NoiseKey, Prepared, Reverse, SampleRequest, Sampler, Trainable,

@@ -15,7 +15,7 @@ use crate::ModelError;
 use crate::error::check_elements;
 use crate::process::lattice_algebra::{self, ROTATION, VOLUME};
 use crate::process::{BetaSchedule, Noise};
-use crate::registry::Settings;
+use crate::settings::Settings;
 
 /// What the model keeps of its training set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::registry::Settings;
+use crate::settings::Settings;
 
 /// All hyper-parameters of a predictor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -2,7 +2,8 @@
 //! Diffusion Variational Autoencoder for Periodic Material Generation", ICLR 2022).
 
 use crate::Model;
-use crate::registry::{Kind, NoSettings, Preset};
+use crate::kinds::{Kind, Preset};
+use crate::settings::NoSettings;
 
 mod config;
 mod model;

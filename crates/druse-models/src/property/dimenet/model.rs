@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::config::PropertyConfig;
 use crate::engine::map_micro_batches;
 use crate::error::check_elements;
-use crate::registry::Settings;
+use crate::settings::Settings;
 use crate::targets::{fit_property, property_of};
 use crate::{
     BondCache, BondError, Bonds, LossTerm, ModelError, NoiseKey, Predictor, Prepared, Remark, Standardizer,

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::config::PropertyConfig;
 use super::model::PropertyPredictor;
 use crate::published::{Imported, Keys, PublishedError, PublishedModel, Training, encoder_sizes};
-use crate::registry::ModelSettings;
+use crate::settings::ModelSettings;
 use crate::standardizer::Standardizer;
 use crate::{Model, ModelError, Trainable};
 

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cdvae::{Decoder, DecoderConfig, DecoderInput};
-use crate::parity::file::{File, elements, read};
-use crate::parity::report::{Output, Outputs, host};
-use crate::parity::{ParityError, Part};
+use crate::reference::file::{File, elements, read};
+use crate::reference::report::{Output, Outputs, host};
+use crate::reference::{ParityError, Part};
 
 #[derive(Deserialize)]
 struct FileConfig {

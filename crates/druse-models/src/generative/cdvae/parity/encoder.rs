@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::check_elements;
-use crate::parity::file::{File, elements, read};
-use crate::parity::report::{Output, Outputs};
-use crate::parity::{ParityError, Part};
+use crate::reference::file::{File, elements, read};
+use crate::reference::report::{Output, Outputs};
+use crate::reference::{ParityError, Part};
 
 #[derive(Deserialize)]
 struct FileConfig {

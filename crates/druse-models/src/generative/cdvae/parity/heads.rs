@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use crate::Standardizer;
 use crate::cdvae::{AggregateHeads, cell_parameters};
-use crate::parity::file::{File, read};
-use crate::parity::report::{Output, Outputs, host};
-use crate::parity::{ParityError, Part};
+use crate::reference::file::{File, read};
+use crate::reference::report::{Output, Outputs, host};
+use crate::reference::{ParityError, Part};
 
 #[derive(Deserialize)]
 struct FileConfig {

@@ -3,8 +3,9 @@
 use druse_models::registry::{Preset, Registry};
 use serde_json::{Map, Value};
 
-use crate::config::RunConfig;
-use crate::overlay::{ConfigError, Layers};
+use super::error::ConfigError;
+use super::overlay::Layers;
+use super::settings::RunConfig;
 
 impl RunConfig {
     /// The configuration of a preset; its data path is empty.

@@ -17,16 +17,16 @@ use druse_nn::Params;
 use druse_nn::device::is_host;
 use druse_nn::optim::{Adam, AdamConfig, Ema};
 
-use crate::RunError;
-use crate::batches::{pack, shuffled};
+use super::batches::{pack, shuffled};
+use super::data::TrainingData;
+use super::lookahead::with_lookahead;
 use crate::checkpoint::{Checkpoint, CheckpointError, OptimizerState, Progress, TrainingState};
+use crate::config::schedule::learning_rate;
 use crate::config::{OptimConfig, RunConfig, Violation};
-use crate::data::TrainingData;
 use crate::folder::RunFolder;
-use crate::lookahead::{Panicked, with_lookahead};
 use crate::metrics::{EpochMetric, Metric, MetricsLog, PhaseMetric, StepMetric};
 use crate::observer::{Event, Observer, Start};
-use crate::schedule::learning_rate;
+use crate::{Panicked, RunError};
 
 /// Losses over which the median is taken that a diverging loss is compared with.
 const WINDOW: usize = 101;

@@ -6,10 +6,7 @@ use std::thread;
 
 use druse_nn::memory::panic_message;
 
-/// The thread that works ahead has panicked: a bug.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a bug: a thread that prepares the next step panicked: {0}")]
-pub struct Panicked(pub String);
+use crate::Panicked;
 
 /// Calls `produce` for every item, in order, and hands `consume` an iterator over the results. A thread of its own
 /// works at most `ahead` results ahead; with `ahead` = 0 everything happens on the thread of the caller,

@@ -1,26 +1,10 @@
-//! Kinds of models: a line a kind.
-//!
-//! What drivers have to know of a kind (its settings, presets, published weights, reference evaluations) it says in its own
-//! folder. A program can register kinds of its own beside the built-in ones.
-
-mod error;
-mod kind;
-mod settings;
-
-pub use error::RegistryError;
-pub use kind::{Kind, Preset, preset_model};
-pub use settings::{ModelSettings, NoSettings, Settings};
+//! A collection of kinds.
 
 use serde_json::{Map, Value};
 
-use crate::{ConditionSet, Model, generative, property};
-
-/// The built-in kinds.
-const BUILT_IN: &[fn() -> Kind] =
-    &[generative::gemsdiff::kind, generative::cdvae::kind, property::dimenet::kind];
-
-/// The preset that is meant when none is named.
-pub const DEFAULT_PRESET: &str = "gemsdiff-small";
+use super::{Kind, Preset, RegistryError};
+use crate::settings::ModelSettings;
+use crate::{ConditionSet, Model};
 
 /// The kinds of models that a program knows.
 ///
@@ -39,16 +23,10 @@ pub struct Registry {
     kinds: Vec<Kind>,
 }
 
-impl Default for Registry {
-    fn default() -> Self {
-        Self::builtin()
-    }
-}
-
 impl Registry {
-    /// The kinds that come with the program.
-    pub fn builtin() -> Self {
-        Self { kinds: BUILT_IN.iter().map(|kind| kind()).collect() }
+    /// These kinds.
+    pub(crate) fn of(kinds: Vec<Kind>) -> Self {
+        Self { kinds }
     }
 
     /// With one more kind.

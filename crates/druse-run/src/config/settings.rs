@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::overlay::ConfigError;
+use super::error::{ConfigError, Violation};
 
 /// Everything that determines a training run, apart from the folder it writes to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -343,23 +343,11 @@ fn without_nulls(settings: &Map<String, Value>) -> Map<String, Value> {
     settings.iter().filter_map(keep).collect()
 }
 
-/// A value that the configuration does not allow.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key} = {value}: expected {expected}")]
-pub struct Violation {
-    /// Dotted key.
-    pub key: String,
-    /// The value that came.
-    pub value: String,
-    /// What was expected.
-    pub expected: String,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::overlay::Layers;
-    use crate::presets::describe_presets;
+    use crate::config::overlay::Layers;
+    use crate::config::presets::describe_presets;
 
     fn preset(name: &str) -> RunConfig {
         RunConfig::preset(&Registry::builtin(), name).unwrap()

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use druse_data::JsonlRecord;
 
-use crate::RunError;
-use crate::folder::RunFolder;
-use crate::output::{
+use super::output::{
     FAILURES_FILE, Failure, OutputFormat, STRUCTURES_FILE, StructureWriter, index_of, parse_lines,
 };
-use crate::sample::{Manifest, Shard};
+use super::{Manifest, Shard};
+use crate::RunError;
+use crate::folder::RunFolder;
 
 /// What a merge put together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

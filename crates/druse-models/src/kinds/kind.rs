@@ -6,9 +6,9 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
 use super::RegistryError;
-use super::settings::{Form, ModelSettings, Settings, typed};
-use crate::parity::Build;
 use crate::published::Import;
+use crate::reference::Build;
+use crate::settings::{Form, ModelSettings, Settings, typed};
 use crate::{ConditionSet, Model, ModelError};
 
 /// A named configuration: TOML that lies over the defaults of its kind and of the trainer, with a `description`.
@@ -74,7 +74,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// A kind whose models are built from settings `S` and are sampled with settings `P` ([`NoSettings`](super::NoSettings) where nothing can be
+    /// A kind whose models are built from settings `S` and are sampled with settings `P` ([`NoSettings`](crate::registry::NoSettings) where nothing can be
     /// set). Its models have to return the same name as their [`Trainable::kind`](crate::Trainable::kind).
     pub fn new<S: Settings, P: Settings>(
         name: &'static str,
@@ -240,12 +240,4 @@ impl std::fmt::Debug for Kind {
             .field("summary", &self.summary)
             .finish_non_exhaustive()
     }
-}
-
-/// The settings of the model of a built-in preset.
-///
-/// # Errors
-/// In words, when there is no such preset or it belongs to settings of another form.
-pub fn preset_model<S: Settings>(name: &str) -> Result<S, String> {
-    super::Registry::builtin().preset(name).map_err(|e| e.to_string())?.1.model()
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{OptimConfig, Schedule};
+use super::settings::{OptimConfig, Schedule};
 
 /// What the plateau schedule remembers between validations.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -54,7 +54,7 @@ impl ModelSettings {
 
 /// What the registry has to know of a type of settings.
 #[derive(Clone, Copy)]
-pub(super) struct Form {
+pub(crate) struct Form {
     pub defaults: fn() -> Map<String, Value>,
     /// All keys, those that are missing with their defaults.
     pub complete: fn(&Map<String, Value>) -> Result<Map<String, Value>, serde_json::Error>,
@@ -76,7 +76,7 @@ impl Form {
     }
 }
 
-pub(super) fn typed<S: Settings>(settings: &Map<String, Value>) -> Result<S, serde_json::Error> {
+pub(crate) fn typed<S: Settings>(settings: &Map<String, Value>) -> Result<S, serde_json::Error> {
     serde_json::from_value(Value::Object(settings.clone()))
 }
 
