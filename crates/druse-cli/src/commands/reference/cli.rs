@@ -77,28 +77,18 @@ fn table_of<'a>(arguments: impl Iterator<Item = &'a Arg>, positional: bool) -> S
 fn table<'a>(head: &str, arguments: impl Iterator<Item = &'a Arg>) -> String {
     let mut text = format!("| {head} | |\n| --- | --- |\n");
     for argument in arguments {
-        text += &format!(
-            "| `{}` | {} |\n",
-            cell(&format!("`{}`", name(argument))).trim_matches('`'),
-            meaning(argument)
-        );
+        let name = format!("`{}`", name(argument));
+        text += &format!("| {} | {} |\n", cell(&name), meaning(argument));
     }
     text
 }
 
 /// The argument as it is written: `-q, --quiet`, `--count <N>`, `[PATH]`.
 fn name(argument: &Arg) -> String {
-    if argument.is_positional() {
-        return argument.to_string();
+    match (argument.get_short(), argument.get_long()) {
+        (Some(short), Some(_)) => format!("-{short}, {argument}"),
+        _ => argument.to_string(),
     }
-    let short = argument.get_short().map(|c| format!("-{c}"));
-    let long = argument.get_long().map(|name| format!("--{name}"));
-    let mut text = [short, long].into_iter().flatten().collect::<Vec<_>>().join(", ");
-    if argument.get_action().takes_values() {
-        let names = argument.get_value_names().unwrap_or_default();
-        text += &names.iter().map(|name| format!(" <{name}>")).collect::<String>();
-    }
-    text
 }
 
 fn meaning(argument: &Arg) -> String {
