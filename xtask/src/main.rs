@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "a program for developers that prints what it finds")]
 
 mod layers;
+mod reference;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,7 +11,9 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
 Commands:
-  layers  Check that crates and modules read each other in one direction only";
+  layers                   Check that crates and modules read each other in one direction only
+  cli-reference [--check]  Write docs/reference/cli.md, or check that it is up to date
+  schema [--check]         Write docs/reference/config.md and config.schema.json, or check them";
 
 fn main() -> ExitCode {
     // The package lies in a folder of the repository's root.
@@ -18,6 +21,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["layers"] => layers::run(root),
+        ["cli-reference"] => reference::run(root, "cli-reference", reference::CLI, false),
+        ["cli-reference", "--check"] => reference::run(root, "cli-reference", reference::CLI, true),
+        ["schema"] => reference::run(root, "schema", reference::SCHEMA, false),
+        ["schema", "--check"] => reference::run(root, "schema", reference::SCHEMA, true),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             ExitCode::SUCCESS

@@ -28,12 +28,12 @@ pub fn init(verbose: u8, quiet: bool) {
     let wanted = std::env::var("DRUSE_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
     let filter = wanted.unwrap_or_else(|| Targets::new().with_default(level));
     let messages =
-        fmt::layer().with_writer(io::stderr).with_ansi(coloured()).without_time().with_target(false);
+        fmt::layer().with_writer(io::stderr).with_ansi(colored()).without_time().with_target(false);
     tracing_subscriber::registry().with(messages.with_filter(filter)).init();
 }
 
-/// Whether stderr takes colours (`NO_COLOR` turns them off).
-pub fn coloured() -> bool {
+/// Whether stderr takes colors (`NO_COLOR` turns them off).
+pub fn colored() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
@@ -55,7 +55,7 @@ pub fn data_line(text: &str) -> Result<(), Failure> {
 
 /// Writes why a command failed to stderr and gives the exit code.
 pub fn report(failure: &Failure) -> ExitCode {
-    let (error, hint) = match coloured() {
+    let (error, hint) = match colored() {
         true => ("\x1b[31merror:\x1b[0m", "\x1b[36mhint:\x1b[0m"),
         false => ("error:", "hint:"),
     };
@@ -75,7 +75,7 @@ pub fn note(text: &str) {
 
 /// A warning on stderr.
 pub fn warn(text: &str) {
-    let head = if coloured() { "\x1b[33mwarning:\x1b[0m" } else { "warning:" };
+    let head = if colored() { "\x1b[33mwarning:\x1b[0m" } else { "warning:" };
     eprintln!("{head} {text}");
 }
 

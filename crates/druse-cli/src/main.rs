@@ -31,10 +31,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 Exit codes: 0 done, 1 failed, 2 wrong arguments or input, 130 interrupted.")]
 struct Cli {
     /// More messages on stderr (-v: debug, -vv: trace).
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, display_order = 900)]
     verbose: u8,
-    /// No progress bars and no remarks, only errors.
-    #[arg(short, long, global = true)]
+    /// No progress and no remarks, only warnings and errors.
+    #[arg(short, long, global = true, display_order = 901)]
     quiet: bool,
     #[command(subcommand)]
     command: Command,

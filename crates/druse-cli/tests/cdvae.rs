@@ -1,4 +1,4 @@
-//! Models with a latent space on the real binary: train, sample, encode, reconstruct, optimise, interpolate.
+//! Models with a latent space on the real binary: train, sample, encode, reconstruct, optimize, interpolate.
 
 mod common;
 
@@ -159,7 +159,7 @@ fn reconstructs_and_compares() {
 }
 
 #[test]
-fn optimises_and_interpolates() {
+fn optimizes_and_interpolates() {
     let dir = with_model();
     let dir = dir.path();
     let line = "optimize --model m --data data/test.csv --property energy --minimize --count 3 --steps 20 --every 10 --lr 0.05";

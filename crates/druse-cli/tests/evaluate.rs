@@ -235,7 +235,7 @@ fn sets_that_do_not_fit_are_errors_with_words() {
 }
 
 #[test]
-fn properties_and_optimisation() {
+fn properties_and_optimization() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     sets(dir);
@@ -377,8 +377,8 @@ fn features_come_line_by_line() {
     let only: Value = serde_json::from_str(stdout.trim()).unwrap();
     let keys: Vec<&str> = only.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["composition", "error", "id", "neighbors"]);
-    druse(dir, &["featurize", "generated.jsonl", "--features", "colour"])
-        .fails(2, &["unknown feature `colour`"]);
+    druse(dir, &["featurize", "generated.jsonl", "--features", "color"])
+        .fails(2, &["unknown feature `color`"]);
 }
 
 #[test]

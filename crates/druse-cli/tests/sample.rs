@@ -166,6 +166,40 @@ fn the_shipped_model_samples_when_it_is_there() {
     }
 }
 
+/// The log of a job shows that something happens; a quiet one stays empty.
+#[test]
+fn long_work_writes_progress_lines_without_a_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_data(dir);
+    let stderr = |arguments: &str, seconds: Option<&str>| {
+        let mut command = command(dir);
+        command.args(arguments.split_whitespace());
+        match seconds {
+            Some(seconds) => command.env("DRUSE_PROGRESS_SECONDS", seconds),
+            None => command.env_remove("DRUSE_PROGRESS_SECONDS"),
+        };
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{text}");
+        text
+    };
+    let progress = |text: &str| text.lines().filter(|line| line.starts_with("progress: ")).count();
+    train_tiny(dir, "m", "1").ok();
+    let train = |out: &str| format!("train --config m/config.toml --data data --out {out}");
+    let told = stderr(&train("told"), Some("0"));
+    assert!(progress(&told) >= 3 && told.contains("/3 steps"), "{told}");
+    // A run of a second is over before the first line is due.
+    assert_eq!(progress(&stderr(&train("short"), None)), 0);
+    let quiet = stderr(&format!("{} --quiet", train("quiet")), Some("0"));
+    assert_eq!(progress(&quiet), 0, "{quiet}");
+
+    let sample = "sample --model m --formula CsCl --count 4 --format jsonl --out";
+    let told = stderr(&format!("{sample} s"), Some("0"));
+    assert!(progress(&told) >= 1 && told.contains("/4 structures"), "{told}");
+    assert_eq!(progress(&stderr(&format!("{sample} q --quiet"), Some("0"))), 0);
+}
+
 #[test]
 fn bad_data_is_named_by_file_and_row() {
     let dir = tempfile::tempdir().unwrap();

@@ -50,7 +50,7 @@ fn trains_reports_exports_and_refuses_a_second_run_in_the_folder() {
     assert!(info.stdout.contains("gemsdiff") && info.stdout.contains("3 epochs"), "{}", info.stdout);
     druse(dir, &["export", "runs/a", "--out", "slim.safetensors"]).ok();
     let slim = druse(dir, &["info", "slim.safetensors"]).ok();
-    assert!(slim.stdout.contains("without optimiser state"), "{}", slim.stdout);
+    assert!(slim.stdout.contains("without optimizer state"), "{}", slim.stdout);
 }
 
 #[test]

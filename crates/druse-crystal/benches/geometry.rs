@@ -1,4 +1,4 @@
-//! Neighbour lists, cell reduction and symmetry: on a fixed small cell, and over a whole data set
+//! Neighbor lists, cell reduction and symmetry: on a fixed small cell, and over a whole data set
 //! (`mp_20_bt` train of the shared data: `$DRUSE_SHARED`, else `shared` beside the repository) when it is there.
 //! Throughput is in structures.
 

@@ -14,7 +14,7 @@ pub use parse::FormulaError;
 
 /// How many atoms of each element one cell holds.
 ///
-/// Serialised as its formula, `"Li4Fe4O8"`.
+/// Serialized as its formula, `"Li4Fe4O8"`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Composition {
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn serialises_as_its_formula() {
+    fn serializes_as_its_formula() {
         let json = serde_json::to_string(&c("O8Fe4Li4")).unwrap();
         assert_eq!(json, "\"Li4Fe4O8\"");
         assert_eq!(serde_json::from_str::<Composition>(&json).unwrap(), c("Li4Fe4O8"));

@@ -1,4 +1,4 @@
-//! Periodic neighbour lists: all neighbours within a distance, and the k nearest with ties.
+//! Periodic neighbor lists: all neighbors within a distance, and the k nearest with ties.
 //!
 //! Both searches first pass to a reduced basis of the same lattice, in which the images that can lie within a radius
 //! fill a small box, and translate image indices back. They are therefore exact, and fast, for any cell however
@@ -13,35 +13,35 @@ use crate::{
 const COINCIDENT: f64 = 1e-3;
 /// Distances (Å) that exceed the k-th one by no more than this are ties with it in [`k_nearest`].
 const TIE: f64 = 1e-6;
-/// Candidates that the first radius of [`k_nearest`] should enclose, per neighbour wanted: enough that few atoms need
+/// Candidates that the first radius of [`k_nearest`] should enclose, per neighbor wanted: enough that few atoms need
 /// a second, larger radius.
 const SURPLUS: f64 = 1.2;
 /// From this many images on they are sorted along one axis, so that an atom visits only a slab of them.
 const SLAB_FROM: usize = 1500;
 
-/// One neighbour of a site.
+/// One neighbor of a site.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbor {
-    /// Index of the neighbouring site.
+    /// Index of the neighboring site.
     pub site: u32,
-    /// Lattice translation: the neighbour sits at `frac[site] + image`.
+    /// Lattice translation: the neighbor sits at `frac[site] + image`.
     pub image: [i32; 3],
     /// Distance in Å.
     pub distance: f64,
 }
 
-/// The neighbours of every site in compressed rows: those of site `i` are `neighbors[ptr[i]..ptr[i + 1]]`, sorted by
+/// The neighbors of every site in compressed rows: those of site `i` are `neighbors[ptr[i]..ptr[i + 1]]`, sorted by
 /// `(site, image)` lexicographically.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NeighborList {
     /// Row starts, one more than there are sites.
     pub ptr: Vec<usize>,
-    /// Neighbours of site 0, then of site 1, …
+    /// Neighbors of site 0, then of site 1, …
     pub neighbors: Vec<Neighbor>,
 }
 
 impl NeighborList {
-    /// The neighbours of site `i`.
+    /// The neighbors of site `i`.
     ///
     /// # Panics
     /// When there is no site `i`.
@@ -60,10 +60,10 @@ impl NeighborList {
     }
 }
 
-/// All neighbours with `distance <= cutoff` (Å) of every site, its own images included, the atom itself excluded.
-/// Another site on the very same spot is a neighbour at distance 0.
+/// All neighbors with `distance <= cutoff` (Å) of every site, its own images included, the atom itself excluded.
+/// Another site on the very same spot is a neighbor at distance 0.
 ///
-/// `frac` holds fractional coordinates, of any range; a site with a coordinate that is not finite has no neighbours.
+/// `frac` holds fractional coordinates, of any range; a site with a coordinate that is not finite has no neighbors.
 /// Image indices must fit `i32`. A cutoff that is not positive gives empty rows.
 pub fn within_cutoff(lattice: &Lattice, frac: &[[f64; 3]], cutoff: f64) -> NeighborList {
     let mut list = NeighborList { ptr: vec![0; frac.len() + 1], neighbors: Vec::new() };
@@ -84,10 +84,10 @@ pub fn within_cutoff(lattice: &Lattice, frac: &[[f64; 3]], cutoff: f64) -> Neigh
     list
 }
 
-/// The `k` nearest neighbours of every site, ties included: every neighbour with `1e-3 < d <= d_k + 1e-6` (Å), d_k
+/// The `k` nearest neighbors of every site, ties included: every neighbor with `1e-3 < d <= d_k + 1e-6` (Å), d_k
 /// the distance of the k-th nearest. Own images count; positions within 1e-3 Å of the site do not.
 ///
-/// `frac` holds fractional coordinates, of any range; a site with a coordinate that is not finite has no neighbours.
+/// `frac` holds fractional coordinates, of any range; a site with a coordinate that is not finite has no neighbors.
 /// Image indices must fit `i32`.
 pub fn k_nearest(lattice: &Lattice, frac: &[[f64; 3]], k: usize) -> NeighborList {
     let n = frac.len();
@@ -96,7 +96,7 @@ pub fn k_nearest(lattice: &Lattice, frac: &[[f64; 3]], k: usize) -> NeighborList
         return list;
     }
     let frame = Frame::new(lattice, frac);
-    // The images of one atom along the shortest vector alone provide k neighbours within `enough`.
+    // The images of one atom along the shortest vector alone provide k neighbors within `enough`.
     let enough = 2.0 * COINCIDENT + (k as f64 / 2.0 + 2.0) * frame.shortest;
     let sphere =
         3.0 * lattice.volume() * (SURPLUS * k as f64 + 4.0) / (4.0 * std::f64::consts::PI * n as f64);
@@ -109,7 +109,7 @@ pub fn k_nearest(lattice: &Lattice, frac: &[[f64; 3]], k: usize) -> NeighborList
             images.squared_distances(frame.cart[i], window.clone(), &mut scratch.squared);
             let limit = radius * radius;
             scratch.keep(|d2, _| d2 <= limit && d2 > COINCIDENT * COINCIDENT);
-            // Ties of the k-th neighbour must lie inside the radius too.
+            // Ties of the k-th neighbor must lie inside the radius too.
             let bound = scratch.kth_smallest(k).map(|d2| d2.sqrt() + TIE).filter(|&d| d <= radius);
             if let Some(bound) = bound {
                 scratch.shrink(bound * bound);
@@ -331,13 +331,13 @@ impl Images {
         self.site[m] as usize == i && (0..3).all(|c| self.image[m][c] == -frame.shift[i][c])
     }
 
-    /// Image `m` as a neighbour of atom `i` at the squared distance `d2`.
+    /// Image `m` as a neighbor of atom `i` at the squared distance `d2`.
     pub(crate) fn neighbor(&self, frame: &Frame, i: usize, m: usize, d2: f64) -> Neighbor {
         let image = std::array::from_fn(|c| self.image[m][c].saturating_add(frame.shift[i][c]) as i32);
         Neighbor { site: self.site[m], image, distance: d2.sqrt() }
     }
 
-    /// Appends the images `first + c` of every kept `(squared distance, c)` as neighbours of atom `i`.
+    /// Appends the images `first + c` of every kept `(squared distance, c)` as neighbors of atom `i`.
     fn emit(&self, frame: &Frame, i: usize, first: usize, kept: &[(f64, u32)], out: &mut Vec<Neighbor>) {
         let start = out.len();
         out.extend(kept.iter().map(|&(d2, c)| self.neighbor(frame, i, first + c as usize, d2)));

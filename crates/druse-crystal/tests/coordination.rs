@@ -82,7 +82,7 @@ fn prototypes_have_their_coordination_numbers() {
 
 #[test]
 fn graph_setting_ignores_distances_and_species() {
-    // Two atoms far apart have no bond, but neighbours in the graph.
+    // Two atoms far apart have no bond, but neighbors in the graph.
     let s = cubic(6.5, &[("Ar", [0.0; 3])]);
     assert_eq!(CrystalNn::FINGERPRINT.site(&s, 0).unwrap().cn, 0);
     assert_eq!(CrystalNn::FINGERPRINT.site(&s, 0).unwrap().cn_weights, [(0, 1.0)]);
@@ -196,7 +196,7 @@ fn generic() -> impl Strategy<Value = Structure> {
     })
 }
 
-/// What must not depend on the description: weights of coordination numbers, and neighbours by distance and weight.
+/// What must not depend on the description: weights of coordination numbers, and neighbors by distance and weight.
 fn invariants(s: &Structure, i: usize) -> Vec<f64> {
     let c = CrystalNn::FINGERPRINT.site(s, i).unwrap();
     let mut numbers: Vec<f64> = c.cn_weights.iter().flat_map(|&(cn, w)| [cn as f64, w]).collect();

@@ -9,10 +9,10 @@ use druse_crystal::{
 use druse_testkit::reference::{crystal, field, golden};
 use serde_json::Value;
 
-/// Site, image and weight of neighbours, sorted.
+/// Site, image and weight of neighbors, sorted.
 type Rows = Vec<([i64; 4], f64)>;
 
-/// Neighbours as the reference lists them, with images for coordinates wrapped into the cell: `shift[i]` is what
+/// Neighbors as the reference lists them, with images for coordinates wrapped into the cell: `shift[i]` is what
 /// wrapping took away from site `i`.
 fn reference_rows(list: &Value, site: usize, shift: &[[i64; 3]]) -> Rows {
     let row = |n: &Value| {

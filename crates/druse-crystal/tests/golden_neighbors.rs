@@ -1,4 +1,4 @@
-//! Neighbour lists against the reference counts and distances.
+//! Neighbor lists against the reference counts and distances.
 
 mod common;
 

@@ -51,9 +51,9 @@ fn cif_structures_agree_with_pymatgen() {
     }
 }
 
-/// A symmetrised file describes the same crystal: the standard cell of the reference, with the same space group.
+/// A symmetrized file describes the same crystal: the standard cell of the reference, with the same space group.
 #[test]
-fn symmetrised_files_describe_the_same_crystal() {
+fn symmetrized_files_describe_the_same_crystal() {
     const SYMPREC: f64 = 0.01;
     let (Some(lines), Some(symmetries)) = (golden("structures.jsonl.gz"), golden("symmetry.jsonl.gz")) else {
         return;

@@ -1,4 +1,4 @@
-//! Neighbour lists against exhaustive search, in compact, skewed, flat and needle-shaped cells.
+//! Neighbor lists against exhaustive search, in compact, skewed, flat and needle-shaped cells.
 
 use druse_crystal::{Lattice, Neighbor, NeighborList, k_nearest, within_cutoff};
 use nalgebra::Matrix3;
@@ -35,7 +35,7 @@ fn assert_same(got: &[Neighbor], want: &[Neighbor]) {
     }
 }
 
-/// The rule of `k_nearest`, from an exhaustive search wide enough to hold `k` neighbours.
+/// The rule of `k_nearest`, from an exhaustive search wide enough to hold `k` neighbors.
 fn exhaustive_k(lattice: &Lattice, frac: &[[f64; 3]], i: usize, k: usize) -> Vec<Neighbor> {
     let mut radius = 1.0;
     loop {
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn neighbours_see_each_other(
+    fn neighbors_see_each_other(
         lattice in sheared_cell(),
         frac in prop::collection::vec(prop::array::uniform3(0.0..1.0f64), 1..6),
     ) {
@@ -112,7 +112,7 @@ fn counts(list: &NeighborList) -> Vec<usize> {
 }
 
 #[test]
-fn face_centred_cubic_has_shells_of_12_6_24_and_12() {
+fn face_centered_cubic_has_shells_of_12_6_24_and_12() {
     let a = 4.0;
     let lattice =
         Lattice::from_rows([[0.0, a / 2.0, a / 2.0], [a / 2.0, 0.0, a / 2.0], [a / 2.0, a / 2.0, 0.0]]);
@@ -124,7 +124,7 @@ fn face_centred_cubic_has_shells_of_12_6_24_and_12() {
 }
 
 #[test]
-fn atoms_of_large_cells_have_the_neighbours_of_the_small_one() {
+fn atoms_of_large_cells_have_the_neighbors_of_the_small_one() {
     // 12 × 9 × 10 copies of a two-atom cell: enough images for the sorted search.
     let small = Lattice::from_rows([[3.0, 0.1, 0.0], [0.4, 3.5, 0.2], [0.0, 0.3, 4.0]]).unwrap();
     let basis = [[0.1, 0.2, 0.3], [0.6, 0.65, 0.8]];
@@ -174,11 +174,11 @@ fn needles_plates_and_vacuum_are_served() {
 #[test]
 fn odd_input_is_answered() {
     let lattice = Lattice::cubic(3.0).unwrap();
-    // Coincident atoms are neighbours by distance, not by rank.
+    // Coincident atoms are neighbors by distance, not by rank.
     let twins = [[0.5; 3], [0.5; 3]];
     assert_eq!(within_cutoff(&lattice, &twins, 1.0).of(0)[0].distance, 0.0);
     assert_eq!(k_nearest(&lattice, &twins, 1).of(0).len(), 12);
-    // A site that is nowhere has no neighbours and is nobody's.
+    // A site that is nowhere has no neighbors and is nobody's.
     let lost = [[0.5; 3], [f64::NAN, 0.0, 0.0], [f64::INFINITY, 0.0, 0.0]];
     assert_eq!(counts(&k_nearest(&lattice, &lost, 6)), [6, 0, 0]);
     assert_eq!(counts(&within_cutoff(&lattice, &lost, 3.1)), [6, 0, 0]);

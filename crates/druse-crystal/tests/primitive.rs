@@ -45,7 +45,7 @@ fn sites_apart_by_more_than_the_tolerance_stay() {
 }
 
 #[test]
-fn neighbours_within_the_tolerance_keep_the_cell() {
+fn neighbors_within_the_tolerance_keep_the_cell() {
     // Two atoms 0.18 Å apart, twice: each would merge with both atoms of the other pair.
     let lattice = Lattice::from_rows([[6.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]]).unwrap();
     let coords = vec![[0.0, 0.0, 0.0], [0.0, 0.06, 0.0], [0.5, 0.0, 0.0], [0.5, 0.06, 0.0]];
@@ -58,7 +58,7 @@ fn neighbours_within_the_tolerance_keep_the_cell() {
 }
 
 #[test]
-fn centred_cells_and_large_blocks_become_one_cell() {
+fn centered_cells_and_large_blocks_become_one_cell() {
     let fcc = [[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]];
     let copper = Structure::new(Lattice::cubic(3.61).unwrap(), vec![element("Cu"); 4], fcc.to_vec()).unwrap();
     let one = copper.primitive(0.25).unwrap();

@@ -116,14 +116,14 @@ fn the_stated_cell_content_decides_an_open_origin() {
 #[test]
 fn diamond_with_written_operations() {
     let operations = ["x,y,z", "-x+1/4, 1/4-y, -z + 0.25"].map(|o| o.to_owned());
-    let centred = ["0,0,0", "0,1/2,1/2", "1/2,0,1/2", "1/2,1/2,0"].map(|t| {
+    let centered = ["0,0,0", "0,1/2,1/2", "1/2,0,1/2", "1/2,1/2,0"].map(|t| {
         let t: Vec<&str> = t.split(',').collect();
         operations.clone().map(|o| {
             let parts: Vec<String> = o.split(',').zip(&t).map(|(part, t)| format!("{part}+{t}")).collect();
             parts.join(",")
         })
     });
-    let operations = centred.concat();
+    let operations = centered.concat();
     let list: String = operations.iter().map(|o| format!("'{o}'\n")).collect();
     let cif =
         format!("data_C\nloop_\n_space_group_symop_operation_xyz\n{list}{}{ATOMS}C1 0 0 0\n", cubic(3.567));
@@ -232,7 +232,7 @@ fn a_single_atom_outside_a_loop() {
 }
 
 #[test]
-fn symmetrised_files_hold_the_asymmetric_unit() {
+fn symmetrized_files_hold_the_asymmetric_unit() {
     let fcc = [[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]];
     let element = |s| Element::from_symbol(s).unwrap();
     // (structure, symbol, number, asymmetric unit, atoms of the conventional cell)

@@ -99,7 +99,7 @@ fn textbook_cells() {
     let root = f64::sqrt;
     let bcc = (1.0f64 / -3.0).acos().to_degrees();
     let cases = [
-        // Face-centred, body-centred and primitive cubic, hexagonal: given cell, Niggli cell.
+        // Face-centered, body-centered and primitive cubic, hexagonal: given cell, Niggli cell.
         ([4.0 / root(2.0), 4.0 / root(2.0), 4.0 / root(2.0), 60.0, 60.0, 60.0], None),
         ([2.0 * root(3.0), 2.0 * root(3.0), 2.0 * root(3.0), bcc, bcc, bcc], None),
         ([3.0, 4.0, 5.0, 90.0, 90.0, 90.0], None),

@@ -62,7 +62,7 @@ pub struct Manifest {
 pub struct NamedSet {
     /// Name on the command line.
     pub name: String,
-    /// What it is, with source and licence.
+    /// What it is, with source and license.
     pub about: String,
     /// Its files.
     pub files: Vec<RemoteFile>,

@@ -49,7 +49,7 @@ fn tables_keep_structures_and_properties() {
 }
 
 #[test]
-fn symmetrised_files_name_the_space_group() {
+fn symmetrized_files_name_the_space_group() {
     let folder = tempdir().unwrap();
     let rows = [vec!["salt".to_owned(), rock_salt("Na", "Cl", 5.64)]];
     // The reduced cell of two atoms goes in, the conventional one of eight comes out.

@@ -17,7 +17,7 @@ use tempfile::tempdir;
 
 /// What the server does with the n-th request.
 #[derive(Clone, Copy)]
-enum Behaviour {
+enum Behavior {
     /// Answers in full, honours `Range`.
     Whole,
     /// Promises everything and hangs up after this many bytes.
@@ -29,13 +29,13 @@ enum Behaviour {
 }
 
 /// Serves `content` on a free port; gives the address and the `Range` headers it was asked for.
-fn serve(content: Vec<u8>, behaviour: Vec<Behaviour>) -> (String, Arc<Mutex<Vec<Option<String>>>>) {
+fn serve(content: Vec<u8>, behavior: Vec<Behavior>) -> (String, Arc<Mutex<Vec<Option<String>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/set/train.csv", listener.local_addr().unwrap());
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = asked.clone();
     std::thread::spawn(move || {
-        for how in behaviour {
+        for how in behavior {
             let Ok((stream, _)) = listener.accept() else { return };
             let range = answer(stream, &content, how);
             seen.lock().unwrap().push(range);
@@ -44,7 +44,7 @@ fn serve(content: Vec<u8>, behaviour: Vec<Behaviour>) -> (String, Arc<Mutex<Vec<
     (url, asked)
 }
 
-fn answer(mut stream: TcpStream, content: &[u8], how: Behaviour) -> Option<String> {
+fn answer(mut stream: TcpStream, content: &[u8], how: Behavior) -> Option<String> {
     let mut range = None;
     for line in BufReader::new(stream.try_clone().unwrap()).lines() {
         let line = line.unwrap();
@@ -56,13 +56,13 @@ fn answer(mut stream: TcpStream, content: &[u8], how: Behaviour) -> Option<Strin
         }
     }
     let start = match (&range, how) {
-        (Some(range), Behaviour::Whole | Behaviour::Cut(_)) => {
+        (Some(range), Behavior::Whole | Behavior::Cut(_)) => {
             range.trim_start_matches("bytes=").trim_end_matches('-').parse::<usize>().unwrap()
         }
         _ => 0,
     };
     let status = match how {
-        Behaviour::Status(status) => format!("{status} Refused"),
+        Behavior::Status(status) => format!("{status} Refused"),
         _ if start >= content.len() => "416 Range Not Satisfiable".to_owned(),
         _ if start > 0 => {
             format!(
@@ -75,7 +75,7 @@ fn answer(mut stream: TcpStream, content: &[u8], how: Behaviour) -> Option<Strin
     };
     let body: &[u8] = if status.starts_with('2') { &content[start..] } else { &[] };
     let sent = match how {
-        Behaviour::Cut(n) => &body[..n.min(body.len())],
+        Behavior::Cut(n) => &body[..n.min(body.len())],
         _ => body,
     };
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
@@ -120,7 +120,7 @@ fn git_blob_ids_are_those_of_git() {
 #[test]
 fn a_download_is_verified_and_named_at_the_end() {
     let out = tempdir().unwrap();
-    let (url, asked) = serve(content(), vec![Behaviour::Whole]);
+    let (url, asked) = serve(content(), vec![Behavior::Whole]);
     let manifest = manifest(&url, blob(&content()));
     let mut last = None;
     let mut record = |p: Progress<'_>| last = Some((p.path.to_owned(), p.bytes, p.total));
@@ -138,8 +138,7 @@ fn a_download_is_verified_and_named_at_the_end() {
 #[test]
 fn a_broken_connection_goes_on_where_it_ended() {
     let out = tempdir().unwrap();
-    let (url, asked) =
-        serve(content(), vec![Behaviour::Cut(100_000), Behaviour::Status(503), Behaviour::Whole]);
+    let (url, asked) = serve(content(), vec![Behavior::Cut(100_000), Behavior::Status(503), Behavior::Whole]);
     let manifest = manifest(&url, blob(&content()));
     get(&manifest, out.path(), &quick()).unwrap();
     assert_eq!(fs::read(out.path().join("set/train.csv")).unwrap(), content());
@@ -150,7 +149,7 @@ fn a_broken_connection_goes_on_where_it_ended() {
 #[test]
 fn an_interrupted_download_is_taken_up_by_the_next_call() {
     let out = tempdir().unwrap();
-    let cut = vec![Behaviour::Cut(1000), Behaviour::Cut(1000), Behaviour::Cut(1000), Behaviour::Whole];
+    let cut = vec![Behavior::Cut(1000), Behavior::Cut(1000), Behavior::Cut(1000), Behavior::Whole];
     let (url, _) = serve(content(), cut);
     let manifest = manifest(&url, blob(&content()));
     let error = get(&manifest, out.path(), &quick()).unwrap_err();
@@ -164,7 +163,7 @@ fn an_interrupted_download_is_taken_up_by_the_next_call() {
 fn a_server_without_ranges_sends_it_all_again() {
     let out = tempdir().unwrap();
     put(out.path(), "set/train.csv.part", &content()[..5000]);
-    let (url, _) = serve(content(), vec![Behaviour::NoRange]);
+    let (url, _) = serve(content(), vec![Behavior::NoRange]);
     get(&manifest(&url, blob(&content())), out.path(), &quick()).unwrap();
     assert_eq!(fs::read(out.path().join("set/train.csv")).unwrap(), content());
 }
@@ -173,12 +172,12 @@ fn a_server_without_ranges_sends_it_all_again() {
 fn a_part_that_is_whole_or_wrong_is_dealt_with() {
     let out = tempdir().unwrap();
     put(out.path(), "set/train.csv.part", content());
-    let (url, _) = serve(content(), vec![Behaviour::Whole]);
+    let (url, _) = serve(content(), vec![Behavior::Whole]);
     get(&manifest(&url, blob(&content())), out.path(), &quick()).unwrap();
 
     let out = tempdir().unwrap();
     put(out.path(), "set/train.csv.part", [7; 400]);
-    let (url, asked) = serve(content(), vec![Behaviour::Whole, Behaviour::Whole]);
+    let (url, asked) = serve(content(), vec![Behavior::Whole, Behavior::Whole]);
     get(&manifest(&url, blob(&content())), out.path(), &quick()).unwrap();
     assert_eq!(fs::read(out.path().join("set/train.csv")).unwrap(), content());
     assert_eq!(*asked.lock().unwrap(), [Some("bytes=400-".to_owned()), None]);
@@ -187,12 +186,12 @@ fn a_part_that_is_whole_or_wrong_is_dealt_with() {
 #[test]
 fn wrong_content_and_refusals_are_errors() {
     let out = tempdir().unwrap();
-    let (url, _) = serve(b"something else".to_vec(), vec![Behaviour::Whole]);
+    let (url, _) = serve(b"something else".to_vec(), vec![Behavior::Whole]);
     let error = get(&manifest(&url, blob(&content())), out.path(), &quick()).unwrap_err();
     assert!(matches!(error, FetchError::Hash { .. }), "{error}");
     assert_eq!(fs::read_dir(out.path().join("set")).unwrap().count(), 0, "nothing wrong is left behind");
 
-    let (url, asked) = serve(content(), vec![Behaviour::Status(404)]);
+    let (url, asked) = serve(content(), vec![Behavior::Status(404)]);
     let error = get(&manifest(&url, blob(&content())), out.path(), &quick()).unwrap_err();
     assert!(matches!(error, FetchError::Status { status: 404, .. }), "{error}");
     assert_eq!(asked.lock().unwrap().len(), 1, "a missing file is not asked for again");

@@ -35,7 +35,7 @@ fn a_table_gives_structures_and_typed_properties() {
 }
 
 #[test]
-fn gzip_is_recognised_by_content_and_changes_nothing() {
+fn gzip_is_recognized_by_content_and_changes_nothing() {
     let folder = tempdir().unwrap();
     let a = load(&put(folder.path(), "a.csv", halides()), &plain()).unwrap();
     let b = load(&put(folder.path(), "b.csv.gz", gzip(halides().as_bytes())), &plain()).unwrap();

@@ -41,7 +41,7 @@ pub enum EvaluateError {
     /// Predictions and references cannot be paired.
     #[error("predictions and references cannot be paired: {0}")]
     Pairing(String),
-    /// A row does not name the start of its optimisation.
+    /// A row does not name the start of its optimization.
     #[error("the generated row `{id}` has no property `{property}`")]
     NoStart {
         /// Identifier of the row.

@@ -111,7 +111,7 @@ pub struct ClosestReference {
     pub reference: String,
     /// Reduced formula of the reference.
     pub reference_formula: String,
-    /// Distance of the CrystalNN fingerprints, or normalised RMS distance of a matched pair.
+    /// Distance of the CrystalNN fingerprints, or normalized RMS distance of a matched pair.
     pub distance: f64,
     /// Why the generated structure is invalid; `None` for a valid one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -38,7 +38,7 @@ pub struct GenerationSettings {
     pub properties: Vec<String>,
     /// The matcher of uniqueness and novelty; `None` to leave them out.
     pub matcher: Option<StructureMatcher>,
-    /// Success rates of a property optimisation.
+    /// Success rates of a property optimization.
     pub optimization: Option<Optimization>,
     /// Where features are kept.
     pub cache: Cache,
@@ -64,7 +64,7 @@ impl GenerationSettings {
 /// What success rates are computed of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Optimization {
-    /// Property that was optimised.
+    /// Property that was optimized.
     pub property: String,
     /// Property that names the starting point of a row.
     pub start: String,

@@ -22,9 +22,9 @@ pub struct PairVerdict {
     pub pair: Value,
     /// Whether some alignment keeps every site within `stol`.
     pub fit: bool,
-    /// Smallest normalised RMS distance; `None` when it is not below `stol` for any alignment.
+    /// Smallest normalized RMS distance; `None` when it is not below `stol` for any alignment.
     pub rms: Option<f64>,
-    /// Largest normalised distance of that alignment.
+    /// Largest normalized distance of that alignment.
     pub max: Option<f64>,
     /// Whether a search was given up, so that there may be a closer alignment, or one at all.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

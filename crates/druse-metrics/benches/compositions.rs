@@ -39,7 +39,7 @@ fn compositions(c: &mut Criterion) {
     group.bench_function("Magpie", |b| {
         b.iter(|| all.iter().map(|c| magpie::features(black_box(c))[0]).sum::<f64>());
     });
-    group.bench_function("Magpie, normalised", |b| {
+    group.bench_function("Magpie, normalized", |b| {
         b.iter(|| all.iter().map(|c| magpie::scaled(&magpie::features(black_box(c)))[0]).sum::<f64>());
     });
     group.finish();

@@ -17,7 +17,7 @@ use crate::{
 pub struct Cutoffs {
     /// Cut-off on CrystalNN fingerprints.
     pub structure: f64,
-    /// Cut-off on normalised Magpie features.
+    /// Cut-off on normalized Magpie features.
     pub composition: f64,
 }
 
@@ -47,7 +47,7 @@ impl Cutoffs {
     }
 }
 
-/// Nearest neighbours between the generated and the reference crystals that have features. Index `i` of `recall_*` is the
+/// Nearest neighbors between the generated and the reference crystals that have features. Index `i` of `recall_*` is the
 /// `i`-th of these reference crystals, its nearest a place among these generated ones; `precision_*` the other way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coverage {
@@ -70,11 +70,11 @@ pub struct Coverage {
 pub struct CrystalFeatures {
     /// CrystalNN fingerprints.
     pub structure: Features,
-    /// Normalised Magpie features.
+    /// Normalized Magpie features.
     pub composition: Features,
 }
 
-/// Finds the nearest neighbours that all coverage metrics derive from. `generated_total` is the number of generated
+/// Finds the nearest neighbors that all coverage metrics derive from. `generated_total` is the number of generated
 /// crystals before those without features were dropped: the denominator of the precision.
 ///
 /// # Errors

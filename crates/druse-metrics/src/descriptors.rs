@@ -114,7 +114,7 @@ impl Descriptors {
         }
     }
 
-    /// Normalised Magpie features of the composition.
+    /// Normalized Magpie features of the composition.
     pub fn composition_features(&self) -> [f64; magpie::LEN] {
         magpie::scaled(&magpie::features(&self.composition))
     }

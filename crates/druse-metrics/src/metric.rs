@@ -108,7 +108,7 @@ pub enum Needs {
     Pairs,
     /// A property of both sets.
     Property,
-    /// A property of the generated set, snapshots of an optimisation, and values to reach.
+    /// A property of the generated set, snapshots of an optimization, and values to reach.
     Optimization,
 }
 
@@ -330,7 +330,7 @@ pub const METRICS: &[MetricInfo] = &[
         "RMSE of the matched",
         Lower,
         Pairs,
-        "mean normalised RMS distance of the closest prediction, over the matched references",
+        "mean normalized RMS distance of the closest prediction, over the matched references",
     )
     .headline(),
     info(
@@ -380,7 +380,7 @@ fn without_suffix(key: &str) -> Option<(&'static MetricInfo, String)> {
 /// assert_eq!(describe("cov_recall").unwrap().label, "COV-R");
 /// assert_eq!(describe("wdist_band_gap").unwrap().direction, Direction::Lower);
 /// assert_eq!(describe("match_rate_k20").unwrap().key, "match_rate");
-/// assert!(describe("colour").is_none());
+/// assert!(describe("color").is_none());
 /// ```
 pub fn describe(key: &str) -> Option<&'static MetricInfo> {
     without_suffix(key).map(|(m, _)| m).or_else(|| find(key).map(|(m, _)| m))
@@ -451,7 +451,7 @@ mod tests {
             ("rms_dist_k20", "RMSE of the matched, 20 candidates", Lower),
             ("crmse_without_validity", "cRMSE, validity not asked", Lower),
             ("share_p1", "Share of P1", Neither),
-            ("colour", "colour", Neither),
+            ("color", "color", Neither),
         ] {
             assert_eq!((label(key).as_str(), direction(key)), (name, better), "{key}");
         }

@@ -1,4 +1,4 @@
-//! Nearest neighbours and mean distances among feature vectors, exact and by brute force.
+//! Nearest neighbors and mean distances among feature vectors, exact and by brute force.
 //!
 //! Squared distances of whole blocks come from matrix products, `|x|² + |y|² − 2 x·y`. That form loses digits to
 //! cancellation, so it only selects: whatever could be the minimum within its error is computed again by differences.

@@ -1,6 +1,6 @@
-//! Success rates of property optimisation.
+//! Success rates of property optimization.
 //!
-//! From each of several starting points an optimiser leaves a series of snapshots. A start succeeds at SR5, SR10, SR15
+//! From each of several starting points an optimizer leaves a series of snapshots. A start succeeds at SR5, SR10, SR15
 //! when the best predicted property among its valid snapshots reaches the 5th, 10th, 15th percentile of a data set
 //! (Xie et al., ICLR 2022).
 
@@ -48,8 +48,8 @@ pub enum OptimizationError {
     /// There is no finite property to take percentiles of.
     #[error("there is no property value to take percentiles of")]
     NoValues,
-    /// Constants were published for minimisation alone.
-    #[error("the reference has no property `{0}`, whose percentiles maximisation needs")]
+    /// Constants were published for minimization alone.
+    #[error("the reference has no property `{0}`, whose percentiles maximization needs")]
     NoConstants(String),
 }
 
@@ -136,7 +136,7 @@ pub struct SuccessRate {
     pub rate: f64,
 }
 
-/// Outcome of an optimisation.
+/// Outcome of an optimization.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SuccessRates {
     /// Best property among the valid snapshots of each start; `None` where none is valid.

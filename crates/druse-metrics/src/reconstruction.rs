@@ -1,7 +1,7 @@
 //! How well predictions reproduce the structures they are meant to reproduce.
 //!
 //! - **Match rate and RMSE of reconstruction** (CDVAE: T. Xie et al., ICLR 2022): one prediction for each reference;
-//!   the share of references that are matched, over *all* references, and the mean normalised RMS distance of the
+//!   the share of references that are matched, over *all* references, and the mean normalized RMS distance of the
 //!   matched ones. A prediction that is not valid counts as not matched.
 //! - **Structure prediction with k candidates** (DiffCSP: R. Jiao et al., NeurIPS 2023): a reference is matched when
 //!   any of its first k candidates matches; its distance is the smallest of them.
@@ -31,7 +31,7 @@ pub struct MatchRate {
     pub matched: usize,
     /// `matched / references`; `None` without references.
     pub rate: Option<f64>,
-    /// Mean normalised RMS distance of the matched references; `None` when there are none.
+    /// Mean normalized RMS distance of the matched references; `None` when there are none.
     pub rmse: Option<f64>,
     /// Mean over all references with unmatched ones counted as `stol`; `None` without references.
     pub crmse: Option<f64>,

@@ -1,7 +1,7 @@
 //! CrystalNN fingerprints against the reference.
 //!
-//! One entry cannot agree everywhere. The order parameter of the body-centred cube depends on the order of the
-//! neighbours, which is that of their weights, and on which side of 90° their angles are. Where weights are equal or
+//! One entry cannot agree everywhere. The order parameter of the body-centered cube depends on the order of the
+//! neighbors, which is that of their weights, and on which side of 90° their angles are. Where weights are equal or
 //! angles right by symmetry, rounding decides, and the value of the reference itself changes when the crystal is
 //! rotated (by 2e-5 to 3e-2 in the crystals named below). Everything else agrees.
 
@@ -13,7 +13,7 @@ use druse_testkit::reference::{crystal, field, golden};
 const ORDER_DEPENDENT: &str = "body-centered cubic CN_8";
 
 /// Sites not flagged as unstable that differ by more than 1e-6: the two rotations that the flag was found with happened
-/// not to change the order of equal neighbours.
+/// not to change the order of equal neighbors.
 const SITES: [(&str, usize); 1] = [("mpts_52:mp-567342", 3)];
 
 /// Crystals of the evaluation cases whose mean may differ by more than 1e-3, for the reason given above (which of them do

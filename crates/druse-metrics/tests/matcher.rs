@@ -35,7 +35,7 @@ fn rutile() -> Structure {
     crystal([4.594, 4.594, 2.959, 90.0, 90.0, 90.0], &sites)
 }
 
-/// Anatase in its conventional body-centred cell (I4₁/amd, origin at a titanium atom).
+/// Anatase in its conventional body-centered cell (I4₁/amd, origin at a titanium atom).
 fn anatase() -> Structure {
     let z = 0.208;
     let half = [
@@ -283,7 +283,7 @@ proptest! {
         axis in prop::array::uniform3(-3.0..3.0f64), order in Just((0..7).collect::<Vec<usize>>()).prop_shuffle(),
         double in 0usize..4, mirror in prop::bool::ANY,
     ) {
-        // Sites closer than twice the tolerance of the primitive cell keep a supercell from being recognised.
+        // Sites closer than twice the tolerance of the primitive cell keep a supercell from being recognized.
         prop_assume!(s.min_distance().unwrap() > 0.9);
         let mut t = in_cell(&s, basis);
         let rotation = Rotation3::new(Vector3::from(axis));

@@ -85,7 +85,7 @@ fn reconstruction_counts_over_all_references() {
 
 #[test]
 fn a_chain_of_matches_is_one_component_in_any_order() {
-    // Neighbours in the chain match, its ends do not.
+    // Neighbors in the chain match, its ends do not.
     let chain = [0.0, 0.6, 1.2].map(|d| perovskite("Sr", d));
     let p = prepare(&chain);
     assert!(DEFAULT.fit(&p[0], &p[1]) && DEFAULT.fit(&p[1], &p[2]));

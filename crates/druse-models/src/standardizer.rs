@@ -1,4 +1,4 @@
-//! Standardisation of numbers that a network learns.
+//! Standardization of numbers that a network learns.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,12 +38,12 @@ impl Standardizer {
         self.mean.len()
     }
 
-    /// Standardised value of column `k`.
-    pub fn normalise(&self, k: usize, x: f64) -> f64 {
+    /// Standardized value of column `k`.
+    pub fn normalize(&self, k: usize, x: f64) -> f64 {
         (x - self.mean[k]) / self.std[k]
     }
 
-    /// The value of column `k` that a standardised one stands for.
+    /// The value of column `k` that a standardized one stands for.
     pub fn restore(&self, k: usize, x: f64) -> f64 {
         x * self.std[k] + self.mean[k]
     }
@@ -58,7 +58,7 @@ mod tests {
         let s = Standardizer::fit(&[[1.0, 90.0], [3.0, 90.0]]);
         assert_eq!(s.mean, [2.0, 90.0]);
         assert!((s.std[0] - 1.00001).abs() < 1e-12 && (s.std[1] - 1e-5).abs() < 1e-18);
-        assert!((s.normalise(0, 3.0) - 1.0 / 1.00001).abs() < 1e-12);
-        assert!((s.restore(0, s.normalise(0, 7.25)) - 7.25).abs() < 1e-12);
+        assert!((s.normalize(0, 3.0) - 1.0 / 1.00001).abs() < 1e-12);
+        assert!((s.restore(0, s.normalize(0, 7.25)) - 7.25).abs() < 1e-12);
     }
 }

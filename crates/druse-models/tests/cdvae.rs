@@ -138,7 +138,7 @@ fn gradients_agree_with_finite_differences() {
         let config = CdvaeConfig {
             property: Some("energy".into()),
             teacher_forcing_epochs: last_forced,
-            // Large levels move atoms across cells; the search for neighbours is not continuous.
+            // Large levels move atoms across cells; the search for neighbors is not continuous.
             noise: NoiseConfig { levels: 5, positions: [0.2, 0.05], species: [2.0, 1.0] },
             weights: LossWeights { lattice: 0.1, ..LossWeights::default() },
             ..tiny()

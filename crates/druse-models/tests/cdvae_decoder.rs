@@ -148,7 +148,7 @@ fn vectors_turn_with_the_crystal() {
 }
 
 #[test]
-fn a_crystal_does_not_depend_on_its_neighbours_in_the_batch() {
+fn a_crystal_does_not_depend_on_its_neighbors_in_the_batch() {
     let (lattice, species, frac) = perovskite();
     let network = Network::new(tiny(Symmetrization::ByIndex));
     let cube = Lattice::cubic(3.0).unwrap();
@@ -171,7 +171,7 @@ fn a_crystal_does_not_depend_on_its_neighbours_in_the_batch() {
 }
 
 #[test]
-fn atoms_without_neighbours_do_not_move() {
+fn atoms_without_neighbors_do_not_move() {
     let network = Network::new(tiny(Symmetrization::ByIndex));
     let iron = Element::from_symbol("Fe").unwrap();
     let wide = Lattice::cubic(25.0).unwrap();

@@ -53,7 +53,7 @@ fn model(variant: Variant, training: &[&Structure]) -> (GemsDiff, Params) {
     (model, params)
 }
 
-/// Generic positions in the cells of the prototypes: no ties between neighbours.
+/// Generic positions in the cells of the prototypes: no ties between neighbors.
 fn generic() -> Vec<Structure> {
     let mut all = prototypes();
     for (k, s) in all.iter_mut().enumerate() {
@@ -267,7 +267,7 @@ fn micro_batches_of_a_batch_add_up() {
 }
 
 #[test]
-fn a_crystal_does_not_depend_on_its_neighbours_in_the_batch() {
+fn a_crystal_does_not_depend_on_its_neighbors_in_the_batch() {
     let structures = prototypes();
     let refs: Vec<&Structure> = structures.iter().collect();
     for variant in [Variant::Paper, Variant::Released] {

@@ -16,7 +16,7 @@ use druse_nn::{ParamBuilder, Params};
 const CRYSTALS: usize = 50;
 const ATOMS: usize = 20;
 
-/// Some crystals: elements and graph of 24 neighbours.
+/// Some crystals: elements and graph of 24 neighbors.
 struct MicroBatch {
     species: Vec<Element>,
     graph: Arc<Multigraph>,

@@ -1,4 +1,4 @@
-//! Initialisation of tensors.
+//! Initialization of tensors.
 
 use nalgebra::DMatrix;
 use rand::{RngExt, SeedableRng};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// changes no other.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Init {
-    /// Random semi-orthogonal, standardised over the fan-in, times sqrt(1/fan-in) (GemNet family).
+    /// Random semi-orthogonal, standardized over the fan-in, times sqrt(1/fan-in) (GemNet family).
     HeOrthogonal,
     /// Random semi-orthogonal, times sqrt(2 / ((rows + columns) · variance)) (DimeNet family).
     GlorotOrthogonal,
@@ -84,7 +84,7 @@ fn he_orthogonal(shape: &[usize], rng: &mut ChaCha8Rng) -> Vec<f32> {
     let q = orthogonal(shape[0], rest, rng);
     let mut flat: Vec<f64> =
         (0..shape[0]).flat_map(|i| (0..rest).map(move |j| (i, j))).map(|ij| q[ij]).collect();
-    // Groups that are standardised together: rows of a matrix, last index of a 3-tensor.
+    // Groups that are standardized together: rows of a matrix, last index of a 3-tensor.
     let (groups, fan_in, stride, step) = if shape.len() == 3 {
         (shape[2], shape[0] * shape[1], 1, shape[2])
     } else {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn he_orthogonal_rows_are_standardised() {
+    fn he_orthogonal_rows_are_standardized() {
         for shape in [vec![16, 64], vec![64, 16], vec![128, 384]] {
             let w = Init::HeOrthogonal.sample(&shape, 1, "w");
             for row in w.chunks(shape[1]) {

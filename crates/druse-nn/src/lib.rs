@@ -1,4 +1,4 @@
-//! The engine room: multigraphs, bases, operations, message-passing blocks, parameters, optimisers and weight files.
+//! The engine room: multigraphs, bases, operations, message-passing blocks, parameters, optimizers and weight files.
 //!
 //! This is the only crate that names the engine's backends. Its rooms read each other in one direction: functions of
 //! numbers ([`basis`]) and graphs ([`graph`]) lie below the operations ([`ops`]), these below the layers ([`blocks`]).

@@ -32,7 +32,7 @@ impl Default for AdamConfig {
     }
 }
 
-/// The Adam optimiser (Kingma and Ba 2015, Algorithm 1).
+/// The Adam optimizer (Kingma and Ba 2015, Algorithm 1).
 pub struct Adam {
     config: AdamConfig,
     group: ParamGroup,
@@ -42,12 +42,12 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// An optimiser of all trainable parameters, with zero moments.
+    /// An optimizer of all trainable parameters, with zero moments.
     pub fn new(params: &Params, config: AdamConfig) -> Self {
         Self::of_group(params, params.group(), config)
     }
 
-    /// An optimiser of the parameters of a group, with zero moments.
+    /// An optimizer of the parameters of a group, with zero moments.
     pub fn of_group(params: &Params, group: &ParamGroup, config: AdamConfig) -> Self {
         let values = || group.indices().iter().map(|&i| &params.values()[i]);
         let zeros = || values().map(|v| Tensor::zeros(v.dims(), params.device())).collect();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn adam_minimises_a_parabola_and_resumes_exactly() {
+    fn adam_minimizes_a_parabola_and_resumes_exactly() {
         let gradient = |p: &Params| vec![p.values()[0].clone().sub_scalar(3.0).mul_scalar(2.0)];
         let config = AdamConfig::default();
         let mut params = one_parameter(0.0);

@@ -26,7 +26,7 @@ pub enum Role {
     Buffer,
 }
 
-/// Name, shape and initialisation of one tensor.
+/// Name, shape and initialization of one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParamSpec {
     /// Dotted path, unique within the model.
@@ -216,7 +216,7 @@ impl Params {
         }
     }
 
-    /// A freshly initialised set; the seed alone determines it.
+    /// A freshly initialized set; the seed alone determines it.
     pub fn init(specs: &[ParamSpec], seed: u64, device: &Device) -> Self {
         let values: Vec<_> = specs.iter().map(|s| s.init.sample(&s.shape, seed, &s.name)).collect();
         Self::from_host(specs, &values, device)
@@ -347,7 +347,7 @@ impl Params {
         &self.group
     }
 
-    /// Names, shapes, initialisers and roles.
+    /// Names, shapes, initializers and roles.
     pub fn specs(&self) -> &[ParamSpec] {
         &self.specs
     }

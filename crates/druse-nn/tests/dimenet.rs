@@ -55,7 +55,7 @@ fn sites() -> (Vec<Element>, Vec<[f64; 3]>) {
     (species, frac)
 }
 
-/// Edges to the nearest neighbours, as a list.
+/// Edges to the nearest neighbors, as a list.
 fn bonds(lattice: &Lattice, frac: &[[f64; 3]]) -> Vec<EdgeEnds> {
     let graph = Multigraph::nearest(&[(*lattice, frac)], 4);
     let ends = graph.source.iter().zip(graph.destination.iter()).zip(&graph.image);

@@ -12,7 +12,7 @@ fn check(graph: &Multigraph, k: usize) {
     assert_eq!(graph.source_ptr.len(), graph.num_atoms + 1);
     assert_eq!(*graph.source_ptr.last().unwrap() as usize, e);
     for a in 0..graph.num_atoms {
-        assert!(graph.edges_from(a).len() >= k, "every atom has its k nearest neighbours");
+        assert!(graph.edges_from(a).len() >= k, "every atom has its k nearest neighbors");
         for i in graph.edges_from(a) {
             assert_eq!(graph.source[i] as usize, a);
             let j = graph.destination[i] as usize;
@@ -35,7 +35,7 @@ fn check(graph: &Multigraph, k: usize) {
 }
 
 #[test]
-fn simple_cubic_has_six_neighbours_and_thirty_pairs() {
+fn simple_cubic_has_six_neighbors_and_thirty_pairs() {
     let graph = Arc::new(Multigraph::nearest(&[(Lattice::cubic(2.5).unwrap(), &[[0.2, 0.3, 0.4]])], 4));
     check(&graph, 4);
     assert_eq!(graph.num_edges(), 6, "ties are included");
@@ -67,7 +67,7 @@ proptest! {
     ) {
         let skewed = Lattice::from_rows([[3.0, 0.1, 0.0], [shear * 3.0, 2.5, 0.2], [0.3, -0.4, 4.0]]).unwrap();
         let graph = Multigraph::nearest(&[(skewed, &a), (Lattice::cubic(1.0).unwrap(), &b)], k);
-        // Coincident atoms are no neighbours of each other, but every atom has enough images.
+        // Coincident atoms are no neighbors of each other, but every atom has enough images.
         check(&graph, k);
         prop_assert_eq!(graph.num_crystals(), 2);
     }

@@ -80,7 +80,7 @@ pub enum CheckpointError {
         expected: String,
     },
     /// It holds a model, but no state of a training run.
-    #[error("`{name}` is an exported model without optimiser state; training cannot continue from it")]
+    #[error("`{name}` is an exported model without optimizer state; training cannot continue from it")]
     NoTrainingState {
         /// The file.
         name: String,
@@ -100,7 +100,7 @@ pub enum CheckpointError {
 /// How far a training run is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Progress {
-    /// Optimiser steps done.
+    /// Optimizer steps done.
     pub step: u64,
     /// Epochs done, validation included.
     pub epoch: u64,

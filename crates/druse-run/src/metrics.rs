@@ -15,13 +15,13 @@ use crate::folder::complete_lines;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Metric {
-    /// An optimiser step.
+    /// An optimizer step.
     Step(StepMetric),
     /// A pass over the training data.
     Epoch(EpochMetric),
 }
 
-/// An optimiser step.
+/// An optimizer step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepMetric {
     /// Number of the step, from 1.
@@ -44,7 +44,7 @@ pub struct StepMetric {
     pub structures_per_s: f64,
 }
 
-/// The share of one training phase in an optimiser step.
+/// The share of one training phase in an optimizer step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PhaseMetric {
     /// Mean loss over its repetitions.

@@ -16,7 +16,7 @@ pub enum Event<'a> {
     },
     /// Training begins or continues.
     Started(&'a Start),
-    /// An optimiser step is done.
+    /// An optimizer step is done.
     Step(&'a StepMetric),
     /// An epoch is done, its validation included.
     Epoch(&'a EpochMetric),

@@ -59,7 +59,7 @@ pub struct EvaluateArgs {
     /// Success rates SR5, SR10, SR15 of this predicted property; needs --start.
     #[arg(long, value_name = "PROPERTY", requires = "start")]
     optimize: Option<String>,
-    /// Property that names the starting point of an optimisation.
+    /// Property that names the starting point of an optimization.
     #[arg(long, value_name = "PROPERTY", requires = "optimize")]
     start: Option<String>,
     /// With --optimize: larger values are better.

@@ -34,7 +34,7 @@ pub struct ImportArgs {
     #[arg(long, value_name = "KIND", default_value = "cdvae", value_parser = kind())]
     kind: String,
     /// Published data set that the model was trained on: mp_20, carbon_24 or perov_5. It tells how lattices and properties
-    /// are standardised, where no scaler is given.
+    /// are standardized, where no scaler is given.
     #[arg(long, value_name = "NAME", value_parser = benchmark)]
     dataset: Option<Benchmark>,
     /// Scaler of the lattices, `lattice_scaler.pt` of the published run.

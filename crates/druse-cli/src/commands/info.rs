@@ -69,7 +69,7 @@ fn checkpoint(c: &Checkpoint) -> Result<(), Failure> {
             );
             text += &format!("  best loss     {best}\n");
         }
-        None => text += "  trained       exported model, without optimiser state\n",
+        None => text += "  trained       exported model, without optimizer state\n",
     }
     text += &format!("  statistics    {}\n", c.statistics);
     console::data(&text)

@@ -18,8 +18,9 @@ use crate::sampling::{self, SamplingArgs};
 #[command(after_help = "Examples:
   druse interpolate --model runs/cdvae SrTiO3.cif BaZrO3.cif --points 9 --out path
 
-Both structures are encoded (as means, unless --latent-seed is given); latents on the way between them, along the \
-sphere that the prior concentrates on, are decoded. structures.jsonl carries the place on the way, 0 to 1, in `fraction`.")]
+Both structures are encoded: a latent is drawn from the posterior of each, or is its mean with --mean. Latents on the \
+way between them, along the sphere that the prior concentrates on, are decoded. structures.jsonl has the fraction of \
+the way, 0 to 1, in `fraction`.")]
 pub struct InterpolateArgs {
     /// Checkpoint or folder of a training run of a model with a latent space.
     #[arg(long, value_name = "PATH")]

@@ -17,6 +17,7 @@ mod optimize;
 mod parity;
 mod predict;
 mod reconstruct;
+mod reference;
 mod sample;
 mod train;
 
@@ -59,7 +60,7 @@ pub enum Command {
     /// Configuration: presets, complete values, JSON Schema.
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Write a trained model without its optimiser state.
+    /// Write a trained model without its optimizer state.
     Export(export::ExportArgs),
     /// Make a checkpoint of one that a published code wrote.
     Import(import::ImportArgs),
@@ -67,6 +68,9 @@ pub enum Command {
     Parity(parity::ParityArgs),
     /// Measure speed, memory and share of the machine: training, sampling, graphs, evaluation.
     Bench(bench::BenchArgs),
+    /// Print a page of the reference documentation, as Markdown.
+    #[command(subcommand, hide = true)]
+    Reference(reference::ReferenceCommand),
 }
 
 impl Command {
@@ -92,6 +96,7 @@ impl Command {
             Self::Import(args) => import::run(&args),
             Self::Parity(args) => parity::run(&args),
             Self::Bench(args) => bench::run(&args),
+            Self::Reference(command) => reference::run(&command),
         }
     }
 }

@@ -12,13 +12,13 @@ const MAX_X_DIFFERENCE: f64 = 3.3;
 /// Weights are rounded to this fraction of 1.
 const STEPS: f64 = 1000.0;
 
-/// Settings of the near-neighbour rule.
+/// Settings of the near-neighbor rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CrystalNn {
-    /// Neighbours farther than the sum of the radii plus the first number (Å) weigh less, farther than that plus the
+    /// Neighbors farther than the sum of the radii plus the first number (Å) weigh less, farther than that plus the
     /// second nothing. Radii are covalent, or atomic where there is no covalent one.
     pub distance_cutoffs: Option<[f64; 2]>,
-    /// Weight of the difference of electronegativities between site and neighbour.
+    /// Weight of the difference of electronegativities between site and neighbor.
     pub x_diff_weight: Option<f64>,
     /// Whether facets count by solid angle × solid angle / area, which suits open structures better.
     pub porous_adjustment: bool,
@@ -40,14 +40,14 @@ impl CrystalNn {
         Self { distance_cutoffs: None, x_diff_weight: None, porous_adjustment: false, search_cutoff: 7.0 };
 }
 
-/// A neighbour with its weight.
+/// A neighbor with its weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CoordinatedAtom {
-    /// Index of the neighbouring site.
+    /// Index of the neighboring site.
     pub site: u32,
-    /// Lattice translation: the neighbour sits at `frac[site] + image`.
+    /// Lattice translation: the neighbor sits at `frac[site] + image`.
     pub image: [i32; 3],
-    /// From the central site to the neighbour (Å).
+    /// From the central site to the neighbor (Å).
     pub vector: [f64; 3],
     /// Distance in Å.
     pub distance: f64,
@@ -62,7 +62,7 @@ pub struct SiteCoordination {
     pub cn: usize,
     /// Coordination numbers of non-zero probability in ascending order. The probabilities add up to 1.
     pub cn_weights: Vec<(usize, f64)>,
-    /// Neighbours of non-zero weight, heaviest first. Those that make up a coordination number are its first entries.
+    /// Neighbors of non-zero weight, heaviest first. Those that make up a coordination number are its first entries.
     pub neighbors: Vec<CoordinatedAtom>,
     /// Number of facets of the Voronoi cell.
     pub n_voronoi: usize,
@@ -71,7 +71,7 @@ pub struct SiteCoordination {
 }
 
 impl SiteCoordination {
-    /// The neighbours of the most probable coordination number.
+    /// The neighbors of the most probable coordination number.
     pub fn bonded(&self) -> &[CoordinatedAtom] {
         &self.neighbors[..self.cn.min(self.neighbors.len())]
     }
@@ -87,7 +87,7 @@ impl CrystalNn {
         self.weigh(&mut Tessellation::new(s, self.search_cutoff)?, i)
     }
 
-    /// The coordination of every site; the search for neighbours is shared.
+    /// The coordination of every site; the search for neighbors is shared.
     ///
     /// # Errors
     /// As [`CrystalNn::site`], for the first site that has one.
@@ -121,7 +121,7 @@ impl CrystalNn {
                 *weight *= by_distance(neighbor.distance, sum + cutoffs[0], sum + cutoffs[1]);
             }
         }
-        // By the weights before rounding: the order of neighbours matters to one order parameter, even that of equal
+        // By the weights before rounding: the order of neighbors matters to one order parameter, even that of equal
         // ones, which in the reference too is left to the last digits.
         weighted.retain(|&(w, _)| w > 0.0);
         weighted.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -171,7 +171,7 @@ impl CrystalNn {
     }
 }
 
-/// From site `i` to a neighbour (Å), by the shortest computation: opposite neighbours in a symmetric cell come out
+/// From site `i` to a neighbor (Å), by the shortest computation: opposite neighbors in a symmetric cell come out
 /// exactly opposite, which sums over images do not give.
 fn vector(s: &Structure, i: usize, neighbor: &Neighbor) -> [f64; 3] {
     let at = s.frac_coords[neighbor.site as usize];
@@ -218,7 +218,7 @@ fn quarter_circle(steps: usize) -> f64 {
 }
 
 /// Probability of each coordination number: the distinct weights cut the quarter circle into strips, and the strip
-/// below a weight belongs to the number of neighbours that weigh at least as much.
+/// below a weight belongs to the number of neighbors that weigh at least as much.
 fn probabilities(neighbors: &[CoordinatedAtom]) -> Vec<(usize, f64)> {
     let steps = |n: &CoordinatedAtom| in_steps(n.weight);
     let mut all = Vec::with_capacity(neighbors.len() + 1);

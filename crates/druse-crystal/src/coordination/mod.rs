@@ -1,6 +1,6 @@
-//! Coordination of sites: Voronoi cells and the near-neighbour rule CrystalNN.
+//! Coordination of sites: Voronoi cells and the near-neighbor rule CrystalNN.
 //!
-//! CrystalNN (H. Pan et al., Inorg. Chem. 60, 1590 (2021)) weighs the Voronoi neighbours of a site by the solid angles
+//! CrystalNN (H. Pan et al., Inorg. Chem. 60, 1590 (2021)) weighs the Voronoi neighbors of a site by the solid angles
 //! of their facets, by electronegativities and by distances, and turns the weights into a probability for each
 //! coordination number. The rule here is the one of pymatgen 2020.12 to 2026.10 for structures without oxidation
 //! states, details included.

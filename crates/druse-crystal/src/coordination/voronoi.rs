@@ -15,7 +15,7 @@ const COINCIDENT: f64 = 1e-6;
 const ON_THE_SPHERE: f64 = 1e-8;
 /// Most periodic images that are listed for one search radius: 60 MB of them.
 const MAX_IMAGES: f64 = 1e6;
-/// First shell of candidates in units of (volume per atom)^(1/3): reaches the last neighbour of most cells.
+/// First shell of candidates in units of (volume per atom)^(1/3): reaches the last neighbor of most cells.
 const FIRST_SHELL: f64 = 1.8;
 /// A polyhedron that reaches farther than this (Å) still has corners at the end of the world, whose places are not known
 /// well enough to tell whether a plane cuts them.
@@ -47,7 +47,7 @@ pub struct VoronoiCell<'a> {
     pub radius: f64,
 }
 
-/// The Voronoi cells of one structure. Neighbour search and work space are shared by its sites.
+/// The Voronoi cells of one structure. Neighbor search and work space are shared by its sites.
 ///
 /// The search radius is that of pymatgen's `VoronoiNN` as CrystalNN calls it: atoms beyond the cutoff are ignored even
 /// where they would cut the cell; only when the cell is not closed is the cutoff doubled, up to the longest body
@@ -75,7 +75,7 @@ pub struct Tessellation<'a> {
 }
 
 impl<'a> Tessellation<'a> {
-    /// Prepares the search for neighbours within `search_cutoff` (Å) and, where needed, beyond.
+    /// Prepares the search for neighbors within `search_cutoff` (Å) and, where needed, beyond.
     ///
     /// # Errors
     /// [`CoordinationError::NotFinite`] for a coordinate or a cutoff that is no number.

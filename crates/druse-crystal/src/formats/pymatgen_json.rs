@@ -136,11 +136,11 @@ fn structure(value: Value, coincident: CoincidentSites) -> Result<Parsed, Format
 pub(super) fn write(structure: &Structure, name: &str) -> String {
     let lattice = &structure.lattice;
     let ([a, b, c], [alpha, beta, gamma]) = (lattice.lengths(), lattice.angles());
-    let labelled = structure.labels.len() == structure.len();
+    let labeled = structure.labels.len() == structure.len();
     let sites: Vec<Value> = (0..structure.len())
         .map(|i| {
             let element = structure.species[i].symbol();
-            let label = if labelled { structure.labels[i].as_str() } else { element };
+            let label = if labeled { structure.labels[i].as_str() } else { element };
             json!({
                 "species": [{"element": element, "occu": 1}],
                 "abc": structure.frac_coords[i],

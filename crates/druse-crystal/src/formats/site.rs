@@ -213,15 +213,15 @@ fn coincident_pair(lattice: &Lattice, coords: &[[f64; 3]]) -> Option<(usize, usi
     };
     let mut occupied: HashMap<[i64; 3], Vec<usize>> = HashMap::with_capacity(coords.len());
     for (j, &f) in coords.iter().enumerate() {
-        let centre = bin(f);
+        let center = bin(f);
         for step in 0..27i64 {
             let offset = [step % 3 - 1, step / 3 % 3 - 1, step / 9 - 1];
-            let key = std::array::from_fn(|k| (centre[k] + offset[k]).rem_euclid(bins[k]));
+            let key = std::array::from_fn(|k| (center[k] + offset[k]).rem_euclid(bins[k]));
             if let Some(hit) = occupied.get(&key).and_then(|b| b.iter().find_map(|&i| check(i, j))) {
                 return Some(hit);
             }
         }
-        occupied.entry(centre).or_default().push(j);
+        occupied.entry(center).or_default().push(j);
     }
     None
 }

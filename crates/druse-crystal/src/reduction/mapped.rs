@@ -11,7 +11,7 @@ const ANGLE_TOLERANCE: f64 = 1.0;
 const LENGTH_TOLERANCE: f64 = 1e-5;
 /// Slack of the sphere that holds the candidate vectors, and of the cubes it is divided into (Å).
 const SLACK: f64 = 1e-8;
-/// Smallest radius of the neighbour search (Å).
+/// Smallest radius of the neighbor search (Å).
 const MIN_RADIUS: f64 = 1.0;
 /// Candidate lattice points above which the exact cell is kept: only needles and plates of thousands of Å have more.
 const MAX_POINTS: f64 = 2e6;
@@ -22,14 +22,14 @@ struct Candidate {
     coefficients: [i64; 3],
     cart: Vector3<f64>,
     length: f64,
-    /// Cell of the neighbour search it lies in; sets the order of candidates.
+    /// Cell of the neighbor search it lies in; sets the order of candidates.
     cube: [i64; 3],
 }
 
 /// The cell that pymatgen's `get_niggli_reduced_lattice` returns.
 ///
 /// pymatgen runs the iteration of [`niggli`] on the metric tensor alone and then looks for lattice vectors with the
-/// lengths and angles it arrived at, allowing **one degree** and taking the first basis in the order of its neighbour
+/// lengths and angles it arrived at, allowing **one degree** and taking the first basis in the order of its neighbor
 /// search. For roughly one crystal in ten that is another basis than the exact one: angles on both sides of 90°, or
 /// a slightly longer vector. The order follows Cartesian coordinates, so the result depends on how the crystal lies
 /// in space. Only what has to reproduce the tolerances of pymatgen, such as structure matching, wants this cell.
@@ -41,7 +41,7 @@ pub fn niggli_as_pymatgen(lattice: &Lattice) -> Result<NiggliReduction, Reductio
     Ok(first_mapping(lattice, &exact).unwrap_or(exact))
 }
 
-/// The first right-handed basis in the order of the neighbour search; `None` when there is none (rounding).
+/// The first right-handed basis in the order of the neighbor search; `None` when there is none (rounding).
 fn first_mapping(given: &Lattice, exact: &NiggliReduction) -> Option<NiggliReduction> {
     let parameters = exact.lattice.parameters();
     let tolerance = LENGTH_TOLERANCE * given.volume().cbrt();

@@ -207,7 +207,7 @@ fn divide(
             .map(|x| [x[0] * a, x[0] * b + x[1] * e, x[0] * c + x[1] * f + x[2] * g])
             .collect();
         let merges = |i: usize, j: usize| {
-            // Neighbours in the given cell never become one site.
+            // Neighbors in the given cell never become one site.
             let far = (0..3).any(|k| nearest(group.frac[i][k] - group.frac[j][k]).abs() > apart[k]);
             (i == j || far) && within(moved[i], moved[j], tolerance)
         };

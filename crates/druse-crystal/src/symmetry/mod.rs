@@ -44,26 +44,26 @@ pub enum SymmetryError {
         /// What the symmetry finder says.
         reason: String,
     },
-    /// The standardised cell is not a valid structure.
-    #[error("standardised cell is invalid: {0}")]
-    Standardised(String),
+    /// The standardized cell is not a valid structure.
+    #[error("standardized cell is invalid: {0}")]
+    Standardized(String),
 }
 
 impl From<LatticeError> for SymmetryError {
     fn from(e: LatticeError) -> Self {
-        Self::Standardised(e.to_string())
+        Self::Standardized(e.to_string())
     }
 }
 
 impl From<StructureError> for SymmetryError {
     fn from(e: StructureError) -> Self {
-        Self::Standardised(e.to_string())
+        Self::Standardized(e.to_string())
     }
 }
 
 impl From<ElementError> for SymmetryError {
     fn from(e: ElementError) -> Self {
-        Self::Standardised(e.to_string())
+        Self::Standardized(e.to_string())
     }
 }
 
@@ -179,9 +179,9 @@ pub struct SymmetryDataset {
     pub point_group: String,
     /// Pearson symbol (`cF8`).
     pub pearson: String,
-    /// Operations in the cell that was analysed.
+    /// Operations in the cell that was analyzed.
     pub operations: Vec<SymmetryOperation>,
-    /// For each site the first site of its orbit, in the cell that was analysed.
+    /// For each site the first site of its orbit, in the cell that was analyzed.
     pub orbits: Vec<usize>,
     /// Wyckoff letter of each site.
     pub wyckoffs: Vec<char>,

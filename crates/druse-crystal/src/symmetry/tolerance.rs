@@ -18,7 +18,7 @@ const LARGEST: f64 = 0.5;
 const RELATIVE: f64 = 0.1;
 /// The same for cells that are not primitive. The finder tests the primitive lattice, which is not known beforehand;
 /// below this value no lattice has been found whose near-symmetries generate an infinite group.
-const RELATIVE_CENTRED: f64 = 0.05;
+const RELATIVE_CENTERED: f64 = 0.05;
 /// Orders above this are infinite: the largest finite group of integer 3×3 matrices has 48 elements.
 const LARGEST_POINT_GROUP: usize = 48;
 
@@ -28,7 +28,7 @@ type Rotation = Matrix3<i32>;
 pub(super) fn bounded(structure: &Structure, symprec: f64) -> Result<f64, SymmetryError> {
     // Lowered by the lattice first: a cell far smaller than the tolerance would have countless images within it.
     let mut symprec = symprec.min(LARGEST).min(RELATIVE * shortest_translation(&structure.lattice));
-    let close = within_cutoff(&structure.lattice, &structure.frac_coords, symprec / RELATIVE_CENTRED);
+    let close = within_cutoff(&structure.lattice, &structure.frac_coords, symprec / RELATIVE_CENTERED);
     let mut shortest = f64::INFINITY;
     for first in 0..close.len() {
         for n in close.of(first) {
@@ -43,16 +43,16 @@ pub(super) fn bounded(structure: &Structure, symprec: f64) -> Result<f64, Symmet
     }
     symprec = symprec.min(RELATIVE * shortest);
     // Nothing to test for fine tolerances, which are the usual ones.
-    if symprec <= RELATIVE_CENTRED * shortest {
+    if symprec <= RELATIVE_CENTERED * shortest {
         return Ok(symprec);
     }
-    if is_nearly_centred(structure, 3.0 * symprec) {
-        return Ok(RELATIVE_CENTRED * shortest);
+    if is_nearly_centered(structure, 3.0 * symprec) {
+        return Ok(RELATIVE_CENTERED * shortest);
     }
     let (reduced, _) = moyo::base::Lattice::new(*structure.lattice.matrix())
         .minkowski_reduce()
         .map_err(|e| SymmetryError::NotFound { symprec, reason: e.to_string() })?;
-    while symprec > RELATIVE_CENTRED * shortest
+    while symprec > RELATIVE_CENTERED * shortest
         && !generate_finite_group(&near_symmetries(&reduced.basis, symprec))
     {
         symprec *= 0.8;
@@ -70,7 +70,7 @@ fn shortest_translation(lattice: &Lattice) -> f64 {
 }
 
 /// Whether a translation other than the lattice's maps every site within `distance` (Å) onto one of its element.
-fn is_nearly_centred(s: &Structure, distance: f64) -> bool {
+fn is_nearly_centered(s: &Structure, distance: f64) -> bool {
     let of = |e| s.species.iter().filter(|x| **x == e).count();
     let Some(rarest) = s.species.iter().copied().min_by_key(|&e| of(e)) else { return false };
     let sites: Vec<usize> = (0..s.len()).filter(|&i| s.species[i] == rarest).collect();

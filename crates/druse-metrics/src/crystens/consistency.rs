@@ -4,7 +4,7 @@
 //! 64×64 pixels and 4 channels, in which rows and columns 0..=10 hold atomic number, x, y, z, a, b, c, alpha, beta, gamma
 //! and the space-group number of the atoms in slots 12..=63, and pixel (12 + s, 12 + q) the fractional distance of atoms s
 //! and q (channel 0) and its components `f_s − f_q` (channels 1–3). How far a generated tensor contradicts itself is a
-//! measure of the generator. All statistics here are taken of the tensor as it is, before any symmetrisation.
+//! measure of the generator. All statistics here are taken of the tensor as it is, before any symmetrization.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -104,7 +104,7 @@ pub struct Consistency {
     pub atoms: Vec<Option<usize>>,
 }
 
-/// One un-normalised tensor, `[row, column, channel]`.
+/// One un-normalized tensor, `[row, column, channel]`.
 #[derive(Debug, Clone, Copy)]
 struct Tensor<'a>(&'a [f32]);
 
@@ -145,8 +145,8 @@ fn moments(values: &[f64]) -> (f64, f64) {
     (mean, values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n)
 }
 
-/// Fractional coordinates on which all atoms of one un-normalised tensor agree, not wrapped, with those each atom states
-/// itself: `f = (1 − w) f_own + w mean_i(f_own,i − d_i)`, where `d_i` is the antisymmetrised difference to atom i and
+/// Fractional coordinates on which all atoms of one un-normalized tensor agree, not wrapped, with those each atom states
+/// itself: `f = (1 − w) f_own + w mean_i(f_own,i − d_i)`, where `d_i` is the antisymmetrized difference to atom i and
 /// `w = 1 − 1/(12 + A)`. `None` as in [`Consistency::atoms`].
 ///
 /// # Errors
@@ -196,7 +196,7 @@ fn agreed(tensor: Tensor<'_>, own: &[[f64; 3]]) -> Vec<[f64; 3]> {
         .collect()
 }
 
-/// Measures un-normalised tensors of shape `[n, 64, 64, 4]` (channel last, row-major).
+/// Measures un-normalized tensors of shape `[n, 64, 64, 4]` (channel last, row-major).
 ///
 /// # Errors
 /// [`ConsistencyError::Shape`] unless there are `n` × [`TENSOR_LEN`] numbers.

@@ -67,7 +67,7 @@ impl Histogram {
         Some(Self::new(samples, low, high, (bins as usize).clamp(MIN_BINS, MAX_BINS)))
     }
 
-    /// Counts whole numbers, one bin centred on each from the smallest to the largest; `None` without values.
+    /// Counts whole numbers, one bin centered on each from the smallest to the largest; `None` without values.
     pub fn of_integers(samples: &[&[f64]]) -> Option<Self> {
         let all = || samples.iter().flat_map(|s| s.iter()).copied().filter(|x| x.is_finite());
         let (low, high) = (all().min_by(f64::total_cmp)?.round(), all().max_by(f64::total_cmp)?.round());

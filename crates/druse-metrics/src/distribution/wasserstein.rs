@@ -11,7 +11,7 @@ pub fn wasserstein(a: &[f64], b: &[f64]) -> Result<f64, SampleError> {
     Ok(TwoSamples::new(a, b)?.wasserstein())
 }
 
-/// [`wasserstein`] of weighted samples; weights are normalised to sum to 1.
+/// [`wasserstein`] of weighted samples; weights are normalized to sum to 1.
 ///
 /// # Errors
 /// [`SampleError`] as there, and for weights that are negative, all zero, or of another number than the values.
@@ -27,7 +27,7 @@ pub fn wasserstein_weighted(a: (&[f64], &[f64]), b: (&[f64], &[f64])) -> Result<
     Ok(sum)
 }
 
-/// Values with normalised weights.
+/// Values with normalized weights.
 fn steps((values, weights): (&[f64], &[f64])) -> Result<Vec<(f64, f64)>, SampleError> {
     if values.is_empty() {
         return Err(SampleError::Empty);

@@ -1,4 +1,4 @@
-//! Magpie composition features (132) and their fixed normalisation.
+//! Magpie composition features (132) and their fixed normalization.
 //!
 //! 22 tabulated properties × 6 statistics over the atoms (Ward et al., npj Comput. Mater. 2, 16028, 2016), property by
 //! property. Values and statistics are those of matminer's `magpie` preset without imputation.
@@ -55,7 +55,7 @@ pub fn labels() -> Vec<String> {
         .collect()
 }
 
-/// The features of a composition, not normalised. A property that an element lacks makes the features that use it NaN;
+/// The features of a composition, not normalized. A property that an element lacks makes the features that use it NaN;
 /// so does an empty composition.
 pub fn features(c: &Composition) -> [f64; LEN] {
     let mut features = [f64::NAN; LEN];
@@ -93,7 +93,7 @@ pub fn features(c: &Composition) -> [f64; LEN] {
     features
 }
 
-/// Features normalised by CDVAE's fixed means and standard deviations; NaN becomes 0.
+/// Features normalized by CDVAE's fixed means and standard deviations; NaN becomes 0.
 pub fn scaled(features: &[f64; LEN]) -> [f64; LEN] {
     std::array::from_fn(|i| {
         let (mean, std) = scaler()[i];

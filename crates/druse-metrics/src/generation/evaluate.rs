@@ -36,7 +36,7 @@ pub struct Options {
 /// Coverage with the indices of its crystals in the two sets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexedCoverage {
-    /// Nearest neighbours; their indices are into the lists below.
+    /// Nearest neighbors; their indices are into the lists below.
     pub coverage: Coverage,
     /// Index in the generated set of each generated crystal that took part.
     pub generated: Vec<usize>,
@@ -61,7 +61,7 @@ pub struct GenerationMetrics {
     pub reference_left_out: Vec<(usize, String)>,
     /// The metrics, in the order of reports.
     pub metrics: Vec<Metric>,
-    /// Nearest neighbours; `None` when the protocol has no coverage or a set has no crystal with features.
+    /// Nearest neighbors; `None` when the protocol has no coverage or a set has no crystal with features.
     pub coverage: Option<IndexedCoverage>,
     /// Symmetry of the built generated and of the reference crystals, where it was looked for.
     pub symmetry: Option<[SymmetryStatistics; 2]>,

@@ -25,7 +25,7 @@ pub(super) struct Alignment<'a> {
     pairs: u64,
 }
 
-/// Root mean square and maximum of the distances, normalised by (V/N)^(1/3).
+/// Root mean square and maximum of the distances, normalized by (V/N)^(1/3).
 pub(super) struct Distances {
     pub(super) rms: f64,
     pub(super) max: f64,

@@ -25,7 +25,7 @@ pub(super) struct AverageCell {
     pub(super) normalization: f64,
 }
 
-/// Half of the 26 neighbour images, padded to a multiple of the vector width.
+/// Half of the 26 neighbor images, padded to a multiple of the vector width.
 const IMAGES: usize = 16;
 
 /// Nearest integer, as a sum that compiles to two instructions; ties go to even, exact below 2^51.

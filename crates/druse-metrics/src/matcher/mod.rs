@@ -71,7 +71,7 @@ impl fmt::Display for StructureMatcher {
     }
 }
 
-/// Site distances of two matched structures, normalised by (V/N)^(1/3).
+/// Site distances of two matched structures, normalized by (V/N)^(1/3).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Displacement {
     /// Root mean square.
@@ -80,7 +80,7 @@ pub struct Displacement {
     pub max: f64,
 }
 
-/// What is minimised and held against `stol`.
+/// What is minimized and held against `stol`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Criterion {
     /// The root mean square, over all alignments.

@@ -124,9 +124,9 @@ impl Part {
     /// What all atoms can contribute to the positive charge.
     fn cation_shares(&self, mixed: bool) -> impl Iterator<Item = Share> + '_ {
         let states = &self.ion.positive;
-        let neighbours = if mixed && self.ion.metal { states.len() } else { 0 };
+        let neighbors = if mixed && self.ion.metal { states.len() } else { 0 };
         let pure = states.iter().map(|&q| Share::one(self.n * q));
-        let divided = states[..neighbours].windows(2).map(|w| Share {
+        let divided = states[..neighbors].windows(2).map(|w| Share {
             start: self.n * w[0],
             step: w[1] - w[0],
             times: self.n as u32,

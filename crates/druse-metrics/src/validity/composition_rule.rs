@@ -21,7 +21,7 @@ pub enum CompositionRule {
     Icsd24,
     /// The `icsd24` states with the gaps filled (`smact14` where it has none; electronegativities of Pm, Rn, Lr; Pm
     /// and Lr are metals), and metals may be mixed-valent: the atoms of a metal may divide between two
-    /// neighbouring positive states, as in Fe3O4. Every cation must be less electronegative than every anion,
+    /// neighboring positive states, as in Fe3O4. Every cation must be less electronegative than every anion,
     /// without exception. Of the ternary and binary compounds of MP-20's test set it passes 93.6 % (CDVAE's rule
     /// 89.6 %); what it refuses is mostly metallic or covalent (`PtP2`, `BaAs2Pd2`), where oxidation states mean little.
     #[serde(alias = "honest")]

@@ -1,4 +1,5 @@
-//! Lattices as elements of GL3 and their logarithms in an orthonormal basis of gl3 (GemsDiff, spec 4.5).
+//! Lattices as elements of GL3 and their logarithms in an orthonormal basis of gl3 (Klipfel et al. 2024, Equations
+//! 12 and 13).
 
 use nalgebra::{Complex, Matrix3, SymmetricEigen};
 

@@ -4,8 +4,8 @@ use druse_crystal::{Lattice, wrap_unit};
 
 use super::Noise;
 
-/// `(x + σ ε - mean over atoms) mod 1`: wrapped Gaussian noise in fractional units without its centre of mass
-/// (GemsDiff, spec 4.6).
+/// `(x + σ ε - mean over atoms) mod 1`: wrapped Gaussian noise in fractional units without its center of mass
+/// (Klipfel et al. 2024, Equation 16; the published code removes the mean).
 pub fn corrupt(frac: &[[f64; 3]], sigma: f64, noise: &mut Noise) -> Vec<[f64; 3]> {
     let mut eps: Vec<[f64; 3]> =
         frac.iter().map(|_| std::array::from_fn(|_| sigma * noise.normal())).collect();
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn noise_keeps_the_centre_and_is_undone_by_the_path() {
+    fn noise_keeps_the_center_and_is_undone_by_the_path() {
         let frac = vec![[0.1, 0.9, 0.5], [0.7, 0.05, 0.99], [0.4, 0.4, 0.4]];
         let cubic = Lattice::cubic(1.0).unwrap();
         let noisy = corrupt(&frac, 0.02, &mut Noise::new(3, 7));

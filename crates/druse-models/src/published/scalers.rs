@@ -1,4 +1,4 @@
-//! What published runs standardise with.
+//! What published runs standardize with.
 
 use druse_data::Benchmark;
 use druse_nn::weights::torch::TorchFile;

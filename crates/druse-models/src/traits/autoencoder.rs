@@ -19,7 +19,7 @@ pub struct Posterior {
 pub struct PropertyGradient {
     /// Predicted property of each latent, in the unit of the training data.
     pub values: Vec<f64>,
-    /// Gradient of the *standardised* property of each latent with respect to the latent.
+    /// Gradient of the *standardized* property of each latent with respect to the latent.
     pub gradients: Vec<Vec<f32>>,
 }
 

@@ -71,7 +71,7 @@ pub trait Prepared: Send + Sync {
 /// Value of an objective: total and named parts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Objective {
-    /// What is minimised.
+    /// What is minimized.
     pub total: f64,
     /// Means of the parts, without their weights.
     pub parts: Vec<(&'static str, f64)>,
@@ -251,7 +251,7 @@ pub trait Trainable: Send + Sync {
     /// The name under which configuration files and checkpoints know this kind of model (`gemsdiff`).
     fn kind(&self) -> &'static str;
 
-    /// Name, shape, initialisation and role of every tensor, in a fixed order.
+    /// Name, shape, initialization and role of every tensor, in a fixed order.
     fn parameters(&self) -> &[ParamSpec];
 
     /// Takes from the training set what the model has to know of it (scalers, the largest cell) before training.

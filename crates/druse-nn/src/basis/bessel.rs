@@ -86,7 +86,7 @@ fn spherical_bessel(l: usize, x: f64) -> f64 {
 /// The first `count` positive zeros of j_0, …, j_{degrees-1}.
 fn bessel_zeros(degrees: usize, count: usize) -> Vec<Vec<f64>> {
     let mut all = Vec::with_capacity(degrees);
-    // Zeros of neighbouring degrees interlace: each degree has one between two of the degree below.
+    // Zeros of neighboring degrees interlace: each degree has one between two of the degree below.
     let mut zeros: Vec<f64> = (1..count + degrees.max(1)).map(|n| n as f64 * PI).collect();
     for l in 0..degrees {
         if l > 0 {

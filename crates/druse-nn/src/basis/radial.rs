@@ -16,7 +16,7 @@ pub fn envelope_dimenet(u: f64) -> f64 {
     1.0 / u + u.powi(5) * (-28.0 + u * (48.0 - 21.0 * u))
 }
 
-/// Gaussians with centres spread evenly over [0, cut-off] and the spacing as width, times [`envelope_gemnet`].
+/// Gaussians with centers spread evenly over [0, cut-off] and the spacing as width, times [`envelope_gemnet`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GaussianBasis {
     /// Number of functions.
@@ -38,7 +38,7 @@ impl GaussianBasis {
             if envelope == 0.0 {
                 continue;
             }
-            // From the nearest centre outwards: the quotient of neighbouring Gaussians is a geometric sequence.
+            // From the nearest center outwards: the quotient of neighboring Gaussians is a geometric sequence.
             let x = u * last as f64;
             let nearest = (x.round() as usize).min(last);
             let rest = x - nearest as f64;
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn gaussians_peak_at_their_centres() {
+    fn gaussians_peak_at_their_centers() {
         let basis = GaussianBasis { count: 11, cutoff: 5.0 };
         let values = basis.evaluate(&[2.0, 6.0]);
         assert!((f64::from(values[4]) - envelope_gemnet(0.4)).abs() < 1e-6);

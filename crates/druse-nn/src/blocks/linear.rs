@@ -7,7 +7,7 @@ use crate::ops::{self, Activation};
 use crate::tangent::{self, Dual};
 use crate::{Init, ParamBuilder, ParamId, Params};
 
-/// `W x + b` with the framework default initialisation (uniform in ±1/sqrt(in)).
+/// `W x + b` with the framework default initialization (uniform in ±1/sqrt(in)).
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: ParamId,
@@ -82,7 +82,7 @@ impl Linear {
     }
 }
 
-/// Bias-free linear map of the GemNet family, initialised he-orthogonal, optionally followed by the scaled SiLU.
+/// Bias-free linear map of the GemNet family, initialized he-orthogonal, optionally followed by the scaled SiLU.
 #[derive(Debug, Clone)]
 pub struct Dense {
     weight: ParamId,

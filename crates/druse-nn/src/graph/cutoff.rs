@@ -13,7 +13,7 @@ const TIE: f64 = 1e-6;
 /// Cells searched: offsets -1, 0, 1 along each lattice vector.
 const CELLS: usize = 27;
 
-/// Which of the nearest neighbours that atoms find become edges. Atoms disagree: one may be among the nearest of another
+/// Which of the nearest neighbors that atoms find become edges. Atoms disagree: one may be among the nearest of another
 /// that it does not count among its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -31,7 +31,7 @@ pub enum Symmetrization {
 pub struct CutoffRule {
     /// Largest distance in Å.
     pub cutoff: f64,
-    /// Most neighbours that an atom looks for.
+    /// Most neighbors that an atom looks for.
     pub neighbors: usize,
     /// What happens where atoms disagree.
     pub symmetrization: Symmetrization,
@@ -84,7 +84,7 @@ impl CutoffSearch {
     /// the order (site, cell) is nearer.
     ///
     /// `frac` holds fractional coordinates in [0, 1): atoms are looked for in the 27 cells around alone, which misses
-    /// some in very flat cells, as published. Coordinates that are not finite have no neighbours.
+    /// some in very flat cells, as published. Coordinates that are not finite have no neighbors.
     pub fn edges(&self, frac: &[[f64; 3]]) -> Vec<EdgeEnds> {
         let places: Vec<[f64; 3]> = frac.iter().map(|&f| self.lattice.to_cartesian(f)).collect();
         let mut edges = Vec::with_capacity(frac.len() * self.rule.neighbors);
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(degree(40, Symmetrization::ByIndex), 26, "all of the 27 cells but the atom itself");
         assert_eq!(degree(6, Symmetrization::Union), 6);
         assert_eq!(degree(7, Symmetrization::Union), 18, "ties are included");
-        // Of twelve equally distant neighbours the first two of the search's order: (-1, -1, 0) and (-1, 0, -1).
+        // Of twelve equally distant neighbors the first two of the search's order: (-1, -1, 0) and (-1, 0, -1).
         assert_eq!(degree(8, Symmetrization::ByIndex), 10);
         assert_eq!(degree(0, Symmetrization::Union), 0);
     }

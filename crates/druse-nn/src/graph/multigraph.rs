@@ -1,4 +1,4 @@
-//! The symmetrised k-nearest-neighbour multigraph of a batch of crystals.
+//! The symmetrized k-nearest-neighbor multigraph of a batch of crystals.
 
 use druse_crystal::{Lattice, k_nearest};
 use rayon::prelude::*;
@@ -86,7 +86,7 @@ impl CrystalEdges {
 }
 
 impl Multigraph {
-    /// Joins every atom with its `k` nearest neighbours, ties included (`1e-3 < d <= d_k + 1e-6` with the distance d_k of
+    /// Joins every atom with its `k` nearest neighbors, ties included (`1e-3 < d <= d_k + 1e-6` with the distance d_k of
     /// the k-th), adds the reverse of each edge and removes duplicates. Crystals are given as lattice and fractional
     /// coordinates.
     pub fn nearest(crystals: &[(Lattice, &[[f64; 3]])], k: usize) -> Self {

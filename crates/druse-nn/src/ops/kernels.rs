@@ -1,4 +1,4 @@
-//! Vectorised element-wise functions on slices.
+//! Vectorized element-wise functions on slices.
 
 use std::mem::MaybeUninit;
 
@@ -11,8 +11,8 @@ fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 }
 
 /// e^x with a relative error below `3e-7 + |x| 8e-8` (a quarter of the second part when `FUSED`), the argument clamped to
-/// where the result is a normal number. Straight-line code, so that loops over it vectorise: the nearest power of two
-/// times a polynomial of degree five for `2^r`, |r| <= 1/2, whose coefficients minimise the largest relative error.
+/// where the result is a normal number. Straight-line code, so that loops over it vectorize: the nearest power of two
+/// times a polynomial of degree five for `2^r`, |r| <= 1/2, whose coefficients minimize the largest relative error.
 #[inline(always)]
 fn exp<const FUSED: bool>(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;

@@ -61,7 +61,7 @@ impl GaussianDerivative {
         let unit = cutoff.powi(order as i32).recip();
         let rest = x - nearest as f64;
         let peak = (-0.5 * rest * rest).exp() * unit;
-        // The quotient of neighbouring Gaussians is a geometric sequence.
+        // The quotient of neighboring Gaussians is a geometric sequence.
         let (mut gaussian, mut quotient) = (peak, (rest - 0.5).exp());
         for k in nearest..(nearest + REACH + 1).min(count) {
             f(k, derivative(x - k as f64, gaussian));
@@ -107,8 +107,8 @@ impl HostOp<1> for GaussianDerivative {
         let last = (count - 1) as f64;
         // Zero from u = 1 on, with slopes zero on either side.
         let u = d.div_scalar(cutoff).clamp_max(1.0);
-        let centres = matrix((0..count).map(|k| k as f32).collect(), count, &u.device());
-        let rest = u.clone().mul_scalar(last) - centres;
+        let centers = matrix((0..count).map(|k| k as f32).collect(), count, &u.device());
+        let rest = u.clone().mul_scalar(last) - centers;
         let gaussians = (rest.clone() * rest.clone()).mul_scalar(-0.5).exp();
         let square = u.clone() * u.clone();
         let fifth = square.clone() * square.clone() * u.clone();

@@ -24,7 +24,7 @@ pub struct RunConfig {
     pub sampling: Map<String, Value>,
     /// What it is trained on.
     pub data: DataConfig,
-    /// Optimiser and learning rate.
+    /// Optimizer and learning rate.
     pub optim: OptimConfig,
     /// Batches, length and bookkeeping.
     pub train: TrainConfig,

@@ -2,7 +2,7 @@
 //!
 //! Structures are in flight: one that is finished or has failed is replaced by the next request at once, so a large
 //! cell holds nobody up. On the CPU every thread carries one structure through all its steps. On an accelerator two
-//! groups of many structures take turns, so that the host searches the neighbours of one while the device computes the
+//! groups of many structures take turns, so that the host searches the neighbors of one while the device computes the
 //! other; structures at different steps share a network call. Finished structures are written in the order of their
 //! indices, whoever finishes first.
 

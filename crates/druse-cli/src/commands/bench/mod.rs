@@ -32,10 +32,10 @@ Sections:
   train     a step: loss, gradient, clipping, Adam, moving average
   sample    a step of sampling, all structures of the batch in flight
   forward   the networks and the loss, without gradient, graphs ready
-  graph     neighbour search and multigraph of each structure
+  graph     neighbor search and multigraph of each structure
   evaluate  CrystalNN fingerprints; the structure matcher on pairs of a structure and a distorted copy
 
-Weights are freshly initialised. On the CPU also what the machine can do at most is measured (matrix products of the
+Weights are freshly initialized. On the CPU also what the machine can do at most is measured (matrix products of the
 shape of an edge layer; memory traffic), and for each section that runs the networks the share of the former that it
 reaches. A batch of one structure gives the latency. On Linux each section has its own peak of resident memory, with
 what the sections before left in the allocator's reserve.")]

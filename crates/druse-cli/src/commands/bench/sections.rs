@@ -96,7 +96,7 @@ pub fn forward(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
     })
 }
 
-/// Neighbour search and multigraph of each structure in its own cell.
+/// Neighbor search and multigraph of each structure in its own cell.
 pub fn graph(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
     let model = subject.generator.as_ref();
     let build = |s: &&Structure| model.graph(s).ok().flatten();

@@ -9,7 +9,7 @@ use druse_run::RunConfig;
 use crate::failure::Failure;
 use crate::models::{ComputeArgs, lacking, registry};
 
-/// A freshly initialised model and a batch.
+/// A freshly initialized model and a batch.
 pub struct Subject {
     pub config: RunConfig,
     pub generator: Box<dyn Generator>,

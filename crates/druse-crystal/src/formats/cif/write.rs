@@ -30,7 +30,7 @@ pub fn write(structure: &Structure, name: &str) -> String {
     out
 }
 
-/// The conventional standardised cell as a CIF with its space group, all symmetry operations, and the sites of the
+/// The conventional standardized cell as a CIF with its space group, all symmetry operations, and the sites of the
 /// asymmetric unit with their multiplicities and Wyckoff letters.
 ///
 /// The space group is found within the distance tolerance `symprec` (Å); cell and positions are averaged over its

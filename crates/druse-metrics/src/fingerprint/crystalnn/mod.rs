@@ -1,4 +1,4 @@
-//! The CrystalNN fingerprint: probabilities of coordination numbers and how well their neighbours fit known motifs.
+//! The CrystalNN fingerprint: probabilities of coordination numbers and how well their neighbors fit known motifs.
 //!
 //! N. E. R. Zimmermann, A. Jain, RSC Adv. 10, 6063 (2020); settings of matminer's `CrystalNNFingerprint` preset `ops`,
 //! as CDVAE (T. Xie et al., ICLR 2022) and its successors evaluate generated crystals with.

@@ -15,7 +15,7 @@ const DEGREES_135: f64 = 2.356194490192345;
 /// units, thresholds are in radians, `harmonic` is the h of (1 + cos hφ) / 2.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
-    /// Single bond: one neighbour much nearer than the next.
+    /// Single bond: one neighbor much nearer than the next.
     SingleBond,
     /// A single angle.
     Bent { target: f64, width: f64 },
@@ -23,7 +23,7 @@ pub(super) enum Kind {
     Regular { target: f64, width: f64, harmonic: u8 },
     /// As `Regular`, with targets 0.4 and 0.8 for angles up to and beyond `split` (fraction of 180°).
     Pentagon { split: f64, width: f64 },
-    /// Neighbours opposite to the pole, or on its equator at regular azimuths.
+    /// Neighbors opposite to the pole, or on its equator at regular azimuths.
     Polar { opposite: f64, opposite_width: f64, equator: Equator, harmonic: u8, max_azimuth: f64 },
     /// Cuboctahedron.
     Cuboctahedron {
@@ -35,13 +35,13 @@ pub(super) enum Kind {
         equator_width: f64,
         cap_width: f64,
     },
-    /// Body-centred cube.
+    /// Body-centered cube.
     Cube { opposite: f64, opposite_width: f64, weight: f64 },
     /// Steinhardt's bond orientational order parameter of this degree.
     Steinhardt(u8),
 }
 
-/// Where neighbours that are not opposite to the pole are expected.
+/// Where neighbors that are not opposite to the pole are expected.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Equator {
     /// At 90°.

@@ -1,10 +1,10 @@
-//! Order parameters of a set of neighbours, from the angles between them.
+//! Order parameters of a set of neighbors, from the angles between them.
 //!
-//! For an ordered pair of neighbours, one is the pole and the other marks the meridian; every third neighbour then has
+//! For an ordered pair of neighbors, one is the pole and the other marks the meridian; every third neighbor then has
 //! a polar angle and an azimuth. A motif scores the pair by how near these are to ideal values, and takes the best pair
 //! or the mean (B. Peters, J. Chem. Phys. 131, 244103 (2009); N. E. R. Zimmermann et al., Front. Mater. 4, 34 (2017)).
 //! Definitions and thresholds are those of pymatgen's `LocalStructOrderParams`.
-#![allow(clippy::needless_range_loop, reason = "indices are neighbours, and run over several tables at once")]
+#![allow(clippy::needless_range_loop, reason = "indices are neighbors, and run over several tables at once")]
 
 use std::f64::consts::{FRAC_1_PI, FRAC_PI_2};
 
@@ -12,7 +12,7 @@ use druse_crystal::coordination::CoordinatedAtom;
 
 use super::motifs::{Equator, Kind};
 
-/// Order parameters are defined for at most this many neighbours.
+/// Order parameters are defined for at most this many neighbors.
 pub(super) const MAX_NEIGHBORS: usize = 12;
 /// A direction whose part orthogonal to the pole is shorter than this has no azimuth.
 const NO_AZIMUTH: f64 = 1e-12;
@@ -21,16 +21,16 @@ const NEGLIGIBLE: f64 = -42.0;
 
 type Matrix = [[f64; MAX_NEIGHBORS]; MAX_NEIGHBORS];
 
-/// Directions of neighbours, nearest in rank first, and the angles between them. The neighbours of a smaller
+/// Directions of neighbors, nearest in rank first, and the angles between them. The neighbors of a smaller
 /// coordination number are the first ones, so one table serves them all.
 #[derive(Debug, Clone)]
 pub(super) struct Surroundings {
     len: usize,
     distance: [f64; MAX_NEIGHBORS],
     cosine: Matrix,
-    /// Angles between neighbours in radians.
+    /// Angles between neighbors in radians.
     angle: Matrix,
-    /// 1 where neighbour `k` has an azimuth about the pole `j`, else 0.
+    /// 1 where neighbor `k` has an azimuth about the pole `j`, else 0.
     azimuthal: Matrix,
     /// Cosine of the azimuth between `k` and `m` about the pole `j`, at `[j][k][m]`; 1 for `k = m`.
     azimuth: Box<[Matrix; MAX_NEIGHBORS]>,
@@ -49,7 +49,7 @@ impl Surroundings {
         }
     }
 
-    /// Takes the first neighbours. Angles are prepared for the first
+    /// Takes the first neighbors. Angles are prepared for the first
     /// `with_angles` of them, azimuths for the first `with_azimuths`.
     pub(super) fn set(&mut self, neighbors: &[CoordinatedAtom], with_angles: usize, with_azimuths: usize) {
         let mut unit = [[0.0; 3]; MAX_NEIGHBORS];
@@ -77,7 +77,7 @@ impl Surroundings {
 
     fn set_azimuths(&mut self, unit: &[[f64; 3]; MAX_NEIGHBORS], n: usize) {
         if n < 3 {
-            // With two neighbours there is no third one, but whether the second has an azimuth still counts.
+            // With two neighbors there is no third one, but whether the second has an azimuth still counts.
             self.azimuthal = [[1.0; MAX_NEIGHBORS]; MAX_NEIGHBORS];
             return;
         }
@@ -104,7 +104,7 @@ impl Surroundings {
         }
     }
 
-    /// The order parameter of the first `n` neighbours; 0 where it is not defined.
+    /// The order parameter of the first `n` neighbors; 0 where it is not defined.
     pub(super) fn order_parameter(&self, kind: &Kind, n: usize) -> f64 {
         let n = n.min(self.len);
         match *kind {
@@ -144,7 +144,7 @@ impl Surroundings {
         if n < 2 { 0.0 } else { 2.0 * sum / (n * (n - 1)) as f64 }
     }
 
-    /// A symmetric function of the angles between the first `n` neighbours; 0 on the diagonal.
+    /// A symmetric function of the angles between the first `n` neighbors; 0 on the diagonal.
     fn of_angles(&self, n: usize, f: impl Fn(f64) -> f64) -> Matrix {
         let mut values = [[0.0; MAX_NEIGHBORS]; MAX_NEIGHBORS];
         for j in 0..n {
@@ -156,7 +156,7 @@ impl Surroundings {
         values
     }
 
-    /// Best mean, over pole and meridian, of a score of the polar angle times cos² of the azimuth. The neighbour on
+    /// Best mean, over pole and meridian, of a score of the polar angle times cos² of the azimuth. The neighbor on
     /// the meridian scores as any other: its azimuth is 0.
     fn regular(&self, n: usize, harmonic: u8, score: impl Fn(f64) -> f64) -> f64 {
         let scores = self.of_angles(n, score);
@@ -177,7 +177,7 @@ impl Surroundings {
         best
     }
 
-    /// Sum over neighbours of their weights times cos² of their azimuths, (1 + cos hφ) / 2.
+    /// Sum over neighbors of their weights times cos² of their azimuths, (1 + cos hφ) / 2.
     fn around(&self, j: usize, k: usize, n: usize, harmonic: u8, weights: &[f64; MAX_NEIGHBORS]) -> f64 {
         let (weights, row) = (&weights[..n], &self.azimuth[j][k][..n]);
         let sum = |f: fn(f64) -> f64| weights.iter().zip(row).map(|(w, &c)| w * f(c)).sum::<f64>();
@@ -301,7 +301,7 @@ impl Surroundings {
                 if angle[k] >= opposite {
                     best = best.max(weight * scores[j][k] / weight);
                 } else if angle[k] > low && angle[k] < high && self.azimuthal[j][k] > 0.0 && count > 1.0 {
-                    // The neighbour on the meridian itself does not count here.
+                    // The neighbor on the meridian itself does not count here.
                     let row = &self.azimuth[j][k];
                     let terms = (0..n).map(|m| equator[m] * row[m] * row[m] + cap[m] * cap_azimuth(row[m]));
                     best = best.max((terms.sum::<f64>() - equator[k]) / (count - 1.0));
@@ -311,10 +311,10 @@ impl Surroundings {
         best
     }
 
-    /// Sum over pairs, the neighbour that comes first as the pole; normalised so that the perfect cube has 1.
+    /// Sum over pairs, the neighbor that comes first as the pole; normalized so that the perfect cube has 1.
     ///
     /// The order matters unless the cube is perfect, and so does the side of 90° on which an angle falls: in a crystal
-    /// with equivalent neighbours or right angles the value hangs on rounding, here as in the reference.
+    /// with equivalent neighbors or right angles the value hangs on rounding, here as in the reference.
     fn cube(&self, n: usize, opposite: f64, opposite_width: f64, weight: f64) -> f64 {
         if n <= 3 {
             return 0.0;
@@ -372,7 +372,7 @@ fn gauss(width: f64, x: f64) -> f64 {
     if exponent < NEGLIGIBLE { 0.0 } else { exponent.exp() }
 }
 
-/// Score of the azimuth of a neighbour off the equator of a cuboctahedron, from the azimuth's cosine.
+/// Score of the azimuth of a neighbor off the equator of a cuboctahedron, from the azimuth's cosine.
 fn cap_azimuth(cosine: f64) -> f64 {
     let sine = (1.0 - cosine * cosine).max(0.0).sqrt();
     let y = 0.0556 * (sine - 0.81649658);

@@ -15,7 +15,7 @@ use crate::settings::Settings;
 pub struct LossWeights {
     /// Cross-entropy of the number of atoms.
     pub num_atoms: f64,
-    /// Squared error of the normalised lattice parameters.
+    /// Squared error of the normalized lattice parameters.
     pub lattice: f64,
     /// Cross-entropy of the composition.
     pub composition: f64,
@@ -25,7 +25,7 @@ pub struct LossWeights {
     pub species: f64,
     /// Divergence of the posterior from the prior.
     pub kl: f64,
-    /// Squared error of the standardised property.
+    /// Squared error of the standardized property.
     pub property: f64,
 }
 

@@ -1,5 +1,6 @@
-//! The decoder (spec 1.5): GemNet-dT with scale factors, conditioned on the latent, which reads a noisy crystal and tells
-//! where its atoms should move and what they should be.
+//! The decoder: GemNet-dT with scale factors, conditioned on the latent, which reads a noisy crystal and tells where its
+//! atoms should move and what they should be (Xie et al. 2022, section 4 and appendices B.2 and B.3; the network is that of
+//! Klicpera et al. 2021).
 
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ pub struct DecoderConfig {
     pub blocks: usize,
     /// Longest edge in Å.
     pub cutoff: f64,
-    /// Most neighbours that an atom looks for.
+    /// Most neighbors that an atom looks for.
     pub neighbors: usize,
     /// Which of these become edges where two atoms disagree.
     pub symmetrization: Symmetrization,

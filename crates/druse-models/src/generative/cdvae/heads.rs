@@ -1,4 +1,5 @@
-//! Latents to aggregate quantities (spec 1.4): number of atoms, lattice, composition, property.
+//! Latents to aggregate quantities: number of atoms, lattice, composition, property (Xie et al. 2022, section 4 and
+//! appendix B.1).
 
 use burn::tensor::{Tensor, activation};
 use druse_nn::blocks::{Linear, MAX_ELEMENT};
@@ -38,7 +39,7 @@ pub(crate) struct AggregateHeads {
 pub(crate) struct Aggregates {
     /// Logits of the number of atoms, 0 to the largest: (B, max_atoms + 1).
     pub num_atoms: Tensor<2>,
-    /// Standardised `[lengths / N^(1/3), angles]`: (B, 6).
+    /// Standardized `[lengths / N^(1/3), angles]`: (B, 6).
     pub lattice: Tensor<2>,
     /// Logits of the elements, index Z - 1: (B, 100).
     pub composition: Tensor<2>,
@@ -65,7 +66,7 @@ impl AggregateHeads {
         }
     }
 
-    /// The standardised property (B, 1), for a model that learned one.
+    /// The standardized property (B, 1), for a model that learned one.
     pub fn property(&self, params: &Params, z: Tensor<2>) -> Option<Tensor<2>> {
         self.property.as_ref().map(|head| head.forward(params, z))
     }

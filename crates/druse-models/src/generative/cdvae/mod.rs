@@ -87,7 +87,7 @@ impl Trainable for Cdvae {
         if training.len() < 2 {
             let n = training.len();
             return Err(ModelError::Config(format!(
-                "{n} training structures; the model standardises lattices over the training set and needs at least 2"
+                "{n} training structures; the model standardizes lattices over the training set and needs at least 2"
             )));
         }
         for s in training {
@@ -132,7 +132,7 @@ impl Trainable for Cdvae {
             let isolated = self.bonds.get(s)?.isolated.len();
             if isolated > 0 {
                 let text = format!(
-                    "{isolated} of {} atoms have no bond; the encoder reads them as atoms without neighbours",
+                    "{isolated} of {} atoms have no bond; the encoder reads them as atoms without neighbors",
                     s.len()
                 );
                 remarks.push(Remark { index, text });

@@ -144,15 +144,15 @@ impl Cdvae {
         (self.mean.forward(params, hidden.clone()), self.log_variance.forward(params, hidden))
     }
 
-    /// Standardised `[lengths / N^(1/3), angles]` of a cell of `atoms` atoms.
-    pub(crate) fn normalised_lattice(&self, lattice: &Lattice, atoms: usize) -> [f64; 6] {
+    /// Standardized `[lengths / N^(1/3), angles]` of a cell of `atoms` atoms.
+    pub(crate) fn normalized_lattice(&self, lattice: &Lattice, atoms: usize) -> [f64; 6] {
         let p = scaled_parameters(lattice, atoms);
-        std::array::from_fn(|k| self.statistics.lattice.normalise(k, p[k]))
+        std::array::from_fn(|k| self.statistics.lattice.normalize(k, p[k]))
     }
 
     /// Lengths (Å) and angles (degrees) that six outputs of the lattice head stand for, for a cell of `atoms` atoms.
-    pub(crate) fn cell_parameters(&self, normalised: &[f32], atoms: usize) -> [f64; 6] {
-        cell_parameters(&self.statistics.lattice, normalised, atoms)
+    pub(crate) fn cell_parameters(&self, normalized: &[f32], atoms: usize) -> [f64; 6] {
+        cell_parameters(&self.statistics.lattice, normalized, atoms)
     }
 
     /// The aggregate heads.
@@ -161,11 +161,11 @@ impl Cdvae {
     }
 }
 
-/// Lengths (Å) and angles (degrees) that standardised numbers stand for, for a cell of `atoms` atoms.
-pub(crate) fn cell_parameters(scaler: &Standardizer, normalised: &[f32], atoms: usize) -> [f64; 6] {
+/// Lengths (Å) and angles (degrees) that standardized numbers stand for, for a cell of `atoms` atoms.
+pub(crate) fn cell_parameters(scaler: &Standardizer, normalized: &[f32], atoms: usize) -> [f64; 6] {
     let scale = (atoms as f64).cbrt();
     std::array::from_fn(|k| {
-        let x = scaler.restore(k, f64::from(normalised[k]));
+        let x = scaler.restore(k, f64::from(normalized[k]));
         if k < 3 { scale * x } else { x }
     })
 }

@@ -1,4 +1,5 @@
-//! The training objective (spec 1.6 and 1.7): the parts of the variational bound, positions and species denoised.
+//! The training objective: the parts of the variational bound, positions and species denoised (Xie et al. 2022,
+//! Equations 2 and 9; what the paper leaves open, as the published code has it).
 
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ pub(crate) struct PreparedMicroBatch<'a> {
     crystals: Vec<NoisyCrystal>,
     /// Noise of the latents (B, latent).
     latent_noise: Vec<f32>,
-    /// Standardised property (B, 1).
+    /// Standardized property (B, 1).
     property: Option<Vec<f32>>,
     /// The decoder's part, where it does not depend on a predicted cell.
     decoder: Option<DecoderPiece>,
@@ -123,7 +124,7 @@ impl<'a> PreparedMicroBatch<'a> {
         }
         let property = match (&model.config.property, &model.statistics.property) {
             (Some(name), Some(standardizer)) => {
-                let value = |s: &&Structure| Ok(standardizer.normalise(0, property_of(s, name)?) as f32);
+                let value = |s: &&Structure| Ok(standardizer.normalize(0, property_of(s, name)?) as f32);
                 Some(batch.iter().map(value).collect::<Result<_, ModelError>>()?)
             }
             _ => None,
@@ -195,7 +196,7 @@ impl<'a> PreparedMicroBatch<'a> {
         graph: &Arc<Multigraph>,
     ) -> (Tensor<2>, Tensor<2>) {
         let device = params.device();
-        // Standardised numbers to lengths and angles; nothing of them where the true cell is taken.
+        // Standardized numbers to lengths and angles; nothing of them where the true cell is taken.
         let (mut factors, mut offsets) = (Vec::new(), Vec::new());
         for (c, predicted) in self.crystals.iter().zip(predicted) {
             let atoms = c.species.len();
@@ -234,7 +235,7 @@ impl<'a> PreparedMicroBatch<'a> {
         let classes = self.model.config.max_atoms + 1;
         let counts = self.per_crystal(classes, |c, row| row[c.species.len()] = 1.0);
         let lattices = self.per_crystal(6, |c, row| {
-            let target = self.model.normalised_lattice(&c.lattice, c.species.len());
+            let target = self.model.normalized_lattice(&c.lattice, c.species.len());
             row.iter_mut().zip(target).for_each(|(y, x)| *y = x as f32);
         });
         let shares = self.per_crystal(ELEMENTS, |c, row| {

@@ -66,7 +66,7 @@ impl Cdvae {
     }
 
     /// Reads a checkpoint of the published code (a Lightning checkpoint or a saved state dictionary). Sizes, noise levels
-    /// and scale factors are those of the file; `base` has what tensors do not tell: cut-offs and neighbours, dynamics,
+    /// and scale factors are those of the file; `base` has what tensors do not tell: cut-offs and neighbors, dynamics,
     /// weights of the objective.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Cdvae {
                 "the scale factors are not the published ones; the model keeps those of the file".into(),
             );
         }
-        check_centres(&mut keys, config.decoder.num_radial)?;
+        check_centers(&mut keys, config.decoder.num_radial)?;
         keys.ignore("the energy branch, on which no output of CDVAE depends", in_energy_branch);
         let wrong = |source: ModelError| PublishedError::Model { name: file.name().to_owned(), source };
         let mut model = Cdvae::new(config).map_err(wrong)?;
@@ -191,15 +191,15 @@ fn levels(keys: &mut Keys, name: &str, base: [f64; 2]) -> Result<([f64; 2], usiz
     Ok((ends, table.len()))
 }
 
-/// The centres of the Gaussians are computed here: evenly spaced over the cut-off.
-fn check_centres(keys: &mut Keys, count: usize) -> Result<(), PublishedError> {
+/// The centers of the Gaussians are computed here: evenly spaced over the cut-off.
+fn check_centers(keys: &mut Keys, count: usize) -> Result<(), PublishedError> {
     for basis in ["radial_basis", "cbf_basis3.radial_basis"] {
         let name = format!("decoder.gemnet.{basis}.rbf.offset");
-        let Some(centres) = keys.constant(&name)? else { continue };
-        let step = 1.0 / (centres.len().max(2) - 1) as f64;
+        let Some(centers) = keys.constant(&name)? else { continue };
+        let step = 1.0 / (centers.len().max(2) - 1) as f64;
         let even = |(i, x): (usize, &f64)| (x - i as f64 * step).abs() < TOLERANCE;
-        if centres.len() != count || !centres.iter().enumerate().all(even) {
-            keys.differs(format!("{name} holds other centres than {count} evenly spaced ones from 0 to 1"));
+        if centers.len() != count || !centers.iter().enumerate().all(even) {
+            keys.differs(format!("{name} holds other centers than {count} evenly spaced ones from 0 to 1"));
         }
     }
     Ok(())

@@ -19,7 +19,7 @@ pub struct State {
     /// Whether the species are given and stay.
     species_given: bool,
     frac: Vec<[f64; 3]>,
-    /// The cell with what the neighbour search knows of it.
+    /// The cell with what the neighbor search knows of it.
     search: CutoffSearch,
     /// What the latent adds to the embedding of each atom; does not change on the way.
     projection: Vec<f32>,

@@ -78,7 +78,7 @@ pub struct GemsDiffConfig {
     pub encoder: GemsNetConfig,
     /// Width of the crystal vector that the encoder hands to the decoder.
     pub latent: usize,
-    /// Neighbours per atom (ties included) in the multigraph.
+    /// Neighbors per atom (ties included) in the multigraph.
     pub knn: usize,
     /// Diffusion steps T.
     pub steps: usize,

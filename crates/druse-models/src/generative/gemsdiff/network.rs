@@ -1,5 +1,5 @@
-//! GemsNet (spec 4.4): GemNet-dT without scale factors, with an edge head for positions and a triplet head for the
-//! lattice, or with an atom head for the encoder.
+//! GemsNet: GemNet-dT without scale factors, with an edge head for positions and a triplet head for the lattice, or with an
+//! atom head for the encoder (Klipfel et al. 2024, Equations 7 to 11; the heads as the published code has them).
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ pub(crate) struct PreparedMicroBatch<'a> {
     model: &'a GemsDiff,
     input: NetworkInput,
     displacement: PositionTarget,
-    /// Normalised lattice parameters (B, 6).
+    /// Normalized lattice parameters (B, 6).
     lattice: Vec<f32>,
     counts: [f64; 2],
 }
@@ -62,7 +62,7 @@ impl<'a> PreparedMicroBatch<'a> {
             model,
             input: model.network_input(&crystals),
             displacement: PositionTarget::new(config.position_loss, batch, &noisy),
-            lattice: batch.iter().flat_map(|s| scaler.normalise(&s.lattice)).map(|x| x as f32).collect(),
+            lattice: batch.iter().flat_map(|s| scaler.normalize(&s.lattice)).map(|x| x as f32).collect(),
             counts: counts(batch),
         })
     }
@@ -87,7 +87,7 @@ impl<'a> PreparedMicroBatch<'a> {
         }
     }
 
-    /// Sum over crystals and mean over parameters of the normalised lattice loss (L1).
+    /// Sum over crystals and mean over parameters of the normalized lattice loss (L1).
     fn lattice_loss(&self, params: &Params, cell: Tensor<2>) -> Tensor<1> {
         let device = params.device();
         let scaler = &self.model.statistics.scaler;

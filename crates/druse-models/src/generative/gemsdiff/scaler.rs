@@ -1,4 +1,4 @@
-//! Normalisation of the six lattice parameters.
+//! Normalization of the six lattice parameters.
 
 use druse_crystal::Lattice;
 use serde::{Deserialize, Serialize};
@@ -36,14 +36,14 @@ impl LatticeScaler {
         Self { mean, std }
     }
 
-    /// Factors and offsets of the normalisation `(v - mean) / (std + 1e-6)`: divide by the first after subtracting
+    /// Factors and offsets of the normalization `(v - mean) / (std + 1e-6)`: divide by the first after subtracting
     /// the second.
     pub fn denominators(&self) -> [f64; 6] {
         self.std.map(|s| s + EPSILON)
     }
 
-    /// Normalised parameters of a cell.
-    pub fn normalise(&self, cell: &Lattice) -> [f64; 6] {
+    /// Normalized parameters of a cell.
+    pub fn normalize(&self, cell: &Lattice) -> [f64; 6] {
         let (p, d) = (signed_parameters(cell), self.denominators());
         std::array::from_fn(|k| (p[k] - self.mean[k]) / d[k])
     }
@@ -71,6 +71,6 @@ mod tests {
         let s = LatticeScaler::fit(cells.iter());
         assert!((s.mean[0] - 5.0).abs() < 1e-12 && (s.std[0] - 1.0).abs() < 1e-12);
         assert_eq!(s.std[1], 1.0);
-        assert!((s.normalise(&cells[2])[0] - 1.0 / (1.0 + 1e-6)).abs() < 1e-12);
+        assert!((s.normalize(&cells[2])[0] - 1.0 / (1.0 + 1e-6)).abs() < 1e-12);
     }
 }

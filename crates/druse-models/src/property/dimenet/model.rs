@@ -78,7 +78,7 @@ impl PropertyPredictor {
         Ok(Input { geometry, species: structures.iter().flat_map(|s| s.species.iter().copied()).collect() })
     }
 
-    /// Standardised predictions (B, 1).
+    /// Standardized predictions (B, 1).
     fn forward(&self, params: &Params, input: &Input) -> Tensor<2> {
         let atoms = self.network.forward(params, &input.geometry, &input.species);
         self.config.readout.apply(atoms, input.geometry.graph())
@@ -101,12 +101,12 @@ fn check_species(structures: &[&Structure]) -> Result<(), ModelError> {
     check_elements(structures.iter().flat_map(|s| &s.species), MAX_ELEMENT)
 }
 
-/// Crystals with their standardised targets.
+/// Crystals with their standardized targets.
 struct PreparedMicroBatch<'a> {
     model: &'a PropertyPredictor,
     input: Input,
     targets: Vec<f32>,
-    /// Of the standardised property, in its unit.
+    /// Of the standardized property, in its unit.
     scale: f64,
 }
 
@@ -183,13 +183,13 @@ impl Trainable for PropertyPredictor {
         let standardizer = self.standardizer()?;
         let targets = micro_batch
             .iter()
-            .map(|s| Ok(standardizer.normalise(0, property_of(s, &self.config.property)?) as f32))
+            .map(|s| Ok(standardizer.normalize(0, property_of(s, &self.config.property)?) as f32))
             .collect::<Result<_, ModelError>>()?;
         let (input, scale) = (self.input(micro_batch)?, standardizer.std[0]);
         Ok(Box::new(PreparedMicroBatch { model: self, input, targets, scale }))
     }
 
-    /// Mean squared error of the standardised property, which is minimised, and mean absolute error in the unit of the
+    /// Mean squared error of the standardized property, which is minimized, and mean absolute error in the unit of the
     /// property.
     fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
         vec![batch.len() as f64; 2]

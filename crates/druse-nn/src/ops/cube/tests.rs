@@ -52,8 +52,8 @@ fn odd_graph() -> Arc<Multigraph> {
     let skewed = Lattice::from_rows([[1.3, 0.1, 0.0], [0.3, 0.9, 0.1], [-0.2, 0.1, 1.2]]).unwrap();
     let cube = Lattice::cubic(1.0).unwrap();
     let several = [[0.11, 0.23, 0.31], [0.62, 0.57, 0.81], [0.05, 0.71, 0.44], [0.9, 0.1, 0.7]];
-    let centred = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]];
-    Arc::new(Multigraph::nearest(&[(skewed, &several[..1]), (skewed, &several), (cube, &centred)], 9))
+    let centered = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]];
+    Arc::new(Multigraph::nearest(&[(skewed, &several[..1]), (skewed, &several), (cube, &centered)], 9))
 }
 
 /// Two atoms and no edge.

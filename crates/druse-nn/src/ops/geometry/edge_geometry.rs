@@ -134,8 +134,8 @@ impl HostOp<1> for Gaussians {
     fn compose(&self, [v]: [Tensor<2>; 1]) -> Tensor<2> {
         let GaussianBasis { count, cutoff } = self.basis;
         let u = lengths(&v).div_scalar(cutoff);
-        let centres = matrix((0..count).map(|k| k as f32).collect(), count, &v.device());
-        let rest = u.clone().mul_scalar((count - 1) as f64) - centres;
+        let centers = matrix((0..count).map(|k| k as f32).collect(), count, &v.device());
+        let rest = u.clone().mul_scalar((count - 1) as f64) - centers;
         let gaussians = (rest.clone() * rest).mul_scalar(-0.5).exp();
         // Zero from u = 1 on, with slope zero on either side.
         let u = u.clamp_max(1.0);

@@ -1,6 +1,6 @@
 //! Products of operands that are rounded to bf16 and summed in 32 bits (AVX512-BF16).
 //!
-//! The processor multiplies pairs: two neighbours of a row of the left operand, which are one 32-bit number to broadcast,
+//! The processor multiplies pairs: two neighbors of a row of the left operand, which are one 32-bit number to broadcast,
 //! with the same two rows of the right one, interleaved column by column. The left operand is rounded on the way, 48 rows
 //! at a time; the right one when it is packed.
 
@@ -109,7 +109,7 @@ pub(super) unsafe fn multiply_transposed(target: Target, [m, n, k]: [usize; 3], 
     unsafe { tiles(target, 0..m, [n, k.div_ceil(2)], left, Right::Rows { data: &right, stride }) };
 }
 
-/// Rounds rows of a view with k columns: pairs of neighbours, a row after the other, an odd last one with a zero.
+/// Rounds rows of a view with k columns: pairs of neighbors, a row after the other, an odd last one with a zero.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn round_rows(a: &View<'_>, rows: Range<usize>, k: usize, out: &mut Vec<u32>) {
     let depth = k.div_ceil(2);
@@ -137,7 +137,7 @@ unsafe fn round_rows(a: &View<'_>, rows: Range<usize>, k: usize, out: &mut Vec<u
     }
 }
 
-/// Rounds a row-major (k × cols) view: pairs of neighbouring rows, interleaved column by column, padded to whole vectors.
+/// Rounds a row-major (k × cols) view: pairs of neighboring rows, interleaved column by column, padded to whole vectors.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn pair_rows(x: &View<'_>, k: usize, cols: usize) -> Vec<u32> {
     let (depth, width) = (k.div_ceil(2), cols.next_multiple_of(LANES));

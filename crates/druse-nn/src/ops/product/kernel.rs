@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::View;
 
-/// The right operand as whole vectors of neighbouring columns.
+/// The right operand as whole vectors of neighboring columns.
 #[derive(Clone, Copy)]
 pub(super) enum Columns<'a> {
     /// Panels as [`super::Panels`] lays them out.

@@ -1,7 +1,7 @@
 //! Matrix products of the network's shapes: some hundred to some thousand rows times a weight of 16 to 256 columns.
 //!
 //! The left operand is read where it lies, number by number, so it needs no packing; the right one is read in whole
-//! vectors of neighbouring columns: from [`Panels`], which a weight is packed into once per call, or straight from
+//! vectors of neighboring columns: from [`Panels`], which a weight is packed into once per call, or straight from
 //! row-major memory. A tile of the result stays in registers over the whole depth. Activations are not part of a
 //! product: operations work on blocks of rows that are still in the first-level cache when the activation comes, which
 //! costs a load and a store beside a hundred multiplications.

@@ -33,7 +33,8 @@ struct FileDecoder {
     cbf: usize,
     bilinear: usize,
     cutoff: f64,
-    max_neighbours: usize,
+    #[serde(rename = "max_neighbours")]
+    max_neighbors: usize,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +82,7 @@ pub(crate) fn build(file: &File, device: &Device) -> Result<Box<dyn Part>, Parit
         num_spherical: c.num_spherical,
         blocks: c.blocks,
         cutoff: c.cutoff,
-        neighbors: c.max_neighbours,
+        neighbors: c.max_neighbors,
         symmetrization: Symmetrization::ByIndex,
         scale_factors,
     };

@@ -71,8 +71,8 @@ impl Part for Heads {
         let latent = input.latent.iter().map(|&x| x as f32).collect();
         let z = matrix(latent, self.latent, self.params.device());
         let said = self.heads.forward(&self.params, &z);
-        let normalised: Vec<f32> = host(&said.lattice).into_iter().map(|x| x as f32).collect();
-        let cell = cell_parameters(&self.scaler, &normalised, input.atomic_numbers.len());
+        let normalized: Vec<f32> = host(&said.lattice).into_iter().map(|x| x as f32).collect();
+        let cell = cell_parameters(&self.scaler, &normalized, input.atomic_numbers.len());
         Ok(Outputs::from([
             ("fc_num_atoms_logits", Output::tensor(&said.num_atoms)),
             ("lattice_normalised", Output::tensor(&said.lattice)),

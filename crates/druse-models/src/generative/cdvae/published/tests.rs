@@ -137,8 +137,8 @@ fn other_shapes_and_constants_are_named() {
     let [table, other] = [second, 6.0].map(|x| [10f32.to_le_bytes(), x.to_le_bytes()].concat());
     let found = mismatch(&edited(&[(&table, &other)]));
     assert_eq!(found.different, ["sigmas is not a geometric sequence of noise levels"]);
-    let centre = (1.0f32 / 6.0).to_le_bytes();
-    let found = mismatch(&edited(&[(&centre, &0.2f32.to_le_bytes())]));
+    let center = (1.0f32 / 6.0).to_le_bytes();
+    let found = mismatch(&edited(&[(&center, &0.2f32.to_le_bytes())]));
     assert_eq!(found.different.len(), 2, "{:?}", found.different);
     assert!(found.different[0].contains("radial_basis.rbf.offset"), "{:?}", found.different);
     let weight = (formula("fc_mu.bias", &[5], 3) as f32).to_le_bytes();
