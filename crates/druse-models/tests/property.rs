@@ -8,7 +8,7 @@ use druse_nn::Params;
 use druse_nn::blocks::dimenet::DimeNetConfig;
 use druse_nn::device::cpu;
 use druse_nn::optim::{Adam, AdamConfig};
-use druse_testkit::contract;
+use druse_testkit::contract::{self, Check};
 
 fn tiny() -> PropertyConfig {
     let network = DimeNetConfig {
@@ -51,7 +51,13 @@ fn mean_absolute_error(predicted: &[f64], structures: &[&Structure]) -> f64 {
 #[test]
 fn it_keeps_the_contract() {
     contract::kind(&Registry::builtin(), "property").run();
-    contract::predictor(|| PropertyPredictor::new(tiny()).unwrap()).property("stiffness").run();
+    contract::predictor(|| PropertyPredictor::new(tiny()).unwrap())
+        .property("stiffness")
+        .skip(
+            Check::Supercell,
+            "as published, messages from images of their destination are left out; supercells tell images apart",
+        )
+        .run();
 }
 
 #[test]

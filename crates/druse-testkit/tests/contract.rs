@@ -191,7 +191,8 @@ impl Predictor for Toy {
     fn predict(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<f64>, ModelError> {
         let host = params.to_host();
         let shift = if self.fault == Fault::PredictionMean { structures.len() as f64 } else { 0.0 };
-        let value = |s: &&Structure| f64::from(host[0][0]) * self.feature(s) + f64::from(host[1][0]) + self.mean;
+        let value =
+            |s: &&Structure| f64::from(host[0][0]) * self.feature(s) + f64::from(host[1][0]) + self.mean;
         Ok(structures.iter().map(|s| value(s) + shift).collect())
     }
 }
@@ -310,7 +311,8 @@ fn every_fault_breaks_its_promise() {
 
 #[test]
 fn what_is_skipped_appears_with_its_reason() {
-    let report = contract::predictor(|| Toy::new(Fault::Orientation)).skip(Check::Rotation, "fixed axes").check();
+    let report =
+        contract::predictor(|| Toy::new(Fault::Orientation)).skip(Check::Rotation, "fixed axes").check();
     assert!(report.failure(Check::Rotation).is_none());
     assert!(report.to_string().contains("skipped Rotation: fixed axes"), "{report}");
 }

@@ -84,7 +84,8 @@ pub(super) fn other_cell(s: &Structure) -> Structure {
 pub(super) fn doubled(s: &Structure) -> Structure {
     let double = Matrix3::from_diagonal(&Vector3::new(2.0, 1.0, 1.0));
     let lattice = Lattice::from_matrix(double * s.lattice.matrix()).expect("two cells are a cell");
-    let copies = [0.0, 1.0].iter().flat_map(|n| s.frac_coords.iter().map(move |f| [(f[0] + n) / 2.0, f[1], f[2]]));
+    let copies =
+        [0.0, 1.0].iter().flat_map(|n| s.frac_coords.iter().map(move |f| [(f[0] + n) / 2.0, f[1], f[2]]));
     Structure {
         lattice,
         species: [s.species.as_slice(), &s.species].concat(),

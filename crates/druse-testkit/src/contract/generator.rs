@@ -120,7 +120,8 @@ pub(super) fn samples(fitted: &Fitted<'_>) -> Finding {
 }
 
 fn satisfies(capabilities: &Capabilities, asked: &Conditions, s: &Structure) -> Result<(), String> {
-    let differs = |what: &str, found: String, expected: String| Err(format!("{what} is {found}, not {expected}"));
+    let differs =
+        |what: &str, found: String, expected: String| Err(format!("{what} is {found}, not {expected}"));
     // The constructor checks lengths, coordinates and the cell.
     let valid = Structure::new(s.lattice, s.species.clone(), s.frac_coords.clone()).map_err(text)?;
     if valid.frac_coords != s.frac_coords {
@@ -154,7 +155,8 @@ fn satisfies(capabilities: &Capabilities, asked: &Conditions, s: &Structure) -> 
 
 pub(super) fn elements(fitted: &Fitted<'_>) -> Finding {
     let limit = fitted.model.as_generator().map_err(text)?.capabilities().largest_z;
-    let structures: Vec<Structure> = sampled(fitted, &only_requests(fitted)?)?.into_iter().flatten().collect();
+    let structures: Vec<Structure> =
+        sampled(fitted, &only_requests(fitted)?)?.into_iter().flatten().collect();
     match structures.iter().find(|s| s.species.iter().any(|element| element.z() > limit)) {
         Some(s) => Err(format!("a sample is {}, but the largest atomic number is {limit}", formula(s))),
         None => Ok(format!("{} samples", structures.len())),
@@ -297,7 +299,8 @@ pub(super) fn conditions(fitted: &Fitted<'_>) -> Finding {
         let has = |kind| kinds.contains(kind);
         if let Some(limit) = capabilities.max_atoms {
             let mut large = good.clone();
-            large.composition = has(Condition::Composition).then(|| Composition::from_species(&hydrogen(limit + 1)));
+            large.composition =
+                has(Condition::Composition).then(|| Composition::from_species(&hydrogen(limit + 1)));
             large.num_atoms = has(Condition::NumAtoms).then_some(limit + 1);
             if has(Condition::Sites) {
                 large = large.and_species(hydrogen(limit + 1));
@@ -339,5 +342,5 @@ pub(super) fn conditions(fitted: &Fitted<'_>) -> Finding {
             refuse(good.clone().and_num_atoms(0), "atoms")?;
         }
     }
-    Ok(format!("{refused} impossible wishes refused"))
+    Ok(format!("{refused} requests refused"))
 }

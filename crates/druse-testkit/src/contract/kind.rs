@@ -64,7 +64,11 @@ impl KindContract<'_> {
     }
 
     /// Builds a model and compares its name and conditions with those of the kind.
-    fn serves_what_it_says(&self, model: &ModelSettings, sampling: &Map<String, Value>) -> Result<(), String> {
+    fn serves_what_it_says(
+        &self,
+        model: &ModelSettings,
+        sampling: &Map<String, Value>,
+    ) -> Result<(), String> {
         let kind = self.registry.kind(self.name).map_err(in_words("the registry"))?;
         let built = self.registry.build(model, sampling).map_err(in_words("a model"))?;
         let found = built.trainable().kind();
@@ -121,7 +125,9 @@ fn complete<E: Display>(
     for settings in [defaults, &Map::new()] {
         let completed = complete(settings).map_err(in_words(what))?;
         if completed != *defaults {
-            return Err(format!("the defaults of the {what} settings {defaults:?} are completed to {completed:?}"));
+            return Err(format!(
+                "the defaults of the {what} settings {defaults:?} are completed to {completed:?}"
+            ));
         }
     }
     let unknown = "a key nobody has";

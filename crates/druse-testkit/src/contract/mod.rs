@@ -323,7 +323,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "contract of a {} model:", self.model)?;
+        write!(f, "contract of the model `{}`:", self.model)?;
         for (title, list) in [("kept", &self.passed), ("skipped", &self.skipped), ("BROKEN", &self.failed)] {
             for (check, what) in list {
                 write!(f, "\n  {title:<7} {check:?}: {what}")?;
@@ -434,8 +434,9 @@ impl<'c> Fitted<'c> {
             named.filter(|(name, _)| parts.is_none_or(|parts| parts.contains(name))).collect()
         };
         let (a, b) = (of(a), of(b));
-        if a.is_empty() {
-            return Err(format!("the objective has no part of {parts:?}"));
+        let absent = |part: &&&str| a.iter().all(|(name, _)| *name != **part);
+        if let Some(part) = parts.and_then(|parts| parts.iter().find(absent)) {
+            return Err(format!("the objective has no part `{part}`"));
         }
         for ((name, a), (_, b)) in a.iter().zip(&b) {
             if !self.close(*a, *b) {

@@ -47,7 +47,8 @@ pub(super) fn gradient(fitted: &Fitted<'_>) -> Finding {
             for h in STEPS {
                 let measured = (at(h)? - at(-h)?) / (2.0 * h);
                 found.push(measured);
-                let allowed = fitted.contract.gradient_tolerance * slope.abs().max(measured.abs()) + rounding(h);
+                let allowed =
+                    fitted.contract.gradient_tolerance * slope.abs().max(measured.abs()) + rounding(h);
                 if (measured - slope).abs() <= allowed {
                     found.clear();
                     break;
@@ -65,7 +66,7 @@ pub(super) fn gradient(fitted: &Fitted<'_>) -> Finding {
         }
     }
     match telling {
-        0 => Err(format!("the gradients of all {tensors} tensors drown in rounding: nothing was checked")),
+        0 => Err(format!("the slopes of all {tensors} tensors are below rounding: nothing was checked")),
         _ => Ok(format!("{tensors} tensors, {telling} with slopes well above rounding")),
     }
 }
@@ -101,7 +102,8 @@ pub(super) fn micro_batches(fitted: &Fitted<'_>) -> Finding {
     for ((phase, cut), whole) in
         fitted.phases.iter().zip(&cut).zip(fitted.gradients(&structures, &keys, &loose)?)
     {
-        fitted.same_objectives(&[cut.objective.clone()], &[whole.objective.clone()], None)?;
+        let one = std::slice::from_ref::<druse_models::Objective>;
+        fitted.same_objectives(one(&cut.objective), one(&whole.objective), None)?;
         let difference = cut
             .grads
             .iter()
@@ -110,7 +112,7 @@ pub(super) fn micro_batches(fitted: &Fitted<'_>) -> Finding {
             .try_fold(0.0, |sum, d| Ok(sum + d?.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>()))
             .map_err(|e: druse_nn::memory::ComputeError| text(e))?
             .sqrt();
-        if !(difference <= fitted.contract.tolerance * whole.norm.max(1e-2)) {
+        if difference.is_nan() || difference > fitted.contract.tolerance * whole.norm.max(1e-2) {
             let name = phase.phase.name;
             return Err(format!(
                 "phase `{name}`: the gradient, of norm {}, changes by {difference} with the cut",
@@ -140,7 +142,9 @@ pub(super) fn company(fitted: &Fitted<'_>) -> Finding {
         for (s, key) in structures.iter().zip(&keys) {
             let alone = Fitted::batch(model, phase, &[s], &[*key]).evaluate(&fitted.params, &limit);
             let counts = model.phase_loss_counts(place, &[s]);
-            for ((sum, count), (part, n)) in sums.iter_mut().zip(alone.map_err(text)?.parts.iter().zip(counts)) {
+            for ((sum, count), (part, n)) in
+                sums.iter_mut().zip(alone.map_err(text)?.parts.iter().zip(counts))
+            {
                 *sum += part.1 * n;
                 *count += n;
             }
@@ -152,7 +156,9 @@ pub(super) fn company(fitted: &Fitted<'_>) -> Finding {
             }
             let expected = sum / n.max(1.0);
             if !fitted.close(mean, expected) {
-                return Err(format!("`{name}` of a batch is {mean}, the mean over its structures {expected}"));
+                return Err(format!(
+                    "`{name}` of a batch is {mean}, the mean over its structures {expected}"
+                ));
             }
         }
     }
@@ -196,8 +202,9 @@ pub(super) fn threads(fitted: &Fitted<'_>) -> Finding {
     let structures = refs(&fitted.contract.structures);
     let keys = keys(structures.len(), 1);
     let limit = fitted.tight();
-    let all = on_threads("gradients", || numbers(&fitted.gradients(&structures, &keys, &limit)?))?;
-    Ok(format!("{} gradients", all.len()))
+    let work = || numbers(&fitted.gradients(&structures, &keys, &limit)?);
+    let found = on_threads("gradients", work)?;
+    Ok(format!("gradients of {} in {} phases", structures.len(), found.len()))
 }
 
 /// Objective and gradient as plain numbers.

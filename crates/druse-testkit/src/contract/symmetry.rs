@@ -32,7 +32,8 @@ pub(super) fn keeps(fitted: &Fitted<'_>, symmetry: Check) -> Finding {
     let contract = fitted.contract;
     let always = matches!(symmetry, Check::Rotation | Check::Translation);
     if always || contract.objective_keeps.contains(&symmetry) {
-        let parts = contract.parts.iter().find(|(check, _)| *check == symmetry).map(|(_, parts)| parts.as_slice());
+        let parts =
+            contract.parts.iter().find(|(check, _)| *check == symmetry).map(|(_, parts)| parts.as_slice());
         // Large batches, so that the cut is the same before and after.
         let (keys, limit) = (keys(before.len(), 0), fitted.loose());
         let [a, b] = [&before, &after].map(|structures| fitted.objectives(structures, &keys, &limit));
@@ -69,7 +70,8 @@ pub(super) fn outputs(
     }
     if let Ok(autoencoder) = model.as_autoencoder() {
         let posteriors = autoencoder.encode(&fitted.params, structures).map_err(text)?;
-        let numbers = |p: druse_models::Posterior| p.mean.into_iter().chain(p.log_variance).map(f64::from).collect();
+        let numbers =
+            |p: druse_models::Posterior| p.mean.into_iter().chain(p.log_variance).map(f64::from).collect();
         return Ok(Some(posteriors.into_iter().map(numbers).collect()));
     }
     Ok(None)

@@ -45,7 +45,8 @@ fn config(model: &Model) -> RunConfig {
 }
 
 fn data(contract: &Contract) -> TrainingData {
-    let entry = |(i, s): (usize, &druse_crystal::Structure)| Entry { id: format!("{i}"), structure: s.clone() };
+    let entry =
+        |(i, s): (usize, &druse_crystal::Structure)| Entry { id: format!("{i}"), structure: s.clone() };
     let entries: Vec<Entry> = contract.structures.iter().enumerate().map(entry).collect();
     let validation = Dataset::new("validation", entries[..3].to_vec());
     let train = Dataset::new("contract", entries);
@@ -94,7 +95,9 @@ pub(super) fn resume(fitted: &Fitted<'_>) -> Finding {
     let data = data(contract);
     let model = || (contract.build)();
     let (whole, _) = run(model(), &data, &dir.path().join("whole"), false, u64::MAX)?;
-    if whole.training.weights == druse_nn::Params::init(model().trainable().parameters(), 11, &cpu()).to_host() {
+    if whole.training.weights
+        == druse_nn::Params::init(model().trainable().parameters(), 11, &cpu()).to_host()
+    {
         return Err("training moves no parameter".into());
     }
     let steps = whole.training.progress.step;
@@ -130,7 +133,9 @@ pub(super) fn threads(fitted: &Fitted<'_>) -> Finding {
         let model = (contract.build)();
         let (state, _) = pool.install(|| run(model, &data, &dir.path().join("run"), false, 4))?;
         if *first.get_or_insert_with(|| state.clone()) != state {
-            return Err(format!("a run of four steps on {threads} threads ends with another state than on one"));
+            return Err(format!(
+                "a run of four steps on {threads} threads ends with another state than on one"
+            ));
         }
     }
     Ok("runs of four steps".into())
