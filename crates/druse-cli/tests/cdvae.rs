@@ -104,7 +104,7 @@ fn trains_resumes_and_samples() {
     assert_eq!(made(dir, "a"), made(dir, "b"));
     call(dir, "sample --model m --count 5 --seed 3 --out c --format jsonl --set steps_per_level=1").ok();
     assert_ne!(made(dir, "a"), made(dir, "c"));
-    call(dir, "sample --model m --count 5 --seed 3 --out c --resume").fails(2, &["steps per level"]);
+    call(dir, "sample --model m --count 5 --seed 3 --out c --resume").fails(2, &["steps_per_level"]);
     call(dir, "sample --model m --formula SrTiO3 --out d").fails(2, &["cdvae", "composition", "gemsdiff"]);
     call(dir, "info m").ok();
 }

@@ -34,13 +34,18 @@ pub enum CheckpointError {
     },
     /// Another version of the program wrote it.
     #[error(
-        "`{name}` is a checkpoint of format version {found}, this program reads version {VERSION}; use the druse that wrote it, or train again"
+        "`{name}` is a checkpoint of a {kind} model in format version {found}, this program reads version {VERSION}; use the druse that wrote it{}, or train again",
+        written_by.as_ref().map_or(String::new(), |by| format!(" ({by})"))
     )]
     Version {
         /// The file.
         name: String,
         /// Its version.
         found: String,
+        /// Kind of its model.
+        kind: String,
+        /// Version of the program that wrote it, where the header says it.
+        written_by: Option<String>,
     },
     /// It belongs to another kind of model.
     #[error("`{name}` is a checkpoint of the model kind `{found}`, expected {expected}")]
@@ -284,7 +289,9 @@ impl Checkpoint {
         }
         let version = header.remove("version").unwrap_or_default();
         if version != VERSION {
-            return Err(CheckpointError::Version { name, found: version });
+            let kind = header.remove("kind").unwrap_or_else(|| "unnamed".into());
+            let written_by = header.remove("written_by");
+            return Err(CheckpointError::Version { name, found: version, kind, written_by });
         }
         let mut take = |entry: &'static str| {
             let missing =

@@ -226,7 +226,7 @@ fn structures_also_go_to_memory_and_through_a_channel() {
     let mut memory = MemorySink::default();
     assert_eq!(into(&mut memory).unwrap(), Summary { sampled: 17, failed: 3, found: 0, interrupted: false });
     assert_eq!(memory.finished.iter().map(|f| f.index).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
-    assert!(memory.finished[5].result.is_err() && memory.finished[0].label == "Po");
+    assert!(memory.finished[5].result.is_err() && memory.finished[0].label == "Po1");
     // What is there is not sampled again.
     memory.finished.truncate(12);
     assert_eq!(into(&mut memory).unwrap().found, 12);

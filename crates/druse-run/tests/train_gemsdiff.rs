@@ -136,7 +136,7 @@ fn what_is_no_checkpoint_is_refused_with_its_reason() {
         load(&bytes)
     };
     assert!(changed("druse-checkpoint", "other-checkpoint").contains("not a druse checkpoint"));
-    assert!(changed("\"version\":\"1\"", "\"version\":\"9\"").contains("format version 9"));
+    assert!(changed("\"version\":\"1\"", "\"version\":\"9\"").contains("gemsdiff model in format version 9"));
     let other = changed("\"kind\":\"gemsdiff\"", "\"kind\":\"crystens\"");
     assert!(other.contains("says crystens") && other.contains("gemsdiff model"), "{other}");
     // A kind that another program registered.

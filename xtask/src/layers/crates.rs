@@ -13,7 +13,7 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
     ("druse-crystal", &[]),
     ("druse-data", &["druse-crystal"]),
     ("druse-nn", &["druse-crystal"]),
-    ("druse-metrics", &["druse-crystal"]),
+    ("druse-metrics", &["druse-crystal", "druse-data"]),
     ("druse-relax", &["druse-crystal"]),
     ("druse-models", &["druse-crystal", "druse-data", "druse-nn", "druse-relax"]),
     ("druse-evaluate", &["druse-crystal", "druse-data", "druse-metrics"]),
