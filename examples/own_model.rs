@@ -51,7 +51,7 @@ impl Settings for EdgeSettings {
 const SERVED: &[ConditionSet] = &[ConditionSet::of(&[Condition::Composition])];
 
 /// The line with which a program registers the kind.
-fn kind() -> Kind {
+pub fn kind() -> Kind {
     Kind::new("edge", "a cubic cell from the sizes of the atoms", |settings, _: NoSettings| {
         Ok(Model::generator(Edge::new(settings)))
     })

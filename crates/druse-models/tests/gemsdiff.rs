@@ -1,15 +1,15 @@
-//! Properties of GemsDiff: symmetries the method promises, gradients, overfitting.
+//! Properties of GemsDiff: the contract of models, symmetries the method promises, overfitting.
 
 use druse_crystal::{Composition, Element, Lattice, Structure};
 use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig, GemsNetConfig, Variant};
-use druse_models::registry::preset_model;
+use druse_models::registry::{Registry, preset_model};
 use druse_models::{
-    Batch, Conditions, Generator, Gradient, MicroBatchLimit, NoiseKey, SampleRequest, Sampled, Trainable,
-    differentiate, evaluate, sample_all,
+    Batch, Gradient, MicroBatchLimit, NoiseKey, SampleRequest, Trainable, differentiate, evaluate, sample_all,
 };
 use druse_nn::device::cpu;
 use druse_nn::optim::{Adam, AdamConfig, Ema};
 use druse_nn::{Params, Precision, PrecisionError};
+use druse_testkit::contract::{self, Check};
 use druse_testkit::prototype;
 use druse_testkit::prototypes::element;
 use nalgebra::{Matrix3, Rotation3, Vector3};
@@ -53,17 +53,16 @@ fn model(variant: Variant, training: &[&Structure]) -> (GemsDiff, Params) {
     (model, params)
 }
 
-/// Generic positions in the cells of the prototypes: no ties between neighbors.
-fn generic() -> Vec<Structure> {
-    let mut all = prototypes();
-    for (k, s) in all.iter_mut().enumerate() {
-        for (i, f) in s.frac_coords.iter_mut().enumerate() {
-            for (x, v) in f.iter_mut().enumerate() {
-                *v = (*v + 0.03 * ((7 * i + 3 * x + k) as f64).sin()).rem_euclid(1.0);
-            }
-        }
+#[test]
+fn it_keeps_the_contract() {
+    contract::kind(&Registry::builtin(), "gemsdiff").run();
+    for variant in [Variant::Paper, Variant::Released] {
+        contract::generator(move || GemsDiff::new(tiny(variant)).unwrap())
+            // The L1 norm of the other part looks at Cartesian axes.
+            .parts(Check::Rotation, &["lattice"])
+            .gradient_tolerance(0.08)
+            .run();
     }
-    all
 }
 
 #[test]
@@ -78,29 +77,6 @@ fn published_sizes() {
     assert_eq!(count(preset_model("gemsdiff-released").unwrap()), 2_316_784 - unused);
     let bytes = 4 * count(small());
     assert!(bytes < 12_000_000, "the small preset fits the repository: {bytes}");
-}
-
-#[test]
-fn objective_does_not_depend_on_the_orientation() {
-    let originals = generic();
-    let refs: Vec<&Structure> = originals.iter().collect();
-    for variant in [Variant::Paper, Variant::Released] {
-        let (model, params) = model(variant, &refs);
-        let value = evaluate(&model, &params, &refs, &keys(refs.len(), 0)).unwrap();
-        let turn = Rotation3::from_axis_angle(&Vector3::y_axis(), 0.7).into_inner()
-            * Rotation3::from_axis_angle(&Vector3::z_axis(), -1.2).into_inner();
-        let turned: Vec<Structure> = originals
-            .iter()
-            .map(|s| Structure {
-                lattice: Lattice::from_matrix(s.lattice.matrix() * turn).unwrap(),
-                ..s.clone()
-            })
-            .collect();
-        let refs: Vec<&Structure> = turned.iter().collect();
-        let other = evaluate(&model, &params, &refs, &keys(refs.len(), 0)).unwrap();
-        // Only the lattice part: the L1 norm of the position part looks at Cartesian axes.
-        assert!((value.parts[1].1 - other.parts[1].1).abs() < 1e-4, "{value:?} {other:?}");
-    }
 }
 
 /// Rotation and reflection, translation, permutation, supercell and change of basis. (With the identity cell of the
@@ -196,118 +172,10 @@ fn the_decoder_keeps_the_symmetries_it_promises() {
     close(&other, &cell, "change of basis, cell");
 }
 
-#[test]
-fn gradients_agree_with_finite_differences() {
-    let structures = generic();
-    let refs: Vec<&Structure> = structures.iter().take(6).collect();
-    for variant in [Variant::Paper, Variant::Released] {
-        let (model, params) = model(variant, &refs);
-        let keys = keys(refs.len(), 2);
-        let grads = differentiate(&model, &params, &refs, &keys).unwrap().grads;
-        let mut checked = 0;
-        for (i, spec) in model.parameters().iter().enumerate().step_by(5) {
-            let grad = grads[i].to_data().try_into_vec::<f32>().unwrap();
-            let (k, &slope) = grad.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap();
-            if slope.abs() < 2e-3 {
-                continue;
-            }
-            let at = |h: f32| {
-                let mut values = params.to_host();
-                values[i][k] += h;
-                let moved = Params::from_host(model.parameters(), &values, &cpu());
-                evaluate(&model, &moved, &refs, &keys).unwrap().total
-            };
-            let h = 4e-3f32;
-            let estimate = (at(h) - at(-h)) / f64::from(2.0 * h);
-            let error = (estimate - f64::from(slope)).abs();
-            assert!(
-                error < 0.08 * f64::from(slope.abs()) + 1e-3,
-                "{}: {slope} against {estimate}",
-                spec.name
-            );
-            checked += 1;
-        }
-        assert!(checked >= 5, "{checked} parameters have a gradient worth checking");
-    }
-}
-
-#[test]
-fn micro_batches_of_a_batch_add_up() {
-    // 120 atoms: cut into several micro-batches.
-    let structures: Vec<Structure> = generic().into_iter().cycle().take(48).collect();
-    let refs: Vec<&Structure> = structures.iter().collect();
-    let (model, params) = model(Variant::Paper, &refs);
-    let keys = keys(refs.len(), 1);
-    let whole = differentiate(&model, &params, &refs, &keys).unwrap();
-    let same = |other: &Gradient, what: &str| {
-        assert_eq!(whole.objective, other.objective, "{what}");
-        assert_eq!(whole.norm, other.norm, "{what}");
-        for (a, b) in whole.grads.iter().zip(&other.grads) {
-            assert_eq!(a.to_data(), b.to_data(), "{what}");
-        }
-    };
-    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let again = one_thread.install(|| differentiate(&model, &params, &refs, &keys).unwrap());
-    same(&again, "the number of threads changes nothing");
-    let limit = MicroBatchLimit::for_device(&cpu());
-    let mut batch = Batch::new(&model, refs.clone(), keys.clone());
-    batch.prepare(&limit).unwrap();
-    same(&batch.differentiate(&params, &limit).unwrap(), "preparing ahead changes nothing");
-    let mut batch = Batch::new(&model, refs.clone(), keys.clone());
-    batch.prepare(&MicroBatchLimit::atoms_at_most(7)).unwrap();
-    same(&batch.differentiate(&params, &limit).unwrap(), "the limit at the time of the step counts");
-    let in_one = Batch::new(&model, refs.clone(), keys.clone());
-    let in_one = in_one.differentiate(&params, &MicroBatchLimit::atoms_at_most(usize::MAX)).unwrap();
-    assert!((in_one.norm - whole.norm).abs() < 1e-4 * whole.norm, "{} {}", in_one.norm, whole.norm);
-    let single: Vec<_> =
-        refs.iter().zip(&keys).map(|(s, k)| evaluate(&model, &params, &[s], &[*k]).unwrap()).collect();
-    let lattice = single.iter().map(|o| o.parts[1].1).sum::<f64>() / refs.len() as f64;
-    let parts = whole.objective.parts;
-    assert!((lattice - parts[1].1).abs() < 1e-4 * lattice, "{lattice} {parts:?}");
-}
-
-#[test]
-fn a_crystal_does_not_depend_on_its_neighbors_in_the_batch() {
-    let structures = prototypes();
-    let refs: Vec<&Structure> = structures.iter().collect();
-    for variant in [Variant::Paper, Variant::Released] {
-        let (model, params) = model(variant, &refs);
-        let request = |index: u64, formula: &str| SampleRequest {
-            conditions: Conditions::from(Composition::parse(formula).unwrap()),
-            seed: 4,
-            index,
-        };
-        let sample = |requests: &[SampleRequest]| sample_all(&model, &params, requests).unwrap();
-        let together = sample(&[request(0, "CsCl"), request(1, "SrTiO3"), request(2, "ZnS")]);
-        assert_eq!(together[1], sample(&[request(1, "SrTiO3")])[0]);
-        assert_ne!(together[1], sample(&[request(7, "SrTiO3")])[0]);
-        // Added when others are half way: at another step, and with the same result.
-        let limit = MicroBatchLimit::for_device(&cpu());
-        let mut sampler = model.sampler(&params, &limit);
-        sampler.add(0, &request(0, "CsCl")).unwrap();
-        for _ in 0..sampler.total_steps() / 2 {
-            assert!(sampler.step().is_empty());
-        }
-        sampler.add(1, &request(1, "SrTiO3")).unwrap();
-        assert_eq!((sampler.len(), sampler.atoms()), (2, 7));
-        let mut left: Vec<Sampled> = Vec::new();
-        while !sampler.is_empty() {
-            left.extend(sampler.step());
-        }
-        let results: Vec<_> = left.into_iter().map(|s| (s.slot, s.result)).collect();
-        assert_eq!(results, [(0, together[0].clone()), (1, together[1].clone())]);
-        let too_large = sampler.add(2, &request(0, "Sr2Ti2O6")).unwrap_err();
-        assert_eq!(model.check(&request(0, "Sr2Ti2O6").conditions), Err(too_large.clone()));
-        assert!(too_large.to_string().contains("10 atoms"), "{too_large}");
-    }
-}
-
-/// Sixteen structures are learnt by heart: the loss falls to a small part of its start, and sampling returns cells and
-/// distances of the training set.
 /// Rounding the operands of products to eight bits moves loss and gradient a little, in the backward pass too.
 #[test]
 fn products_of_bf16_change_little() {
-    let structures = generic();
+    let structures = contract::standard();
     let batch: Vec<_> = structures.iter().collect();
     for variant in [Variant::Paper, Variant::Released] {
         let (model, exact) = model(variant, &batch);
@@ -341,6 +209,8 @@ fn products_of_bf16_change_little() {
     }
 }
 
+/// Sixteen structures are learnt by heart: the loss falls to a small part of its start, and sampling returns cells and
+/// distances of the training set.
 #[test]
 fn overfits_sixteen_structures() {
     let structures = prototypes();

@@ -24,6 +24,7 @@ use druse_run::folder::complete_lines;
 use druse_run::metrics::{Metric, StepMetric};
 use druse_run::train::{LAST, METRICS_FILE, train};
 use druse_run::{Checkpoint, Event, RunConfig, RunError, RunFolder};
+use druse_testkit::contract::{self, Check};
 use serde_json::{Value, json};
 
 /// What a toy learns of a structure: edge of its cell from its number of atoms, and noise.
@@ -250,9 +251,20 @@ fn initial(model: &Model) -> Vec<Vec<f32>> {
 }
 
 #[test]
+fn they_keep_the_contract() {
+    let at_rest =
+        "the vectors of the power iteration move with the weights, but are constants of the gradient";
+    contract::trainable(gan).objective_keeps(Check::Permutation).skip(Check::Gradient, at_rest).run();
+    for statistics in [BatchStatistics::PerMicroBatch, BatchStatistics::Whole] {
+        contract::trainable(move || norm(statistics)).objective_keeps(Check::Permutation).run();
+    }
+}
+
+#[test]
 fn runs_broken_inside_an_epoch_continue_bit_for_bit() {
     let dir = tempfile::tempdir().unwrap();
-    let toys: [(&str, fn() -> Model, Option<usize>); 3] = [
+    type Build = fn() -> Model;
+    let toys: [(&str, Build, Option<usize>); 3] = [
         ("gan", gan, Some(4)),
         ("micro-batches", || norm(BatchStatistics::PerMicroBatch), Some(7)),
         ("whole", || norm(BatchStatistics::Whole), None),

@@ -12,6 +12,7 @@ use druse_run::folder::complete_lines;
 use druse_run::metrics::{EpochMetric, Metric, StepMetric};
 use druse_run::train::{BEST, Ending, LAST, METRICS_FILE, Outcome, train};
 use druse_run::{Checkpoint, Event, RunConfig, RunError, RunFolder};
+use druse_testkit::contract::{self, Check};
 
 fn config() -> RunConfig {
     let mut config = RunConfig::preset(&Registry::builtin(), "gemsdiff-paper").unwrap();
@@ -59,6 +60,11 @@ fn state(path: &Path) -> (Vec<Vec<f32>>, Vec<Vec<f32>>, u64) {
     let state = checkpoint.training(&specs).unwrap();
     let average = checkpoint.averaged(&specs, &druse_nn::device::cpu()).unwrap().to_host();
     (state.weights, average, state.progress.step)
+}
+
+#[test]
+fn it_keeps_the_contract() {
+    contract::generator(Toy::default).objective_keeps(Check::Permutation).run();
 }
 
 #[test]

@@ -2,9 +2,15 @@
 //!
 //! - [`reference`]: finds and reads the reference data, and skips a test that has none.
 //! - [`prototypes`]: crystals known from textbooks, and functions that build more of their kinds.
+#![cfg_attr(
+    feature = "models",
+    doc = "- [`contract`]: what every model promises to the drivers, checked by one call."
+)]
 //!
 //! This crate is a development dependency and is not published. Its functions panic where a test should fail.
 
+#[cfg(feature = "models")]
+pub mod contract;
 pub mod prototypes;
 pub mod reference;
 
