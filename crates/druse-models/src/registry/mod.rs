@@ -1,4 +1,4 @@
-//! Kinds of models: a line a kind.
+//! Kinds of models. The lists of the built-in ones are beside their folders: `generative` and `property`, a line a kind.
 //!
 //! What drivers have to know of a kind (its settings, presets, published weights, reference evaluations) it says in its own
 //! folder. A program can register kinds of its own beside the built-in ones.
@@ -16,8 +16,7 @@ use serde_json::{Map, Value};
 use crate::{ConditionSet, Model, generative, property};
 
 /// The built-in kinds.
-const BUILT_IN: &[fn() -> Kind] =
-    &[generative::gemsdiff::kind, generative::cdvae::kind, property::dimenet::kind];
+const BUILT_IN: [&[fn() -> Kind]; 2] = [generative::KINDS, property::KINDS];
 
 /// The preset that is meant when none is named.
 pub const DEFAULT_PRESET: &str = "gemsdiff-small";
@@ -48,7 +47,7 @@ impl Default for Registry {
 impl Registry {
     /// The kinds that come with the program.
     pub fn builtin() -> Self {
-        Self { kinds: BUILT_IN.iter().map(|kind| kind()).collect() }
+        Self { kinds: BUILT_IN.concat().iter().map(|kind| kind()).collect() }
     }
 
     /// With one more kind.
