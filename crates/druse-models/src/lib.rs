@@ -2,6 +2,27 @@
 //!
 //! Every model is [`Trainable`]; generative ones are [`Generator`]s, those that predict are [`Predictor`]s. The drivers in
 //! `druse-run` know nothing else of them, and take them from a [`Registry`](registry::Registry) of kinds.
+//!
+//! ```
+//! use druse_crystal::{Element, Lattice, Structure};
+//! use druse_models::gemsdiff::{GemsDiff, GemsDiffConfig};
+//! use druse_models::{NoiseKey, Trainable};
+//! use druse_nn::{Params, device};
+//!
+//! // A model says which tensors it has, what it has to know of a data set, and what its objective is for a batch.
+//! let mut model = GemsDiff::new(GemsDiffConfig { knn: 8, ..GemsDiffConfig::default() })?;
+//! let species = ["Cs", "Cl"].map(Element::from_symbol).into_iter().collect::<Result<_, _>>()?;
+//! let crystal = Structure::new(Lattice::cubic(4.12)?, species, vec![[0.0; 3], [0.5; 3]])?;
+//! model.fit_statistics(&[&crystal])?;
+//!
+//! // The tensors are apart from it: these are initial ones, of seed 0.
+//! let params = Params::init(model.parameters(), 0, &device::cpu());
+//! let noise = NoiseKey { seed: 0, epoch: 0, index: 0 };
+//! let terms = model.prepare(&[&crystal], &[noise])?.loss(&params)?;
+//! let names: Vec<&str> = terms.iter().map(|term| term.name).collect();
+//! assert_eq!(names, ["position", "lattice"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod bonds;

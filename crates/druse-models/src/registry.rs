@@ -1,4 +1,4 @@
-//! Kinds of models: a line a kind.
+//! The built-in kinds of models. Their lists are beside their folders, in `generative` and `property`: a line a kind.
 //!
 //! What drivers have to know of a kind (its settings, presets, published weights, reference evaluations) it says in its own
 //! folder. A program can register kinds of its own beside the built-in ones.
@@ -8,8 +8,7 @@ pub use crate::settings::{ModelSettings, NoSettings, Settings};
 use crate::{generative, property};
 
 /// The built-in kinds.
-const BUILT_IN: &[fn() -> Kind] =
-    &[generative::gemsdiff::kind, generative::cdvae::kind, property::dimenet::kind];
+const BUILT_IN: [&[fn() -> Kind]; 2] = [generative::KINDS, property::KINDS];
 
 /// The preset that is meant when none is named.
 pub const DEFAULT_PRESET: &str = "gemsdiff-small";
@@ -23,7 +22,7 @@ impl Default for Registry {
 impl Registry {
     /// The kinds that come with the program.
     pub fn builtin() -> Self {
-        Self::of(BUILT_IN.iter().map(|kind| kind()).collect())
+        Self::of(BUILT_IN.concat().iter().map(|kind| kind()).collect())
     }
 }
 

@@ -2,6 +2,30 @@
 //!
 //! Drivers own files, seeds, progress and interruption; models are functions of their arguments
 //! ([`druse_models::Generator`]). Nothing here prints: progress goes to an [`Observer`].
+//!
+//! ```
+//! use druse_crystal::Composition;
+//! use druse_models::Registry;
+//! use druse_run::model::LoadedModel;
+//!
+//! // One polonium atom; the structure depends on model, composition, seed and index alone.
+//! let model = LoadedModel::shipped(&Registry::builtin(), &druse_nn::device::cpu())?;
+//! let sample = |seed| model.sample(vec![Composition::parse("Po").unwrap().into()], 1, seed);
+//! let finished = sample(7)?.remove(0);
+//! assert_eq!((finished.index, finished.label.as_str()), (0, "Po"));
+//! let structure = finished.result?;
+//! assert!(structure.len() == 1 && structure.lattice.volume() > 1.0);
+//! assert_eq!(sample(7)?[0].result.as_ref(), Ok(&structure));
+//!
+//! // Configurations are layers: the defaults of a kind, a preset, a file, single settings.
+//! use druse_run::overlay::Layers;
+//!
+//! let registry = Registry::builtin();
+//! let settings = ["train.epochs=3".to_owned(), "model.steps=20".to_owned()];
+//! let config = Layers { settings: &settings, ..Layers::new(&registry) }.resolve()?;
+//! assert_eq!((config.train.epochs, &config.model.settings["steps"]), (3, &20.into()));
+//! # Ok::<(), druse_run::RunError>(())
+//! ```
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod checkpoint;

@@ -1,7 +1,7 @@
 //! Generative models of crystals, as a library: one crate to depend on.
 //!
 //! Each part is a crate of its own and a module here. Without the default feature `models` nothing of the tensor engine is
-//! compiled: structures, data sets and metrics alone.
+//! compiled: structures, data sets, metrics and evaluation alone.
 //!
 //! ```
 //! use druse::crystal::{Composition, formats};
@@ -20,10 +20,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A model of one's own is trained, checkpointed and sampled by the same drivers: `examples/own_model.rs`.
+//! A model of one's own is trained, checkpointed and sampled by the same drivers: `examples/own_model.rs`. The other
+//! [examples](https://github.com/druse-rs/druse/tree/main/examples), one a task: training, sampling into memory or to another
+//! thread, latents, predictions, evaluation, matching, features.
 
 pub use druse_crystal as crystal;
 pub use druse_data as data;
+pub use druse_evaluate as evaluate;
 pub use druse_metrics as metrics;
 #[cfg(feature = "models")]
 pub use druse_models as models;

@@ -8,8 +8,38 @@ use serde_json::Value;
 
 use super::error::{FormatError, FormatErrorKind};
 use super::site::{self, MAX_SITES, SpeciesReader};
-use super::{CoincidentSites, Parsed};
+use super::{Block, CoincidentSites, Parsed};
 use crate::{Element, Lattice, Structure};
+
+/// Whether a text begins an extended XYZ file: a number of atoms, and a line with a lattice.
+pub(super) fn recognize(head: &str) -> bool {
+    let first = head.lines().map(str::trim).find(|l| !l.is_empty());
+    first.is_some_and(|first| first.parse::<usize>().is_ok())
+        && head.lines().nth(1).is_some_and(|second| second.contains("Lattice="))
+}
+
+/// The frames of a file. A line where the number of atoms is expected and missing ends the list with the rest of the file as
+/// one (broken) frame.
+pub(super) fn split(text: &str) -> Vec<Block<'_>> {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut frames = Vec::new();
+    let (mut k, mut offset) = (0, 0);
+    while k < lines.len() {
+        if lines[k].trim().is_empty() {
+            offset += lines[k].len();
+            k += 1;
+            continue;
+        }
+        let left = lines.len() - k;
+        let length =
+            lines[k].trim().parse::<usize>().ok().and_then(|n| n.checked_add(2)).unwrap_or(left).min(left);
+        let bytes: usize = lines[k..k + length].iter().map(|l| l.len()).sum();
+        frames.push(Block { line: k + 1, name: None, text: &text[offset..offset + bytes] });
+        offset += bytes;
+        k += length;
+    }
+    frames
+}
 
 /// Reads all frames. Keys other than `Lattice`, `Properties`, `pbc` and `name` become properties of the structure;
 /// atom columns other than species and position are not kept.

@@ -1,6 +1,7 @@
 //! Reading and writing structure files in the formats of one table, [`FORMATS`].
 //!
-//! A new format is a file of this module with `read` and `write`, and a line in the table.
+//! A new format is a file of this module with `read` and `write` (and `recognize` and `split`, where its files can be told by
+//! their beginning and hold several structures), and a line in the table.
 //!
 //! Readers never guess silently: what they had to interpret is in [`Parsed::warnings`], what druse cannot represent
 //! (partial occupancy, coincident sites, non-periodic frames) is a [`FormatError`] that names the site and line.
@@ -23,7 +24,8 @@ use crate::{Structure, files};
 macro_rules! formats {
     ($($(#[$doc:meta])* $variant:ident {
         name: $name:literal, title: $title:literal, about: $about:literal, endings: [$($ending:literal),+],
-        prefixes: [$($prefix:literal),*], many: $many:literal, set: $set:ident, read: $read:path, write: $write:path $(,)?
+        prefixes: [$($prefix:literal),*], set: $set:ident, read: $read:path, write: $write:path,
+        recognize: $recognize:path, split: $split:path $(,)?
     })+) => {
         /// A structure file format. What is to be known about each stands in [`FORMATS`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,10 +43,11 @@ macro_rules! formats {
             about: $about,
             endings: &[$($ending),+],
             prefixes: &[$($prefix),*],
-            holds_many: $many,
             set: SetLayout::$set,
             read: $read,
             write: $write,
+            recognize: $recognize,
+            split: $split,
         }),+];
     };
 }
@@ -52,16 +55,41 @@ macro_rules! formats {
 formats! {
     /// Crystallographic Information File.
     Cif { name: "cif", title: "CIF", about: "Crystallographic Information Files", endings: ["cif"],
-        prefixes: [], many: true, set: Folder, read: cif::read_with, write: cif::write }
+        prefixes: [], set: Folder, read: cif::read_with, write: cif::write,
+        recognize: cif::recognize, split: cif::split }
     /// VASP POSCAR / CONTCAR.
     Poscar { name: "poscar", title: "POSCAR", about: "VASP's POSCAR files", endings: ["vasp", "poscar", "contcar"],
-        prefixes: ["POSCAR", "CONTCAR"], many: false, set: Folder, read: poscar::read, write: poscar::write }
+        prefixes: ["POSCAR", "CONTCAR"], set: Folder, read: poscar::read, write: poscar::write,
+        recognize: never, split: whole }
     /// Extended XYZ, as ASE and OVITO write it.
     ExtXyz { name: "extxyz", title: "extended XYZ", about: "extended XYZ, one file of frames", endings: ["extxyz", "xyz"],
-        prefixes: [], many: true, set: File, read: extxyz::read, write: extxyz::write }
+        prefixes: [], set: File, read: extxyz::read, write: extxyz::write,
+        recognize: extxyz::recognize, split: extxyz::split }
     /// pymatgen's `Structure.as_dict`, one object or an array of them.
     PymatgenJson { name: "json", title: "pymatgen JSON", about: "pymatgen's JSON files", endings: ["json"],
-        prefixes: [], many: true, set: Folder, read: pymatgen_json::read, write: pymatgen_json::write }
+        prefixes: [], set: Folder, read: pymatgen_json::read, write: pymatgen_json::write,
+        recognize: never, split: whole }
+}
+
+/// Of formats that only the name of a file tells.
+fn never(_: &str) -> bool {
+    false
+}
+
+/// Of formats whose files hold one structure, or cannot be cut.
+fn whole(_: &str) -> Vec<Block<'_>> {
+    Vec::new()
+}
+
+/// The part of a file of several structures that describes one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block<'a> {
+    /// Line of the file, from 1, in which it begins.
+    pub line: usize,
+    /// What the format calls it, where it has a name.
+    pub name: Option<&'a str>,
+    /// Its text: a file of its own.
+    pub text: &'a str,
 }
 
 /// How a set of structures is written in a format.
@@ -89,12 +117,12 @@ pub struct FormatInfo {
     pub endings: &'static [&'static str],
     /// Beginnings of file names that tell the format without an ending.
     pub prefixes: &'static [&'static str],
-    /// Whether a file may hold several structures.
-    pub holds_many: bool,
     /// How a set of structures is written.
     pub set: SetLayout,
     read: fn(&str, CoincidentSites) -> Result<Vec<Parsed>, FormatError>,
     write: fn(&Structure, &str) -> String,
+    recognize: fn(&str) -> bool,
+    split: fn(&str) -> Vec<Block<'_>>,
 }
 
 /// A name that is no [`Format`].
@@ -144,6 +172,17 @@ impl Format {
         by_ending
             .or_else(|| FORMATS.iter().find(|f| f.prefixes.iter().any(|p| name.starts_with(p))))
             .map(|f| f.format)
+    }
+
+    /// The format whose files begin like this text, for files whose name says nothing. Few formats can be told.
+    pub fn from_content(head: &str) -> Option<Self> {
+        FORMATS.iter().find(|f| (f.recognize)(head)).map(|f| f.format)
+    }
+
+    /// The parts of a file that describe one structure each, so that those beside a broken one can be read. Empty for
+    /// formats whose files are not cut.
+    pub fn split(self, text: &str) -> Vec<Block<'_>> {
+        (self.info().split)(text)
     }
 
     /// The name used on the command line.
@@ -253,7 +292,10 @@ mod tests {
         }
         assert_eq!(Format::from_path("notes.txt".as_ref()), None);
         let error = "pdb".parse::<Format>().unwrap_err().to_string();
-        assert!(error.ends_with("known are cif, poscar, extxyz and json"), "{error}");
+        assert!(
+            error.contains("known are cif, poscar") && FORMATS.iter().all(|f| error.contains(f.name)),
+            "{error}"
+        );
         assert!(name_patterns().contains("CONTCAR*"), "{}", name_patterns());
     }
 }

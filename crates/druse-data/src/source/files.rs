@@ -71,28 +71,24 @@ pub(super) fn read(path: &Path, text: &str, format: Format, purpose: Purpose) ->
     {
         return rows;
     }
-    let blocks = match format {
-        Format::Cif => cif_blocks(text),
-        Format::ExtXyz => xyz_frames(text),
-        _ => Vec::new(),
-    };
+    let blocks = format.split(text);
     if blocks.len() < 2 {
         return Rows::broken_file(error.to_string());
     }
     let parts: Vec<Rows> = blocks
         .par_iter()
-        .map(|&(line, block)| match read_str_with(block, format, purpose.coincident()) {
+        .map(|block| match read_str_with(block.text, format, purpose.coincident()) {
             Ok(parsed) => named(path, parsed),
             Err(e) => {
-                let in_file = FormatError { line: e.line.map(|l| l + line - 1), ..e };
-                let id = block_name(block, format);
+                let in_file = FormatError { line: e.line.map(|l| l + block.line - 1), ..e };
+                let id = block.name.map(str::to_owned);
                 Rows { rows: vec![Row::broken(id, in_file.to_string())], warnings: Vec::new() }
             }
         })
         .collect();
     let mut rows = Rows::default();
-    for (part, (line, _)) in parts.into_iter().zip(blocks) {
-        rows.rows.extend(part.rows.into_iter().map(|r| Row { line: Some(line), ..r }));
+    for (part, block) in parts.into_iter().zip(blocks) {
+        rows.rows.extend(part.rows.into_iter().map(|r| Row { line: Some(block.line), ..r }));
     }
     for (k, row) in rows.rows.iter_mut().enumerate() {
         row.row = Some(k + 1);
@@ -143,58 +139,4 @@ fn named(path: &Path, parsed: Vec<Parsed>) -> Rows {
         })
         .collect();
     Rows { rows, warnings: Vec::new() }
-}
-
-/// The data blocks of a CIF with their first lines (from 1), without what precedes the first one.
-/// `data_` inside a text field between semicolons begins no block.
-fn cif_blocks(text: &str) -> Vec<(usize, &str)> {
-    let mut starts = Vec::new();
-    let (mut offset, mut in_text) = (0, false);
-    for (k, line) in text.split_inclusive('\n').enumerate() {
-        if line.starts_with(';') {
-            in_text = !in_text;
-        } else if !in_text {
-            let trimmed = line.trim_start();
-            if trimmed.get(..5).is_some_and(|t| t.eq_ignore_ascii_case("data_")) {
-                starts.push((k + 1, offset));
-            }
-        }
-        offset += line.len();
-    }
-    let ends = starts.iter().skip(1).map(|&(_, offset)| offset).chain([text.len()]);
-    starts
-        .iter()
-        .zip(ends)
-        .map(|(&(line, start), end)| (line, &text[start..end]))
-        // A block of publication data has no cell; it is no broken structure.
-        .filter(|(_, block)| block.contains("_cell") || block.contains("_atom_site"))
-        .collect()
-}
-
-/// The frames of an extended XYZ file with their first lines (from 1). A line where the number of atoms is
-/// expected and missing ends the list with the rest of the file as one (broken) frame.
-fn xyz_frames(text: &str) -> Vec<(usize, &str)> {
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let mut frames = Vec::new();
-    let (mut k, mut offset) = (0, 0);
-    while k < lines.len() {
-        if lines[k].trim().is_empty() {
-            offset += lines[k].len();
-            k += 1;
-            continue;
-        }
-        let left = lines.len() - k;
-        let length =
-            lines[k].trim().parse::<usize>().ok().and_then(|n| n.checked_add(2)).unwrap_or(left).min(left);
-        let bytes: usize = lines[k..k + length].iter().map(|l| l.len()).sum();
-        frames.push((k + 1, &text[offset..offset + bytes]));
-        offset += bytes;
-        k += length;
-    }
-    frames
-}
-
-fn block_name(block: &str, format: Format) -> Option<String> {
-    let first = block.lines().next()?.trim();
-    (format == Format::Cif).then(|| first.get(5..).unwrap_or_default().to_owned()).filter(|n| !n.is_empty())
 }

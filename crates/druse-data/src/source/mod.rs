@@ -384,17 +384,12 @@ fn format_by_content(bytes: &[u8]) -> Option<SetFormat> {
     if first.starts_with('{') {
         return Some(SetFormat::JsonLines);
     }
-    if head.lines().any(|l| l.trim_start().to_ascii_lowercase().starts_with("data_")) && !first.contains(',')
-    {
-        return Some(SetFormat::Structures(Format::Cif));
+    if let Some(format) = Format::from_content(&head) {
+        return Some(SetFormat::Structures(format));
     }
     if first.contains(',') && first.split(',').any(|c| c.trim().trim_matches('"').eq_ignore_ascii_case("cif"))
     {
         return Some(SetFormat::Csv);
-    }
-    let second = head.lines().nth(1).unwrap_or_default();
-    if first.parse::<usize>().is_ok() && second.contains("Lattice=") {
-        return Some(SetFormat::Structures(Format::ExtXyz));
     }
     None
 }

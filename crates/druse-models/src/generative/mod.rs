@@ -1,4 +1,12 @@
-//! Generative models, a folder each.
+//! Generative models, a folder each, and the list of them.
+
+use crate::kinds::Kind;
 
 pub mod cdvae;
 pub mod gemsdiff;
+
+/// The kinds of generative models: a line a kind.
+pub(crate) const KINDS: &[fn() -> Kind] = &[
+    gemsdiff::kind, //
+    cdvae::kind,
+];

@@ -349,7 +349,7 @@ mod tests {
             ("optim=3", ["optim", "3", "struct OptimConfig"]),
             ("data.niggli=\"yes\"", ["data.niggli", "yes", "boolean"]),
             ("model.variant=papr", ["model.variant", "papr", "released"]),
-            ("model.kind=crystens", ["model.kind", "crystens", "gemsdiff"]),
+            ("model.kind=nonesuch", ["model.kind", "nonesuch", "gemsdiff"]),
         ] {
             let message = resolve(None, None, &[setting]).unwrap_err().to_string();
             for word in words {

@@ -7,10 +7,12 @@
 mod lexer;
 mod parse;
 mod space_group;
+mod split;
 mod symmetry;
 mod write;
 
 pub use parse::read;
 pub(super) use parse::read_with;
+pub(super) use split::{recognize, split};
 pub use symmetry::SymmetryOperationError;
 pub use write::{write, write_symmetrized};
