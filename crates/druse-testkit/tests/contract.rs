@@ -25,6 +25,8 @@ enum Fault {
     Origin,
     /// Predictions look at the first atom.
     Order,
+    /// Predictions look at the vectors of the cell.
+    Cell,
     /// Predictions grow with the cell.
     Extensive,
     /// The objective compares with the mean of the micro-batch.
@@ -49,6 +51,10 @@ enum Fault {
     Forgetful,
     /// Preparing changes the model: a resumed run is another one.
     Counting,
+    /// The objective depends on the number of threads.
+    Threads,
+    /// Samples have an element that the toy does not know.
+    Elements,
     /// Samples have an atom too many.
     Composition,
     /// Sampling accepts everything.
@@ -82,7 +88,9 @@ impl Toy {
                 Fault::Orientation => s.lattice.rows()[0][0],
                 Fault::Origin => s.frac_coords[0][0],
                 Fault::Order => 0.1 * f64::from(s.species[0].z()),
+                Fault::Cell => s.lattice.lengths().iter().sum(),
                 Fault::Extensive => n,
+                Fault::Threads => 1e-3 * rayon::current_num_threads() as f64,
                 _ => 0.0,
             }
     }
@@ -227,8 +235,10 @@ impl Reverse for Toy {
 
     fn start(&self, _: &Params, request: &SampleRequest) -> Result<Self::State, ModelError> {
         let mut species = request.conditions.species().unwrap_or_default();
-        if self.fault == Fault::Composition {
-            species.push(species[0]);
+        match self.fault {
+            Fault::Composition => species.push(species[0]),
+            Fault::Elements => species.fill(Element::from_z(101).expect("mendelevium")),
+            _ => {}
         }
         let seed = if self.fault == Fault::Seedless { 0 } else { request.seed };
         Ok((species, self.mean, NoiseKey { seed, epoch: 0, index: request.index }))
@@ -282,7 +292,9 @@ fn every_fault_breaks_its_promise() {
         (Fault::Orientation, Check::Rotation),
         (Fault::Origin, Check::Translation),
         (Fault::Order, Check::Permutation),
+        (Fault::Cell, Check::CellChoice),
         (Fault::Extensive, Check::Supercell),
+        (Fault::Threads, Check::Threads),
         (Fault::BatchMean, Check::Company),
         (Fault::BatchMean, Check::MicroBatches),
         (Fault::PredictionMean, Check::Company),
@@ -298,6 +310,7 @@ fn every_fault_breaks_its_promise() {
         (Fault::SampleMean, Check::Company),
         (Fault::Seedless, Check::Noise),
         (Fault::Composition, Check::Samples),
+        (Fault::Elements, Check::Elements),
         (Fault::Accepting, Check::Conditions),
     ];
     let cases = predictor.iter().map(|&(fault, check)| (fault, check, as_predictor(fault)));
