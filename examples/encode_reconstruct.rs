@@ -72,8 +72,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "model.noise.levels=10",
         "optim.lr=0.003",
         "optim.warmup_steps=5",
+        "optim.ema_decay=0.95",
         "train.batch_size=8",
-        "train.epochs=60",
+        "train.epochs=120",
         // The published protocol takes 100.
         "sampling.steps_per_level=10",
     ]

@@ -1,7 +1,7 @@
 //! A model of one's own: trained, interrupted, resumed, checkpointed and sampled by the drivers that the built-in ones use.
 //!
-//! The model draws a cubic cell for a composition. Its edge is `scale · (sum of the covalent radii)`, learned from data, and
-//! the atoms lie where a fixed low-discrepancy sequence puts them: a baseline, not a contribution.
+//! The model draws a cubic cell for a composition. Its edge is a learned multiple of that of a cube with room for the atoms,
+//! by their covalent radii, and the atoms lie where a fixed low-discrepancy sequence puts them: a baseline, not a contribution.
 //!
 //! ```text
 //! cargo run --release --example own_model
@@ -72,9 +72,9 @@ impl Edge {
     }
 }
 
-/// The edge (Å) of a cube that spheres of 1.4 Å would fill.
+/// The edge (Å) of a cube with the volume of the cubes around the atoms.
 fn size(species: &[Element]) -> f64 {
-    2.8 * (species.len() as f64).cbrt()
+    species.iter().map(|e| (2.0 * e.covalent_radius().unwrap_or(1.5)).powi(3)).sum::<f64>().cbrt()
 }
 
 impl Trainable for Edge {

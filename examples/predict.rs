@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let distance = salt.min_distance().ok_or("one site")?;
         salt.properties.insert("distance".into(), distance.into());
     }
-    // Sodium chloride and potassium bromide are kept apart.
+    // Sodium and potassium chloride are kept apart.
     let held_out = Dataset::from_structures("test", [salts.remove(9), salts.remove(5)]);
     let train_set = Dataset::from_structures("train", salts);
     let hash = train_set.content_hash.clone();

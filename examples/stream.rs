@@ -25,17 +25,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let mut sink = ChannelSink(sender);
             sample(model.generator()?, &model.params, &plan, &mut sink, &mut Silent, &stop)
         });
-        let mut found = 0;
-        for finished in &receiver {
-            if let Ok(structure) = finished.result {
-                println!("{:>3}: {:.2} g/cm³", finished.index, structure.density());
-                found += usize::from((3.0..4.5).contains(&structure.density()));
-            }
-            if found == 3 || finished.index >= 20 {
-                break;
+        for finished in receiver.iter().take(5) {
+            match finished.result {
+                Ok(structure) => println!("{}: {:.2} g/cm³", finished.index, structure.density()),
+                Err(reason) => println!("{}: {reason}", finished.index),
             }
         }
-        // Enough: the other 980 are not computed. Dropping the receiver ends a sampler that waits to hand one over.
+        // Enough: the others are not computed. Dropping the receiver ends a sampler that waits to hand one over.
         stop.store(true, Ordering::Relaxed);
         drop(receiver);
         match sampler.join().expect("the sampler does not panic") {

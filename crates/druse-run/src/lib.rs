@@ -8,13 +8,13 @@
 //! use druse_models::Registry;
 //! use druse_run::model::LoadedModel;
 //!
-//! // One polonium atom; the structure depends on model, composition, seed and index alone.
+//! // A rock salt; the structure depends on model, composition, seed and index alone.
 //! let model = LoadedModel::shipped(&Registry::builtin(), &druse_nn::device::cpu())?;
-//! let sample = |seed| model.sample(vec![Composition::parse("Po").unwrap().into()], 1, seed);
+//! let sample = |seed| model.sample(vec![Composition::parse("NaCl").unwrap().into()], 1, seed);
 //! let finished = sample(7)?.remove(0);
-//! assert_eq!((finished.index, finished.label.as_str()), (0, "Po"));
+//! assert_eq!((finished.index, finished.label.as_str()), (0, "Na1 Cl1"));
 //! let structure = finished.result?;
-//! assert!(structure.len() == 1 && structure.lattice.volume() > 1.0);
+//! assert!(structure.len() == 2 && structure.lattice.volume() > 1.0);
 //! assert_eq!(sample(7)?[0].result.as_ref(), Ok(&structure));
 //!
 //! // Configurations are layers: the defaults of a kind, a preset, a file, single settings.
