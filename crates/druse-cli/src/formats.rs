@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use druse_data::{OutputFormat, readable_formats};
-use druse_run::output::OutputFormat as SampleFormat;
+use druse_run::output::SampleFormat;
 
 /// Parses the format of a data set that is written.
 pub fn set_format() -> impl TypedValueParser<Value = OutputFormat> {

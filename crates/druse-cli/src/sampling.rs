@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::Args;
 use druse_crystal::formats::Format;
 use druse_run::model::LoadedModel;
-use druse_run::output::{FAILURES_FILE, OutputFormat, STRUCTURES_FILE};
+use druse_run::output::{FAILURES_FILE, STRUCTURES_FILE, SampleFormat};
 use druse_run::sample::{FolderSink, SamplePlan, Shard, Summary, Target, Workers, sample};
 use druse_run::{Event, RunError, RunFolder};
 
@@ -27,8 +27,8 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Files to write besides structures.jsonl.
-    #[arg(long, value_parser = sample_format(), default_value_t = OutputFormat::Structures(Format::Cif))]
-    format: OutputFormat,
+    #[arg(long, value_parser = sample_format(), default_value_t = SampleFormat::Structures(Format::Cif))]
+    format: SampleFormat,
     /// Structures in flight at a time on an accelerator; the CPU works on a few a thread.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,

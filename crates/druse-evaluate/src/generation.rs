@@ -9,7 +9,7 @@ use druse_metrics::Metric;
 use druse_metrics::descriptors::{DescriptorSettings, Descriptors};
 use druse_metrics::distribution::Bootstrap;
 use druse_metrics::generation::{GenerationMetrics, Options, ResolvedRules, evaluate, property_metrics};
-use druse_metrics::matcher::{Prepared, StructureMatcher};
+use druse_metrics::matcher::{PreparedStructure, StructureMatcher};
 use druse_metrics::novelty::{Novelty, NoveltyRows, components, training_matches};
 use druse_metrics::optimization::{Goal, Targets, success_metrics};
 use druse_metrics::validity::MIN_VOLUME;
@@ -221,7 +221,7 @@ pub(crate) fn prepare(
     stage: &str,
     watch: &mut dyn Observer,
     stop: &AtomicBool,
-) -> Result<(Vec<usize>, Vec<Prepared>), EvaluateError> {
+) -> Result<(Vec<usize>, Vec<PreparedStructure>), EvaluateError> {
     let built: Vec<usize> = (0..listing.len())
         .filter(|&i| listing.items[i].structure().is_some_and(|s| s.lattice.volume() >= MIN_VOLUME))
         .collect();

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use druse_crystal::Structure;
 use druse_data::{read_json_lines, structure_from_json};
-use druse_metrics::matcher::{Criterion, Outcome, Prepared, StructureMatcher};
+use druse_metrics::matcher::{Criterion, Outcome, PreparedStructure, StructureMatcher};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ pub struct PairVerdict {
 /// ```
 pub fn compare(matcher: &StructureMatcher, pair: Value, a: &Structure, b: &Structure) -> PairVerdict {
     let (a, b) = (matcher.prepare(a), matcher.prepare(b));
-    let error = |name: &str, p: &Prepared| p.error().map(|e| format!("{name}: {e}"));
+    let error = |name: &str, p: &PreparedStructure| p.error().map(|e| format!("{name}: {e}"));
     let by_rms = matcher.compare(&a, &b, Criterion::Rms);
     let by_max = matcher.compare(&a, &b, Criterion::Max);
     let given_up = |o: &Outcome| matches!(o, Outcome::Unfinished(_));

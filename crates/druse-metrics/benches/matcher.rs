@@ -18,7 +18,7 @@ use druse_crystal::{
     wrap_unit,
 };
 use druse_metrics::{
-    matcher::{Prepared, StructureMatcher},
+    matcher::{PreparedStructure, StructureMatcher},
     novelty::novelty,
 };
 use druse_testkit::prototype;
@@ -108,7 +108,7 @@ fn structures(set: &str, splits: &[&str]) -> Option<Vec<Structure>> {
     Some(all)
 }
 
-fn prepare(all: &[Structure]) -> Vec<Prepared> {
+fn prepare(all: &[Structure]) -> Vec<PreparedStructure> {
     all.par_iter().map(|s| StructureMatcher::default().prepare(s)).collect()
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     distribution::Bootstrap,
-    matcher::{Criterion, Outcome, Prepared, SiteCounts, StructureMatcher},
+    matcher::{Criterion, Outcome, PreparedStructure, SiteCounts, StructureMatcher},
     metric::Metric,
 };
 
@@ -123,13 +123,17 @@ impl Novelty {
 }
 
 /// Uniqueness of `generated` and, with a training set, its novelty.
-pub fn novelty(matcher: &StructureMatcher, generated: &[Prepared], training: Option<&[Prepared]>) -> Novelty {
+pub fn novelty(
+    matcher: &StructureMatcher,
+    generated: &[PreparedStructure],
+    training: Option<&[PreparedStructure]>,
+) -> Novelty {
     let found = training.map(|training| training_matches(matcher, generated, training));
     Novelty::new(components(matcher, generated), found)
 }
 
 /// Indices by sites per cell and element: only structures within one bucket can match.
-fn buckets(structures: &[Prepared]) -> HashMap<SiteCounts<'_>, Vec<usize>> {
+fn buckets(structures: &[PreparedStructure]) -> HashMap<SiteCounts<'_>, Vec<usize>> {
     let mut buckets: HashMap<SiteCounts<'_>, Vec<usize>> = HashMap::new();
     for (i, s) in structures.iter().enumerate() {
         if let Some(counts) = s.site_counts() {
@@ -143,7 +147,10 @@ fn buckets(structures: &[Prepared]) -> HashMap<SiteCounts<'_>, Vec<usize>> {
 /// reduced), and the structures with a comparison that was given up.
 ///
 /// All pairs of equal composition and number of sites are compared unless they are joined already.
-pub fn components(matcher: &StructureMatcher, structures: &[Prepared]) -> (Vec<Option<usize>>, Vec<usize>) {
+pub fn components(
+    matcher: &StructureMatcher,
+    structures: &[PreparedStructure],
+) -> (Vec<Option<usize>>, Vec<usize>) {
     let mut buckets: Vec<Vec<usize>> = buckets(structures).into_values().filter(|b| b.len() > 1).collect();
     buckets.sort_unstable();
     let joined: Vec<_> = buckets.par_iter().map(|bucket| join(matcher, structures, bucket)).collect();
@@ -167,7 +174,7 @@ pub fn components(matcher: &StructureMatcher, structures: &[Prepared]) -> (Vec<O
 /// Matches that hold one bucket's components together, and structures with unfinished comparisons.
 fn join(
     matcher: &StructureMatcher,
-    structures: &[Prepared],
+    structures: &[PreparedStructure],
     bucket: &[usize],
 ) -> (Vec<(usize, usize)>, Vec<usize>) {
     let mut sets = DisjointSets::new(bucket.len());
@@ -192,7 +199,7 @@ fn join(
 }
 
 /// Whether two structures fit in one direction or the other, and whether a search was given up.
-fn either_way(matcher: &StructureMatcher, a: &Prepared, b: &Prepared) -> (bool, bool) {
+fn either_way(matcher: &StructureMatcher, a: &PreparedStructure, b: &PreparedStructure) -> (bool, bool) {
     let mut unfinished = false;
     for (p, q) in [(a, b), (b, a)] {
         match matcher.compare(p, q, Criterion::Max) {
@@ -208,8 +215,8 @@ fn either_way(matcher: &StructureMatcher, a: &Prepared, b: &Prepared) -> (bool, 
 /// was given up and no match.
 pub fn training_matches(
     matcher: &StructureMatcher,
-    generated: &[Prepared],
-    training: &[Prepared],
+    generated: &[PreparedStructure],
+    training: &[PreparedStructure],
 ) -> (Vec<Option<usize>>, Vec<usize>) {
     let buckets = buckets(training);
     let found: Vec<(Option<usize>, bool)> = generated

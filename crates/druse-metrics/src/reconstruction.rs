@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     distribution::Bootstrap,
-    matcher::{Criterion, Displacement, Outcome, Prepared, SiteCounts, StructureMatcher},
+    matcher::{Criterion, Displacement, Outcome, PreparedStructure, SiteCounts, StructureMatcher},
     metric::Metric,
 };
 
@@ -147,8 +147,8 @@ pub struct Coverage {
 /// cell can match, so the work grows with the number of pairs of the same composition.
 pub fn match_everyone(
     matcher: &StructureMatcher,
-    references: &[Prepared],
-    generated: &[Prepared],
+    references: &[PreparedStructure],
+    generated: &[PreparedStructure],
 ) -> Coverage {
     let mut buckets: HashMap<SiteCounts<'_>, Vec<usize>> = HashMap::new();
     for (i, g) in generated.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use druse_crystal::{Element, Lattice, Structure};
 use druse_metrics::{
-    matcher::{Prepared, StructureMatcher},
+    matcher::{PreparedStructure, StructureMatcher},
     novelty::{NoveltyRows, components, novelty, training_matches},
     reconstruction::{MatchRate, match_everyone, reconstruct},
 };
@@ -33,7 +33,7 @@ fn unreadable() -> Structure {
     Structure::new(lattice, vec![Element::from_z(6).unwrap()], vec![[0.0; 3]]).unwrap()
 }
 
-fn prepare(all: &[Structure]) -> Vec<Prepared> {
+fn prepare(all: &[Structure]) -> Vec<PreparedStructure> {
     all.iter().map(|s| DEFAULT.prepare(s)).collect()
 }
 
@@ -69,8 +69,8 @@ fn reconstruction_counts_over_all_references() {
     assert_eq!(result.at(0).rmse, None);
 
     // For the whole set it does not matter for which reference a structure was generated.
-    let generated: Vec<Prepared> = [&near[2], &nearer[0], &near[0]].map(|s| m.prepare(s)).to_vec();
-    let prepared: Vec<Prepared> = references.iter().map(|s| m.prepare(s)).collect();
+    let generated: Vec<PreparedStructure> = [&near[2], &nearer[0], &near[0]].map(|s| m.prepare(s)).to_vec();
+    let prepared: Vec<PreparedStructure> = references.iter().map(|s| m.prepare(s)).collect();
     let coverage = match_everyone(&m, &prepared, &generated);
     assert_eq!((coverage.rate.references, coverage.rate.matched), (4, 2));
     assert_eq!(

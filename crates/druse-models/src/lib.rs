@@ -52,5 +52,5 @@ pub use standardizer::Standardizer;
 pub use traits::{
     Autoencoder, BatchStatistics, Capabilities, Generator, LossTerm, MicroBatchLimit, Model, NoiseKey,
     Objective, Phase, PhaseOptimizer, PhaseParameters, Posterior, Predictor, Prepared, PropertyGradient,
-    Remark, SampleRequest, Sampled, Sampler, Trainable, TrainingPhase, repetition_seed, sample_all,
+    SampleRequest, Sampled, Sampler, Trainable, TrainingPhase, Warning, repetition_seed, sample_all,
 };

@@ -99,7 +99,7 @@ pub enum CheckpointError {
 
 /// How far a training run is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TrainingProgress {
     /// Optimizer steps done.
     pub step: u64,
     /// Epochs done, validation included.
@@ -143,7 +143,7 @@ pub struct TrainingState {
     /// Updates of the moving average.
     pub ema_updates: u64,
     /// Position in the run. Order of the data and noise follow from it and the seed; there is no other random state.
-    pub progress: Progress,
+    pub progress: TrainingProgress,
 }
 
 /// Prefixes of the tensors of a checkpoint.
@@ -167,7 +167,7 @@ struct Counters {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     phases: Vec<(String, u64)>,
     ema_updates: u64,
-    progress: Progress,
+    progress: TrainingProgress,
 }
 
 /// A checkpoint in memory.
@@ -408,7 +408,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`CheckpointError::Header`] when it does not parse.
-    pub fn progress(&self) -> Result<Option<Progress>, CheckpointError> {
+    pub fn progress(&self) -> Result<Option<TrainingProgress>, CheckpointError> {
         Ok(self.counters()?.map(|c| c.progress))
     }
 

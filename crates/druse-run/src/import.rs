@@ -15,7 +15,7 @@ pub struct Imported {
     /// Tensors that were left out on purpose.
     pub ignored: Vec<Ignored>,
     /// What its user should know.
-    pub remarks: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Hash of the training set of an imported model, which nobody knows.
@@ -48,5 +48,5 @@ pub fn import(
     config.model = read.settings;
     config.data.path = training.data_set.map_or_else(|| DATA_HASH.into(), |set| set.folder().into());
     let checkpoint = Checkpoint::new(read.model.trainable(), &config, DATA_HASH, &read.weights, None);
-    Ok(Imported { checkpoint, ignored: read.ignored, remarks: read.remarks })
+    Ok(Imported { checkpoint, ignored: read.ignored, warnings: read.warnings })
 }

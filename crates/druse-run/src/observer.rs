@@ -8,7 +8,7 @@ use crate::metrics::{EpochMetric, StepMetric};
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A structure of the data set is unusual.
-    Remark {
+    Warning {
         /// Its identifier.
         id: &'a str,
         /// What is unusual and how it is handled.

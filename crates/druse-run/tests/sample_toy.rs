@@ -12,7 +12,7 @@ use druse_crystal::formats::Format;
 use druse_models::{ModelError, Trainable};
 use druse_nn::{Params, Precision};
 use druse_run::merge::merge;
-use druse_run::output::{FAILURES_FILE, Failure, OutputFormat, STRUCTURES_FILE, parse_lines};
+use druse_run::output::{FAILURES_FILE, Failure, STRUCTURES_FILE, SampleFormat, parse_lines};
 use druse_run::sample::{
     ChannelSink, Finished, FolderSink, MemorySink, SamplePlan, Shard, Summary, Workers, sample,
 };
@@ -35,12 +35,12 @@ fn plan() -> SamplePlan {
 /// How a run's folder is written.
 #[derive(Clone, Copy)]
 struct Output {
-    format: OutputFormat,
+    format: SampleFormat,
     resume: bool,
     stop_after: usize,
 }
 
-const NEW: Output = Output { format: OutputFormat::Jsonl, resume: false, stop_after: usize::MAX };
+const NEW: Output = Output { format: SampleFormat::Jsonl, resume: false, stop_after: usize::MAX };
 const RESUMED: Output = Output { resume: true, ..NEW };
 
 fn run(plan: &SamplePlan, path: &Path, output: Output) -> Result<Summary, RunError> {
@@ -120,18 +120,18 @@ fn output_does_not_depend_on_batches_interruption_or_shards() {
         run(&SamplePlan { shard: Shard { index, count: 3 }, ..plan() }, part, NEW).unwrap();
     }
     let out = RunFolder::open(&at("merged")).unwrap();
-    let merged = merge(&parts, &out, OutputFormat::Jsonl).unwrap();
+    let merged = merge(&parts, &out, SampleFormat::Jsonl).unwrap();
     assert_eq!((merged.structures, merged.failures, merged.missing), (17, 3, 0));
     assert_eq!(output(&at("merged")), whole);
-    let incomplete = merge(&parts[1..], &RunFolder::open(&at("two")).unwrap(), OutputFormat::Jsonl).unwrap();
+    let incomplete = merge(&parts[1..], &RunFolder::open(&at("two")).unwrap(), SampleFormat::Jsonl).unwrap();
     assert_eq!(incomplete.missing, 7);
 
     let twice = [parts[0].clone(), parts[0].clone()];
-    let error = merge(&twice, &RunFolder::open(&at("twice")).unwrap(), OutputFormat::Jsonl).unwrap_err();
+    let error = merge(&twice, &RunFolder::open(&at("twice")).unwrap(), SampleFormat::Jsonl).unwrap_err();
     assert!(error.to_string().contains("structure 0"), "{error}");
     run(&SamplePlan { seed: 4, ..plan() }, &at("other"), NEW).unwrap();
     let mixed = [parts[0].clone(), at("other")];
-    let error = merge(&mixed, &RunFolder::open(&at("mixed")).unwrap(), OutputFormat::Jsonl).unwrap_err();
+    let error = merge(&mixed, &RunFolder::open(&at("mixed")).unwrap(), SampleFormat::Jsonl).unwrap_err();
     assert!(error.to_string().contains("seed is 3 and 4"), "{error}");
 }
 
@@ -162,7 +162,7 @@ fn seeds_give_other_structures() {
 fn every_format_has_its_files_also_after_an_interruption() {
     let dir = tempfile::tempdir().unwrap();
     for (format, extension) in
-        [(OutputFormat::Structures(Format::Cif), "cif"), (OutputFormat::Structures(Format::Poscar), "vasp")]
+        [(SampleFormat::Structures(Format::Cif), "cif"), (SampleFormat::Structures(Format::Poscar), "vasp")]
     {
         let path = dir.path().join(extension);
         run(&plan(), &path, Output { format, stop_after: 1, ..NEW }).unwrap();
@@ -180,7 +180,7 @@ fn every_format_has_its_files_also_after_an_interruption() {
         assert!(path.join(format!("000002-CsCl.{extension}")).exists());
     }
     let path = dir.path().join("xyz");
-    let format = OutputFormat::Structures(Format::ExtXyz);
+    let format = SampleFormat::Structures(Format::ExtXyz);
     run(&plan(), &path, Output { format, stop_after: 1, ..NEW }).unwrap();
     let frames = path.join("structures.extxyz");
     fs::write(&frames, fs::read_to_string(&frames).unwrap() + "5\nLattice=\"half a fra").unwrap();

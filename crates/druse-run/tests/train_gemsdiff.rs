@@ -13,7 +13,7 @@ use druse_nn::device::cpu;
 use druse_run::checkpoint::CheckpointError;
 use druse_run::folder::complete_lines;
 use druse_run::metrics::Metric;
-use druse_run::output::{OutputFormat, STRUCTURES_FILE};
+use druse_run::output::{STRUCTURES_FILE, SampleFormat};
 use druse_run::overlay::Layers;
 use druse_run::sample::{FolderSink, SamplePlan, Shard, Workers, sample};
 use druse_run::train::{Ending, LAST, METRICS_FILE, train};
@@ -107,7 +107,7 @@ fn a_broken_run_continues_bit_for_bit_and_its_checkpoint_samples() {
         let model = model.into_generator().unwrap();
         let plan = SamplePlan { workers, ..plan.clone() };
         let stop = AtomicBool::new(false);
-        let mut sink = FolderSink::new(&folder, OutputFormat::Jsonl, false);
+        let mut sink = FolderSink::new(&folder, SampleFormat::Jsonl, false);
         let summary = sample(model.as_ref(), &params, &plan, &mut sink, &mut Silent, &stop).unwrap();
         assert_eq!(summary.sampled + summary.failed, 5);
         outputs.push(std::fs::read_to_string(folder.join(STRUCTURES_FILE)).unwrap());

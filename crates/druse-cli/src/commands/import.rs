@@ -89,7 +89,7 @@ pub fn run(args: &ImportArgs) -> crate::Outcome {
     for group in &imported.ignored {
         console::note(&format!("left out {} tensors: {}", group.names.len(), group.reason));
     }
-    imported.remarks.iter().for_each(|remark| console::note(remark));
+    imported.warnings.iter().for_each(|warning| console::note(warning));
     imported.checkpoint.save(&args.out).map_err(Failure::environment)?;
     console::note(&format!("{} parameters: {}", imported.checkpoint.parameters(), args.out.display()));
     Ok(ExitCode::SUCCESS)

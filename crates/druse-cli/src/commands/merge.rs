@@ -7,7 +7,7 @@ use clap::Args;
 use druse_crystal::formats::Format;
 use druse_run::RunFolder;
 use druse_run::merge::merge;
-use druse_run::output::OutputFormat;
+use druse_run::output::SampleFormat;
 
 use crate::console;
 use crate::formats::sample_format;
@@ -28,8 +28,8 @@ pub struct MergeArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Files to write besides structures.jsonl.
-    #[arg(long, value_parser = sample_format(), default_value_t = OutputFormat::Structures(Format::Cif))]
-    format: OutputFormat,
+    #[arg(long, value_parser = sample_format(), default_value_t = SampleFormat::Structures(Format::Cif))]
+    format: SampleFormat,
 }
 
 /// Runs the command.

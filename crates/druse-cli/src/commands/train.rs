@@ -154,12 +154,12 @@ fn report(trained: &Trained, args: &TrainArgs) -> ExitCode {
 }
 
 /// Remarks on single structures that are shown.
-const MOST_REMARKS: usize = 10;
+const MOST_WARNINGS: usize = 10;
 
 /// Shows progress as a bar, or as a line an epoch where there is no terminal.
 #[derive(Default)]
 struct View {
-    remarks: usize,
+    warnings: usize,
     bar: Option<Bar>,
     epochs: u64,
     rate: f64,
@@ -168,15 +168,15 @@ struct View {
 impl View {
     fn observe(&mut self, event: &Event<'_>) {
         match event {
-            Event::Remark { id, text } => {
-                self.remarks += 1;
-                if self.remarks <= MOST_REMARKS {
+            Event::Warning { id, text } => {
+                self.warnings += 1;
+                if self.warnings <= MOST_WARNINGS {
                     console::note(&format!("{id}: {text}"));
                 }
             }
             Event::Started(start) => {
-                if self.remarks > MOST_REMARKS {
-                    console::note(&format!("… {} such structures in all", self.remarks));
+                if self.warnings > MOST_WARNINGS {
+                    console::note(&format!("… {} such structures in all", self.warnings));
                 }
                 self.epochs = start.epochs;
                 let (parameters, epoch, step) = (start.parameters, start.epoch, start.step);

@@ -32,7 +32,7 @@ use average::AverageCell;
 use druse_crystal::Structure;
 use mappings::{inverse, mappings};
 use prepared::Cell;
-pub use prepared::{Prepared, SiteCounts};
+pub use prepared::{PreparedStructure, SiteCounts};
 use serde::{Deserialize, Serialize};
 
 /// Below this RMS the search stops: the structures are identical.
@@ -116,22 +116,22 @@ impl StructureMatcher {
     /// The settings of CDVAE's reconstruction and structure-prediction metrics: 0.3, 0.5, 10°.
     pub const CDVAE: Self = Self { ltol: 0.3, stol: 0.5, angle_tol: 10.0, primitive: true, scale: true };
 
-    /// Reduces a structure; a structure that cannot be reduced ([`Prepared::error`]) matches nothing.
-    pub fn prepare(&self, s: &Structure) -> Prepared {
-        Prepared::new(self, s)
+    /// Reduces a structure; a structure that cannot be reduced ([`PreparedStructure::error`]) matches nothing.
+    pub fn prepare(&self, s: &Structure) -> PreparedStructure {
+        PreparedStructure::new(self, s)
     }
 
     /// The closest alignment of two structures by RMS, if its RMS is below `stol`.
     ///
     /// A search that was given up counts with what it found; [`Self::compare`] tells.
-    pub fn rms(&self, a: &Prepared, b: &Prepared) -> Option<Displacement> {
+    pub fn rms(&self, a: &PreparedStructure, b: &PreparedStructure) -> Option<Displacement> {
         self.compare(a, b, Criterion::Rms).displacement()
     }
 
     /// Whether some alignment keeps every site within `stol`.
     ///
     /// A search that was given up counts as no; [`Self::compare`] tells.
-    pub fn fit(&self, a: &Prepared, b: &Prepared) -> bool {
+    pub fn fit(&self, a: &PreparedStructure, b: &PreparedStructure) -> bool {
         self.compare(a, b, Criterion::Max).displacement().is_some()
     }
 
@@ -139,7 +139,7 @@ impl StructureMatcher {
     ///
     /// The work is bounded: some ten seconds, which only cells of hundreds of nearly equivalent atoms or of extreme shape
     /// need. Beyond that the outcome is [`Outcome::Unfinished`].
-    pub fn compare(&self, a: &Prepared, b: &Prepared, criterion: Criterion) -> Outcome {
+    pub fn compare(&self, a: &PreparedStructure, b: &PreparedStructure, criterion: Criterion) -> Outcome {
         let (Ok(first), Ok(second)) = (&a.cell, &b.cell) else { return Outcome::Different };
         if a.blocks != b.blocks {
             return Outcome::Different;
@@ -147,7 +147,7 @@ impl StructureMatcher {
         self.search(first, second, b, criterion)
     }
 
-    fn search(&self, first: &Cell, second: &Cell, b: &Prepared, criterion: Criterion) -> Outcome {
+    fn search(&self, first: &Cell, second: &Cell, b: &PreparedStructure, criterion: Criterion) -> Outcome {
         let ratio = if self.scale { (second.volume / first.volume).powf(1.0 / 6.0) } else { 1.0 };
         let rows = first.rows.map(|row| row.map(|x| x * ratio));
         let mut target = second.parameters;
@@ -193,7 +193,7 @@ impl StructureMatcher {
     /// Greedy groups in the manner of pymatgen's `group_structures`: the first structure not yet in a group opens one
     /// and takes in every later structure that it fits. Returns the group of each structure, numbered in order of
     /// appearance. The result depends on the order of the structures; [`crate::novelty`] has groups that do not.
-    pub fn group(&self, all: &[Prepared]) -> Vec<usize> {
+    pub fn group(&self, all: &[PreparedStructure]) -> Vec<usize> {
         const OPEN: usize = usize::MAX;
         let mut group = vec![OPEN; all.len()];
         let mut next = 0;

@@ -38,14 +38,14 @@ pub(super) struct Cell {
 
 /// A structure in the cell that is compared, made once and compared many times ([`StructureMatcher::prepare`]).
 #[derive(Debug, Clone)]
-pub struct Prepared {
+pub struct PreparedStructure {
     pub(super) cell: Result<Cell, ReductionError>,
     /// Elements of the compared cell with their counts, rare ones first.
     pub(super) blocks: Vec<Block>,
     reduced: Option<Structure>,
 }
 
-impl Prepared {
+impl PreparedStructure {
     pub(super) fn new(matcher: &StructureMatcher, s: &Structure) -> Self {
         let reduce = || {
             let bare = Structure {

@@ -70,7 +70,7 @@ pub struct Imported {
     /// Tensors that were left out on purpose.
     pub ignored: Vec<Ignored>,
     /// What its user should know.
-    pub remarks: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Reads a checkpoint of the published code of a kind.
@@ -89,7 +89,7 @@ pub struct PublishedModel<M> {
     /// Tensors that were left out on purpose.
     pub ignored: Vec<Ignored>,
     /// What its user should know.
-    pub remarks: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Why a published checkpoint does not make a model.

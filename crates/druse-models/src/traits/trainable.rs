@@ -77,9 +77,9 @@ pub struct Objective {
     pub parts: Vec<(&'static str, f64)>,
 }
 
-/// A remark on one structure of a data set.
+/// A warning on one structure of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remark {
+pub struct Warning {
     /// Index of the structure in what was looked at.
     pub index: usize,
     /// What is unusual about it and how the model handles it.
@@ -274,7 +274,7 @@ pub trait Trainable: Send + Sync {
     ///
     /// # Errors
     /// [`ModelError`] when a structure cannot be represented.
-    fn inspect(&self, _structures: &[&Structure]) -> Result<Vec<Remark>, ModelError> {
+    fn inspect(&self, _structures: &[&Structure]) -> Result<Vec<Warning>, ModelError> {
         Ok(Vec::new())
     }
 

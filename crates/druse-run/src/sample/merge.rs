@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use druse_data::JsonlRecord;
 
 use super::output::{
-    FAILURES_FILE, Failure, OutputFormat, STRUCTURES_FILE, StructureWriter, index_of, parse_lines,
+    FAILURES_FILE, Failure, STRUCTURES_FILE, SampleFormat, StructureWriter, index_of, parse_lines,
 };
 use super::{Manifest, Shard};
 use crate::RunError;
@@ -29,7 +29,7 @@ pub struct Merged {
 /// # Errors
 /// [`RunError::Merge`] when the folders hold parts of different runs or the same index twice;
 /// [`RunError::Occupied`] when `out` holds structures already.
-pub fn merge(parts: &[PathBuf], out: &RunFolder, format: OutputFormat) -> Result<Merged, RunError> {
+pub fn merge(parts: &[PathBuf], out: &RunFolder, format: SampleFormat) -> Result<Merged, RunError> {
     if Manifest::read(out.path())?.is_some() {
         return Err(RunError::Occupied { path: out.path().to_owned(), what: "sampled structures" });
     }

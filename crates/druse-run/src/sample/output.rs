@@ -31,14 +31,14 @@ const FRAMES_STEM: &str = "structures";
 /// In which form structures are written besides `structures.jsonl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum OutputFormat {
+pub enum SampleFormat {
     /// Nothing else.
     Jsonl,
     /// A structure format: a file a structure, or one file of frames, as [`SetLayout`] says.
     Structures(Format),
 }
 
-impl OutputFormat {
+impl SampleFormat {
     /// All formats.
     pub fn all() -> impl Iterator<Item = Self> {
         FORMATS.iter().map(|f| Self::Structures(f.format)).chain([Self::Jsonl])
@@ -77,7 +77,7 @@ impl OutputFormat {
     }
 }
 
-impl FromStr for OutputFormat {
+impl FromStr for SampleFormat {
     type Err = UnknownFormat;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
@@ -88,7 +88,7 @@ impl FromStr for OutputFormat {
     }
 }
 
-impl TryFrom<String> for OutputFormat {
+impl TryFrom<String> for SampleFormat {
     type Error = UnknownFormat;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
@@ -96,13 +96,13 @@ impl TryFrom<String> for OutputFormat {
     }
 }
 
-impl From<OutputFormat> for String {
-    fn from(format: OutputFormat) -> Self {
+impl From<SampleFormat> for String {
+    fn from(format: SampleFormat) -> Self {
         format.name().into()
     }
 }
 
-impl fmt::Display for OutputFormat {
+impl fmt::Display for SampleFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -186,7 +186,7 @@ pub fn record(
 #[derive(Debug)]
 pub struct StructureWriter {
     folder: PathBuf,
-    format: OutputFormat,
+    format: SampleFormat,
     structures: File,
     failures: File,
     /// The file of frames, its path and its format.
@@ -200,7 +200,7 @@ impl StructureWriter {
     ///
     /// # Errors
     /// [`RunError::Write`], and [`RunError::Damaged`] when a line is none of ours.
-    pub fn open(folder: &RunFolder, format: OutputFormat) -> Result<Self, RunError> {
+    pub fn open(folder: &RunFolder, format: SampleFormat) -> Result<Self, RunError> {
         let path = folder.join(STRUCTURES_FILE);
         let records: Vec<JsonlRecord> = parse_lines(&path)?;
         let failed = folder.join(FAILURES_FILE);

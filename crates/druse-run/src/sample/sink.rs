@@ -7,7 +7,7 @@ use druse_crystal::Structure;
 use druse_models::ModelError;
 use serde_json::Value;
 
-use super::output::{Failure, OutputFormat, StructureWriter, record};
+use super::output::{Failure, SampleFormat, StructureWriter, record};
 use super::{Manifest, SamplePlan};
 use crate::RunError;
 use crate::folder::RunFolder;
@@ -46,7 +46,7 @@ pub trait Sink: Send {
 /// A folder: `structures.jsonl`, `failures.jsonl`, and files in the chosen format.
 pub struct FolderSink<'a> {
     folder: &'a RunFolder,
-    format: OutputFormat,
+    format: SampleFormat,
     /// Whether a folder that holds part of this run is continued.
     resume: bool,
     writer: Option<StructureWriter>,
@@ -54,7 +54,7 @@ pub struct FolderSink<'a> {
 
 impl<'a> FolderSink<'a> {
     /// A folder that holds no structures yet; with `resume`, part of the same run.
-    pub fn new(folder: &'a RunFolder, format: OutputFormat, resume: bool) -> Self {
+    pub fn new(folder: &'a RunFolder, format: SampleFormat, resume: bool) -> Self {
         Self { folder, format, resume, writer: None }
     }
 

@@ -20,7 +20,7 @@ use druse_nn::optim::{Adam, AdamConfig, Ema};
 use super::batches::{pack, shuffled};
 use super::data::TrainingData;
 use super::lookahead::with_lookahead;
-use crate::checkpoint::{Checkpoint, CheckpointError, OptimizerState, Progress, TrainingState};
+use crate::checkpoint::{Checkpoint, CheckpointError, OptimizerState, TrainingProgress, TrainingState};
 use crate::config::schedule::learning_rate;
 use crate::config::{OptimConfig, RunConfig, Violation};
 use crate::folder::RunFolder;
@@ -122,7 +122,7 @@ struct Trainer<'a> {
     limit: Arc<MicroBatchLimit>,
     phases: Vec<PhaseState>,
     ema: Ema,
-    progress: Progress,
+    progress: TrainingProgress,
     log: MetricsLog,
     /// Training seconds before this process started.
     seconds_before: f64,
@@ -272,7 +272,7 @@ impl<'a> Trainer<'a> {
                 let fresh = |phase| PhaseState::new(phase, optim, &params, None);
                 let phases: Vec<PhaseState> = phases.into_iter().map(fresh).collect();
                 let ema = Ema::new(&params, optim.ema_decay);
-                (params, phases, ema, Progress::default())
+                (params, phases, ema, TrainingProgress::default())
             }
         };
         let checkpoints = folder.join("checkpoints");
@@ -326,8 +326,8 @@ impl<'a> Trainer<'a> {
     fn inspect(&self, observer: &mut dyn Observer) -> Result<(), RunError> {
         for set in [&self.data.train, &self.data.validation] {
             let structures: Vec<&Structure> = set.structures().collect();
-            for remark in self.model.inspect(&structures)? {
-                observer.observe(Event::Remark { id: &set.entries[remark.index].id, text: &remark.text });
+            for warning in self.model.inspect(&structures)? {
+                observer.observe(Event::Warning { id: &set.entries[warning.index].id, text: &warning.text });
             }
         }
         Ok(())

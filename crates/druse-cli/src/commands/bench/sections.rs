@@ -68,8 +68,8 @@ pub fn sample(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
         let mut sampler = subject.generator.sampler(&subject.params, &limit);
         Ok(Box::new(move || {
             if sampler.is_empty() {
-                for (ticket, request) in (0..).zip(&requests) {
-                    sampler.add(ticket, request)?;
+                for (slot, request) in (0..).zip(&requests) {
+                    sampler.add(slot, request)?;
                 }
             }
             timed(|| {

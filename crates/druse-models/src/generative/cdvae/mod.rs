@@ -13,8 +13,8 @@ use crate::standardizer::Standardizer;
 use crate::targets::{fit_property, property_of};
 use crate::{
     Autoencoder, Capabilities, Condition, ConditionSet, Generator, InFlight, InFlightSampler,
-    MicroBatchLimit, Model, ModelError, NoiseKey, Objective, Prepared, Remark, Reverse, SampleRequest,
-    Sampler, Trainable,
+    MicroBatchLimit, Model, ModelError, NoiseKey, Objective, Prepared, Reverse, SampleRequest, Sampler,
+    Trainable, Warning,
 };
 
 mod config;
@@ -119,7 +119,7 @@ impl Trainable for Cdvae {
         Ok(())
     }
 
-    fn inspect(&self, structures: &[&Structure]) -> Result<Vec<Remark>, ModelError> {
+    fn inspect(&self, structures: &[&Structure]) -> Result<Vec<Warning>, ModelError> {
         for s in structures {
             self.check_structure(s)?;
             if let Some(name) = &self.config.property {
@@ -127,7 +127,7 @@ impl Trainable for Cdvae {
             }
         }
         self.bonds.fill(structures)?;
-        let mut remarks = Vec::new();
+        let mut warnings = Vec::new();
         for (index, s) in structures.iter().enumerate() {
             let isolated = self.bonds.get(s)?.isolated.len();
             if isolated > 0 {
@@ -135,10 +135,10 @@ impl Trainable for Cdvae {
                     "{isolated} of {} atoms have no bond; the encoder reads them as atoms without neighbors",
                     s.len()
                 );
-                remarks.push(Remark { index, text });
+                warnings.push(Warning { index, text });
             }
         }
-        Ok(remarks)
+        Ok(warnings)
     }
 
     fn prepare<'a>(

@@ -52,7 +52,7 @@ pub(super) fn import(file: &TorchFile, training: &Training) -> Result<Imported, 
         preset: preset.name,
         weights: read.weights,
         ignored: read.ignored,
-        remarks: read.remarks,
+        warnings: read.warnings,
     })
 }
 
@@ -88,9 +88,9 @@ impl Cdvae {
             property: statistics.property.as_ref().map(|p| p.0.clone()),
             ..config(&mut keys, base)?
         };
-        let mut remarks = Vec::new();
+        let mut warnings = Vec::new();
         if differ(&config.decoder.scale_factors, &ScaleFactors::published()) {
-            remarks.push(
+            warnings.push(
                 "the scale factors are not the published ones; the model keeps those of the file".into(),
             );
         }
@@ -101,7 +101,7 @@ impl Cdvae {
         let (weights, ignored) = keys.finish("cdvae", model.parameters())?;
         model.statistics =
             Statistics { lattice: statistics.lattice, property: statistics.property.map(|p| p.1) };
-        Ok(PublishedModel { model, weights, ignored, remarks })
+        Ok(PublishedModel { model, weights, ignored, warnings })
     }
 }
 

@@ -17,8 +17,8 @@ use crate::error::check_elements;
 use crate::settings::Settings;
 use crate::targets::{fit_property, property_of};
 use crate::{
-    BondCache, BondError, Bonds, LossTerm, ModelError, NoiseKey, Predictor, Prepared, Remark, Standardizer,
-    Trainable,
+    BondCache, BondError, Bonds, LossTerm, ModelError, NoiseKey, Predictor, Prepared, Standardizer,
+    Trainable, Warning,
 };
 
 /// A predictor without its parameters.
@@ -162,9 +162,9 @@ impl Trainable for PropertyPredictor {
     }
 
     /// Searches the bonds; reports structures with sites that have none.
-    fn inspect(&self, structures: &[&Structure]) -> Result<Vec<Remark>, ModelError> {
+    fn inspect(&self, structures: &[&Structure]) -> Result<Vec<Warning>, ModelError> {
         let isolated = self.bonds.isolated(structures)?;
-        let remark = |(index, sites): (usize, Vec<u32>)| Remark {
+        let warning = |(index, sites): (usize, Vec<u32>)| Warning {
             index,
             text: format!(
                 "{} of {} sites have no bond and get no messages",
@@ -172,7 +172,7 @@ impl Trainable for PropertyPredictor {
                 structures[index].len()
             ),
         };
-        Ok(isolated.into_iter().map(remark).collect())
+        Ok(isolated.into_iter().map(warning).collect())
     }
 
     fn prepare<'a>(

@@ -27,7 +27,7 @@ pub(super) fn import(file: &TorchFile, training: &Training) -> Result<Imported, 
         preset: "property-dimenet",
         weights: read.weights,
         ignored: read.ignored,
-        remarks: read.remarks,
+        warnings: read.warnings,
     })
 }
 
@@ -49,7 +49,7 @@ impl PropertyPredictor {
         let mut model = Self::new(PropertyConfig { network, ..base.clone() }).map_err(wrong)?;
         let (weights, ignored) = keys.finish("property", model.parameters())?;
         model.restore_statistics(&json!({ "property": standardizer })).map_err(wrong)?;
-        Ok(PublishedModel { model, weights, ignored, remarks: Vec::new() })
+        Ok(PublishedModel { model, weights, ignored, warnings: Vec::new() })
     }
 }
 

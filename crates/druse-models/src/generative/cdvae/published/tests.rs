@@ -44,7 +44,7 @@ fn sizes_weights_and_constants_come_from_the_file() {
     let factors = &d.scale_factors;
     assert_eq!((&factors.triplet_radial, &factors.triplet_sum), (&vec![18.5], &vec![7.75]));
     assert_eq!((&factors.atom_sum, &factors.edge_head), (&vec![1.125], &vec![11.25, 12.25]));
-    assert!(read.remarks[0].contains("scale factors"), "{:?}", read.remarks);
+    assert!(read.warnings[0].contains("scale factors"), "{:?}", read.warnings);
     let noise = &config.noise;
     assert_eq!((noise.levels, noise.positions, noise.species), (13, [10.0, 0.01], [5.0, 0.01]));
     assert_eq!(config.property.as_deref(), Some("energy"));
