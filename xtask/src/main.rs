@@ -13,7 +13,9 @@ Usage: cargo xtask COMMAND
 Commands:
   layers                   Check that crates and modules read each other in one direction only
   cli-reference [--check]  Write docs/reference/cli.md, or check that it is up to date
-  schema [--check]         Write docs/reference/config.md and config.schema.json, or check them";
+  schema [--check]         Write docs/reference/config.md and config.schema.json, or check them
+
+The pages are what the program prints, which cargo builds first; DRUSE_BIN names one that is there already";
 
 fn main() -> ExitCode {
     // The package lies in a folder of the repository's root.

@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
+/// Environment variable that names a program that was built before (relative to the repository); without it cargo builds it.
+const PROGRAM: &str = "DRUSE_BIN";
+
 /// A page and the command that prints it.
 type Page = (&'static str, &'static [&'static str]);
 
@@ -53,14 +56,20 @@ fn update(root: &Path, page: &str, arguments: &[&str], check: bool) -> Result<Op
 
 /// What the program prints.
 fn printed(root: &Path, arguments: &[&str]) -> Result<String, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["run", "--quiet", "--release", "--bin", "druse", "--"])
+    let mut command = match std::env::var_os(PROGRAM) {
+        Some(program) => Command::new(program),
+        None => {
+            let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            cargo.args(["run", "--quiet", "--release", "--bin", "druse", "--"]);
+            cargo
+        }
+    };
+    let output = command
         .args(arguments)
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|e| format!("cannot run cargo: {e}"))?;
+        .map_err(|e| format!("cannot run {}: {e}", command.get_program().display()))?;
     if !output.status.success() {
         return Err(format!("`druse {}` failed", arguments.join(" ")));
     }

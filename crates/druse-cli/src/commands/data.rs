@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use druse_crystal::files;
 use druse_crystal::formats::Format;
-use druse_data::fetch::{FetchOptions, FileStatus, Manifest, fetch};
+use druse_data::fetch::{FetchError, FetchOptions, FileStatus, Manifest, fetch};
 use druse_data::{
     DataError, Dataset, DatasetStats, Filter, LoadOptions, OutputFormat, Split, SplitOptions, SplitStats,
     Splits, StatsOptions, write_dataset, write_symmetrized_folder,
@@ -242,7 +242,8 @@ fn split(args: &SplitArgs) -> Result<(), Failure> {
         }
         let path = args.out.join(args.format.file_name(split.name()));
         write_dataset(&part, &path, args.format, false)?;
-        console::note(&format!("{} structures: {}", part.len(), path.display()));
+        let noun = if part.len() == 1 { "structure" } else { "structures" };
+        console::note(&format!("{} {noun}: {}", part.len(), path.display()));
     }
     Ok(())
 }
@@ -256,8 +257,9 @@ fn fetch_set(args: &FetchArgs) -> Result<(), Failure> {
         bar.set_message(format!("{} ({}/{})", p.path, p.index + 1, p.files));
     });
     bar.finish();
-    let fetched = fetched.map_err(|e| {
-        Failure::environment(e).hint("a later call continues; --from DIR copies from a local mirror")
+    let fetched = fetched.map_err(|e| match e {
+        FetchError::UnknownSet { .. } => Failure::mistake(e),
+        e => Failure::environment(e).hint("a later call continues; --from DIR copies from a local mirror"),
     })?;
     for (path, status) in &fetched.files {
         let words = match status {

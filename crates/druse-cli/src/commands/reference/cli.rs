@@ -7,8 +7,8 @@ use super::{cell, wrapped};
 const HEAD: &str = "\
 # Commands
 
-Made by `cargo xtask cli-reference` from the program's own definitions; `druse COMMAND --help` says the
-same. [The guide](../guide.md) explains what the commands are for.
+Made by `cargo xtask cli-reference` from the program's own definitions; `druse COMMAND --help` says
+the same. [The guide](../guide.md) explains what the commands are for.
 ";
 
 /// The page.

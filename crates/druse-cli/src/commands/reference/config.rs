@@ -10,13 +10,13 @@ use super::{cell, wrapped};
 const HEAD: &str = "\
 # Configuration
 
-Made by `cargo xtask schema` from the program's own definitions; [config.schema.json](config.schema.json)
-is the same as a JSON Schema, which editors understand.
+Made by `cargo xtask schema` from the program's own definitions;
+[config.schema.json](config.schema.json) is the same as a JSON Schema, which editors understand.
 
-A configuration is TOML. Its layers are a preset, a file (`--config`), single values (`--set KEY=VALUE`)
-and options such as `--data`; later ones win. `druse config show` prints the result. A key that is
-absent has the value of the layer before, in the end the default below; presets replace many of them.
-A default of `–` means that the key has no value, and a description says what that does.
+A configuration is TOML. Its layers are a preset, a file (`--config`), single values
+(`--set KEY=VALUE`) and options such as `--data`; later ones win. `druse config show` prints the
+result. A key that is absent has the value of the layer before, in the end the default below;
+presets replace many of them. A default of `–` means that the key has no value.
 ";
 
 /// The page.
@@ -39,7 +39,11 @@ pub fn page(registry: &Registry) -> String {
     }
 
     for (kind, form) in registry.kinds().iter().zip(models(&schema)) {
-        text += &format!("\n## `[model]` of kind `{}`\n\n{}.\n\n", kind.name(), wrapped(kind.summary()));
+        text += &format!(
+            "\n## `[model]` of kind `{}`\n\n{}.\n\n",
+            kind.name(),
+            wrapped(&sentence(kind.summary()))
+        );
         let defaults = Value::Object(kind.defaults().settings);
         text += &table(form, "model", Some(&defaults), definitions);
         let sampling = Value::Object(kind.sampling_defaults());
@@ -55,6 +59,12 @@ pub fn page(registry: &Registry) -> String {
         }
     }
     text
+}
+
+/// With a capital.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn models(schema: &Value) -> impl Iterator<Item = &Value> {
