@@ -1,7 +1,7 @@
 //! What the tests and benchmarks of the workspace share.
 //!
-//! - [`reference`]: finds and reads the reference data, and skips a test that has none.
-//! - [`prototypes`]: crystals known from textbooks, and functions that build more of their kinds.
+//! - [`mod@reference`]: finds and reads the reference data, and skips a test that has none.
+//! - [`mod@prototypes`]: crystals known from textbooks, and functions that build more of their kinds.
 #![cfg_attr(
     feature = "models",
     doc = "- [`contract`]: what every model promises to the drivers, checked by one call."
