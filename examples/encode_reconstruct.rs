@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example encode_reconstruct
 //! ```
+#![allow(clippy::print_stdout, reason = "an example reports to the terminal")]
 
 use std::sync::atomic::AtomicBool;
 

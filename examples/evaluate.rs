@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --no-default-features --example evaluate
 //! ```
+#![allow(clippy::print_stdout, reason = "an example reports to the terminal")]
 
 use std::sync::atomic::AtomicBool;
 

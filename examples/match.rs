@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example match
 //! ```
+#![allow(clippy::print_stdout, reason = "an example reports to the terminal")]
 
 use druse::crystal::{Element, Lattice, Structure};
 use druse::evaluate::pairs::compare;

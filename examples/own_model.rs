@@ -6,6 +6,7 @@
 //! ```text
 //! cargo run --release --example own_model
 //! ```
+#![allow(clippy::print_stdout, reason = "an example reports to the terminal")]
 
 use std::sync::atomic::AtomicBool;
 

@@ -5,6 +5,7 @@
 //! ```text
 //! cargo run --release --example predict
 //! ```
+#![allow(clippy::print_stdout, reason = "an example reports to the terminal")]
 
 use std::sync::atomic::AtomicBool;
 

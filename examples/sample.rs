@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example sample -- LiFeO2 2
 //! ```
+#![allow(clippy::print_stdout, reason = "an example reports to the terminal")]
 
 use druse::crystal::Composition;
 use druse::crystal::formats::{Format, write};

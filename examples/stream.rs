@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example stream
 //! ```
+#![allow(clippy::print_stdout, reason = "an example reports to the terminal")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;

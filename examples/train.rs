@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example train
 //! ```
+#![allow(clippy::print_stdout, reason = "an example reports to the terminal")]
 
 use std::sync::atomic::AtomicBool;
 

@@ -1,7 +1,7 @@
 //! Generative models of crystals, and models that predict their properties, on the druse engine.
 //!
 //! Every model is [`Trainable`]; generative ones are [`Generator`]s, those that predict are [`Predictor`]s. The drivers in
-//! `druse-run` know nothing else of them, and take them from a [`Registry`](registry::Registry) of kinds.
+//! `druse-run` know nothing else of them, and take them from a [`Registry`] of kinds.
 //!
 //! ```
 //! use druse_crystal::{Element, Lattice, Structure};

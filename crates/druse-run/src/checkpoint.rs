@@ -245,7 +245,7 @@ impl Checkpoint {
     /// Writes the checkpoint so that `path` always holds a complete one.
     ///
     /// # Errors
-    /// [`WeightsError::Io`] when the folder cannot be written or the disk is full.
+    /// [`WeightsError::File`] when the folder cannot be written or the disk is full.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         let json = |value: &Value| value.to_string();
         let config = serde_json::to_value(&self.config).expect("a configuration is representable as JSON");

@@ -2,7 +2,7 @@
 #![cfg(feature = "models")]
 
 #[path = "../../../examples/own_model.rs"]
-#[allow(dead_code, clippy::print_stdout, reason = "the example's program is not run here")]
+#[allow(dead_code, reason = "the example's program is not run here")]
 mod own_model;
 
 use druse::models::Registry;
