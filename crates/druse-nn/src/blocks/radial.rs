@@ -37,7 +37,7 @@ impl GaussianBasis {
             let places = distances.iter().flat_map(|d| {
                 let u = d / self.cutoff;
                 let place = u * (self.count - 1) as f64;
-                [place.round(), place - place.round(), envelope_gemnet(u)].map(|x| x as f32)
+                [place.round(), place - place.round(), crate::basis::envelope_gemnet(u)].map(|x| x as f32)
             });
             return ops::cube::gaussians(places.collect(), self.count, device);
         }
