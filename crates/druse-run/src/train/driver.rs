@@ -1,6 +1,6 @@
 //! The training loop.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,34 +10,24 @@ use burn::tensor::Device;
 use druse_crystal::{Structure, files};
 use druse_data::Dataset;
 use druse_models::{
-    Batch, BatchStatistics, MicroBatchLimit, ModelError, NoiseKey, Objective, Trainable, TrainingPhase,
-    repetition_seed,
+    Batch, MicroBatchLimit, ModelError, NoiseKey, Objective, Trainable, TrainingPhase, repetition_seed,
 };
 use druse_nn::Params;
 use druse_nn::device::is_host;
-use druse_nn::optim::{Adam, AdamConfig, Ema};
+use druse_nn::optim::Ema;
 
 use super::batches::{pack, shuffled};
+use super::checks::{check_cut, check_phases, check_unchanged};
 use super::data::TrainingData;
 use super::lookahead::with_lookahead;
-use crate::checkpoint::{Checkpoint, CheckpointError, OptimizerState, TrainingProgress, TrainingState};
+use super::phase::PhaseState;
+use crate::checkpoint::{Checkpoint, TrainingProgress, TrainingState};
+use crate::config::RunConfig;
 use crate::config::schedule::learning_rate;
-use crate::config::{OptimConfig, RunConfig, Violation};
 use crate::folder::RunFolder;
 use crate::metrics::{EpochMetric, Metric, MetricsLog, PhaseMetric, StepMetric};
 use crate::observer::{Event, Observer, Start};
 use crate::{Panicked, RunError};
-
-/// Losses over which the median is taken that a diverging loss is compared with.
-const WINDOW: usize = 101;
-
-/// Losses that have to be known before a loss can count as diverging.
-const SETTLED: usize = 25;
-
-/// Steps in a row whose loss is too large before training counts as diverging. One alone is an outlier: where the loss
-/// has an exponential, as in a KL term, a single structure can raise it by orders of magnitude, and since gradients are
-/// limited the next steps do not notice.
-const LASTING: usize = 5;
 
 /// Batches that are prepared on the host while an accelerator computes. One covers the mean, the second a batch that
 /// takes longer than others.
@@ -127,84 +117,6 @@ struct Trainer<'a> {
     /// Training seconds before this process started.
     seconds_before: f64,
     started: Instant,
-}
-
-/// A training phase, its optimizer, and what is known of its losses.
-struct PhaseState {
-    phase: TrainingPhase,
-    /// The run's settings where the phase has none of its own.
-    optim: OptimConfig,
-    adam: Adam,
-    /// Magnitudes of the latest losses.
-    recent: VecDeque<f64>,
-    /// Updates in a row whose loss was too large.
-    too_large: usize,
-}
-
-impl PhaseState {
-    /// A phase with a fresh optimizer, or with the state of a saved one.
-    fn new(phase: TrainingPhase, run: &OptimConfig, params: &Params, saved: Option<&OptimizerState>) -> Self {
-        let optim = settings(&phase, run);
-        let config = AdamConfig { beta1: optim.beta1, beta2: optim.beta2, epsilon: optim.eps };
-        let group = &phase.group;
-        let adam = match saved {
-            Some(s) => Adam::from_host(params, group, config, s.steps, &s.first, &s.second),
-            None => Adam::of_group(params, group, config),
-        };
-        Self { phase, optim, adam, recent: VecDeque::new(), too_large: 0 }
-    }
-
-    /// The state to be saved.
-    fn saved(&self, params: &Params) -> OptimizerState {
-        let (first, second) = self.adam.to_host();
-        let (phase, steps) = (self.phase.phase.name.to_owned(), self.adam.steps());
-        OptimizerState { phase, parameters: names(&self.phase, params), first, second, steps }
-    }
-
-    /// Takes note of a loss; gives the median of the ones before when it is too large for the number of times in a row
-    /// that is no accident.
-    fn watch(&mut self, loss: f64, factor: f64, warming: bool) -> Option<f64> {
-        let mut diverged = None;
-        if self.recent.len() >= SETTLED && !warming {
-            let mut sorted: Vec<f64> = self.recent.iter().copied().collect();
-            sorted.sort_unstable_by(f64::total_cmp);
-            let median = sorted[sorted.len() / 2];
-            let too_large = loss > factor * median.max(f64::MIN_POSITIVE);
-            self.too_large = if too_large { self.too_large + 1 } else { 0 };
-            diverged = (self.too_large == LASTING).then_some(median);
-        }
-        diverged
-    }
-
-    /// Remembers the loss of an update that was made.
-    fn remember(&mut self, loss: f64) {
-        if self.recent.len() == WINDOW {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(loss.abs());
-    }
-}
-
-/// The run's optimizer settings with those of the phase in their places.
-fn settings(phase: &TrainingPhase, run: &OptimConfig) -> OptimConfig {
-    let own = &phase.phase.optimizer;
-    let lr = own.lr.unwrap_or(run.lr);
-    let [beta1, beta2] = own.betas.unwrap_or([run.beta1, run.beta2]);
-    OptimConfig {
-        lr,
-        min_lr: run.min_lr.min(lr),
-        beta1,
-        beta2,
-        eps: own.eps.unwrap_or(run.eps),
-        clip_value: own.clip_value.or(run.clip_value),
-        clip_norm: own.clip_norm.or(run.clip_norm),
-        ..run.clone()
-    }
-}
-
-/// Names of the parameters that a phase moves.
-fn names(phase: &TrainingPhase, params: &Params) -> Vec<String> {
-    phase.group.indices().iter().map(|&i| params.specs()[i].name.clone()).collect()
 }
 
 /// One update of a step: a repetition of a phase on a batch.
@@ -699,78 +611,4 @@ fn joined(objectives: &[Objective]) -> Objective {
         total: objectives.iter().map(|o| o.total).sum(),
         parts: objectives.iter().flat_map(|o| o.parts.iter().copied()).collect(),
     }
-}
-
-/// Refuses a limit on micro-batches for a model whose batches are never cut.
-fn check_cut(model: &dyn Trainable, config: &RunConfig) -> Result<(), RunError> {
-    match (model.batch_statistics(), config.train.micro_batch_atoms) {
-        (BatchStatistics::Whole, Some(atoms)) => Err(RunError::Violation(Violation {
-            key: "train.micro_batch_atoms".into(),
-            value: atoms.to_string(),
-            expected: format!(
-                "no value: {} takes statistics of the whole batch, which is never cut",
-                model.kind()
-            ),
-        })),
-        _ => Ok(()),
-    }
-}
-
-/// Refuses to continue a run in other phases than it was trained in.
-fn check_phases(
-    checkpoint: &Checkpoint,
-    saved: &[OptimizerState],
-    phases: &[TrainingPhase],
-    params: &Params,
-) -> Result<(), RunError> {
-    let describe = |name: &str, tensors: usize| format!("{name} ({tensors} tensors)");
-    let expected: Vec<_> = phases.iter().map(|p| (p.phase.name, names(p, params))).collect();
-    // The name of a single phase is not stored.
-    let same = match (saved, expected.as_slice()) {
-        ([saved], [(_, names)]) => saved.parameters == *names,
-        _ => {
-            saved.len() == expected.len()
-                && saved
-                    .iter()
-                    .zip(&expected)
-                    .all(|(s, (name, names))| s.phase == *name && s.parameters == *names)
-        }
-    };
-    if same {
-        return Ok(());
-    }
-    let found: Vec<String> = saved.iter().map(|s| describe(&s.phase, s.parameters.len())).collect();
-    let expected: Vec<String> = expected.iter().map(|(name, names)| describe(name, names.len())).collect();
-    let (name, found, expected) = (checkpoint.name().to_owned(), found.join(", "), expected.join(", "));
-    Err(CheckpointError::Phases { name, found, expected }.into())
-}
-
-/// Refuses to continue a run with another model, other data or another seed: the numbers would no longer be those of
-/// an unbroken run.
-fn check_unchanged(
-    saved: &Checkpoint,
-    kind: &'static str,
-    config: &RunConfig,
-    data: &TrainingData,
-    folder: &Path,
-) -> Result<(), RunError> {
-    saved.expect_kind(kind)?;
-    let changed = |key: &str, stored: String, given: String| RunError::Changed {
-        path: folder.to_owned(),
-        key: key.into(),
-        stored,
-        given,
-    };
-    if saved.data_hash != data.hash {
-        return Err(changed("data hash", saved.data_hash.clone(), data.hash.clone()));
-    }
-    if saved.config.model != config.model {
-        let text = |c: &RunConfig| serde_json::to_string(&c.model).unwrap_or_default();
-        return Err(changed("model", text(&saved.config), text(config)));
-    }
-    if saved.config.train.seed != config.train.seed {
-        let (stored, given) = (saved.config.train.seed, config.train.seed);
-        return Err(changed("train.seed", stored.to_string(), given.to_string()));
-    }
-    Ok(())
 }

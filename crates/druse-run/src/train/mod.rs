@@ -1,8 +1,10 @@
 //! The training driver.
 
 pub mod batches;
+mod checks;
 pub mod data;
 mod driver;
 mod lookahead;
+mod phase;
 
 pub use driver::{BEST, CONFIG_FILE, Ending, LAST, METRICS_FILE, Outcome, holds_run, train};
