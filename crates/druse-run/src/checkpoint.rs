@@ -353,7 +353,11 @@ impl Checkpoint {
             written_by: self.written_by.clone(),
             source,
         };
-        let mut model = self.config.build(registry).map_err(wrong)?;
+        let kind = registry.kind(&self.config.model.kind).map_err(wrong)?;
+        let (mut settings, mut sampling) = (self.config.model.settings.clone(), self.config.sampling.clone());
+        // Reading has done this for the built-in kinds; another one is known only here.
+        kind.upgrade(&mut settings, &mut sampling);
+        let mut model = kind.build(&settings, &sampling).map_err(wrong)?;
         let restored = model.trainable_mut().restore_statistics(&self.statistics);
         restored.map_err(|e| wrong(e.into()))?;
         let params = self.averaged(model.trainable().parameters(), device)?;
