@@ -84,7 +84,7 @@ fn with_trait(lacks: &str) -> Option<String> {
     };
     let kinds: Vec<&str> = registry().kinds().iter().filter(able).map(|kind| kind.name()).collect();
     Some(format!(
-        "kinds of models that do: {}; `druse config presets` lists what can be trained",
+        "kinds of models with `{wanted}`: {}; `druse config presets` lists what can be trained",
         kinds.join(", ")
     ))
 }

@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
 pub use super::error::ConfigError;
-use super::error::Violation;
 use super::settings::{DataConfig, OptimConfig, RunConfig, TrainConfig};
 
 /// Where the layers of a configuration come from.
@@ -79,11 +78,8 @@ pub fn sampling_settings(
         target.apply(&|_| "--set".into(), &key, value)?;
     }
     let kind = registry.kind(&target.config.model.kind)?;
-    kind.validate(&target.config.model.settings, &target.config.sampling).map_err(|e| Violation {
-        key: "sampling".into(),
-        value: e.to_string(),
-        expected: "settings that the model can be sampled with".into(),
-    })?;
+    kind.validate(&target.config.model.settings, &target.config.sampling)
+        .map_err(druse_models::registry::RegistryError::from)?;
     Ok(target.config.sampling)
 }
 
