@@ -93,7 +93,7 @@ fn structures(path: &Path) -> Result<(), Failure> {
         }
         console::data(&text)?;
         for warning in &p.warnings {
-            console::note(warning);
+            console::note(&warning.text);
         }
     }
     Ok(())

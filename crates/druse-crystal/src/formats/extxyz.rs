@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::error::{FormatError, FormatErrorKind};
 use super::site::{self, MAX_SITES, SpeciesReader};
-use super::{Block, CoincidentSites, Parsed};
+use super::{Block, CoincidentSites, Parsed, Warning, WarningKind};
 use crate::{Element, Lattice, Structure};
 
 /// Whether a text begins an extended XYZ file: a number of atoms, and a line with a lattice.
@@ -103,7 +103,7 @@ struct Header {
     lattice: Lattice,
     name: String,
     properties: BTreeMap<String, Value>,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
     /// Column of the species, and whether it holds atomic numbers.
     species: (usize, bool),
     /// Column of the x coordinate.
@@ -160,7 +160,8 @@ impl Header {
             |what: &str| FormatError::at(line, FormatErrorKind::Missing(format!("Properties: {what}")));
         let mut warnings = Vec::new();
         if !dropped.is_empty() {
-            warnings.push(format!("atom columns not kept: {}", dropped.join(", ")));
+            let text = format!("atom columns not kept: {}", dropped.join(", "));
+            warnings.push(Warning::new(WarningKind::NotKept, text));
         }
         Ok(Self {
             lattice,

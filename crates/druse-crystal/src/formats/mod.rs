@@ -12,12 +12,14 @@ mod extxyz;
 mod poscar;
 mod pymatgen_json;
 mod site;
+mod warning;
 
 use std::path::Path;
 use std::str::FromStr;
 
 pub use error::{FormatError, FormatErrorKind, ReadError};
 pub use site::{COINCIDENCE_DISTANCE, MAX_SITES, coincident_sites};
+pub use warning::{Warning, WarningKind};
 
 use crate::{Structure, files};
 
@@ -218,8 +220,8 @@ pub struct Parsed {
     pub structure: Structure,
     /// Data block name, comment line or title; may be empty.
     pub name: String,
-    /// What the reader had to interpret, in words for the user.
-    pub warnings: Vec<String>,
+    /// What the reader had to interpret, repair or leave out.
+    pub warnings: Vec<Warning>,
 }
 
 /// What readers make of two sites that coincide (are nearer than [`COINCIDENCE_DISTANCE`]).

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::error::{FormatError, FormatErrorKind};
 use super::site::{self, MAX_SITES, SpeciesReader};
-use super::{CoincidentSites, Parsed};
+use super::{CoincidentSites, Parsed, Warning, WarningKind};
 use crate::{Element, Lattice, Structure};
 
 /// Numbered lines of the file; knows what is expected when they run out.
@@ -66,7 +66,7 @@ pub(super) fn read(text: &str, coincident: CoincidentSites) -> Result<Vec<Parsed
     let first = |t: &str| t.trim_start().bytes().next().map(|b| b.to_ascii_lowercase());
     let selective = first(text) == Some(b's');
     if selective {
-        warnings.push("selective-dynamics flags were not kept".into());
+        warnings.push(Warning::new(WarningKind::NotKept, "selective-dynamics flags were not kept"));
         (line, text) = lines.next("`Direct` or `Cartesian`")?;
     }
     let cartesian = match first(text) {
@@ -199,17 +199,18 @@ fn unnamed(
     trailing: &[Option<&str>],
     counts: &[usize],
     line: usize,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<Vec<Element>, FormatError> {
     let names: Vec<&str> = comment.split_whitespace().collect();
     let is_element = |t: &str| SpeciesReader::default().species(t, "").is_ok();
     if names.len() == counts.len() && names.iter().all(|n| is_element(n)) {
-        warnings.push("no line of element names (VASP 4); taken from the comment line".into());
+        let text = "no line of element names (VASP 4); taken from the comment line";
+        warnings.push(Warning::new(WarningKind::Interpreted, text));
         return grouped(reader, &names, counts, 1);
     }
     if trailing.iter().all(|t| t.is_some_and(is_element)) {
-        warnings
-            .push("no line of element names (VASP 4); taken from the symbols after the coordinates".into());
+        let text = "no line of element names (VASP 4); taken from the symbols after the coordinates";
+        warnings.push(Warning::new(WarningKind::Interpreted, text));
         let symbols = trailing.iter().flatten();
         return symbols.map(|t| reader.species(t, "").map_err(|kind| FormatError::at(line, kind))).collect();
     }

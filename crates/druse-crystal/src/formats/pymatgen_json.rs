@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::error::{FormatError, FormatErrorKind};
 use super::site::{self, MAX_SITES, SpeciesReader};
-use super::{CoincidentSites, Parsed};
+use super::{CoincidentSites, Parsed, Warning, WarningKind};
 use crate::{Lattice, Structure, StructureError};
 
 #[derive(Deserialize)]
@@ -125,7 +125,7 @@ fn structure(value: Value, coincident: CoincidentSites) -> Result<Parsed, Format
     structure.properties = dict.properties.unwrap_or_default();
     let mut warnings = Vec::new();
     if dict.charge.is_some_and(|c| c != 0.0) {
-        warnings.push("the charge of the structure was not kept".into());
+        warnings.push(Warning::new(WarningKind::NotKept, "the charge of the structure was not kept"));
     }
     reader.warnings(&mut warnings);
     let name = structure.properties.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();

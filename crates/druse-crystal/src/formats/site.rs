@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::CoincidentSites;
 use super::error::{FormatError, FormatErrorKind};
+use super::{CoincidentSites, Warning, WarningKind};
 use crate::{Element, Lattice, Structure};
 
 /// Two atoms closer than this (Å) coincide.
@@ -95,18 +95,19 @@ impl SpeciesReader {
     }
 
     /// What the user should know about the names read so far.
-    pub fn warnings(&self, warnings: &mut Vec<String>) {
+    pub fn warnings(&self, warnings: &mut Vec<Warning>) {
         for (name, count) in [("deuterium (D)", self.deuterium), ("tritium (T)", self.tritium)] {
             if count > 0 {
                 let s = if count == 1 { "" } else { "s" };
-                warnings.push(format!("{name} at {count} site{s} read as hydrogen"));
+                let text = format!("{name} at {count} site{s} read as hydrogen");
+                warnings.push(Warning::new(WarningKind::Isotope, text));
             }
         }
         if !self.guessed.is_empty() {
             let labels = self.guessed.join(", ");
             let more = if self.guesses > self.guessed.len() { " …" } else { "" };
-            warnings
-                .push(format!("no species given; labels read as two-letter element symbols: {labels}{more}"));
+            let text = format!("no species given; labels read as two-letter element symbols: {labels}{more}");
+            warnings.push(Warning::new(WarningKind::GuessedElement, text));
         }
     }
 }
@@ -265,7 +266,7 @@ mod tests {
         assert_eq!(species(&mut r, "D"), Ok("H"));
         r.warnings(&mut warnings);
         assert_eq!(warnings.len(), 2);
-        assert!(warnings[0].contains("2 sites") && warnings[1].contains("CO1"));
+        assert!(warnings[0].text.contains("2 sites") && warnings[1].text.contains("CO1"));
     }
 
     proptest! {

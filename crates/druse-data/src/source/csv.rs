@@ -5,7 +5,7 @@ use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder};
 use druse_crystal::files::{Action, FileError};
-use druse_crystal::formats::{Format, read_str_with};
+use druse_crystal::formats::{Format, Warning, read_str_with};
 use druse_crystal::{Properties, Structure};
 use rayon::prelude::*;
 use serde_json::Value;
@@ -112,7 +112,7 @@ fn row(
     Ok(Found { structure, warnings })
 }
 
-fn structure(record: &ByteRecord, cif: usize, purpose: Purpose) -> Result<(Structure, Vec<String>), String> {
+fn structure(record: &ByteRecord, cif: usize, purpose: Purpose) -> Result<(Structure, Vec<Warning>), String> {
     let text = std::str::from_utf8(&record[cif]).map_err(|_| "the CIF is not UTF-8 text".to_owned())?;
     if text.trim().is_empty() {
         return Err("the `cif` field is empty".to_owned());

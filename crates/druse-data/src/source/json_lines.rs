@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use druse_crystal::formats::{CoincidentSites, Format, Parsed, read_str_with};
+use druse_crystal::formats::{CoincidentSites, Format, Parsed, Warning, read_str_with};
 use druse_crystal::{Composition, Element, Lattice, Properties, Structure};
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
@@ -154,7 +154,7 @@ fn properties(object: &Map<String, Json>) -> Properties {
 pub(crate) fn structure(
     object: &Map<String, Json>,
     coincident: CoincidentSites,
-) -> Result<(Structure, Vec<String>), String> {
+) -> Result<(Structure, Vec<Warning>), String> {
     if let Some(inner) = object.get("structure") {
         return match inner {
             Json::Object(inner) => from_object(inner, coincident),
@@ -183,7 +183,7 @@ fn composition(object: &Map<String, Json>) -> Option<Composition> {
 fn from_object(
     object: &Map<String, Json>,
     coincident: CoincidentSites,
-) -> Result<(Structure, Vec<String>), String> {
+) -> Result<(Structure, Vec<Warning>), String> {
     if object.contains_key("sites") {
         return one(&Json::Object(object.clone()).to_string(), Format::PymatgenJson, coincident);
     }
@@ -257,7 +257,7 @@ fn shorten(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-fn one(text: &str, format: Format, coincident: CoincidentSites) -> Result<(Structure, Vec<String>), String> {
+fn one(text: &str, format: Format, coincident: CoincidentSites) -> Result<(Structure, Vec<Warning>), String> {
     let mut parsed: Vec<Parsed> = read_str_with(text, format, coincident).map_err(|e| e.to_string())?;
     match (parsed.pop(), parsed.pop()) {
         (Some(one), None) => Ok((one.structure, one.warnings)),

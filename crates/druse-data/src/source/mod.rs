@@ -3,15 +3,17 @@
 mod csv;
 mod files;
 pub(crate) mod json_lines;
+mod warnings;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use druse_crystal::files as disk;
-use druse_crystal::formats::{COINCIDENCE_DISTANCE, CoincidentSites, Format, coincident_sites};
+use druse_crystal::formats::{COINCIDENCE_DISTANCE, CoincidentSites, Format, Warning, coincident_sites};
 use druse_crystal::{Composition, Properties, Structure};
 use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
+use warnings::Warnings;
 
 use crate::entry::default_id;
 use crate::formats::{SetFormat, without_gz};
@@ -19,8 +21,6 @@ use crate::store::{Import, VERSION};
 use crate::{DataError, Entry, Skipped, properties};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// Different warnings kept.
-const MAX_WARNINGS: usize = 20;
 
 /// A file or folder to import, its bytes hashed.
 pub(crate) struct Source {
@@ -55,7 +55,7 @@ impl Purpose {
 /// A structure as a reader found it, before checks and reduction.
 pub(crate) struct Found {
     pub structure: Structure,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 /// One row of a source: where it is and what it gives, or why nothing.
@@ -127,7 +127,7 @@ impl Source {
     pub fn import(&self, niggli: bool) -> Result<Import, DataError> {
         let mut import = Import { entries: Vec::new(), skipped: Vec::new(), warnings: Vec::new() };
         let mut warnings = Warnings::default();
-        warnings.extend(&self.warnings);
+        warnings.of_files(&self.warnings);
         for (rows, relative) in self.read(Purpose::Learn)?.into_iter().zip(&self.files) {
             collect(rows, relative, niggli, &mut import, &mut warnings);
         }
@@ -177,13 +177,13 @@ impl Source {
     /// Every row of the source as it is, in order.
     pub fn rows(&self) -> Result<AllRows, DataError> {
         let mut warnings = Warnings::default();
-        warnings.extend(&self.warnings);
+        warnings.of_files(&self.warnings);
         let mut all = Vec::new();
         for (rows, relative) in self.read(Purpose::Judge)?.into_iter().zip(&self.files) {
-            warnings.extend(&rows.warnings);
+            warnings.of_files(&rows.warnings);
             for mut row in rows.rows {
                 if let Ok(found) = &mut row.outcome {
-                    warnings.extend(&found.warnings);
+                    warnings.of_structure(&found.warnings);
                     found.adopt(std::mem::take(&mut row.properties));
                 }
                 all.push((relative.clone(), row));
@@ -216,13 +216,13 @@ impl Rows {
 
 /// Checks and reduces the structures of a file and appends them.
 fn collect(rows: Rows, file: &Path, niggli: bool, import: &mut Import, warnings: &mut Warnings) {
-    warnings.extend(&rows.warnings);
-    let done: Vec<Result<(Entry, Vec<String>), Skipped>> =
+    warnings.of_files(&rows.warnings);
+    let done: Vec<Result<(Entry, Vec<Warning>), Skipped>> =
         rows.rows.into_par_iter().map(|row| row.finish(file, niggli)).collect();
     for outcome in done {
         match outcome {
             Ok((entry, of_entry)) => {
-                warnings.extend(&of_entry);
+                warnings.of_structure(&of_entry);
                 import.entries.push(entry);
             }
             Err(skipped) => import.skipped.push(skipped),
@@ -237,7 +237,7 @@ impl Row {
         Self { row, line, id, properties, composition, outcome: Err(reason) }
     }
 
-    fn finish(self, file: &Path, niggli: bool) -> Result<(Entry, Vec<String>), Skipped> {
+    fn finish(self, file: &Path, niggli: bool) -> Result<(Entry, Vec<Warning>), Skipped> {
         let Self { row, line, id, properties, composition: _, outcome } = self;
         match outcome.and_then(|found| found.prepare(niggli, properties)) {
             Ok(Found { structure, warnings }) => {
@@ -273,40 +273,6 @@ impl Found {
             self.structure = self.structure.niggli_reduced().map_err(|e| e.to_string())?;
         }
         Ok(self)
-    }
-}
-
-/// The readers' warnings, each once with its count.
-#[derive(Default)]
-struct Warnings(Vec<(String, usize)>);
-
-impl Warnings {
-    fn extend(&mut self, warnings: &[String]) {
-        for warning in warnings {
-            if let Some((_, count)) = self.0.iter_mut().find(|(text, _)| text == warning) {
-                *count += 1;
-            } else if self.0.len() < MAX_WARNINGS {
-                self.0.push((warning.clone(), 1));
-            }
-        }
-    }
-
-    fn repeated_ids(&mut self, mut ids: Vec<&str>) {
-        ids.sort_unstable();
-        let repeated: Vec<&str> = ids.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
-        if let Some(first) = repeated.first() {
-            self.0.push((
-                format!("{} identifiers repeat an earlier one, such as `{first}`", repeated.len()),
-                1,
-            ));
-        }
-    }
-
-    fn finish(self) -> Vec<String> {
-        self.0
-            .into_iter()
-            .map(|(text, n)| if n == 1 { text } else { format!("{text} ({n} times)") })
-            .collect()
     }
 }
 

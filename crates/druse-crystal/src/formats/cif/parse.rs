@@ -5,7 +5,7 @@ use super::space_group::{self, SpaceGroupSetting};
 use super::symmetry::{self, IDENTITY};
 use crate::formats::error::{FormatError, FormatErrorKind};
 use crate::formats::site::{self, MAX_SITES, SpeciesReader};
-use crate::formats::{CoincidentSites, Parsed};
+use crate::formats::{CoincidentSites, Parsed, Warning, WarningKind};
 use crate::{Composition, Element, Lattice, Structure, SymmetryOperation, wrap_unit};
 
 /// Images of one site under symmetry closer than this (Å) are one atom on a special position,
@@ -314,7 +314,7 @@ impl<'a> Block<'a> {
         atoms: &Loop<'a>,
         sites: &[Site],
         settings: &[SpaceGroupSetting],
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<(Structure, Vec<usize>), FormatError> {
         let [first, rest @ ..] = settings else {
             return Err(self.missing("the symmetry"));
@@ -325,24 +325,28 @@ impl<'a> Block<'a> {
         }
         let stated = self.stated_content(atoms, sites);
         let (mut chosen, mut name, mut why) = (expanded, &first.name, "the usual one");
+        let mut kind = WarningKind::GuessedSetting;
         if let Some(stated) = stated {
             if stated.agrees(&chosen) {
                 why = "which gives the stated cell content";
+                kind = WarningKind::Interpreted;
             } else {
                 for setting in rest {
                     let expanded = expand(lattice, sites, &setting.operations)?;
                     if stated.agrees(&expanded) {
                         (chosen, name, why) =
                             (expanded, &setting.name, "which gives the stated cell content");
+                        kind = WarningKind::Interpreted;
                         break;
                     }
                 }
             }
         }
-        warnings.push(format!(
+        let text = format!(
             "the space group is given without its setting, of which {} fit the cell; read in {name}, {why}",
             settings.len()
-        ));
+        );
+        warnings.push(Warning::new(kind, text));
         Ok(chosen)
     }
 
@@ -367,7 +371,7 @@ impl<'a> Block<'a> {
     fn settings(
         &self,
         lattice: &Lattice,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<Vec<SpaceGroupSetting>, FormatError> {
         const XYZ: [&str; 3] = [
             "_space_group_symop_operation_xyz",
@@ -410,12 +414,15 @@ impl<'a> Block<'a> {
             "_space_group_name_h-m_ref",
         ]);
         let number = self.item(&["_space_group_it_number", "_symmetry_int_tables_number"]);
-        space_group::settings(hall, hermann_mauguin, number, lattice, warnings)
+        let mut texts = Vec::new();
+        let settings = space_group::settings(hall, hermann_mauguin, number, lattice, &mut texts)?;
+        warnings.extend(texts.into_iter().map(|text| Warning::new(WarningKind::Interpreted, text)));
+        Ok(settings)
     }
 }
 
 /// The sites of the atom list, thirds corrected, coordinates not yet wrapped.
-fn sites<'a>(table: &Loop<'a>, warnings: &mut Vec<String>) -> Result<Vec<Site<'a>>, FormatError> {
+fn sites<'a>(table: &Loop<'a>, warnings: &mut Vec<Warning>) -> Result<Vec<Site<'a>>, FormatError> {
     const FRACT: [&str; 3] = ["_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z"];
     let missing =
         |tag: &str| FormatError::at(table.line, FormatErrorKind::Missing(format!("column `{tag}`")));
@@ -469,7 +476,7 @@ fn sites<'a>(table: &Loop<'a>, warnings: &mut Vec<String>) -> Result<Vec<Site<'a
         sites.push(Site { label, line, element, frac });
     }
     if dummies > 0 {
-        warnings.push(format!("{dummies} dummy site(s) left out"));
+        warnings.push(Warning::new(WarningKind::NotKept, format!("{dummies} dummy site(s) left out")));
     }
     reader.warnings(warnings);
     Ok(sites)
