@@ -11,7 +11,8 @@ const TRANSLATION_TOLERANCE: f64 = 1e-3;
 /// Largest element of a rotation matrix: larger ones occur in no finite group in a usable cell.
 const LARGEST_ELEMENT: i32 = 1000;
 
-const IDENTITY: SymmetryOperation =
+/// `x,y,z`
+pub(crate) const IDENTITY: SymmetryOperation =
     SymmetryOperation { rotation: [[1, 0, 0], [0, 1, 0], [0, 0, 1]], translation: [0.0; 3] };
 
 /// First `b`, then `a`, the translation wrapped into [0, 1).

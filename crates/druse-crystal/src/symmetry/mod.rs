@@ -1,7 +1,7 @@
 //! Space groups: operations, orbits, Wyckoff positions and standard cells, found by `moyo`.
 
-#[allow(dead_code, reason = "the reader of space-group symbols follows")]
 pub(crate) mod group;
+pub(crate) mod identify;
 mod tolerance;
 
 use std::fmt;
