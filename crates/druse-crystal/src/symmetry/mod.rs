@@ -1,5 +1,7 @@
 //! Space groups: operations, orbits, Wyckoff positions and standard cells, found by `moyo`.
 
+pub(crate) mod group;
+pub(crate) mod identify;
 mod tolerance;
 
 use std::fmt;
