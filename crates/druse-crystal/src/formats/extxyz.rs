@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::error::{FormatError, FormatErrorKind};
-use super::site::{self, MAX_SITES, SpeciesReader};
+use super::site::{self, MAX_SITES};
+use super::species::SpeciesReader;
 use super::{Block, CoincidentSites, Parsed, Warning, WarningKind};
 use crate::{Element, Lattice, Structure};
 

@@ -12,6 +12,7 @@ mod extxyz;
 mod poscar;
 mod pymatgen_json;
 mod site;
+mod species;
 mod warning;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use std::str::FromStr;
 
 pub use error::{FormatError, FormatErrorKind, ReadError};
 pub use site::{COINCIDENCE_DISTANCE, MAX_SITES, coincident_sites};
+pub use species::species;
 pub use warning::{Warning, WarningKind};
 
 use crate::{Structure, files};
@@ -56,7 +58,7 @@ macro_rules! formats {
 
 formats! {
     /// Crystallographic Information File.
-    Cif { name: "cif", title: "CIF", about: "Crystallographic Information Files", endings: ["cif"],
+    Cif { name: "cif", title: "CIF", about: "Crystallographic Information Files", endings: ["cif", "mcif"],
         prefixes: [], set: Folder, read: cif::read_with, write: cif::write,
         recognize: cif::recognize, split: cif::split }
     /// VASP POSCAR / CONTCAR.

@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use super::error::{FormatError, FormatErrorKind};
-use super::site::{self, MAX_SITES, SpeciesReader};
+use super::site::{self, MAX_SITES};
+use super::species::SpeciesReader;
 use super::{CoincidentSites, Parsed, Warning, WarningKind};
 use crate::{Element, Lattice, Structure};
 

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::{FormatError, FormatErrorKind};
-use super::site::{self, MAX_SITES, SpeciesReader};
+use super::site::{self, MAX_SITES};
+use super::species::SpeciesReader;
 use super::{CoincidentSites, Parsed, Warning, WarningKind};
 use crate::{Lattice, Structure, StructureError};
 
