@@ -145,6 +145,8 @@ fn rounded_special_positions_are_what_the_file_says() {
         // The other coordinate of Zn rounded as well: 0.8305, 0.661.
         (formula_and_z, ["4", "2", "6"], ".333 .667", ".831 .661"),
         ("", [""; 3], ".333 .667", ".831 .661"),
+        // Digits cut off.
+        ("", [""; 3], ".33 .66", ".83 .66"),
         // One decimal needs the file's word.
         (formula_and_z, ["4", "2", "6"], ".3 .7", ".83 .66"),
     ] {
@@ -170,20 +172,20 @@ fn rounded_special_positions_are_what_the_file_says() {
 fn general_positions_near_special_ones_stay() {
     // x = 0.02 in a cell of 40 Å is 0.8 Å from the plane, however few decimals it has.
     let p = read(&format!(
-        "data_x\n_symmetry_space_group_name_H-M 'P m'\n{}{ATOMS}C1 C .5 .02 .5\n",
+        "data_x\n_symmetry_space_group_name_H-M 'P 1 m 1'\n{}{ATOMS}C1 C .5 .02 .5\n",
         cell(5.0, 40.0, 5.0, 90.0)
     ));
     assert_eq!((p.structure.len(), p.warnings.len()), (2, 0), "{:?}", p.warnings);
     // Two half-atoms that only disorder can explain, without a word of the file about it.
     let p = read(&format!(
-        "data_x\n_symmetry_space_group_name_H-M 'P m'\n{}{ATOMS}C1 C .5 .0213 .5\n",
+        "data_x\n_symmetry_space_group_name_H-M 'P 1 m 1'\n{}{ATOMS}C1 C .5 .0213 .5\n",
         cell(5.0, 5.0, 5.0, 90.0)
     ));
     assert_eq!((p.structure.len(), kinds(&p.warnings)), (2, vec![WarningKind::CloseAtoms]));
     assert!(p.warnings[0].is_doubt() && p.warnings[0].text.contains("C1"));
     // The multiplicity says that it is one atom on the plane.
     let p = read(&format!(
-        "data_x\n_symmetry_space_group_name_H-M 'P m'\n{}{ATOMS}_atom_site_symmetry_multiplicity\nC1 C .5 .0213 .5 1\nO1 O .1 .3 .2 2\n",
+        "data_x\n_symmetry_space_group_name_H-M 'P 1 m 1'\n{}{ATOMS}_atom_site_symmetry_multiplicity\nC1 C .5 .0213 .5 1\nO1 O .1 .3 .2 2\n",
         cell(5.0, 5.0, 5.0, 90.0)
     ));
     assert_eq!(
@@ -327,7 +329,7 @@ fn rows_of_one_element_on_one_spot_are_one_site() {
     let p = read(&file("O1 O .25 .25 .25 1\nH1 H 0 0 0 .3\nD1 D 0 0 0 .7\n"));
     assert_eq!(
         (formula(&p.structure).as_str(), kinds(&p.warnings)),
-        ("H16O8", vec![WarningKind::Merged, WarningKind::Isotope])
+        ("H16O32", vec![WarningKind::Merged, WarningKind::Isotope])
     );
     for rows in [
         "Fe1 Fe2+ 0 0 0 .5\nFe2 Fe3+ 0 0 0 .3\n",
@@ -336,6 +338,21 @@ fn rows_of_one_element_on_one_spot_are_one_site() {
     ] {
         assert!(refused(&file(rows)).contains("Fe1 is partially occupied"), "{rows}");
     }
+}
+
+#[test]
+fn a_list_of_all_atoms_beside_the_symmetry() {
+    let file = |rows: &str| {
+        format!("data_x\n_symmetry_space_group_name_H-M 'F m -3 m'\n{}{ATOMS}{rows}", cubic(5.64))
+    };
+    let all =
+        "Na1 Na 0 0 0\nNa2 Na 0 .5 .5\nNa3 Na .5 0 .5\nNa4 Na .5 .5 0\nCl1 Cl .5 .5 .5\nCl2 Cl 0 0 .5\n";
+    let p = read(&file(all));
+    assert_eq!((formula(&p.structure).as_str(), kinds(&p.warnings)), ("Na4Cl4", vec![WarningKind::Merged]));
+    assert!(p.warnings[0].text.contains("4 listed sites"), "{:?}", p.warnings);
+    // Two elements on one spot are no crystal, and neither are two atoms of one element in a cell without symmetry.
+    assert!(refused(&file("Na1 Na 0 0 0\nCl1 Cl 0 .5 .5\n")).contains("coincide"));
+    assert!(refused(&file("Na1 Na 0 0 0\nNa2 Na 0 0 0\n").replace("F m -3 m", "P 1")).contains("coincide"));
 }
 
 #[test]

@@ -33,17 +33,23 @@ impl Stated {
         (!self.formula.is_empty()).then(|| self.formula.iter().map(|&(e, _)| e).collect())
     }
 
-    /// Whether the atoms are those of the formula as often as stated; `None` when nothing is stated. Some programs write
-    /// the content of the whole cell as the formula, so once is right, too; without Z any number of times is.
+    /// Whether the atoms are those of the formula as often as stated; `None` when nothing is stated. Without Z any number of
+    /// times is right.
     pub fn agrees(&self, structure: &Structure) -> Option<bool> {
         if self.formula.is_empty() {
             return None;
         }
         let counts = Composition::from_species(&structure.species);
         Some(match self.units {
-            Some(units) => self.gives(&counts, units) || self.gives(&counts, 1.0),
+            Some(units) => self.gives(&counts, units) || (self.is_of_cell() && self.gives(&counts, 1.0)),
             None => self.gives(&counts, self.times(structure.len())),
         })
+    }
+
+    /// Whether the formula may be that of the whole cell, as some programs write it: Z units of it are whole.
+    fn is_of_cell(&self) -> bool {
+        let whole = |x: f64| (x - x.round()).abs() < 1e-6;
+        self.units.is_some_and(|z| self.formula.iter().all(|&(_, n)| whole(n / z)))
     }
 
     /// Formula units that a number of atoms makes.
@@ -82,7 +88,8 @@ impl Stated {
         let heavy_atoms = structure.species.iter().filter(|e| !hydrogen(**e)).count() as f64;
         let heavy_formula: f64 = self.formula.iter().filter(|(e, _)| !hydrogen(*e)).map(|(_, n)| n).sum();
         let by_atoms = heavy_atoms / heavy_formula.max(TOLERANCE);
-        let units = self.units.filter(|&z| heavy(z)).or_else(|| heavy(1.0).then_some(1.0));
+        let units =
+            self.units.filter(|&z| heavy(z)).or_else(|| (self.is_of_cell() && heavy(1.0)).then_some(1.0));
         let only_hydrogen = units.or_else(|| (self.units.is_none() && heavy(by_atoms)).then_some(by_atoms));
         let stated = match self.units {
             Some(z) => format!("the stated formula {} with Z = {z}", self.text),
@@ -106,11 +113,11 @@ impl Stated {
 }
 
 /// Whether the images of each site are as many as the file says; `None` when it does not say so of every site, or says 1 of
-/// each, which some programs write of any cell.
+/// each, which some programs write of any cell. A site without images is listed elsewhere.
 pub(super) fn multiplicities_agree(sites: &[Site], counts: &[usize]) -> Option<bool> {
     let stated: Option<Vec<usize>> = sites.iter().map(|s| s.multiplicity).collect();
     let stated = stated.filter(|m| !m.is_empty() && (m.iter().any(|&n| n != 1) || counts == m.as_slice()))?;
-    Some(stated == counts)
+    Some(stated.iter().zip(counts).all(|(m, n)| m == n || *n == 0))
 }
 
 /// `4` or `2.5`.

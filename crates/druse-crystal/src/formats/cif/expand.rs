@@ -11,7 +11,7 @@ use super::sites::Site;
 use super::symmetry::IDENTITY;
 use crate::formats::error::{FormatError, FormatErrorKind};
 use crate::formats::site::{self, MAX_SITES};
-use crate::formats::{Warning, WarningKind};
+use crate::formats::{Warning, WarningKind, coincident_sites};
 use crate::{Lattice, Structure, SymmetryOperation, wrap_unit};
 
 /// Images of one site under symmetry closer than this (Å) are one atom on a special position,
@@ -43,6 +43,8 @@ pub(super) struct Expanded {
     pub by_content: Option<bool>,
     /// Sites that were put on special positions, with the distance (Å).
     moved: Vec<(usize, f64)>,
+    /// Sites that are images of earlier ones.
+    repeated: usize,
     /// The first site with images too close to be two atoms, with their distance (Å).
     close: Option<(usize, f64)>,
 }
@@ -68,6 +70,10 @@ impl Expanded {
             let more = if told.len() > first.len() { " …" } else { "" };
             let text = format!("rounded coordinates set to special positions: {}{more}", first.join(", "));
             warnings.push(Warning::new(WarningKind::SpecialPosition, text));
+        }
+        if self.repeated > 0 {
+            let text = format!("{} listed sites are images of others and were left out", self.repeated);
+            warnings.push(Warning::new(WarningKind::Merged, text));
         }
         if let Some((i, d)) = self.close {
             let label = shorten(sites[i].label);
@@ -149,9 +155,19 @@ impl Frame<'_> {
         Some(Orbit { images: self.orbit(point.map(snapped)), moved })
     }
 
-    /// The special position that the rounding of the coordinates allows.
-    fn rounded(&self, site: &Site) -> Option<Orbit> {
-        let error = site.decimals.map(|d| 0.5001 * 10f64.powi(-i32::from(d.max(LEAST_DECIMALS))));
+    /// The special position that the rounding of the coordinates allows; where the images as given are too close to each
+    /// other, also the one that digits cut off allow.
+    fn rounded(&self, site: &Site, given: &Orbit) -> Option<Orbit> {
+        self.within_digits(site, 0.5).or_else(|| {
+            let impossible = self.nearest_image(&given.images) < IMPOSSIBLE_DISTANCE;
+            impossible.then(|| self.within_digits(site, 1.0)).flatten()
+        })
+    }
+
+    /// The special position within so many units of the last digit.
+    fn within_digits(&self, site: &Site, units: f64) -> Option<Orbit> {
+        let unit = |d: u8| 10f64.powi(-i32::from(d.max(LEAST_DECIMALS)));
+        let error = site.decimals.map(|d| (units + 1e-4) * unit(d));
         self.special_position(site.frac, |operation, shift| {
             (0..3).all(|i| {
                 let reach: f64 = (0..3)
@@ -212,6 +228,12 @@ pub(super) fn expand(
     }
     let choice = choose(&frame, sites, &given, stated)?;
     let mut expanded = assemble(&frame.lattice, sites, choice, stated)?;
+    let coincide = coincident_sites(&expanded.structure);
+    if coincide.is_some_and(|(i, j, _)| expanded.origin[i] != expanded.origin[j]) {
+        let mut orbits = choose(&frame, sites, &given, stated)?;
+        let repeated = empty_repeated(&frame, sites, &mut orbits);
+        expanded = Expanded { repeated, ..assemble(&frame.lattice, sites, orbits, stated)? };
+    }
     if expanded.agrees() == Some(false) {
         let choice = choose(&frame, sites, &given, stated)?;
         expanded = wider(&frame, sites, &choice, stated)?.unwrap_or(expanded);
@@ -229,6 +251,31 @@ pub(super) fn expand(
     Ok(expanded)
 }
 
+/// Empties the orbits of sites that are images of an earlier one of their element: some files list all atoms of the cell
+/// although they give its symmetry. Returns the number of such sites.
+fn empty_repeated(frame: &Frame, sites: &[Site], orbits: &mut [Orbit]) -> usize {
+    /// Pairs of a site and an image that are compared.
+    const MAX_COMPARED: usize = 20_000_000;
+    let images: usize = orbits.iter().map(|o| o.images.len()).sum();
+    if images.saturating_mul(sites.len()) > MAX_COMPARED {
+        return 0;
+    }
+    let mut repeated = 0;
+    for i in 1..sites.len() {
+        let Some(&here) = orbits[i].images.first() else { continue };
+        let same = |image: &[f64; 3]| {
+            let (lattice, limit) = (&frame.lattice, SAME_ATOM_DISTANCE);
+            site::distance_below(lattice, frame.tolerance, limit, *image, here).is_some()
+        };
+        let earlier = (0..i).filter(|&k| sites[k].element == sites[i].element);
+        if earlier.into_iter().any(|k| orbits[k].images.iter().any(same)) {
+            orbits[i].images.clear();
+            repeated += 1;
+        }
+    }
+    repeated
+}
+
 /// For each site its images as given, or those of the special position that rounding explains.
 fn choose(
     frame: &Frame,
@@ -240,7 +287,7 @@ fn choose(
     let mut open: Vec<(usize, Orbit)> = Vec::new();
     for (i, (s, given)) in sites.iter().zip(given).enumerate() {
         // A general position has nothing near it.
-        let Some(rounded) = frame.rounded(s).filter(|r| r.moved > NOTHING) else { continue };
+        let Some(rounded) = frame.rounded(s, given).filter(|r| r.moved > NOTHING) else { continue };
         let fewer = rounded.images.len() < given.images.len();
         match s.multiplicity {
             _ if !fewer => choice[i] = rounded,
@@ -357,5 +404,5 @@ fn assemble(
     let by_content = stated.agrees(&structure);
     let by_multiplicity = multiplicities_agree(sites, &counts);
     let origin = atoms.into_iter().map(|(i, _)| i).collect();
-    Ok(Expanded { structure, origin, by_multiplicity, by_content, moved, close: None })
+    Ok(Expanded { structure, origin, by_multiplicity, by_content, moved, repeated: 0, close: None })
 }
