@@ -82,7 +82,9 @@ fn error(line: usize, message: String) -> FormatError {
 /// Words that stand for a value nobody knows.
 fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
-    let text = text.trim_matches(['\'', '"', '(', ')', '[', ']', '<', '>']);
+    let inside = |(open, close)| text.strip_prefix(open)?.strip_suffix(close);
+    let text =
+        [('\'', '\''), ('"', '"'), ('(', ')'), ('<', '>')].into_iter().find_map(inside).unwrap_or(text);
     matches!(
         text.to_ascii_lowercase().as_str(),
         "" | "?"
