@@ -139,3 +139,13 @@ fn a_number_alone_leaves_its_settings_open() {
     let rhombohedral = cell([5.0, 5.0, 5.0, 77.0, 77.0, 77.0]);
     assert_eq!(read("absent", "absent", "166", &rhombohedral).unwrap().0, ["`R` (Hall symbol -P 3* 2)"]);
 }
+
+#[test]
+fn a_cell_that_hardly_fits_is_worth_a_remark() {
+    let symbol = "P 1 21/c 1";
+    let (_, warnings) = read("absent", symbol, "absent", &cell([5.0, 6.0, 7.0, 90.0, 101.0, 90.1])).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let (_, warnings) = read("absent", symbol, "absent", &cell([5.0, 6.0, 7.0, 90.0, 90.0, 91.0])).unwrap();
+    assert!(warnings[0].contains("the symmetry changes it by 3.5 %"), "{warnings:?}");
+    assert!(read("absent", symbol, "absent", &cell([5.0, 6.0, 7.0, 90.0, 90.0, 95.0])).is_err());
+}
