@@ -32,6 +32,9 @@ impl ChangeOfBasis {
             let rows = [row(x)?, row(y)?, row(z)?];
             (Matrix3::from_fn(|i, j| rows[i].0[j]), Vector3::from(rows.map(|r| r.1)))
         } else {
+            // `(004)` lacks its blanks.
+            let three_digits = text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
+            let text = if three_digits { [&text[..1], &text[1..2], &text[2..]].join(" ") } else { text };
             let numbers: Vec<f64> = text
                 .split([' ', ','])
                 .filter(|word| !word.is_empty())

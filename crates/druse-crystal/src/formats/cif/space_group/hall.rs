@@ -144,6 +144,7 @@ fn part(text: &[u8], blanks_part: bool, before: &mut Vec<Axis>, found: &mut Vec<
         axis.direction = Some(char::from(*mark));
         rest = after;
     }
+    let mut screw_possible = true;
     loop {
         // The next rotation may begin here.
         let ends = match rest.first() {
@@ -161,7 +162,7 @@ fn part(text: &[u8], blanks_part: bool, before: &mut Vec<Axis>, found: &mut Vec<
         }
         let Some((&mark, after)) = rest.split_first() else { return };
         match mark {
-            b'1'..=b'5' if axis.screw == 0 && axis.order > 2 && mark - b'0' < axis.order => {
+            b'1'..=b'5' if screw_possible && axis.order > 2 && mark - b'0' < axis.order => {
                 axis.screw = mark - b'0';
             }
             _ => match glide(mark) {
@@ -169,6 +170,7 @@ fn part(text: &[u8], blanks_part: bool, before: &mut Vec<Axis>, found: &mut Vec<
                 None => return,
             },
         }
+        screw_possible = false;
         rest = after;
     }
 }

@@ -85,8 +85,8 @@ fn lookup(chunks: &[String]) -> Vec<usize> {
 }
 
 /// Whether blanks fall between the parts of the symbol. Without any (but after the lattice letter) that is taken for
-/// granted; with some, two digits that stand together are one part, so that `P 1 21` is not P 1 2 1. Screw digits may
-/// be set apart where they can be nothing else (`P 2 1/c`, `P 2 1 2 1 2 1`, but not `P 2 1`).
+/// granted; with some, digits that stand together and may be a screw axis are one, so that `P 1 21` is not P 1 2 1.
+/// Screw digits may be set apart where they can be nothing else (`P 2 1 2 1 2 1`, but not `P 2 1`).
 fn same_parts(chunks: &[String], parts: &[String]) -> bool {
     let ends = |texts: &[String]| -> Vec<usize> {
         texts
@@ -100,15 +100,26 @@ fn same_parts(chunks: &[String], parts: &[String]) -> bool {
     let (blanks, borders) = (ends(chunks), ends(parts));
     let joined = chunks.concat();
     let bytes = joined.as_bytes();
-    let between_digits =
-        |i: usize| i < bytes.len() && bytes[i - 1].is_ascii_digit() && bytes[i].is_ascii_digit();
     if blanks.iter().all(|i| borders.contains(i)) {
         let inner = blanks.iter().any(|i| (2..bytes.len()).contains(i));
-        return !inner || borders.iter().all(|i| blanks.contains(i) || !between_digits(*i));
+        return !inner || borders.iter().all(|i| blanks.contains(i) || !is_screw(bytes, *i));
     }
+    let between_digits =
+        |i: usize| i < bytes.len() && bytes[i - 1].is_ascii_digit() && bytes[i].is_ascii_digit();
     let only_screws_parted = blanks.iter().all(|i| borders.contains(i) || between_digits(*i))
         && borders.iter().all(|i| *i == 1 || blanks.contains(i));
     let parts_written = chunks.len() - usize::from(chunks[0].len() == 1);
-    let fraction_of_digit = chunks.iter().any(|c| matches!(c.as_bytes(), [b'1'..=b'5', b'/', ..]));
-    only_screws_parted && (parts_written > 3 || fraction_of_digit)
+    only_screws_parted && parts_written > 3
+}
+
+/// Whether the characters before and after position `i` may be a screw axis of a space group.
+fn is_screw(symbol: &[u8], i: usize) -> bool {
+    // Trigonal groups with planes have no screw axes.
+    let planes = || symbol[1..].iter().any(u8::is_ascii_alphabetic);
+    match symbol[i.saturating_sub(2)..(i + 1).min(symbol.len())] {
+        [b'-', _, _] => false,
+        [_, b'2', b'1'] | [_, b'4', b'1'..=b'3'] | [_, b'6', b'1'..=b'5'] => true,
+        [_, b'3', b'1' | b'2'] => !planes(),
+        _ => false,
+    }
 }

@@ -18,6 +18,9 @@ use tables::Setting;
 /// Relative change of the cell's metric tensor by the operations of a setting that comes from rounding.
 const METRIC_ROUNDING: f64 = 1e-3;
 
+/// Relative change of the metric tensor from which on it is worth a remark.
+const METRIC_REMARK: f64 = 1e-2;
+
 /// One way to read a space-group symbol or number: axes and origin chosen.
 #[derive(Debug, Clone)]
 pub(super) struct SpaceGroupSetting {
@@ -63,13 +66,13 @@ pub(super) fn settings(
         && let Some(operations) = from_hall(symbol, line, named.as_ref(), number, warnings)?
     {
         let name = format!("(Hall symbol {})", shorten(symbol));
-        return fitting(vec![SpaceGroupSetting { operations, name }], symbol, line, lattice);
+        return fitting(vec![SpaceGroupSetting { operations, name }], symbol, line, lattice, warnings);
     }
     if let Some(named) = named {
         return from_hermann_mauguin(&named, number, lattice, warnings);
     }
     if let Some((n, line)) = number {
-        return fitting(of_number(n), &n.to_string(), line, lattice);
+        return fitting(of_number(n), &n.to_string(), line, lattice, warnings);
     }
     warnings.push("no symmetry given; read as P 1".into());
     Ok(vec![SpaceGroupSetting { operations: vec![IDENTITY], name: "P 1".into() }])
@@ -82,7 +85,9 @@ fn error(line: usize, message: String) -> FormatError {
 /// Words that stand for a value nobody knows.
 fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
-    let text = text.trim_matches(['\'', '"', '(', ')', '[', ']', '<', '>']);
+    let inside = |(open, close)| text.strip_prefix(open)?.strip_suffix(close);
+    let text =
+        [('\'', '\''), ('"', '"'), ('(', ')'), ('<', '>')].into_iter().find_map(inside).unwrap_or(text);
     matches!(
         text.to_ascii_lowercase().as_str(),
         "" | "?"
@@ -200,7 +205,7 @@ fn from_hermann_mauguin(
             "space-group symbol `{symbol}` is not known; number {n} was used, `{}`",
             only.symbol()
         ));
-        return fitting(vec![described(only)], &n.to_string(), line, lattice);
+        return fitting(vec![described(only)], &n.to_string(), line, lattice, warnings);
     };
     let wanted = |i: &&usize| number.is_none_or(|(n, _)| tabulated(**i).number == n);
     let agreeing: Vec<usize> = named.found.iter().filter(wanted).copied().collect();
@@ -213,7 +218,7 @@ fn from_hermann_mauguin(
     let mut refused = None;
     for n in agreeing.iter().map(|&i| tabulated(i).number) {
         let same = agreeing.iter().map(|&i| tabulated(i)).filter(|s| s.number == n);
-        match fitting(same.map(described).collect(), named.symbol, line, lattice) {
+        match fitting(same.map(described).collect(), named.symbol, line, lattice, warnings) {
             Ok(settings) => return Ok(settings),
             Err(e) => refused = refused.or(Some(e)),
         }
@@ -248,6 +253,7 @@ fn fitting(
     symbol: &str,
     line: usize,
     lattice: &Lattice,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<SpaceGroupSetting>, FormatError> {
     let mut settings: Vec<(f64, SpaceGroupSetting)> = Vec::new();
     for candidate in candidates {
@@ -266,6 +272,14 @@ fn fitting(
             shorten(symbol)
         );
         return Err(error(line, message));
+    }
+    let best = settings.iter().map(|(misfit, _)| *misfit).fold(f64::INFINITY, f64::min);
+    if best > METRIC_REMARK {
+        warnings.push(format!(
+            "the cell is not quite one of space group `{}`: the symmetry changes it by {:.1} %",
+            shorten(symbol),
+            100.0 * best
+        ));
     }
     Ok(settings.into_iter().map(|(_, setting)| setting).collect())
 }

@@ -167,7 +167,28 @@ fn chunks(base: &str) -> Option<Vec<String>> {
     } else {
         chunks.insert(0, lattice.to_owned());
     }
-    Some(chunks)
+    Some(with_screws(chunks))
+}
+
+/// Joins a screw digit before a stroke with its axis: `2 1/c`, `P6 3/m` (no part begins with `1/` or `3/`, and none
+/// with `2/` after a fourfold axis).
+fn with_screws(chunks: Vec<String>) -> Vec<String> {
+    let mut joined: Vec<String> = Vec::with_capacity(chunks.len());
+    for chunk in chunks {
+        let axis = joined.last().map_or(&b""[..], |before| match before.as_bytes() {
+            [b'a'..=b'z', axis @ ..] => axis,
+            axis => axis,
+        });
+        let screw = matches!(
+            (axis, chunk.as_bytes()),
+            ([b'2' | b'4'], [b'1', b'/', ..]) | ([b'4'], [b'2', b'/', ..]) | ([b'6'], [b'3', b'/', ..])
+        );
+        match joined.last_mut() {
+            Some(before) if screw => before.push_str(&chunk),
+            _ => joined.push(chunk),
+        }
+    }
+    joined
 }
 
 /// Reads `:2`, `(origin choice 2)`, `:H`, `unique axis b, cell choice 1`, `(no. 62)`.
