@@ -46,7 +46,7 @@ fn cif() {
         ("_cell_angle_gamma 90", "_cell_angle_gamma 5(", Some(7), "not a number"),
         ("Fe1 Fe 0", "Xy1 Xy 0", Some(16), "unknown element `Xy` at site Xy1"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0 0 0 0.7(1)", Some(16), "site Fe1 is partially occupied (Fe: 0.7)"),
-        ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0 0 0 0", Some(16), "partially occupied"),
+        ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0 0 0 -1", Some(16), "partially occupied"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0 0 0 1.5", Some(16), "partially occupied"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0.5 0.5 0.501 1", Some(17), "atoms Fe1 and O1 coincide"),
         (

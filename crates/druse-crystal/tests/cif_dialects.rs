@@ -68,7 +68,7 @@ fn magnetic_operations_are_those_of_the_atoms() {
     // inversion is written out.
     let mut all: Vec<String> = operations.iter().map(|o| (*o).to_owned()).collect();
     for o in operations {
-        let parts: Vec<String> = o.split(',').take(3).map(|p| invert(p)).collect();
+        let parts: Vec<String> = o.split(',').take(3).map(invert).collect();
         all.push(format!("{},{}", parts.join(","), o.rsplit(',').next().unwrap()));
     }
     assert!(all.iter().any(|o| o == inverted), "{all:?}");
@@ -331,6 +331,8 @@ fn rows_of_one_element_on_one_spot_are_one_site() {
         (formula(&p.structure).as_str(), kinds(&p.warnings)),
         ("H16O32", vec![WarningKind::Merged, WarningKind::Isotope])
     );
+    let p = read(&file("Fe1 Fe 0 0 0 1\nLi1 Li .5 .5 .5 0\n"));
+    assert_eq!((formula(&p.structure).as_str(), kinds(&p.warnings)), ("Fe16", vec![WarningKind::NotKept]));
     for rows in [
         "Fe1 Fe2+ 0 0 0 .5\nFe2 Fe3+ 0 0 0 .3\n",
         "Fe1 Fe 0 0 0 .5\nMn1 Mn 0 0 0 .5\n",
@@ -360,7 +362,7 @@ fn names_of_species_and_sites() {
     let brucite = |name: &str, more: &str| {
         format!(
             "data_x\n{more}_symmetry_space_group_name_H-M 'P -3 m 1'\n{}{ATOMS}Mg1 Mg 0 0 0\nX1 {name} .3333 .6667 .2216\n",
-            cell(3.142, 3.142, 4.766, 120.0)
+            cell(3.15, 3.15, 4.766, 120.0)
         )
     };
     for name in ["OH", "OH-", "OD", "OH2", "Wat", "H2O"] {

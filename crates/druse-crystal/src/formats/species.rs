@@ -78,7 +78,10 @@ impl<'a> SpeciesReader<'a> {
     /// Element of a species name, see [`species`]. `site` names the site in the error.
     pub fn species(&mut self, text: &str, site: &str) -> Result<Element, FormatErrorKind> {
         let trimmed = text.trim();
-        let (name, _) = trimmed.split_once(",spin").unwrap_or((trimmed, ""));
+        let name = match trimmed.find(',') {
+            Some(comma) if trimmed[comma..].starts_with(",spin") => &trimmed[..comma],
+            _ => trimmed,
+        };
         let reading = self.species_reading(name).ok_or_else(|| FormatErrorKind::UnknownElement {
             symbol: text.chars().take(40).collect(),
             site: site.chars().take(40).collect(),

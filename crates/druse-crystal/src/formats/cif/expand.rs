@@ -167,7 +167,7 @@ impl Frame<'_> {
     /// The special position within so many units of the last digit.
     fn within_digits(&self, site: &Site, units: f64) -> Option<Orbit> {
         let unit = |d: u8| 10f64.powi(-i32::from(d.max(LEAST_DECIMALS)));
-        let error = site.decimals.map(|d| (units + 1e-4) * unit(d));
+        let error = site.decimals().map(|d| (units + 1e-4) * unit(d));
         self.special_position(site.frac, |operation, shift| {
             (0..3).all(|i| {
                 let reach: f64 = (0..3)
@@ -211,8 +211,7 @@ pub(super) fn expand(
     if let [only] = operations
         && *only == IDENTITY
     {
-        let orbits = sites.iter().map(|s| Orbit { images: vec![s.frac], moved: 0.0 }).collect();
-        return assemble(&lattice, sites, orbits, stated);
+        return as_listed(&lattice, sites, stated);
     }
     let tolerance = site::tolerance_frac(&lattice, SAME_ATOM_DISTANCE);
     let frame = Frame { lattice, operations, tolerance };
@@ -379,7 +378,13 @@ fn wider(
     Ok(None)
 }
 
-/// The structure of these images, atoms ordered by electronegativity.
+/// The structure of the sites themselves.
+fn as_listed(lattice: &Lattice, sites: &[Site], stated: &Stated) -> Result<Expanded, FormatError> {
+    let atoms = sites.iter().enumerate().map(|(i, s)| (i, s.frac)).collect();
+    build(lattice, sites, atoms, &vec![1; sites.len()], Vec::new(), stated)
+}
+
+/// The structure of these images.
 fn assemble(
     lattice: &Lattice,
     sites: &[Site],
@@ -395,6 +400,18 @@ fn assemble(
         }
         atoms.extend(orbit.images.into_iter().map(|f| (i, f)));
     }
+    build(lattice, sites, atoms, &counts, moved, stated)
+}
+
+/// The structure of these atoms, ordered by electronegativity; `counts`: how many stand for each site.
+fn build(
+    lattice: &Lattice,
+    sites: &[Site],
+    mut atoms: Vec<(usize, [f64; 3])>,
+    counts: &[usize],
+    moved: Vec<(usize, f64)>,
+    stated: &Stated,
+) -> Result<Expanded, FormatError> {
     atoms.sort_by(|a, b| sites[a.0].element.cmp_electronegativity(sites[b.0].element));
     let species = atoms.iter().map(|&(i, _)| sites[i].element).collect();
     let coords = atoms.iter().map(|&(_, f)| f).collect();
@@ -402,7 +419,7 @@ fn assemble(
         .map_err(|e| FormatError::whole(FormatErrorKind::from(e)))?;
     structure.labels = atoms.iter().map(|&(i, _)| sites[i].label.to_owned()).collect();
     let by_content = stated.agrees(&structure);
-    let by_multiplicity = multiplicities_agree(sites, &counts);
+    let by_multiplicity = multiplicities_agree(sites, counts);
     let origin = atoms.into_iter().map(|(i, _)| i).collect();
     Ok(Expanded { structure, origin, by_multiplicity, by_content, moved, repeated: 0, close: None })
 }

@@ -19,7 +19,7 @@ const MAX_GENERATED: usize = 384;
 
 /// What a data block gives.
 enum Content {
-    Structure(Parsed),
+    Structure(Box<Parsed>),
     /// It describes no crystal.
     Nothing,
     /// It describes one without saying where its atoms are.
@@ -44,7 +44,7 @@ pub(in crate::formats) fn read_with(
     let (mut structures, mut without_sites) = (Vec::new(), None);
     for_each_block(text, |block| {
         match structure(block, coincident)? {
-            Content::Structure(parsed) => structures.push(parsed),
+            Content::Structure(parsed) => structures.push(*parsed),
             Content::NoSites(reason) => without_sites = without_sites.take().or(Some(reason)),
             Content::Nothing => {}
         }
@@ -110,7 +110,7 @@ fn structure(block: &Block, coincident: CoincidentSites) -> Result<Content, Form
         |i| found.sites[origin[i]].label.to_owned(),
         |i| Some(found.sites[origin[i]].line),
     )?;
-    Ok(Content::Structure(Parsed { structure, name: block.name.to_owned(), warnings }))
+    Ok(Content::Structure(Box::new(Parsed { structure, name: block.name.to_owned(), warnings })))
 }
 
 fn other_multiplicity(sites: &[Site], expanded: &Expanded) -> Warning {
@@ -135,15 +135,20 @@ fn in_setting(
     stated: &Stated,
     warnings: &mut Vec<Warning>,
 ) -> Result<Expanded, FormatError> {
-    let hall = block.item(&["_space_group_name_hall", "_symmetry_space_group_name_hall"]);
-    let hermann_mauguin = block.item(&[
+    // The first tag with a name: some programs write `?` in quotes.
+    let name = |tags: &[&str]| {
+        let given = |tag: &&str| block.item(&[*tag]).filter(|(text, _)| !space_group::is_placeholder(text));
+        tags.iter().find_map(given)
+    };
+    let hall = name(&["_space_group_name_hall", "_symmetry_space_group_name_hall"]);
+    let hermann_mauguin = name(&[
         "_space_group_name_h-m_alt",
         "_symmetry_space_group_name_h-m",
         "_space_group_name_h-m_full",
         "_space_group_name_h-m_ref",
         "_space_group_name_h-m",
     ]);
-    let number = block.item(&["_space_group_it_number", "_symmetry_int_tables_number"]);
+    let number = name(&["_space_group_it_number", "_symmetry_int_tables_number"]);
     let listed = listed::operations(block, &lattice, warnings)?;
     let mut texts = Vec::new();
     let Some(listed) = listed else {
@@ -153,8 +158,8 @@ fn in_setting(
     };
     let named = match (hall, hermann_mauguin, number) {
         (None, None, None) => Vec::new(),
+        _ if listed.magnetic || is_p1(&listed, hall, hermann_mauguin, number) => Vec::new(),
         // A name that is not understood says nothing against the operations.
-        _ if listed.magnetic => Vec::new(),
         _ => space_group::settings(hall, hermann_mauguin, number, &lattice, &mut texts).unwrap_or_default(),
     };
     let expanded = expand(lattice, sites, &listed.operations, stated)?;
@@ -179,10 +184,24 @@ fn in_setting(
     Ok(expanded)
 }
 
+/// Whether list and names say P 1 alike, which need not be looked up: nearly all files of data sets do.
+fn is_p1(
+    listed: &Listed,
+    hall: Option<(&str, usize)>,
+    hermann_mauguin: Option<(&str, usize)>,
+    number: Option<(&str, usize)>,
+) -> bool {
+    let p1 = |name: Option<(&str, usize)>| name.is_none_or(|(text, _)| matches!(text, "P 1" | "P1"));
+    listed.operations.len() == 1 && p1(hall) && p1(hermann_mauguin) && number.is_none_or(|(n, _)| n == "1")
+}
+
 /// What is wrong with a list of operations: they are of another space group than the one named, in whatever setting, or of
 /// none.
 fn contradiction(listed: &Listed, named: &[SpaceGroupSetting]) -> Option<String> {
     let operations = &listed.operations;
+    if named.is_empty() && operations.len() == 1 {
+        return None;
+    }
     let count = |n: usize| if n == 1 { "1 operation".to_owned() } else { format!("{n} operations") };
     if named.iter().any(|s| same_operations(&s.operations, operations)) {
         return None;

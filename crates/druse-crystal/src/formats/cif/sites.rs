@@ -30,8 +30,8 @@ pub(super) struct Site<'a> {
     pub line: usize,
     pub element: Element,
     pub frac: [f64; 3],
-    /// Decimals with which the coordinates are written.
-    pub decimals: [u8; 3],
+    /// The coordinates as written; empty where the file gives none.
+    written: [&'a str; 3],
     /// Images in the cell, itself included, that the file states.
     pub multiplicity: Option<usize>,
     occupancy: f64,
@@ -111,7 +111,7 @@ pub(super) fn read<'a>(
     let columns = Columns::of(table)?;
     let mut reader = SpeciesReader::with_formula(formula);
     let mut dummies = 0;
-    let mut zeros = Labels::default();
+    let (mut zeros, mut vacant) = (Labels::default(), Labels::default());
     let mut found = Sites {
         sites: Vec::with_capacity(table.values.len() / table.tags.len().max(1)),
         attached_hydrogen: 0.0,
@@ -159,12 +159,16 @@ pub(super) fn read<'a>(
             },
             None => 1.0,
         };
-        let (mut frac, mut decimals) = ([0.0; 3], [MAX_DECIMALS; 3]);
+        if occupancy == 0.0 {
+            vacant.push(label);
+            continue;
+        }
+        let (mut frac, mut written) = ([0.0; 3], [""; 3]);
         for (k, datum) in position.into_iter().enumerate() {
             match datum.value.known() {
                 Some(text) => {
                     frac[k] = correct_thirds(number((text, datum.line), FRACT[k])?);
-                    decimals[k] = decimals_of(text);
+                    written[k] = text;
                 }
                 // The dictionary's default is 0, which ICSD writes so.
                 None if datum.value.text == "." => zeros.push(label),
@@ -179,10 +183,14 @@ pub(super) fn read<'a>(
         }
         let multiplicity =
             known(columns.multiplicity).and_then(|text| text.parse().ok()).filter(|&m: &usize| m > 0);
-        found.sites.push(Site { label, line, element, frac, decimals, multiplicity, occupancy });
+        found.sites.push(Site { label, line, element, frac, written, multiplicity, occupancy });
     }
     if dummies > 0 {
         warnings.push(Warning::new(WarningKind::NotKept, format!("{dummies} dummy site(s) left out")));
+    }
+    if let Some(labels) = vacant.text() {
+        let text = format!("sites of occupancy 0 left out: {labels}");
+        warnings.push(Warning::new(WarningKind::NotKept, text));
     }
     if let Some(labels) = zeros.text() {
         let text = format!("coordinates `.` of {labels} read as 0");
@@ -211,6 +219,13 @@ impl<'a> Labels<'a> {
         let more = if self.0.len() > SHOWN { " …" } else { "" };
         let shown = self.0.iter().take(SHOWN).map(|l| shorten(l)).collect::<Vec<_>>().join(", ");
         (!self.0.is_empty()).then(|| format!("{shown}{more}"))
+    }
+}
+
+impl Site<'_> {
+    /// Decimals with which the coordinates are written.
+    pub fn decimals(&self) -> [u8; 3] {
+        self.written.map(decimals_of)
     }
 }
 
@@ -283,7 +298,7 @@ fn correct_thirds(x: f64) -> f64 {
 /// Decimals of a number, uncertainty aside; of one with an exponent as many as can be.
 fn decimals_of(text: &str) -> u8 {
     let digits = without_uncertainty(text);
-    if digits.contains(['e', 'E']) {
+    if digits.is_empty() || digits.contains(['e', 'E']) {
         return MAX_DECIMALS;
     }
     digits.split_once('.').map_or(0, |(_, d)| u8::try_from(d.len()).unwrap_or(MAX_DECIMALS).min(MAX_DECIMALS))

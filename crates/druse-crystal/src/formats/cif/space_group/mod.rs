@@ -83,7 +83,7 @@ fn error(line: usize, message: String) -> FormatError {
 }
 
 /// Words that stand for a value nobody knows.
-fn is_placeholder(text: &str) -> bool {
+pub(super) fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
     let inside = |(open, close)| text.strip_prefix(open)?.strip_suffix(close);
     let text =
