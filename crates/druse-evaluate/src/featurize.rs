@@ -285,13 +285,16 @@ fn fill_niggli(s: &Structure, fields: &mut Map<String, Value>) -> Result<(), Str
 }
 
 fn neighbors_of(s: &Structure) -> Result<Value, String> {
-    let mut counts = Map::new();
-    for cutoff in CUTOFFS {
-        let list =
-            within_cutoff(&s.lattice, &s.frac_coords, f64::from(cutoff) + 1e-8).map_err(|e| e.to_string())?;
-        let of_sites: Vec<usize> = (0..s.len()).map(|i| list.of(i).len()).collect();
-        counts.insert(cutoff.to_string(), json!(of_sites));
-    }
+    let within = |cutoff: u8| f64::from(cutoff) + 1e-8;
+    let largest = within(CUTOFFS[CUTOFFS.len() - 1]);
+    let list = within_cutoff(&s.lattice, &s.frac_coords, largest).map_err(|e| e.to_string())?;
+    let counts: Map<String, Value> = CUTOFFS
+        .iter()
+        .map(|&cutoff| {
+            let count = |i| list.of(i).iter().filter(|n| n.distance <= within(cutoff)).count();
+            (cutoff.to_string(), (0..s.len()).map(count).collect::<Vec<_>>().into())
+        })
+        .collect();
     let nearest = k_nearest(&s.lattice, &s.frac_coords, 20).map_err(|e| e.to_string())?;
     let mut distances: Vec<f64> = nearest.of(0).iter().map(|n| n.distance).collect();
     distances.sort_unstable_by(f64::total_cmp);
