@@ -1,5 +1,6 @@
 //! Reduced cells.
 
+mod closest;
 mod lll;
 mod mapped;
 mod niggli;
@@ -9,6 +10,7 @@ use nalgebra::Matrix3;
 
 use crate::{Lattice, LatticeError};
 
+pub(crate) use closest::ClosestImage;
 pub use lll::lll;
 pub use mapped::niggli_as_pymatgen;
 pub use niggli::{NiggliReduction, niggli};

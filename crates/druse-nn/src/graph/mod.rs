@@ -8,4 +8,4 @@ mod multigraph;
 pub use angles::{AngleTable, Angles, FieldTable, MessageAngles, MessagePairs, TripletFields};
 pub use cutoff::{CutoffRule, CutoffSearch, Symmetrization};
 pub use index::Index;
-pub use multigraph::{EdgeEnds, Multigraph};
+pub use multigraph::{EdgeEnds, GraphError, Multigraph};
