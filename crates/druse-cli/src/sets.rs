@@ -36,7 +36,7 @@ impl SourceArgs {
 pub fn read(path: &Path, filters: &[String]) -> Result<Listing, Failure> {
     let filters: Vec<Filter> =
         filters.iter().map(|text| text.parse().map_err(DataError::Filter)).collect::<Result<_, _>>()?;
-    let listing = list_structures(path, &ListOptions { filters, threads: None })?;
+    let listing = list_structures(path, &ListOptions { filters, ..ListOptions::default() })?;
     for warning in &listing.warnings {
         console::note(&format!("{}: {warning}", listing.name));
     }

@@ -179,7 +179,14 @@ impl Format {
 
     /// The format whose files begin like this text, for files whose name says nothing.
     pub fn from_content(head: &str) -> Option<Self> {
-        FORMATS.iter().find(|f| (f.recognize)(head)).map(|f| f.format)
+        let told = |text: &str| FORMATS.iter().find(|f| (f.recognize)(text)).map(|f| f.format);
+        told(head).or_else(|| {
+            // Remarks above the file proper.
+            let lines = head.split_inclusive('\n');
+            let is_remark = |line: &&str| line.trim().is_empty() || line.trim_start().starts_with('#');
+            let remarks: usize = lines.take_while(is_remark).map(str::len).sum();
+            (remarks > 0).then(|| told(&head[remarks..])).flatten()
+        })
     }
 
     /// The parts of a file that describe one structure each, so that those beside a broken one can be read. Empty for
