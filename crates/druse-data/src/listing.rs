@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use druse_crystal::formats::CoincidentSites;
+use druse_crystal::formats::{CoincidentSites, Warning};
 use druse_crystal::{Composition, Properties, Structure};
 
 use crate::entry::default_id;
 use crate::load::{in_pool, name_of};
-use crate::source::{AllRows, Found, Reading, Source, json_lines};
+use crate::source::{AllRows, Found, Reading, Source, json_lines, refused_by_doubts};
 use crate::{DataError, Dataset, Entry, Filter, Skipped};
 
 /// How a source is listed.
@@ -287,10 +287,25 @@ pub type NumberedJson = (usize, Result<serde_json::Value, String>);
 /// # Errors
 /// Why the object gives no structure.
 pub fn structure_from_json(value: &serde_json::Value) -> Result<Structure, String> {
+    read_json_structure(value, false).map(|(structure, _)| structure)
+}
+
+/// As [`structure_from_json`], with what the reader had to interpret, repair or leave out.
+///
+/// # Errors
+/// Why the object gives no structure; with `strict` also doubts about it ([`Warning::is_doubt`]).
+pub fn read_json_structure(
+    value: &serde_json::Value,
+    strict: bool,
+) -> Result<(Structure, Vec<Warning>), String> {
     let found = match value {
         serde_json::Value::Object(object) => json_lines::structure(object, CoincidentSites::Keep),
         serde_json::Value::String(text) => json_lines::from_text(text, CoincidentSites::Keep),
         _ => Err("no JSON object".to_owned()),
     };
-    found.map(|(structure, _)| structure)
+    let found = found?;
+    match refused_by_doubts(&found.1).filter(|_| strict) {
+        Some(reason) => Err(reason),
+        None => Ok(found),
+    }
 }

@@ -253,10 +253,7 @@ impl Row {
     /// Refuses a structure that may be another one than its author meant.
     fn refuse_doubts(&mut self) {
         let Ok(found) = &self.outcome else { return };
-        let doubts: Vec<&str> =
-            found.warnings.iter().filter(|w| w.is_doubt()).map(|w| w.text.as_str()).collect();
-        if !doubts.is_empty() {
-            let reason = format!("refused because of --strict: {}", doubts.join("; "));
+        if let Some(reason) = refused_by_doubts(&found.warnings) {
             self.composition = Some(Composition::from_species(&found.structure.species));
             self.outcome = Err(reason);
         }
@@ -272,6 +269,12 @@ impl Row {
             Err(reason) => Err(Skipped { file: file.to_owned(), row, line, id, reason }),
         }
     }
+}
+
+/// Why strict reading refuses a structure with these warnings.
+pub(crate) fn refused_by_doubts(warnings: &[Warning]) -> Option<String> {
+    let doubts: Vec<&str> = warnings.iter().filter(|w| w.is_doubt()).map(|w| w.text.as_str()).collect();
+    (!doubts.is_empty()).then(|| format!("refused because of --strict: {}", doubts.join("; ")))
 }
 
 impl Found {

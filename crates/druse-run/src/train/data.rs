@@ -38,8 +38,8 @@ impl DataConfig {
         for text in &self.filters {
             filters.push(text.parse().map_err(DataError::Filter)?);
         }
-        let (niggli, max_skipped_share) = (self.niggli, self.max_skipped_share);
-        Ok(LoadOptions { niggli, max_skipped_share, filters, ..LoadOptions::default() })
+        let (niggli, max_skipped_share, strict) = (self.niggli, self.max_skipped_share, self.strict);
+        Ok(LoadOptions { niggli, max_skipped_share, strict, filters, ..LoadOptions::default() })
     }
 
     /// Loads training and validation structures.
