@@ -114,6 +114,7 @@ fn comment_lines_of_extended_xyz() {
         format!("{cell} pbc=T"),
         format!("{cell} pbc=\"1 1 1\""),
         format!("{cell} pbc=TTT"),
+        format!("{cell} pbc=(T,T,T)"),
         format!("{cell} PBC=[\"True\",\"TRUE\",\"true\"]"),
         format!("{cell} pbc='T, t, True'"),
     ] {
@@ -130,6 +131,8 @@ fn comment_lines_of_extended_xyz() {
     assert_eq!(skew.lattice.rows()[1], [1.0, 5.0, 0.0]);
     let species = "2\nLattice=\"4 0 0 0 5 0 0 0 6\" Properties=pos:R:3:Z:I:1\n0 0 0 11\n2 2.5D0 3 17\n";
     assert_same(&read(species, Format::ExtXyz).structure, &plain.structure, species);
+    let numbers = frame(cell).replace("Na ", "11 ").replace("Cl ", "17 ");
+    assert_same(&read(&numbers, Format::ExtXyz).structure, &plain.structure, &numbers);
     let charged = frame(cell).replace("Na ", "Na+ ").replace("Cl ", "Cl-,spin=0 ");
     assert_same(&read(&charged, Format::ExtXyz).structure, &plain.structure, &charged);
     for remark in ["", "made by [a program", "energy=1"] {

@@ -140,6 +140,8 @@ fn layouts_of_json() {
     for (what, value, expected) in cases {
         let path = put(folder.path(), "set.json", value.to_string());
         assert_eq!(read(&path), expected, "{what}");
+        let path = put(folder.path(), "set.jsonl", serde_json::to_string_pretty(&value).unwrap());
+        assert_eq!(read(&path).len(), expected.len(), "{what}");
         // By content, and over several lines.
         let path = put(folder.path(), "set", gzip(serde_json::to_string_pretty(&value).unwrap().as_bytes()));
         assert_eq!(read(&path).len(), expected.len(), "{what}");

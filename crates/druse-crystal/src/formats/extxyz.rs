@@ -111,8 +111,8 @@ struct Header {
     name: String,
     properties: BTreeMap<String, Value>,
     warnings: Vec<Warning>,
-    /// Column of the species, and whether it holds atomic numbers.
-    species: (usize, bool),
+    /// Column of the species: symbols or atomic numbers.
+    species: usize,
     /// Column of the x coordinate.
     position: usize,
 }
@@ -160,9 +160,9 @@ impl Header {
                 kind.trim().to_ascii_uppercase().as_str(),
                 width,
             ) {
-                ("species", "S", 1) => species = Some((column, false)),
+                ("species", "S", 1) => species = Some(column),
                 ("z" | "numbers" | "atomic_numbers", "I", 1) if species.is_none() => {
-                    species = Some((column, true));
+                    species = Some(column);
                 }
                 ("pos", "R", 3) => position = Some(column),
                 _ => dropped.push(field),
@@ -199,13 +199,9 @@ impl Header {
                 .nth(column)
                 .ok_or_else(|| FormatError::at(line, FormatErrorKind::Syntax(message())))
         };
-        let (column, atomic_number) = self.species;
-        let name = words(column)?;
-        let element = match name.parse::<i64>() {
-            Ok(z) if atomic_number => Element::from_z(z).ok(),
-            _ => None,
-        };
-        let element = match element {
+        let name = words(self.species)?;
+        // No symbol begins with a digit, so that a number can mean nothing else.
+        let element = match name.parse::<i64>().ok().and_then(|z| Element::from_z(z).ok()) {
             Some(e) => e,
             None => reader.species(symbol(name), "").map_err(|kind| FormatError::at(line, kind))?,
         };
@@ -219,7 +215,7 @@ impl Header {
 }
 
 /// What may stand around and between the items of a list.
-const BRACKETS: [char; 7] = [',', '[', ']', '{', '}', '"', '\''];
+const BRACKETS: [char; 9] = [',', '[', ']', '{', '}', '(', ')', '"', '\''];
 
 /// Refuses frames that are not periodic in all directions. The list may be written in any way: `T T T`, `[T, T, T]`,
 /// `TTT`, `["True", "True", "True"]`, `{1 1 1}`, `T`.

@@ -322,7 +322,13 @@ fn read_file(path: &Path, raw: &[u8], reading: Reading) -> Result<Rows, DataErro
     }
     match format {
         SetFormat::Csv => csv::read(path, &text, reading),
-        SetFormat::JsonLines => Ok(json_lines::read(&text, reading)),
+        SetFormat::JsonLines => {
+            // One document over several lines, under the name of JSON Lines.
+            let first = text.lines().map(str::trim).find(|l| !l.is_empty());
+            let document = first.is_some_and(|line| matches!(line, "{" | "[") || line.starts_with("[{"));
+            let rows = document.then(|| json_documents::read(&text, reading)).flatten();
+            Ok(rows.unwrap_or_else(|| json_lines::read(&text, reading)))
+        }
         SetFormat::Structures(format) => Ok(files::read(path, &text, format, reading)),
     }
 }
