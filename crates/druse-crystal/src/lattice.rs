@@ -190,6 +190,11 @@ impl Lattice {
         self.matrix.determinant() > 0.0
     }
 
+    /// The lattice of the vectors −**a**, −**b**, −**c**: the same points, the other hand.
+    pub fn inverted(&self) -> Self {
+        Self { matrix: -self.matrix, inverse: -self.inverse }
+    }
+
     /// The reciprocal lattice without the factor 2π (rows a*, b*, c* in 1/Å, with a*·a = 1).
     pub fn reciprocal(&self) -> Self {
         Self { matrix: self.inverse.transpose(), inverse: self.matrix.transpose() }

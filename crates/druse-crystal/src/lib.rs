@@ -50,6 +50,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod composition;
+pub mod content;
 pub mod coordination;
 mod element;
 pub mod files;

@@ -19,7 +19,7 @@ fn parsed(text: &str) -> Parsed {
 /// Shortest distance (Å) between two sites.
 fn shortest(s: &Structure) -> f64 {
     let list = druse_crystal::within_cutoff(&s.lattice, &s.frac_coords, 4.0);
-    list.neighbors.iter().map(|n| n.distance).fold(f64::INFINITY, f64::min)
+    list.unwrap().neighbors.iter().map(|n| n.distance).fold(f64::INFINITY, f64::min)
 }
 
 #[test]

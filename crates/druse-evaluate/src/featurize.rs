@@ -82,7 +82,8 @@ impl FromStr for Feature {
 /// - `id`, the row's, and `composition`, its atoms by element (`null` where the row does not tell them);
 /// - a member for each feature, under its [name](Feature::name): `magpie` is a list of numbers, the others are objects. A
 ///   feature that cannot be computed is `null`, and so is a member of one that can in part;
-/// - `error`: `null`, or what could not be computed and why.
+/// - `error`: `null`, or what could not be computed and why;
+/// - `warnings`: what the reader of the structure had to interpret, repair or leave out; absent where there is nothing.
 ///
 /// With `niggli` each cell is reduced first and rebuilt from its parameters ([`Structure::canonical`]).
 ///
@@ -108,6 +109,9 @@ fn row(item: &Item, features: &[Feature], reduce: bool) -> Map<String, Value> {
     let mut fields = Map::new();
     fields.insert("id".into(), item.id.clone().into());
     fields.insert("composition".into(), composition.as_ref().map_or(Value::Null, counts));
+    if !item.warnings.is_empty() {
+        fields.insert("warnings".into(), json!(item.warnings));
+    }
     let mut errors: Vec<String> =
         structure.as_ref().err().map(|e| format!("not constructed: {e}")).into_iter().collect();
     let structure = structure.ok();

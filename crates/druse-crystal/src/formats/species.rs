@@ -20,6 +20,35 @@ pub fn species(text: &str) -> Result<Element, FormatErrorKind> {
     SpeciesReader::default().species(text, "")
 }
 
+/// The elements of several species names, and what the user should know about them.
+///
+/// # Errors
+/// [`FormatErrorKind::UnknownElement`] for the first that is no element.
+pub fn species_list<'a>(
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<(Vec<Element>, Vec<Warning>), FormatErrorKind> {
+    let mut reader = SpeciesReader::default();
+    let elements = names.into_iter().map(|name| reader.species(name, "")).collect::<Result<_, _>>()?;
+    let mut warnings = Vec::new();
+    reader.warnings(&mut warnings);
+    Ok((elements, warnings))
+}
+
+/// The part of a species name that tells element and charge: without blanks around it and without properties such as
+/// `,spin=5`.
+pub(super) fn symbol(text: &str) -> &str {
+    match text.find(',') {
+        Some(comma) => text[..comma].trim(),
+        None => text.trim(),
+    }
+}
+
+/// What is said where several species of one element share a site.
+pub(super) fn merged(site: &str, element: Element) -> Warning {
+    let text = format!("site {site} holds {element} in several states, which are read as one");
+    Warning::new(WarningKind::Merged, text)
+}
+
 /// Reads the names of species and sites of one structure, and remembers what is to be said about them.
 #[derive(Debug, Default)]
 pub(super) struct SpeciesReader<'a> {
@@ -77,12 +106,7 @@ impl<'a> SpeciesReader<'a> {
 
     /// Element of a species name, see [`species`]. `site` names the site in the error.
     pub fn species(&mut self, text: &str, site: &str) -> Result<Element, FormatErrorKind> {
-        let trimmed = text.trim();
-        let name = match trimmed.find(',') {
-            Some(comma) if trimmed[comma..].starts_with(",spin") => &trimmed[..comma],
-            _ => trimmed,
-        };
-        let reading = self.species_reading(name).ok_or_else(|| FormatErrorKind::UnknownElement {
+        let reading = self.species_reading(symbol(text)).ok_or_else(|| FormatErrorKind::UnknownElement {
             symbol: text.chars().take(40).collect(),
             site: site.chars().take(40).collect(),
         })?;
@@ -98,7 +122,7 @@ impl<'a> SpeciesReader<'a> {
         let letters = letters(bare);
         let charge = &bare[letters.len()..];
         let plain = charge.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.'));
-        let exact = symbol(letters).filter(|_| plain);
+        let exact = element_or_isotope(letters).filter(|_| plain);
         if !mass_number.is_empty() {
             // An isotope weighs between one and three times its atomic number.
             let possible = |e: &Reading| {
@@ -110,7 +134,8 @@ impl<'a> SpeciesReader<'a> {
         if exact.is_some() {
             return exact;
         }
-        let capitals = (letters.len() <= 2 && plain).then(|| symbol(&title_case(letters))).flatten();
+        let capitals =
+            (letters.len() <= 2 && plain).then(|| element_or_isotope(&title_case(letters))).flatten();
         match (group(bare), capitals) {
             (Some(central), Some(element)) => {
                 let by_formula = self.decide(element.element, central);
@@ -130,9 +155,8 @@ impl<'a> SpeciesReader<'a> {
     pub fn label(&mut self, label: &str) -> Result<Element, FormatErrorKind> {
         let letters = letters(label);
         let reading = match letters.as_bytes() {
-            [_] => {
-                symbol(&title_case(letters)).filter(|r| r.isotope.is_none() || self.may_be_hydrogen(letters))
-            }
+            [_] => element_or_isotope(&title_case(letters))
+                .filter(|r| r.isotope.is_none() || self.may_be_hydrogen(letters)),
             [_, second, ..] => self.label_reading(label, letters, second.is_ascii_uppercase()),
             [] => None,
         };
@@ -148,7 +172,7 @@ impl<'a> SpeciesReader<'a> {
 
     /// A label of two letters and more.
     fn label_reading(&mut self, label: &str, letters: &str, capitals: bool) -> Option<Reading> {
-        let element = |text: &str| symbol(&title_case(text)).filter(|r| r.isotope.is_none());
+        let element = |text: &str| element_or_isotope(&title_case(text)).filter(|r| r.isotope.is_none());
         if let Some(water) = water(letters) {
             return Some(water);
         }
@@ -256,7 +280,7 @@ impl<'a> SpeciesReader<'a> {
 }
 
 /// The element or isotope of a symbol in its usual letters.
-fn symbol(text: &str) -> Option<Reading> {
+fn element_or_isotope(text: &str) -> Option<Reading> {
     let isotope = match text {
         "D" => Some(Isotope::Deuterium),
         "T" => Some(Isotope::Tritium),
@@ -361,8 +385,13 @@ mod tests {
         ] {
             assert_eq!(species(text).map(|e| e.symbol()), Ok(symbol), "{text}");
         }
-        for text in ["", "Xx", "Fex", "1Fe", "999Fe", "Fe_x", "é", "X0+", "Vac", "NaCl", "C2H5", "H", "OH+é"]
-        {
+        let (elements, warnings) = species_list(["D", " Na+ "]).unwrap();
+        assert_eq!((elements.len(), warnings.len()), (2, 1));
+        assert_eq!(warnings[0].kind, WarningKind::Isotope);
+        for text in [
+            "+", ",spin=5", "Na Cl", "", "Xx", "Fex", "1Fe", "999Fe", "Fe_x", "é", "X0+", "Vac", "NaCl",
+            "C2H5", "H", "OH+é",
+        ] {
             assert_eq!(species(text).is_ok(), text == "H", "{text}");
         }
     }

@@ -161,7 +161,9 @@ impl GemsDiff {
         for (k, v) in v.iter_mut().enumerate().skip(ROTATION.end) {
             *v = signal * *v + sigma * self.lattice_noise(k, noise);
         }
-        Lattice::from_matrix(lattice_algebra::exp(&v)).map_err(|e| failed(&e))
+        let noisy = Lattice::from_matrix(lattice_algebra::exp(&v)).map_err(|e| failed(&e))?;
+        // The logarithm is that of a right-handed cell, in which the coordinates of a left-handed one are the mirror image.
+        Ok(if lattice.is_right_handed() { noisy } else { noisy.inverted() })
     }
 
     /// Noise of component k of the log-lattice at unit scale.
