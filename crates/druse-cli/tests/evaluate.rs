@@ -218,7 +218,16 @@ fn sets_that_do_not_fit_are_errors_with_words() {
             &["reference set", "`gap`"],
         ),
         (
-            &["evaluate", "generated.jsonl", "--reference", "reference.csv", "--task", "reconstruction"],
+            &[
+                "evaluate",
+                "generated.jsonl",
+                "--reference",
+                "reference.csv",
+                "--task",
+                "reconstruction",
+                "--pair",
+                "order",
+            ],
             &["cannot be paired"],
         ),
         (&["compare", "generated.jsonl", "reference.csv"], &["generated.jsonl", "no evaluation"]),
