@@ -385,7 +385,8 @@ fn features_come_line_by_line() {
             .stdout;
     let only: Value = serde_json::from_str(stdout.trim()).unwrap();
     let keys: Vec<&str> = only.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["composition", "error", "id", "neighbors"]);
+    assert_eq!(keys, ["composition", "error", "id", "neighbors", "warnings"]);
+    assert_eq!(only["warnings"], serde_json::json!(["no symmetry given; read as P 1"]));
     druse(dir, &["featurize", "generated.jsonl", "--features", "color"])
         .fails(2, &["unknown feature `color`"]);
 }

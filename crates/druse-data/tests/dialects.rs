@@ -165,6 +165,7 @@ fn species_with_charges_in_json() {
         (json!(["D", "D+"]), [1, 1]),
         (json!([11, 17.0]), [11, 17]),
         (json!(["Na", 17]), [11, 17]),
+        (json!(["11", "17"]), [11, 17]),
     ] {
         let s = structure_from_json(&object(species.clone())).unwrap();
         assert_eq!(s.atomic_numbers(), z, "{species}");
