@@ -73,7 +73,7 @@ fn a_row_in_latin_1_changes_no_other_row() {
     let at = text.find("café").unwrap();
     let latin: Vec<u8> = text[at..].chars().map(|c| c as u8).collect();
     let data =
-        load(&put(folder.path(), "t.csv", [text[..at].as_bytes(), &latin].concat()), &plain()).unwrap();
+        load(&put(folder.path(), "t.csv", [&text.as_bytes()[..at], &latin].concat()), &plain()).unwrap();
     for (entry, id) in data.entries.iter().zip(["salt", "café"]) {
         assert_eq!((entry.id.as_str(), &entry.structure.properties["unit"]), (id, &"Å".into()));
     }
@@ -165,6 +165,7 @@ fn species_with_charges_in_json() {
         (json!(["D", "D+"]), [1, 1]),
         (json!([11, 17.0]), [11, 17]),
         (json!(["Na", 17]), [11, 17]),
+        (json!(["11", "17"]), [11, 17]),
     ] {
         let s = structure_from_json(&object(species.clone())).unwrap();
         assert_eq!(s.atomic_numbers(), z, "{species}");

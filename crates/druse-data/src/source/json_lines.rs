@@ -245,7 +245,9 @@ fn from_object(
 
 /// The elements of a list of species names or atomic numbers.
 fn elements(list: &[Json]) -> Result<(Vec<Element>, Vec<Warning>), String> {
-    let names: Option<Vec<&str>> = list.iter().map(Json::as_str).collect();
+    let is_number = |text: &str| text.trim().parse::<i64>().is_ok();
+    let names: Option<Vec<&str>> =
+        list.iter().map(|item| item.as_str().filter(|text| !is_number(text))).collect();
     match names {
         Some(names) => species_list(names).map_err(|e| e.to_string()),
         None => Ok((list.iter().map(element).collect::<Result<_, _>>()?, Vec::new())),
@@ -276,7 +278,10 @@ fn triple(value: &Json, name: &str) -> Result<[f64; 3], String> {
 
 fn element(value: &Json) -> Result<Element, String> {
     match value {
-        Json::String(name) => species(name).map_err(|e| e.to_string()),
+        Json::String(name) => match name.trim().parse::<i64>() {
+            Ok(z) => Element::from_z(z).map_err(|e| e.to_string()),
+            Err(_) => species(name).map_err(|e| e.to_string()),
+        },
         Json::Number(z) => {
             match z.as_i64().or_else(|| z.as_f64().filter(|x| x.fract() == 0.0).map(|x| x as i64)) {
                 Some(z) => Element::from_z(z).map_err(|e| e.to_string()),
