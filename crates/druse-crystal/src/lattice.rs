@@ -3,7 +3,7 @@
 use nalgebra::{Matrix3, Vector3};
 use serde::{Deserialize, Serialize};
 
-use crate::reduction::ClosestImage;
+use crate::basis::ClosestImage;
 
 /// Images among which [`Lattice::min_image`] looks for the nearest in the given basis; cells that are so flat, long or
 /// skewed that there are more take the detour over a reduced basis.
@@ -233,7 +233,7 @@ impl Lattice {
             ((-r - wrapped[i]).ceil(), (r - wrapped[i]).floor())
         });
         if range.iter().map(|(low, high)| high - low + 1.0).product::<f64>() > MAX_IMAGES {
-            let (vector, image) = ClosestImage::new(self).find(delta, || ());
+            let (vector, image) = ClosestImage::new(&self.matrix).find(delta, || ());
             return (vector, image.map(|t| t.clamp(i32::MIN.into(), i32::MAX.into()) as i32));
         }
         let range = range.map(|(low, high)| (low as i64, high as i64));

@@ -226,9 +226,9 @@ fn flat_and_long_cells_are_searched() {
             let f = std::array::from_fn(|c| frac[n.site as usize][c] + f64::from(n.image[c]));
             lattice.to_cartesian(f)
         };
-        for i in 0..20 {
+        for (i, here) in cart.iter().enumerate() {
             let distance =
-                |n: &Neighbor| back(n).iter().zip(&cart[i]).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt();
+                |n: &Neighbor| back(n).iter().zip(here).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt();
             assert!(list.of(i).iter().all(|n| (distance(n) - n.distance).abs() < 1e-9));
         }
         let nearest = k_nearest(&lattice, &frac, 12).unwrap();

@@ -63,7 +63,7 @@ pub enum ModelError {
         /// Its number of atoms.
         atoms: usize,
         /// The reason.
-        source: NeighborError,
+        source: Box<NeighborError>,
     },
     /// A latent is not a point of the model's latent space.
     #[error(
@@ -132,7 +132,7 @@ pub(crate) fn no_graph(batch: &[&Structure], error: GraphError) -> ModelError {
     ModelError::Graph {
         what: Composition::from_species(species).formula(),
         atoms: species.len(),
-        source: error.source,
+        source: Box::new(error.source),
     }
 }
 

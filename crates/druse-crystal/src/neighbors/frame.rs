@@ -2,7 +2,7 @@
 
 use crate::{
     Lattice,
-    reduction::{IntMatrix, inverse_unimodular, lll},
+    basis::{IntMatrix, inverse_unimodular, lll},
 };
 
 /// The crystal in a reduced basis, its atoms wrapped into that cell.

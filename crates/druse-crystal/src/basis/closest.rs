@@ -9,7 +9,6 @@
 use nalgebra::Matrix3;
 
 use super::{IntMatrix, inverse_unimodular, lll};
-use crate::Lattice;
 
 /// Choices in one step to either side of the nearest: the reduction leaves one, the other is for lost digits.
 const SIDE: i64 = 2;
@@ -28,10 +27,11 @@ pub(crate) struct ClosestImage {
 }
 
 impl ClosestImage {
-    pub(crate) fn new(lattice: &Lattice) -> Self {
-        let (_, transform) = lll(lattice.matrix());
+    /// For the lattice that the rows of a matrix (Å) span.
+    pub(crate) fn new(matrix: &Matrix3<f64>) -> Self {
+        let (_, transform) = lll(matrix);
         // From the given vectors, so that no rounding accumulates.
-        let reduced = Matrix3::from_fn(|i, j| transform[i][j] as f64) * lattice.matrix();
+        let reduced = Matrix3::from_fn(|i, j| transform[i][j] as f64) * matrix;
         let rows: [[f64; 3]; 3] = std::array::from_fn(|i| std::array::from_fn(|j| reduced[(i, j)]));
         let (mut star, mut overlap, mut norm) = (rows, [[0.0; 3]; 3], [0.0; 3]);
         for i in 0..3 {
@@ -105,6 +105,7 @@ fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Lattice;
     use proptest::prelude::*;
 
     fn length(v: [f64; 3]) -> f64 {
@@ -123,7 +124,7 @@ mod tests {
             let [s, t, u] = shear.map(f64::from);
             let shear = Matrix3::new(1.0, s, t, 0.0, 1.0, u, 0.0, 0.0, 1.0);
             let lattice = Lattice::from_matrix(shear * short.matrix()).unwrap();
-            let (mut visited, closest) = (0, ClosestImage::new(&lattice));
+            let (mut visited, closest) = (0, ClosestImage::new(lattice.matrix()));
             let (vector, image) = closest.find(delta, || visited += 1);
             prop_assert!(visited <= 27, "{visited}");
             let end = std::array::from_fn(|i| delta[i] + image[i] as f64);
@@ -161,7 +162,7 @@ mod tests {
         ];
         for rows in cells {
             let lattice = Lattice::from_rows(rows).unwrap();
-            let closest = ClosestImage::new(&lattice);
+            let closest = ClosestImage::new(lattice.matrix());
             for k in 0..200 {
                 let delta = [0.618, 0.414, 0.732].map(|x| x * f64::from(k));
                 let mut visited = 0;
