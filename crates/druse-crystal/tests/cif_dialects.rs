@@ -245,6 +245,9 @@ fn stated_content_that_the_sites_do_not_give() {
     for (states, kind) in [
         ("_chemical_formula_sum 'Cl H4 N'\n_cell_formula_units_Z 1", Some(WarningKind::MissingHydrogen)),
         ("_chemical_formula_sum 'Cl D4 N'", Some(WarningKind::MissingHydrogen)),
+        ("_chemical_formula_sum '(N H4) Cl'", Some(WarningKind::MissingHydrogen)),
+        ("_chemical_formula_structural 'N H4 Cl'", Some(WarningKind::MissingHydrogen)),
+        ("_chemical_formula_sum 'CL N'", None),
         ("_chemical_formula_sum 'Cl2 N'", Some(WarningKind::ContradictedContent)),
         ("_chemical_formula_sum 'Cl N O'\n_cell_formula_units_Z 1", Some(WarningKind::ContradictedContent)),
         ("_chemical_formula_sum 'Cl N'\n_cell_formula_units_Z 2", Some(WarningKind::ContradictedContent)),
@@ -416,6 +419,7 @@ fn coordinates_and_lists_that_say_nothing() {
     for empty in [
         format!("{ATOMS}? ? ? ? ?\n"),
         format!("{ATOMS}. . . . .\n"),
+        format!("{ATOMS}'?' '?' '?' '?' '?'\n"),
         ATOMS.to_owned(),
         String::new(),
         format!("{ATOMS}Na1 Na ? ? ?\n"),
@@ -423,6 +427,11 @@ fn coordinates_and_lists_that_say_nothing() {
         let block = format!("data_powder\n{}{empty}", cubic(5.64));
         for text in [format!("{}{block}", salt("a")), format!("{block}{}", salt("a"))] {
             let p = read(&text);
+            assert_eq!((p.name.as_str(), p.structure.len()), ("a", 8));
+        }
+        // The same without a cell, or with one that is none.
+        for cell in ["", "_cell_length_a ?\n", "_cell_length_a 0\n_cell_length_b 0\n_cell_length_c 0\n"] {
+            let p = read(&format!("{}data_powder\n{cell}{empty}", salt("a")));
             assert_eq!((p.name.as_str(), p.structure.len()), ("a", 8));
         }
         // Alone it is refused, with the reason.

@@ -60,7 +60,14 @@ pub(crate) fn pair(sets: Sets<'_>, task: Task, pairing: &Pairing) -> Result<Pair
                 .filter(|item| given(item).is_some_and(|id| known.contains_key(&id)))
                 .collect();
             match found.first() {
-                None => in_order(sets).ok_or_else(|| nobody(sets))?,
+                None => {
+                    let mut paired = in_order(sets).ok_or_else(|| nobody(sets))?;
+                    if predictions.iter().chain(references).all(|item| !item.counted) {
+                        paired.remark += "; no prediction has the identifier of a reference";
+                        paired.remark += &examples(sets);
+                    }
+                    paired
+                }
                 Some(_) if 2 * found.len() >= predictions.len() => by_name(sets, "identifier", given, given)?,
                 Some(first) => {
                     let (n, all, id) = (found.len(), predictions.len(), &first.id);
@@ -270,9 +277,13 @@ mod tests {
         let references = ["A", "B", "C"];
         let none = paired(&["0", "1", "2"], &references, &Pairing::Auto).unwrap();
         assert_eq!((none.rows, none.remark.contains("in order")), (vec![vec![0], vec![1], vec![2]], true));
+        assert!(
+            none.remark
+                .contains("no prediction has the identifier of a reference (the first are `0` and `A`)")
+        );
         // Numbers that were counted on both sides say nothing, even where they agree.
         let counted = paired(&["-", "-"], &["-", "-"], &Pairing::Auto).unwrap();
-        assert!(counted.remark.contains("in order"));
+        assert!(counted.remark.ends_with("in order"), "{}", counted.remark);
         let few = paired(&["0", "C", "2"], &references, &Pairing::Auto).unwrap_err();
         assert!(few.contains("only 1 of 3 predictions has the identifier") && few.contains("`C`"), "{few}");
         assert!(paired(&["0", "C", "2"], &references, &Pairing::Id).is_ok());

@@ -139,15 +139,21 @@ impl<'a> SpeciesReader<'a> {
         match (group(bare), capitals) {
             (Some(central), Some(element)) => {
                 let by_formula = self.decide(element.element, central);
-                let heavy = element.element.z() > HEAVIEST_OF_CAPITALS;
-                Some(if by_formula.unwrap_or(if heavy { central } else { element.element }) == central {
+                // `ND4` and `CD3` count atoms, for a charge has a sign; no metal is negative.
+                let counts = charge.bytes().any(|b| b.is_ascii_digit()) && !charge.contains(['+', '-']);
+                let like_a_group =
+                    element.element.z() > HEAVIEST_OF_CAPITALS || counts || charge.ends_with('-');
+                let default = if like_a_group { central } else { element.element };
+                Some(if by_formula.unwrap_or(default) == central {
                     Reading { element: central, hydrogen: true, isotope: None }
                 } else {
                     element
                 })
             }
             (Some(element), None) => Some(Reading { element, hydrogen: true, isotope: None }),
-            (None, capitals) => capitals.or_else(|| water(letters).filter(|_| plain)),
+            (None, capitals) => {
+                capitals.or_else(|| hydroxyl_or_water(bare).or(water(letters).filter(|_| plain)))
+            }
         }
     }
 
@@ -155,6 +161,7 @@ impl<'a> SpeciesReader<'a> {
     pub fn label(&mut self, label: &str) -> Result<Element, FormatErrorKind> {
         let letters = letters(label);
         let reading = match letters.as_bytes() {
+            [b'W', ..] if self.has_water_for_tungsten() => water("Wat"),
             [_] => element_or_isotope(&title_case(letters))
                 .filter(|r| r.isotope.is_none() || self.may_be_hydrogen(letters)),
             [_, second, ..] => self.label_reading(label, letters, second.is_ascii_uppercase()),
@@ -197,18 +204,27 @@ impl<'a> SpeciesReader<'a> {
             (Some(two), None) => Some(two),
             // As in `OW`, `FA1`.
             (None, Some(one)) if capitals => Some(one),
-            (None, Some(one)) if is_other_word(letters) || one.element.z() == 1 => {
-                matches!(&letters[..2], "Hw").then_some(one)
-            }
+            (None, Some(one)) if is_other_word(letters) && !self.states(one.element) => None,
             // As in `Oa1`, `Obm`: no element begins so, but another word may.
             (None, Some(one)) => {
-                if !matches!(&letters[..2], "Ow") && !self.formula.is_some_and(|f| f.contains(&one.element)) {
+                if !matches!(&letters[..2], "Ow" | "Hw") && !self.states(one.element) {
                     self.cut.push(label);
                 }
                 Some(one)
             }
             (None, None) => None,
         }
+    }
+
+    /// Whether the stated formula has an element.
+    fn states(&self, element: Element) -> bool {
+        self.formula.is_some_and(|f| f.contains(&element))
+    }
+
+    /// Whether a label `W` is water: the formula has oxygen and hydrogen, and no tungsten.
+    fn has_water_for_tungsten(&self) -> bool {
+        let has = |z: u8| self.formula.is_some_and(|f| f.iter().any(|e| e.z() == z));
+        has(8) && has(1) && !has(74)
     }
 
     /// The only one of two elements that the formula has.
@@ -308,6 +324,15 @@ fn water(letters: &str) -> Option<Reading> {
     Some(Reading { element: Element::from_z(z).ok()?, hydrogen, isotope: None })
 }
 
+/// Hydroxyl and water in whatever letters, with a charge or not.
+fn hydroxyl_or_water(text: &str) -> Option<Reading> {
+    let name = text.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-'));
+    let name = if name.is_empty() { text } else { name };
+    let known =
+        ["oh", "od", "hoh", "h2o", "d2o", "wat", "water"].iter().any(|n| name.eq_ignore_ascii_case(n));
+    known.then(|| water("Wat")).flatten()
+}
+
 /// Beginnings of labels that are no sites of their first letter: vacancies, centroids, cations and anions in general.
 fn is_other_word(letters: &str) -> bool {
     ["Va", "Vc", "Cg", "Ct", "Un"].iter().any(|word| letters.starts_with(word))
@@ -382,6 +407,13 @@ mod tests {
             ("HO", "Ho"),
             ("Wat", "O"),
             ("Ow", "O"),
+            ("Oh", "O"),
+            ("oh-", "O"),
+            ("wat", "O"),
+            ("ND4", "N"),
+            ("CD3", "C"),
+            ("HO-", "O"),
+            ("Nd3+", "Nd"),
         ] {
             assert_eq!(species(text).map(|e| e.symbol()), Ok(symbol), "{text}");
         }
@@ -411,7 +443,7 @@ mod tests {
         ] {
             assert_eq!(r.label(label).map(|e| e.symbol()), Ok(symbol), "{label}");
         }
-        for label in ["X1", "", "1", "T1", "Vac1", "Cg1", "Du1", "M1"] {
+        for label in ["X1", "", "1", "T1", "Vac1", "Cg1", "M1"] {
             assert!(r.label(label).is_err(), "{label}");
         }
         let mut warnings = Vec::new();
@@ -446,13 +478,17 @@ mod tests {
             (["C", "H"], "T1", Some("H")),
             (["Si", "O"], "T1", None),
             (["C", "O"], "Ca1", Some("C")),
+            (["C", "H"], "Ha1", Some("H")),
+            (["V", "O"], "Va1", Some("V")),
+            (["O", "H"], "W1", Some("O")),
+            (["W", "O"], "W1", Some("W")),
         ] {
             let elements = elements(&formula);
             let mut r = SpeciesReader::with_formula(Some(&elements));
             assert_eq!(r.label(label).ok().map(|e| e.symbol()), symbol, "{label} of {formula:?}");
             let mut warnings = Vec::new();
             r.warnings(&mut warnings);
-            assert!(warnings.iter().all(|w| w.kind == WarningKind::Isotope), "{warnings:?}");
+            assert!(warnings.iter().all(|w| w.kind != WarningKind::GuessedElement), "{warnings:?}");
         }
         let (carbon, cadmium) = (elements(&["C", "H"]), elements(&["Cd", "H"]));
         let read = |f: &[Element]| SpeciesReader::with_formula(Some(f)).species("CD", "").unwrap().symbol();

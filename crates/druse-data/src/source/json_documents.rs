@@ -17,7 +17,7 @@ use super::json_lines::{parse, row};
 use super::{Reading, Row, Rows};
 
 /// Members that hold, or describe, a structure.
-const STRUCTURE: [&str; 5] = ["structure", "sites", "cif", "lattice", "lengths"];
+const STRUCTURE: [&str; 6] = ["structure", "final_structure", "sites", "cif", "lattice", "lengths"];
 
 /// Members under which an answer or an export keeps its documents.
 const WRAPPERS: [&str; 8] =

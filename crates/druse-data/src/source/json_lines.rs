@@ -159,7 +159,7 @@ pub(crate) fn structure(
     object: &Map<String, Json>,
     coincident: CoincidentSites,
 ) -> Result<(Structure, Vec<Warning>), String> {
-    if let Some(inner) = object.get("structure") {
+    if let Some(inner) = object.get("structure").or_else(|| object.get("final_structure")) {
         return match inner {
             Json::Object(inner) => from_object(inner, coincident),
             Json::String(text) => from_text(text, coincident),

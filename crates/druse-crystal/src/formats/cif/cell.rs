@@ -11,6 +11,11 @@ const ANGLES: [&str; 3] = ["_cell_angle_alpha", "_cell_angle_beta", "_cell_angle
 /// Relative difference of the stated volume from that of a cell with assumed angles above which they are wrong.
 const VOLUME_TOLERANCE: f64 = 0.01;
 
+/// Whether a block gives anything of a cell.
+pub(super) fn is_given(block: &Block) -> bool {
+    LENGTHS.iter().chain(&ANGLES).any(|tag| block.item(&[tag]).is_some())
+}
+
 /// The lattice; `None` when the block gives neither lengths nor angles. Angles that it does not give are 90° (the default of
 /// the core dictionary), unless the volume that it states is another one.
 ///

@@ -20,9 +20,12 @@ pub(super) struct Stated {
 }
 
 impl Stated {
-    /// Reads `_chemical_formula_sum` and `_cell_formula_units_Z`; what cannot be read states nothing.
+    /// Reads `_chemical_formula_sum`, or another formula in its place, and `_cell_formula_units_Z`; what cannot be read
+    /// states nothing.
     pub fn of(block: &Block) -> Self {
-        let Some((text, _)) = block.item(&["_chemical_formula_sum"]) else { return Self::default() };
+        const FORMULAS: [&str; 3] =
+            ["_chemical_formula_sum", "_chemical_formula_structural", "_chemical_formula_moiety"];
+        let Some((text, _)) = block.item(&FORMULAS) else { return Self::default() };
         let Some(formula) = read_formula(text) else { return Self::default() };
         let units = block.item(&["_cell_formula_units_z"]).and_then(|(text, _)| text.parse().ok());
         Self { formula, text: text.trim().to_owned(), units: units.filter(|&z: &f64| z > 0.0 && z < 1e6) }
@@ -126,9 +129,30 @@ fn rounded(x: f64) -> String {
     format!("{tenths}")
 }
 
-/// The elements and amounts of a formula as `_chemical_formula_sum` has them (`C18 H19 N7 O8 S`, a charge at the end);
-/// `None` for anything else.
+/// The elements and amounts of a formula as `_chemical_formula_sum` has them (`C18 H19 N7 O8 S`, a charge at the end, also in
+/// capitals alone: `SI O2`), or with brackets; `None` for anything else.
 fn read_formula(text: &str) -> Option<Vec<(Element, f64)>> {
+    let several = text.split_whitespace().nth(1).is_some();
+    if several && !text.bytes().any(|b| b.is_ascii_lowercase()) {
+        let word = |w: &str| {
+            let letters = w.bytes().take_while(u8::is_ascii_alphabetic).count();
+            let (name, amount) = w.split_at(letters);
+            let second = name.get(1..).unwrap_or_default().to_ascii_lowercase();
+            format!("{}{second}{amount}", name.get(..1).unwrap_or_default())
+        };
+        let text = text.split_whitespace().map(word).collect::<Vec<_>>().join(" ");
+        return sum_formula(&text).or_else(|| bracketed(&text));
+    }
+    sum_formula(text).or_else(|| bracketed(text))
+}
+
+/// `Mg (O H)2`.
+fn bracketed(text: &str) -> Option<Vec<(Element, f64)>> {
+    let composition = Composition::parse(text).ok()?;
+    Some(composition.iter().map(|(e, n)| (e, f64::from(n))).collect())
+}
+
+fn sum_formula(text: &str) -> Option<Vec<(Element, f64)>> {
     let mut amounts: Vec<(Element, f64)> = Vec::new();
     for word in text.split(|c: char| c.is_whitespace() || c == ',').filter(|w| !w.is_empty()) {
         let bytes = word.as_bytes();
@@ -173,10 +197,15 @@ mod tests {
             ("D2 O", Some("H2 O1")),
             ("H2 D2 O2", Some("H4 O2")),
             ("C2 H6 N 1+", Some("C2 H6 N1")),
-            ("Mg (O H)2", None),
+            ("Mg (O H)2", Some("H2 O2 Mg1")),
+            ("SI O2", Some("Si1 O2")),
+            ("CO NI2 O4", Some("Co1 Ni2 O4")),
+            ("CO2", Some("C1 O2")),
+            ("C6 H6, H2 O", Some("C6 H8 O1")),
+            ("N Cl (x = 0.5)", None),
             ("?", None),
             ("", None),
-            ("NA1 CL1", None),
+            ("NA1 CL1", Some("Na1 Cl1")),
         ] {
             assert_eq!(read(text).as_deref(), expected, "{text}");
         }

@@ -42,13 +42,21 @@ pub(super) fn operations(
     let magnetic = block.values(&MAGNETIC);
     if !magnetic.is_empty() {
         let line = magnetic[0].1;
-        let representatives = read(&magnetic, |text| without_time_reversal(text))?;
-        let centring = read(&block.values(&MAGNETIC_CENTRING), |text| without_time_reversal(text))?;
+        let representatives = read(&magnetic, without_time_reversal)?;
+        let centring = read(&block.values(&MAGNETIC_CENTRING), without_time_reversal)?;
         let operations = combined(representatives, &centring, line)?;
         let operations = symmetry::check_listed(operations, lattice, line, warnings)?;
         return Ok(Some(Listed { operations, magnetic: true }));
     }
     let ordinary = block.values(&ORDINARY);
+    if !ordinary.is_empty() && ordinary.iter().all(|(text, _)| text.matches(',').count() == 3) {
+        // Magnetic operations under the names of ordinary ones.
+        let representatives = read(&ordinary, without_time_reversal)?;
+        let line = ordinary[0].1;
+        let operations =
+            symmetry::check_listed(combined(representatives, &[], line)?, lattice, line, warnings)?;
+        return Ok(Some(Listed { operations, magnetic: true }));
+    }
     if !ordinary.is_empty() {
         let line = ordinary[0].1;
         let operations = read(&ordinary, Some)?;

@@ -68,18 +68,17 @@ fn structure(block: &Block, coincident: CoincidentSites) -> Result<Content, Form
             single.column(&["_atom_site_fract_x"]).map(|_| &single)
         }
     };
-    let (lattice, atoms) = match (cell::lattice(block, &mut warnings)?, atoms) {
-        (None, None) => return Ok(Content::Nothing),
-        (Some(lattice), Some(atoms)) => (lattice, atoms),
-        (None, Some(_)) => return Err(block.missing("the cell (`_cell_length_a` and so on)")),
-        (Some(_), None) => {
-            if let Some((table, _)) = block.loop_with(&["_atom_site_cartn_x"]) {
-                let message = "only Cartesian atom coordinates are given; fractional ones are needed";
-                return Err(FormatError::at(table.line, FormatErrorKind::Unsupported(message.into())));
-            }
-            return Ok(Content::NoSites(block.missing("the atom list (`_atom_site_fract_x` and so on)")));
+    let Some(atoms) = atoms else {
+        if !cell::is_given(block) {
+            return Ok(Content::Nothing);
         }
+        if let Some((table, _)) = block.loop_with(&["_atom_site_cartn_x"]) {
+            let message = "only Cartesian atom coordinates are given; fractional ones are needed";
+            return Err(FormatError::at(table.line, FormatErrorKind::Unsupported(message.into())));
+        }
+        return Ok(Content::NoSites(block.missing("the atom list (`_atom_site_fract_x` and so on)")));
     };
+    // Before anything else: of a list without positions it does not matter whether there is a cell.
     let no_sites = |reason: &str| {
         let error = FormatError::at(atoms.line, FormatErrorKind::NoStructure(reason.into()));
         Ok(Content::NoSites(error))
@@ -90,6 +89,9 @@ fn structure(block: &Block, coincident: CoincidentSites) -> Result<Content, Form
     if !sites::has_positions(atoms) {
         return no_sites("no row of the atom list has coordinates");
     }
+    let Some(lattice) = cell::lattice(block, &mut warnings)? else {
+        return Err(block.missing("the cell (`_cell_length_a` and so on)"));
+    };
     let stated = Stated::of(block);
     let elements = stated.elements();
     let found = sites::read(atoms, elements.as_deref(), &mut warnings)?;

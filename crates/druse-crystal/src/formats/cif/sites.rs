@@ -1,7 +1,7 @@
 //! The atom list of a data block: the sites of the asymmetric unit.
 
-use super::block::{Datum, Loop, number, without_uncertainty};
-use super::lexer::shorten;
+use super::block::{Loop, number, without_uncertainty};
+use super::lexer::{Value, shorten};
 use crate::Element;
 use crate::formats::error::{FormatError, FormatErrorKind};
 use crate::formats::site::{self, MAX_SITES};
@@ -88,17 +88,18 @@ impl Columns {
 /// Whether a table has a row with a coordinate: a list of sites of which nothing is known describes no structure.
 pub(super) fn has_positions(table: &Loop) -> bool {
     let columns: Vec<usize> = FRACT.iter().filter_map(|tag| table.column(&[tag])).collect();
-    let stated = |row: &[Datum]| {
+    let names = [table.column(&["_atom_site_label"]), table.column(&["_atom_site_type_symbol"])];
+    table.rows().any(|row| {
         // `.` is a coordinate of an element, but not of a row without any.
-        let named = ["_atom_site_label", "_atom_site_type_symbol"]
-            .iter()
-            .any(|tag| table.column(&[tag]).is_some_and(|c| row[c].value.known().is_some()));
-        columns.iter().any(|&c| {
-            let value = row[c].value;
-            value.known().is_some() || (named && value.text == ".")
-        })
-    };
-    table.rows().any(stated)
+        let named = names.iter().flatten().any(|&c| known(row[c].value).is_some());
+        let stated = |c: &usize| known(row[*c].value).is_some() || (named && row[*c].value.text == ".");
+        columns.iter().any(stated)
+    })
+}
+
+/// A value of the atom list that says something: some programs quote their `?`, too.
+fn known(value: Value<'_>) -> Option<&str> {
+    value.known().filter(|text| !matches!(*text, "?" | "."))
 }
 
 /// Reads the atom list: thirds corrected, rows of one element on one spot joined. `formula`: the elements of the stated
@@ -120,16 +121,16 @@ pub(super) fn read<'a>(
     };
     for row in table.rows() {
         let line = row[columns.fract[0]].line;
-        let known = |column: Option<usize>| column.and_then(|c| row[c].value.known());
-        if known(columns.flag).is_some_and(|flag| flag.eq_ignore_ascii_case("dum")) {
+        let known_of = |column: Option<usize>| column.and_then(|c| known(row[c].value));
+        if known_of(columns.flag).is_some_and(|flag| flag.eq_ignore_ascii_case("dum")) {
             dummies += 1;
             continue;
         }
-        let species = known(columns.species);
-        let label = known(columns.label).or(species).unwrap_or("?");
+        let species = known_of(columns.species);
+        let label = known_of(columns.label).or(species).unwrap_or("?");
         let position = columns.fract.map(|c| row[c]);
-        let no_position = position.iter().all(|d| d.value.known().is_none());
-        if no_position && known(columns.label).is_none() && species.is_none() {
+        let no_position = position.iter().all(|d| known(d.value).is_none());
+        if no_position && known_of(columns.label).is_none() && species.is_none() {
             continue;
         }
         let element = match species {
@@ -142,18 +143,18 @@ pub(super) fn read<'a>(
             None => reader.label(label),
         }
         .map_err(|kind| FormatError::at(line, kind))?;
-        let unknown = position.iter().any(|d| !d.value.quoted && d.value.text == "?");
+        let unknown = position.iter().any(|d| d.value.text == "?");
         if element.z() == 1 && (no_position || unknown) {
             found.unknown_hydrogen.push(label);
             continue;
         }
-        if let Some(text) = known(columns.hydrogen)
+        if let Some(text) = known_of(columns.hydrogen)
             && let Ok(attached) = without_uncertainty(text).parse::<f64>()
         {
             found.attached_hydrogen += attached.clamp(0.0, 100.0);
         }
         let occupancy = match columns.occupancy.map(|c| row[c]) {
-            Some(datum) => match datum.value.known() {
+            Some(datum) => match known(datum.value) {
                 Some(text) => number((text, datum.line), "_atom_site_occupancy")?,
                 None => 1.0,
             },
@@ -165,7 +166,7 @@ pub(super) fn read<'a>(
         }
         let (mut frac, mut written) = ([0.0; 3], [""; 3]);
         for (k, datum) in position.into_iter().enumerate() {
-            match datum.value.known() {
+            match known(datum.value) {
                 Some(text) => {
                     frac[k] = correct_thirds(number((text, datum.line), FRACT[k])?);
                     written[k] = text;
@@ -182,7 +183,7 @@ pub(super) fn read<'a>(
             return Err(FormatError::at(line, FormatErrorKind::TooManySites));
         }
         let multiplicity =
-            known(columns.multiplicity).and_then(|text| text.parse().ok()).filter(|&m: &usize| m > 0);
+            known_of(columns.multiplicity).and_then(|text| text.parse().ok()).filter(|&m: &usize| m > 0);
         found.sites.push(Site { label, line, element, frac, written, multiplicity, occupancy });
     }
     if dummies > 0 {
