@@ -5,6 +5,7 @@ mod common;
 use common::assert_close;
 use druse_crystal::formats::cif::write_symmetrized;
 use druse_crystal::formats::{Format, read_str};
+use druse_crystal::symmetry::analyze;
 use druse_crystal::{Composition, wrap_unit};
 use druse_testkit::reference::{field, golden, structure};
 use serde_json::Value;
@@ -79,4 +80,69 @@ fn symmetrized_files_describe_the_same_crystal() {
         same_group += usize::from(same);
     }
     assert!(same_group * 100 >= lines.len() * 96, "{same_group} of {} cells", lines.len());
+}
+
+/// Coordinates of two and three decimals, as old papers give them, describe the same atoms on the same positions, whether
+/// the file states multiplicities and content or nothing.
+#[test]
+fn rounded_coordinates_find_their_positions() {
+    let Some(lines) = golden("structures.jsonl.gz") else { return };
+    let (mut told, mut groups, mut files) = (0, 0, 0);
+    for d in &lines {
+        let id = d["id"].as_str().unwrap();
+        let text = write_symmetrized(&structure(d), id, 0.01).unwrap();
+        let exact = read_str(&text, Format::Cif).unwrap().remove(0).structure;
+        for decimals in [2, 3] {
+            for states in [true, false] {
+                let rounded = rounded(&text, decimals, states);
+                let p = read_str(&rounded, Format::Cif)
+                    .unwrap_or_else(|e| panic!("{id}: {e}\n{rounded}"))
+                    .remove(0);
+                let content = Composition::from_species(&p.structure.species);
+                assert_eq!(
+                    content,
+                    Composition::from_species(&exact.species),
+                    "{id}, {decimals} decimals, {states}"
+                );
+                assert!(p.warnings.iter().all(|w| !w.is_doubt()), "{id}, {decimals}: {:?}", p.warnings);
+                let number = |s| analyze(s, 0.01).map(|d| d.number).ok();
+                groups += usize::from(number(&p.structure) == number(&exact));
+                told += usize::from(!p.warnings.is_empty());
+                files += 1;
+            }
+        }
+    }
+    assert!(
+        told * 20 > files,
+        "a good part of the crystals has special positions to be set: {told} of {files}"
+    );
+    // Rounding also makes crystals of distorted cells more symmetric than they are.
+    assert!(groups * 100 >= files * 95, "{groups} of {files} keep their space group");
+}
+
+/// A symmetrized file with fewer decimals, with or without multiplicities and content.
+fn rounded(text: &str, decimals: usize, states: bool) -> String {
+    let mut out = String::new();
+    let mut in_atoms = false;
+    for line in text.lines() {
+        let stated = ["_chemical_formula", "_cell_formula"].iter().any(|tag| line.starts_with(tag));
+        if stated && !states {
+            continue;
+        }
+        if in_atoms {
+            let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            for word in &mut words[4..7] {
+                *word = format!("{:.decimals$}", word.parse::<f64>().unwrap());
+            }
+            if !states {
+                words[2] = "?".into();
+            }
+            out += &words.join(" ");
+        } else {
+            out += line;
+        }
+        out.push('\n');
+        in_atoms |= line.trim() == "_atom_site_occupancy";
+    }
+    out
 }
