@@ -4,8 +4,10 @@ mod angles;
 mod cutoff;
 mod index;
 mod multigraph;
+mod torsions;
 
 pub use angles::{AngleTable, Angles, FieldTable, MessageAngles, MessagePairs, TripletFields};
 pub use cutoff::{CutoffRule, CutoffSearch, Symmetrization};
 pub use index::Index;
 pub use multigraph::{EdgeEnds, Multigraph};
+pub use torsions::{HarmonicTable, MessageHarmonics, TorsionRule, TripletPlaces};
