@@ -38,7 +38,7 @@ pub(super) const ORDERS: &[Order] = &[
             &["gather"],
             &["dense", "geometry"],
             &["gemnet"],
-            &["dimenet", "gemsdiff"],
+            &["dimenet", "gemsdiff", "spherenet"],
             &["cube"],
         ],
     },

@@ -129,8 +129,7 @@ fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
-/// All real spherical harmonics `Y_l^m(θ, τ)` with l < `degrees` of all pairs of messages, in the order m = 0, 1, …, l, -l, …,
-/// -1 within a degree. What is no pair is zero.
+/// All real spherical harmonics `Y_l^m(θ, τ)` with l < `degrees` of all pairs of messages. What is no pair is zero.
 ///
 /// Reading a field of [`HarmonicTable`] evaluates the table once.
 #[derive(Debug)]
@@ -142,8 +141,11 @@ pub struct MessageHarmonics {
     table: OnceLock<HarmonicTable>,
 }
 
-/// Values of [`MessageHarmonics`]: for an atom with K edges the block starts at `ptr[atom]` and holds function y of the pair
-/// (p, q) at `(p · K + q) · L² + y`.
+/// Values of [`MessageHarmonics`]: for an atom with K edges the block starts at `ptr[atom]` and holds the L² functions of the
+/// pair (p, q) from `(p · K + q) · L²` on.
+///
+/// Function number y, counted in the order m = 0, 1, …, l, -l, …, -1 within a degree, is at `(y mod L) · L + y div L`:
+/// SphereNet multiplies those of equal y mod L by the same radial functions.
 #[derive(Debug)]
 pub struct HarmonicTable {
     /// Start of each atom's block.
@@ -163,7 +165,8 @@ impl MessageHarmonics {
         self.degrees * self.degrees
     }
 
-    /// The functions of all pairs, in the order of [`Multigraph::triplets`]: (pairs, L²).
+    /// The functions of all pairs, in the order of [`Multigraph::triplets`]: (pairs, L²), the functions in the order of
+    /// their numbers.
     pub fn of_pairs(&self) -> Vec<f32> {
         let (ps, qs) = self.graph.triplets();
         let count = self.count();
@@ -173,10 +176,15 @@ impl MessageHarmonics {
             let edges = self.graph.edges_from(atom);
             let (p, q) = (p as usize - edges.start, q as usize - edges.start);
             let at = self.ptr[atom] + (p * edges.len() + q) * count;
-            out.extend_from_slice(&self.values[at..][..count]);
+            out.extend((0..count).map(|y| self.values[at + place_of(y, self.degrees)]));
         }
         out
     }
+}
+
+/// Place of function y among those of a pair.
+fn place_of(y: usize, degrees: usize) -> usize {
+    y % degrees * degrees + y / degrees
 }
 
 impl Deref for MessageHarmonics {
@@ -203,7 +211,9 @@ impl HarmonicTable {
             for (i, (place, out)) in places.iter().zip(out.chunks_exact_mut(count.max(1))).enumerate() {
                 // Pairs have a torsion, and with it a cosine or a sine; the diagonal has neither.
                 if place[2] != 0.0 || place[3] != 0.0 {
-                    out.iter_mut().zip(&block).for_each(|(y, values)| *y = values[i] as f32);
+                    for (y, values) in block.iter().enumerate() {
+                        out[place_of(y, degrees)] = values[i] as f32;
+                    }
                 }
             }
         }
@@ -303,7 +313,7 @@ mod tests {
         assert!(table.values[..9].iter().all(|&y| y == 0.0));
         // θ = τ = 90°: of degree 1 only the sine is left.
         let pair = (1..6).find(|&q| graph.reverse[0] as usize != q).unwrap();
-        let values = &table.values[9 * pair..][..4];
+        let values = &table.of_pairs()[9 * (pair - 1)..][..4];
         let expected = [0.5 / PI.sqrt(), 0.0, 0.0, -0.5 * (3.0 / PI).sqrt()];
         assert!(values.iter().zip(expected).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6), "{values:?}");
     }
