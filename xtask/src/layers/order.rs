@@ -49,7 +49,7 @@ pub(super) const ORDERS: &[Order] = &[
             &["bonds", "conditions", "process", "standardizer"],
             &["error"],
             &["settings", "targets", "traits"],
-            &["engine", "published", "reference"],
+            &["autoencoder", "engine", "published", "reference"],
             &["kinds"],
             &["generative", "parity", "property"],
             &["registry"],

@@ -8,8 +8,8 @@ use druse_nn::graph::Multigraph;
 use druse_nn::{ParamSpec, Params};
 use serde_json::{Map, Value};
 
+use crate::autoencoder::{fit_cells, isolated_atoms};
 use crate::kinds::Kind;
-use crate::standardizer::Standardizer;
 use crate::targets::{fit_property, property_of};
 use crate::{
     Autoencoder, Capabilities, Condition, ConditionSet, Generator, InFlight, InFlightSampler,
@@ -32,10 +32,9 @@ pub use config::{CdvaeConfig, CdvaeSampling, LossWeights, NoiseConfig};
 pub use decoder::{Decoder, DecoderConfig, DecoderInput, DecoderOutput};
 pub(crate) use heads::AggregateHeads;
 pub use model::Cdvae;
-pub(crate) use model::cell_parameters;
 pub use published::PublishedStatistics;
 
-use model::{LARGEST_Z, Statistics, scaled_parameters};
+use model::{LARGEST_Z, Statistics};
 use objective::PreparedMicroBatch;
 use sampler::State;
 
@@ -84,22 +83,13 @@ impl Trainable for Cdvae {
     }
 
     fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
-        if training.len() < 2 {
-            let n = training.len();
-            return Err(ModelError::Config(format!(
-                "{n} training structures; the model standardizes lattices over the training set and needs at least 2"
-            )));
-        }
-        for s in training {
-            self.check_structure(s)?;
-        }
-        let lattices: Vec<[f64; 6]> =
-            training.iter().map(|s| scaled_parameters(&s.lattice, s.len())).collect();
+        training.iter().try_for_each(|s| self.check_structure(s))?;
+        let lattice = fit_cells(training)?;
         let property = match &self.config.property {
             Some(name) => Some(fit_property(name, training)?),
             None => None,
         };
-        self.statistics = Statistics { lattice: Standardizer::fit(&lattices), property };
+        self.statistics = Statistics { lattice, property };
         Ok(())
     }
 
@@ -126,19 +116,7 @@ impl Trainable for Cdvae {
                 property_of(s, name)?;
             }
         }
-        self.bonds.fill(structures)?;
-        let mut warnings = Vec::new();
-        for (index, s) in structures.iter().enumerate() {
-            let isolated = self.bonds.get(s)?.isolated.len();
-            if isolated > 0 {
-                let text = format!(
-                    "{isolated} of {} atoms have no bond; the encoder reads them as atoms without neighbors",
-                    s.len()
-                );
-                warnings.push(Warning { index, text });
-            }
-        }
-        Ok(warnings)
+        isolated_atoms(&self.bonds, structures)
     }
 
     fn prepare<'a>(

@@ -1,0 +1,132 @@
+//! Positions with noise, the edges between them, and how the distances along these should change (Luo et al. 2023, section
+//! 3.3; the frame of the positions as in the published code).
+
+use druse_crystal::{Lattice, Structure};
+use druse_nn::graph::{CutoffSearch, DirectedGraph};
+
+use super::score::ScoreConfig;
+use crate::ModelError;
+use crate::process::{Noise, NoiseLevels, centering};
+
+/// A crystal as the model sees it: its cell oriented by its six parameters, its atoms around the middle of the cell.
+pub(super) struct Centered {
+    lattice: Lattice,
+    frac: Vec<[f64; 3]>,
+}
+
+impl Centered {
+    /// Takes a crystal of a data set.
+    ///
+    /// # Errors
+    /// [`ModelError::Output`] when its cell cannot be built again.
+    pub fn new(s: &Structure) -> Result<Self, ModelError> {
+        let lattice = Lattice::from_parameters(s.lattice.parameters())
+            .map_err(|e| ModelError::Output(format!("cell of a training structure: {e}")))?;
+        Ok(Self { lattice, frac: centering::gather(&s.frac_coords) })
+    }
+}
+
+/// A crystal with noise on its positions.
+pub(super) struct Noisy {
+    /// The search that its edges come from.
+    pub search: CutoffSearch,
+    /// Noisy coordinates around the middle of the cell.
+    pub frac: Vec<[f64; 3]>,
+    /// From each noisy position to the nearest image of the true one, Cartesian (Å).
+    back: Vec<[f64; 3]>,
+}
+
+impl Noisy {
+    /// Adds Gaussian noise of a level (Å) to all positions.
+    pub fn new(config: &ScoreConfig, crystal: &Centered, sigma: f64, noise: &mut Noise) -> Self {
+        let lattice = crystal.lattice;
+        let moved = |f: &[f64; 3]| {
+            let change = lattice.to_fractional(std::array::from_fn(|_| sigma * noise.normal()));
+            std::array::from_fn(|i| f[i] + change[i])
+        };
+        let mut frac: Vec<[f64; 3]> = crystal.frac.iter().map(moved).collect();
+        centering::center(&mut frac);
+        let back = frac.iter().zip(&crystal.frac).map(|(&x, &y)| lattice.min_image(x, y).0).collect();
+        Self { search: config.search(lattice), frac, back }
+    }
+
+    /// How the length of each edge from `first` on, that leads between atoms counted from `first_atom`, should change: in Å.
+    pub fn change(&self, graph: &DirectedGraph, edge: usize, first_atom: usize) -> f64 {
+        let at = |i: u32| self.back[i as usize - first_atom];
+        let (from, to, v) = (at(graph.source[edge]), at(graph.target[edge]), graph.vectors[edge]);
+        let true_vector: [f64; 3] = std::array::from_fn(|a| v[a] + to[a] - from[a]);
+        true_vector.iter().map(|x| x * x).sum::<f64>().sqrt() - graph.lengths[edge]
+    }
+}
+
+/// Crystals that the norms are derived from, at most: their edges determine a norm to some tenths of a percent.
+const ENOUGH: usize = 4096;
+/// Stream of the noise that the norms are derived with.
+const SEED: u64 = 0x5e5c_0a7e;
+
+/// The standard deviation of the change of distances at each level, over the edges between different atoms of a training
+/// set whose positions were perturbed at that level. Levels without edges keep √2 σ.
+///
+/// # Errors
+/// [`ModelError::Output`] when a cell cannot be built again.
+pub(super) fn derive_norms(
+    config: &ScoreConfig,
+    levels: &NoiseLevels,
+    training: &[&Structure],
+) -> Result<Vec<f64>, ModelError> {
+    use rayon::prelude::*;
+    let step = training.len().div_ceil(ENOUGH).max(1);
+    let crystals: Vec<(u64, Centered)> = (0u64..)
+        .zip(training)
+        .step_by(step)
+        .map(|(i, s)| Ok((i, Centered::new(s)?)))
+        .collect::<Result<_, ModelError>>()?;
+    let norm = |level: usize| {
+        let sigma = levels.sigma(level);
+        let moments = |(index, crystal): &(u64, Centered)| {
+            let mut noise = Noise::of_epoch(SEED, level as u64, *index);
+            let noisy = Noisy::new(config, crystal, sigma, &mut noise);
+            let edges = noisy.search.found(&noisy.frac);
+            let graph = DirectedGraph::from_edges(&[(crystal.lattice, &noisy.frac)], vec![edges]);
+            let scored = (0..graph.num_edges()).filter(|&e| graph.source[e] != graph.target[e]);
+            scored
+                .map(|e| noisy.change(&graph, e, 0))
+                .fold([0.0; 3], |[n, s, q], g| [n + 1.0, s + g, q + g * g])
+        };
+        let all: Vec<[f64; 3]> = crystals.par_iter().map(moments).collect();
+        let [n, sum, squares] = all.into_iter().fold([0.0; 3], |a, b| std::array::from_fn(|i| a[i] + b[i]));
+        let variance = squares / n - (sum / n).powi(2);
+        if n >= 2.0 && variance > 0.0 { variance.sqrt() } else { 2f64.sqrt() * sigma }
+    };
+    Ok((0..levels.len()).map(norm).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use druse_testkit::prototype;
+
+    use super::*;
+
+    #[test]
+    fn norms_begin_at_the_noise_of_two_positions() {
+        let all = ["NaCl", "SrTiO3", "ZnS"].map(prototype);
+        let training: Vec<&Structure> = all.iter().cycle().take(60).collect();
+        let levels = NoiseLevels::geometric([0.01, 10.0], 8);
+        let norms = derive_norms(&ScoreConfig::default(), &levels, &training).unwrap();
+        assert!((norms[0] / (0.01 * 2f64.sqrt()) - 1.0).abs() < 0.05, "{norms:?}");
+        assert!(norms.windows(2).all(|w| w[1] > 0.9 * w[0]), "{norms:?}");
+        // At large levels atoms are anywhere in the cell, and the nearest image is some Å away.
+        assert!((0.3..5.0).contains(&norms[7]), "{norms:?}");
+    }
+
+    #[test]
+    fn without_noise_no_distance_changes() {
+        let crystal = Centered::new(&prototype("SrTiO3")).unwrap();
+        let config = ScoreConfig::default();
+        let noisy = Noisy::new(&config, &crystal, 0.0, &mut Noise::new(1, 2));
+        let edges = noisy.search.found(&noisy.frac);
+        let graph = DirectedGraph::from_edges(&[(crystal.lattice, &noisy.frac)], vec![edges]);
+        assert_eq!(graph.num_edges(), 25);
+        assert!((0..25).all(|e| noisy.change(&graph, e, 0).abs() < 1e-9));
+    }
+}
