@@ -92,7 +92,14 @@ fn it_keeps_the_contract() {
     contract::kind(&Registry::builtin(), "symat").run();
     let elements =
         "the heads know 100 elements, the bonds that the encoder reads are known for 94, as published";
-    contract::generator(|| contracted(tiny())).skip(Check::Elements, elements).run();
+    let cell =
+        "as published, the latent of the cell is read off the six parameters of the cell that is given";
+    let sums = "as published, the encoder adds up what it says of the atoms of the cell";
+    contract::generator(|| contracted(tiny()))
+        .skip(Check::Elements, elements)
+        .skip(Check::CellChoice, cell)
+        .skip(Check::Supercell, sums)
+        .run();
     contract::generator(|| {
         contracted(SymatConfig {
             property: Some("energy".into()),
@@ -108,6 +115,8 @@ fn it_keeps_the_contract() {
     })
     .property("energy")
     .skip(Check::Elements, elements)
+    .skip(Check::CellChoice, cell)
+    .skip(Check::Supercell, sums)
     .run();
 }
 
@@ -213,11 +222,12 @@ fn protocols_differ_in_what_they_draw() {
     assert!(Symat::new(tiny()).unwrap().with_sampling(&none).is_err());
 }
 
-/// A few crystals are learned by heart: their latents decode to them.
+/// A few crystals are learned by heart: their latents decode to them. None of them is polar: distances do not tell a
+/// crystal from its inverse, so where noise makes both possible the network can only learn their mean.
 #[test]
 fn learned_crystals_are_reconstructed() {
     let all = prototypes();
-    let refs: Vec<&Structure> = [0, 3, 5].map(|i| &all[i]).into();
+    let refs: Vec<&Structure> = [0, 1, 5].map(|i| &all[i]).into();
     let config = SymatConfig {
         property: Some("energy".into()),
         weights: LossWeights { kl: 1e-4, ..LossWeights::default() },

@@ -3,6 +3,7 @@
 
 use druse_crystal::{Lattice, Structure};
 use druse_nn::graph::{CutoffSearch, DirectedGraph};
+use rayon::prelude::*;
 
 use super::score::ScoreConfig;
 use crate::ModelError;
@@ -59,8 +60,10 @@ impl Noisy {
     }
 }
 
-/// Crystals that the norms are derived from, at most: their edges determine a norm to some tenths of a percent.
+/// Perturbed crystals that a norm is derived from, at most: their edges determine it to some tenths of a percent.
 const ENOUGH: usize = 4096;
+/// And at least; small training sets are perturbed more than once.
+const AT_LEAST: usize = 512;
 /// Stream of the noise that the norms are derived with.
 const SEED: u64 = 0x5e5c_0a7e;
 
@@ -74,31 +77,39 @@ pub(super) fn derive_norms(
     levels: &NoiseLevels,
     training: &[&Structure],
 ) -> Result<Vec<f64>, ModelError> {
-    use rayon::prelude::*;
     let step = training.len().div_ceil(ENOUGH).max(1);
     let crystals: Vec<(u64, Centered)> = (0u64..)
         .zip(training)
         .step_by(step)
         .map(|(i, s)| Ok((i, Centered::new(s)?)))
         .collect::<Result<_, ModelError>>()?;
+    let draws = AT_LEAST.div_ceil(crystals.len().max(1));
     let norm = |level: usize| {
         let sigma = levels.sigma(level);
         let moments = |(index, crystal): &(u64, Centered)| {
             let mut noise = Noise::of_epoch(SEED, level as u64, *index);
-            let noisy = Noisy::new(config, crystal, sigma, &mut noise);
-            let edges = noisy.search.found(&noisy.frac);
-            let graph = DirectedGraph::from_edges(&[(crystal.lattice, &noisy.frac)], vec![edges]);
-            let scored = (0..graph.num_edges()).filter(|&e| graph.source[e] != graph.target[e]);
-            scored
-                .map(|e| noisy.change(&graph, e, 0))
-                .fold([0.0; 3], |[n, s, q], g| [n + 1.0, s + g, q + g * g])
+            let all = (0..draws).map(|_| of_one(config, crystal, sigma, &mut noise));
+            all.fold([0.0; 3], added)
         };
         let all: Vec<[f64; 3]> = crystals.par_iter().map(moments).collect();
-        let [n, sum, squares] = all.into_iter().fold([0.0; 3], |a, b| std::array::from_fn(|i| a[i] + b[i]));
+        let [n, sum, squares] = all.into_iter().fold([0.0; 3], added);
         let variance = squares / n - (sum / n).powi(2);
         if n >= 2.0 && variance > 0.0 { variance.sqrt() } else { 2f64.sqrt() * sigma }
     };
     Ok((0..levels.len()).map(norm).collect())
+}
+
+fn added(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    std::array::from_fn(|i| a[i] + b[i])
+}
+
+/// Number, sum and sum of squares of the changes of distances in one perturbed crystal.
+fn of_one(config: &ScoreConfig, crystal: &Centered, sigma: f64, noise: &mut Noise) -> [f64; 3] {
+    let noisy = Noisy::new(config, crystal, sigma, noise);
+    let edges = noisy.search.found(&noisy.frac);
+    let graph = DirectedGraph::from_edges(&[(crystal.lattice, &noisy.frac)], vec![edges]);
+    let scored = (0..graph.num_edges()).filter(|&e| graph.source[e] != graph.target[e]);
+    scored.map(|e| noisy.change(&graph, e, 0)).fold([0.0; 3], |sums, g| added(sums, [1.0, g, g * g]))
 }
 
 #[cfg(test)]
@@ -110,7 +121,7 @@ mod tests {
     #[test]
     fn norms_begin_at_the_noise_of_two_positions() {
         let all = ["NaCl", "SrTiO3", "ZnS"].map(prototype);
-        let training: Vec<&Structure> = all.iter().cycle().take(60).collect();
+        let training: Vec<&Structure> = all.iter().collect();
         let levels = NoiseLevels::geometric([0.01, 10.0], 8);
         let norms = derive_norms(&ScoreConfig::default(), &levels, &training).unwrap();
         assert!((norms[0] / (0.01 * 2f64.sqrt()) - 1.0).abs() < 0.05, "{norms:?}");
