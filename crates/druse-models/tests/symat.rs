@@ -35,7 +35,7 @@ fn tiny() -> SymatConfig {
         },
         score: ScoreConfig {
             network: DistanceNetConfig {
-                hidden: 24,
+                hidden: 32,
                 interaction: 16,
                 basis: 4,
                 blocks: 2,
@@ -236,7 +236,7 @@ fn learned_crystals_are_reconstructed() {
     let (model, mut params) = built(config, &refs);
     let batch: Vec<&Structure> = refs.iter().cycle().take(24).copied().collect();
     let mut adam = Adam::new(&params, AdamConfig::default());
-    let steps = 600;
+    let steps = 900;
     for step in 0..steps {
         let mut gradient = differentiate(&model, &params, &batch, &keys(batch.len(), step)).unwrap();
         gradient.clip(1.0);

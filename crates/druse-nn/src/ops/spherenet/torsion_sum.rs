@@ -112,9 +112,9 @@ impl Contraction {
         vectorized!(for (radial, out) in radial.chunks_exact(rows).zip(out.chunks_exact_mut(block)) {
             for l in 0..s.degrees {
                 let out = &mut out[s.zonal_row(l) * s.both..][..s.angle];
-                for n in l * s.radial..(l + 1) * s.radial {
-                    let weights = &self.angle[n * s.angle..][..s.angle];
-                    out.iter_mut().zip(weights).for_each(|(y, w)| *y += radial[n] * w);
+                let weights = self.angle[l * s.radial * s.angle..].chunks_exact(s.angle);
+                for (b, weights) in radial[l * s.radial..][..s.radial].iter().zip(weights) {
+                    out.iter_mut().zip(weights).for_each(|(y, w)| *y += b * w);
                 }
             }
         });
@@ -135,9 +135,9 @@ impl Contraction {
         vectorized!(for (radial, grads) in radial.chunks_exact(rows).zip(grads.chunks_exact(block)) {
             for l in 0..s.degrees {
                 let grads = &grads[s.zonal_row(l) * s.both..][..s.angle];
-                for n in l * s.radial..(l + 1) * s.radial {
-                    let to = &mut sums.angle[n * s.angle..][..s.angle];
-                    to.iter_mut().zip(grads).for_each(|(y, g)| *y += radial[n] * g);
+                let sums = sums.angle[l * s.radial * s.angle..].chunks_exact_mut(s.angle);
+                for (b, to) in radial[l * s.radial..][..s.radial].iter().zip(sums) {
+                    to.iter_mut().zip(grads).for_each(|(y, g)| *y += b * g);
                 }
             }
         });
