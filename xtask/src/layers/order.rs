@@ -20,7 +20,8 @@ pub(super) const ORDERS: &[Order] = &[
         krate: "druse-nn",
         module: &[],
         rooms: &[
-            &["arch", "basis", "device", "init", "weights"],
+            &["arch", "device", "init", "weights"],
+            &["basis"],
             &["graph", "memory", "precision"],
             &["params"],
             &["ops"],
