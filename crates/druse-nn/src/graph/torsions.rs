@@ -200,6 +200,7 @@ impl HarmonicTable {
         let places = TripletPlaces::new(graph, rule);
         let harmonics = RealHarmonics::new(degrees);
         let count = harmonics.count();
+        let order: Vec<usize> = (0..count).map(|y| place_of(y, degrees)).collect();
         let mut values = vec![0f32; places.values.len() * count];
         let mut block = vec![[0.0; LANES]; count];
         for (places, out) in places.values.chunks(LANES).zip(values.chunks_mut((LANES * count).max(1))) {
@@ -211,8 +212,8 @@ impl HarmonicTable {
             for (i, (place, out)) in places.iter().zip(out.chunks_exact_mut(count.max(1))).enumerate() {
                 // Pairs have a torsion, and with it a cosine or a sine; the diagonal has neither.
                 if place[2] != 0.0 || place[3] != 0.0 {
-                    for (y, values) in block.iter().enumerate() {
-                        out[place_of(y, degrees)] = values[i] as f32;
+                    for (values, &at) in block.iter().zip(&order) {
+                        out[at] = values[i] as f32;
                     }
                 }
             }
