@@ -2,16 +2,15 @@
 //! 3.3; the frame of the positions as in the published code).
 
 use druse_crystal::{Lattice, Structure};
-use druse_nn::graph::{CutoffSearch, DirectedGraph};
+use druse_nn::graph::{CutoffRule, CutoffSearch, DirectedGraph, Symmetrization};
 use rayon::prelude::*;
 
-use super::score::ScoreConfig;
 use crate::ModelError;
 use crate::process::{Noise, NoiseLevels, centering};
 
 /// A crystal as the model sees it: its cell oriented by its six parameters, its atoms around the middle of the cell.
 pub(super) struct Centered {
-    lattice: Lattice,
+    pub lattice: Lattice,
     frac: Vec<[f64; 3]>,
 }
 
@@ -38,8 +37,8 @@ pub(super) struct Noisy {
 }
 
 impl Noisy {
-    /// Adds Gaussian noise of a level (Å) to all positions.
-    pub fn new(config: &ScoreConfig, crystal: &Centered, sigma: f64, noise: &mut Noise) -> Self {
+    /// Adds Gaussian noise of a level (Å) to all positions of a crystal, for a search in its cell.
+    pub fn new(search: CutoffSearch, crystal: &Centered, sigma: f64, noise: &mut Noise) -> Self {
         let lattice = crystal.lattice;
         let moved = |f: &[f64; 3]| {
             let change = lattice.to_fractional(std::array::from_fn(|_| sigma * noise.normal()));
@@ -48,7 +47,7 @@ impl Noisy {
         let mut frac: Vec<[f64; 3]> = crystal.frac.iter().map(moved).collect();
         centering::center(&mut frac);
         let back = frac.iter().zip(&crystal.frac).map(|(&x, &y)| lattice.min_image(x, y).0).collect();
-        Self { search: config.search(lattice), frac, back }
+        Self { search, frac, back }
     }
 
     /// How the length of each edge from `first` on, that leads between atoms counted from `first_atom`, should change: in Å.
@@ -60,6 +59,10 @@ impl Noisy {
     }
 }
 
+/// The graph that norms are derived on: more edges than scores are given. With it and the mean of squares the published norms
+/// of Perov-5 come out to 1.5 %; the five nearest have a smaller spread, since they are those that noise brought near.
+const NORM_RULE: CutoffRule =
+    CutoffRule { cutoff: 7.0, neighbors: 20, symmetrization: Symmetrization::ByIndex };
 /// Perturbed crystals that a norm is derived from, at most: their edges determine it to some tenths of a percent.
 const ENOUGH: usize = 4096;
 /// And at least; small training sets are perturbed more than once.
@@ -67,16 +70,12 @@ const AT_LEAST: usize = 512;
 /// Stream of the noise that the norms are derived with.
 const SEED: u64 = 0x5e5c_0a7e;
 
-/// The standard deviation of the change of distances at each level, over the edges between different atoms of a training
-/// set whose positions were perturbed at that level. Levels without edges keep √2 σ.
+/// The root of the mean square of the change of distances (Å) at each level, over the edges between different atoms of a
+/// training set whose positions were perturbed at that level. Levels without edges keep √2 σ.
 ///
 /// # Errors
 /// [`ModelError::Output`] when a cell cannot be built again.
-pub(super) fn derive_norms(
-    config: &ScoreConfig,
-    levels: &NoiseLevels,
-    training: &[&Structure],
-) -> Result<Vec<f64>, ModelError> {
+pub(super) fn derive_norms(levels: &NoiseLevels, training: &[&Structure]) -> Result<Vec<f64>, ModelError> {
     let step = training.len().div_ceil(ENOUGH).max(1);
     let crystals: Vec<(u64, Centered)> = (0u64..)
         .zip(training)
@@ -86,30 +85,28 @@ pub(super) fn derive_norms(
     let draws = AT_LEAST.div_ceil(crystals.len().max(1));
     let norm = |level: usize| {
         let sigma = levels.sigma(level);
-        let moments = |(index, crystal): &(u64, Centered)| {
+        let squares = |(index, crystal): &(u64, Centered)| {
             let mut noise = Noise::of_epoch(SEED, level as u64, *index);
-            let all = (0..draws).map(|_| of_one(config, crystal, sigma, &mut noise));
-            all.fold([0.0; 3], added)
+            (0..draws).map(|_| of_one(crystal, sigma, &mut noise)).fold([0.0; 2], added)
         };
-        let all: Vec<[f64; 3]> = crystals.par_iter().map(moments).collect();
-        let [n, sum, squares] = all.into_iter().fold([0.0; 3], added);
-        let variance = squares / n - (sum / n).powi(2);
-        if n >= 2.0 && variance > 0.0 { variance.sqrt() } else { 2f64.sqrt() * sigma }
+        let all: Vec<[f64; 2]> = crystals.par_iter().map(squares).collect();
+        let [n, sum] = all.into_iter().fold([0.0; 2], added);
+        if sum > 0.0 { (sum / n).sqrt() } else { 2f64.sqrt() * sigma }
     };
     Ok((0..levels.len()).map(norm).collect())
 }
 
-fn added(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
-    std::array::from_fn(|i| a[i] + b[i])
+fn added(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
+    [a[0] + b[0], a[1] + b[1]]
 }
 
-/// Number, sum and sum of squares of the changes of distances in one perturbed crystal.
-fn of_one(config: &ScoreConfig, crystal: &Centered, sigma: f64, noise: &mut Noise) -> [f64; 3] {
-    let noisy = Noisy::new(config, crystal, sigma, noise);
+/// Number and sum of squares of the changes of distances in one perturbed crystal.
+fn of_one(crystal: &Centered, sigma: f64, noise: &mut Noise) -> [f64; 2] {
+    let noisy = Noisy::new(CutoffSearch::new(crystal.lattice, NORM_RULE), crystal, sigma, noise);
     let edges = noisy.search.found(&noisy.frac);
     let graph = DirectedGraph::from_edges(&[(crystal.lattice, &noisy.frac)], vec![edges]);
     let scored = (0..graph.num_edges()).filter(|&e| graph.source[e] != graph.target[e]);
-    scored.map(|e| noisy.change(&graph, e, 0)).fold([0.0; 3], |sums, g| added(sums, [1.0, g, g * g]))
+    scored.map(|e| noisy.change(&graph, e, 0)).fold([0.0; 2], |sums, g| added(sums, [1.0, g * g]))
 }
 
 #[cfg(test)]
@@ -117,14 +114,15 @@ mod tests {
     use druse_testkit::prototype;
 
     use super::*;
+    use crate::generative::symat::ScoreConfig;
 
     #[test]
     fn norms_begin_at_the_noise_of_two_positions() {
         let all = ["NaCl", "SrTiO3", "ZnS"].map(prototype);
         let training: Vec<&Structure> = all.iter().collect();
         let levels = NoiseLevels::geometric([0.01, 10.0], 8);
-        let norms = derive_norms(&ScoreConfig::default(), &levels, &training).unwrap();
-        assert!((norms[0] / (0.01 * 2f64.sqrt()) - 1.0).abs() < 0.05, "{norms:?}");
+        let norms = derive_norms(&levels, &training).unwrap();
+        assert!((norms[0] / (0.01 * 2f64.sqrt()) - 1.0).abs() < 0.03, "{norms:?}");
         assert!(norms.windows(2).all(|w| w[1] > 0.9 * w[0]), "{norms:?}");
         // At large levels atoms are anywhere in the cell, and the nearest image is some Å away.
         assert!((0.3..5.0).contains(&norms[7]), "{norms:?}");
@@ -133,8 +131,8 @@ mod tests {
     #[test]
     fn without_noise_no_distance_changes() {
         let crystal = Centered::new(&prototype("SrTiO3")).unwrap();
-        let config = ScoreConfig::default();
-        let noisy = Noisy::new(&config, &crystal, 0.0, &mut Noise::new(1, 2));
+        let search = ScoreConfig::default().search(crystal.lattice);
+        let noisy = Noisy::new(search, &crystal, 0.0, &mut Noise::new(1, 2));
         let edges = noisy.search.found(&noisy.frac);
         let graph = DirectedGraph::from_edges(&[(crystal.lattice, &noisy.frac)], vec![edges]);
         assert_eq!(graph.num_edges(), 25);

@@ -81,7 +81,7 @@ impl Trainable for Symat {
         };
         let score_norm = match self.config.noise.score_norm.published() {
             Some(table) => table.to_vec(),
-            None => corruption::derive_norms(&self.config.score, &self.levels, training)?,
+            None => corruption::derive_norms(&self.levels, training)?,
         };
         self.statistics = Statistics { lattice, property, score_norm };
         Ok(())

@@ -56,7 +56,9 @@ impl<'a> PreparedMicroBatch<'a> {
             let level = noise.below(config.noise.levels);
             norms.push(model.statistics.score_norm[level]);
             let sigma = model.levels.sigma(level);
-            noisy.push(Noisy::new(&config.score, &Centered::new(s)?, sigma, &mut noise));
+            let crystal = Centered::new(s)?;
+            let search = config.score.search(crystal.lattice);
+            noisy.push(Noisy::new(search, &crystal, sigma, &mut noise));
         }
 
         let mut num_elements = vec![0f32; batch.len() * classes];

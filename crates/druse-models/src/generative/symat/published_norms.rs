@@ -1,5 +1,5 @@
-//! Norms of the scores at the published noise levels: the standard deviation of the change of distances over all edges of
-//! the training set, from the files `score_norm.txt` of the published code, to six digits.
+//! Norms of the scores at the published noise levels: the spread of the change of distances over the edges of a training
+//! set, from the files `score_norm.txt` of the published code, to six digits.
 
 /// Of Perov-5.
 pub(super) const PEROV_5: [f64; 50] = [
