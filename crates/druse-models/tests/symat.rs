@@ -1,6 +1,7 @@
 //! Properties of SyMat: the contract of models, what it refuses, overfitting, sampling.
 
 use druse_crystal::{Composition, Element, Structure};
+use druse_data::{LoadOptions, Split, Splits};
 use druse_models::registry::{Registry, preset_model};
 use druse_models::symat::{
     LossWeights, NoiseConfig, Protocol, ScoreConfig, ScoreLoss, ScoreNorm, Symat, SymatConfig, SymatSampling,
@@ -15,6 +16,7 @@ use druse_nn::device::cpu;
 use druse_nn::optim::{Adam, AdamConfig};
 use druse_testkit::contract::{self, Check};
 use druse_testkit::prototype;
+use druse_testkit::reference::shared_dir;
 
 fn tiny() -> SymatConfig {
     SymatConfig {
@@ -195,6 +197,30 @@ fn the_published_norms_are_those_of_the_presets() {
         let norms = model.statistics()["score_norm"].clone();
         let norms: Vec<f64> = serde_json::from_value(norms).unwrap();
         assert_eq!((norms.len(), norms[0], norms[49]), (50, first, last), "{name}");
+    }
+}
+
+/// A third of the published training sets gives the published norms, to a few percent.
+#[test]
+fn derived_norms_are_those_that_were_published() {
+    let Some(shared) = shared_dir() else { return };
+    for (set, preset, stride, tolerance) in
+        [("perov_5", "symat-perov-5", 7, 0.03), ("carbon_24", "symat-carbon-24", 7, 0.06)]
+    {
+        let splits = Splits::open(&shared.join("data").join(set)).unwrap();
+        let data = splits.load(Split::Train, &LoadOptions::default()).unwrap();
+        let training: Vec<&Structure> = data.structures().step_by(stride).collect();
+        let config: SymatConfig = preset_model(preset).unwrap();
+        let norms = |score_norm| {
+            let noise = NoiseConfig { score_norm, ..config.noise.clone() };
+            let (model, _) = built(SymatConfig { noise, ..config.clone() }, &training);
+            let norms = model.statistics()["score_norm"].clone();
+            serde_json::from_value::<Vec<f64>>(norms).unwrap()
+        };
+        let published = norms(config.noise.score_norm);
+        for (level, (a, b)) in norms(ScoreNorm::Derived).iter().zip(&published).enumerate() {
+            assert!((a / b - 1.0).abs() < tolerance, "{set}, level {level}: {a}, published {b}");
+        }
     }
 }
 
