@@ -1,12 +1,28 @@
 //! The property that is read off latents.
 
 use burn::tensor::Tensor;
+use druse_crystal::Structure;
 use druse_nn::Params;
 use druse_nn::memory::to_host;
 use druse_nn::ops::matrix;
 
 use crate::standardizer::Standardizer;
+use crate::targets::property_of;
 use crate::{ModelError, PropertyGradient};
+
+/// The standardized property of some structures, for a model that learns one.
+///
+/// # Errors
+/// [`ModelError::Property`] when a structure lacks it.
+pub(crate) fn property_targets(
+    property: Option<&str>,
+    standardizer: Option<&Standardizer>,
+    structures: &[&Structure],
+) -> Result<Option<Vec<f32>>, ModelError> {
+    let Some((name, standardizer)) = property.zip(standardizer) else { return Ok(None) };
+    let value = |s: &&Structure| Ok(standardizer.normalize(0, property_of(s, name)?) as f32);
+    structures.iter().map(value).collect::<Result<_, ModelError>>().map(Some)
+}
 
 /// The property of each latent of the given width with its gradient; `predict` is the standardized one (B, 1), of a model
 /// that learned it.

@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use druse_crystal::Lattice;
+use druse_crystal::{Element, Lattice};
 use druse_nn::graph::Multigraph;
 use serde::Deserialize;
 
 use super::ParityError;
+use super::file::elements;
+use crate::error::check_elements;
 
 /// A crystal with its bonds.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ListedBonds {
+    pub atomic_numbers: Vec<i64>,
     pub frac_coords: Vec<[f64; 3]>,
     /// Lattice vectors as rows (Å).
     pub lattice: [[f64; 3]; 3],
@@ -21,6 +24,16 @@ pub(crate) struct ListedBonds {
 }
 
 impl ListedBonds {
+    /// The elements of the atoms, up to the atomic number `limit`.
+    pub fn species(&self, limit: u8) -> Result<Vec<Element>, ParityError> {
+        let species = elements(&self.atomic_numbers)?;
+        check_elements(&species, limit)?;
+        if species.len() != self.frac_coords.len() || species.is_empty() {
+            return Err(ParityError::Format("atomic numbers and coordinates differ in number".into()));
+        }
+        Ok(species)
+    }
+
     /// The graph of the edges, and for each of them the number it has there.
     pub fn graph(&self) -> Result<(Arc<Multigraph>, Vec<u32>), ParityError> {
         let lattice = Lattice::from_rows(self.lattice).map_err(|e| ParityError::Format(e.to_string()))?;

@@ -8,9 +8,9 @@ use druse_nn::graph::Multigraph;
 use druse_nn::{ParamSpec, Params};
 use serde_json::{Map, Value};
 
-use crate::autoencoder::{fit_cells, isolated_atoms};
+use crate::autoencoder::{fit_cells, inspect, restored};
 use crate::kinds::Kind;
-use crate::targets::{fit_property, property_of};
+use crate::targets::fit_property;
 use crate::{
     Autoencoder, Capabilities, Condition, ConditionSet, Generator, InFlight, InFlightSampler,
     MicroBatchLimit, Model, ModelError, NoiseKey, Objective, Prepared, Reverse, SampleRequest, Sampler,
@@ -85,10 +85,8 @@ impl Trainable for Cdvae {
     fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
         training.iter().try_for_each(|s| self.check_structure(s))?;
         let lattice = fit_cells(training)?;
-        let property = match &self.config.property {
-            Some(name) => Some(fit_property(name, training)?),
-            None => None,
-        };
+        let property = self.config.property.as_deref();
+        let property = property.map(|name| fit_property(name, training)).transpose()?;
         self.statistics = Statistics { lattice, property };
         Ok(())
     }
@@ -98,25 +96,13 @@ impl Trainable for Cdvae {
     }
 
     fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
-        let wrong = |problem: &dyn std::fmt::Display| {
-            ModelError::Config(format!("statistics of the training set: {problem}"))
-        };
-        let read: Statistics = serde_json::from_value(statistics.clone()).map_err(|e| wrong(&e))?;
-        if read.lattice.columns() != 6 || read.property.is_some() != self.config.property.is_some() {
-            return Err(wrong(&"they belong to another model"));
-        }
-        self.statistics = read;
+        self.statistics = restored(statistics, self.config.property.as_deref(), Statistics::scalers)?;
         Ok(())
     }
 
     fn inspect(&self, structures: &[&Structure]) -> Result<Vec<Warning>, ModelError> {
-        for s in structures {
-            self.check_structure(s)?;
-            if let Some(name) = &self.config.property {
-                property_of(s, name)?;
-            }
-        }
-        isolated_atoms(&self.bonds, structures)
+        let property = self.config.property.as_deref();
+        inspect(structures, |s| self.check_structure(s), property, &self.bonds)
     }
 
     fn prepare<'a>(

@@ -34,6 +34,13 @@ pub(crate) struct Statistics {
     pub property: Option<Standardizer>,
 }
 
+impl Statistics {
+    /// The scalers of cells and of the property.
+    pub(super) fn scalers(&self) -> (&Standardizer, Option<&Standardizer>) {
+        (&self.lattice, self.property.as_ref())
+    }
+}
+
 /// A CDVAE model without its parameters.
 pub struct Cdvae {
     pub(crate) config: CdvaeConfig,

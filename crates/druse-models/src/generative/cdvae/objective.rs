@@ -15,9 +15,8 @@ use druse_nn::ops::{self, matrix};
 use super::decoder::DecoderInput;
 use super::heads::Aggregates;
 use super::model::Cdvae;
-use crate::autoencoder::{cross_entropy, squared_error};
+use crate::autoencoder::{cross_entropy, property_targets, squared_error};
 use crate::process::{Noise, torus};
-use crate::targets::property_of;
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};
 
 const ELEMENTS: usize = MAX_ELEMENT as usize;
@@ -123,13 +122,8 @@ impl<'a> PreparedMicroBatch<'a> {
             latent_noise.extend((0..model.config.latent).map(|_| noise.normal() as f32));
             crystals.push(NoisyCrystal::new(model, s, key.epoch, &mut noise)?);
         }
-        let property = match (&model.config.property, &model.statistics.property) {
-            (Some(name), Some(standardizer)) => {
-                let value = |s: &&Structure| Ok(standardizer.normalize(0, property_of(s, name)?) as f32);
-                Some(batch.iter().map(value).collect::<Result<_, ModelError>>()?)
-            }
-            _ => None,
-        };
+        let (name, scaler) = (model.config.property.as_deref(), model.statistics.property.as_ref());
+        let property = property_targets(name, scaler, batch)?;
         let decoder = crystals.iter().all(|c| c.forced).then(|| {
             let cells: Vec<Lattice> = crystals.iter().map(|c| c.lattice).collect();
             DecoderPiece::new(model, &crystals, &cells)

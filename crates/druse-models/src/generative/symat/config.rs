@@ -8,7 +8,7 @@ use super::published_norms;
 use super::score::ScoreConfig;
 use crate::ModelError;
 use crate::process::{Langevin, NoiseLevels};
-use crate::settings::Settings;
+use crate::settings::{Settings, at_least_one, check_dynamics, not_negative};
 
 /// Weights of the parts of the objective (published code).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -164,14 +164,7 @@ impl SymatSampling {
 
 impl Settings for SymatSampling {
     fn validate(&self) -> Result<(), ModelError> {
-        let (steps, size) = (self.steps_per_level, self.step_size);
-        if steps == 0 {
-            return Err(ModelError::Config("steps_per_level = 0, expected at least 1".into()));
-        }
-        if !(size > 0.0 && size.is_finite()) {
-            return Err(ModelError::Config(format!("step_size = {size}, expected a positive number")));
-        }
-        Ok(())
+        check_dynamics(self.steps_per_level, self.step_size)
     }
 }
 
@@ -226,16 +219,12 @@ impl Settings for SymatConfig {
             Err(ModelError::Config(format!("{key} = {value:?}, expected {expected}")))
         };
         let n = &self.noise;
-        for (key, value) in [
+        at_least_one(&[
             ("latent", self.latent),
             ("head", self.head),
             ("max_atoms", self.max_atoms),
             ("noise.levels", n.levels),
-        ] {
-            if value == 0 {
-                return wrong(key, &value, "at least 1");
-            }
-        }
+        ])?;
         let [first, last] = n.positions;
         if !(0.0 < first && first <= last && last.is_finite()) {
             return wrong("noise.positions", &n.positions, "two positive numbers, the smaller one first");
@@ -245,7 +234,7 @@ impl Settings for SymatConfig {
             return wrong("noise.score_norm", &n.score_norm, expected);
         }
         let (w, t) = (&self.weights, &self.temperatures);
-        for (key, value) in [
+        not_negative(&[
             ("weights.num_elements", w.num_elements),
             ("weights.presence", w.presence),
             ("weights.num_atoms", w.num_atoms),
@@ -257,11 +246,7 @@ impl Settings for SymatConfig {
             ("temperatures.position", t.position),
             ("temperatures.lattice", t.lattice),
             ("temperatures.noise", t.noise),
-        ] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return wrong(key, &value, "a number that is not negative");
-            }
-        }
+        ])?;
         self.encoder.validate().map_err(|e| ModelError::Config(format!("encoder.{e}")))?;
         if self.encoder.hidden != self.latent {
             let expected =

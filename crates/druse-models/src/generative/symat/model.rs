@@ -36,6 +36,13 @@ pub(super) struct Statistics {
     pub score_norm: Vec<f64>,
 }
 
+impl Statistics {
+    /// The scalers of cells and of the property.
+    pub(super) fn scalers(&self) -> (&Standardizer, Option<&Standardizer>) {
+        (&self.lattice, self.property.as_ref())
+    }
+}
+
 /// A SyMat model without its parameters.
 pub struct Symat {
     pub(super) config: SymatConfig,

@@ -12,9 +12,8 @@ use super::config::ScoreLoss;
 use super::corruption::{Centered, Noisy};
 use super::model::{EncoderInput, Symat, element_counts};
 use super::score::ScoreInput;
-use crate::autoencoder::{binary_cross_entropy, cross_entropy, squared_error};
+use crate::autoencoder::{binary_cross_entropy, cross_entropy, property_targets, squared_error};
 use crate::process::Noise;
-use crate::targets::property_of;
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};
 
 const ELEMENTS: usize = MAX_ELEMENT as usize;
@@ -77,13 +76,8 @@ impl<'a> PreparedMicroBatch<'a> {
             }
         }
 
-        let property = match (&config.property, &model.statistics.property) {
-            (Some(name), Some(standardizer)) => {
-                let value = |s: &&Structure| Ok(standardizer.normalize(0, property_of(s, name)?) as f32);
-                Some(batch.iter().map(value).collect::<Result<_, ModelError>>()?)
-            }
-            _ => None,
-        };
+        let (name, scaler) = (config.property.as_deref(), model.statistics.property.as_ref());
+        let property = property_targets(name, scaler, batch)?;
 
         let searches: Vec<_> = noisy.iter().map(|n| (&n.search, n.frac.as_slice())).collect();
         let score = ScoreInput::new(&searches);

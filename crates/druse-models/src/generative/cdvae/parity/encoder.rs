@@ -10,9 +10,8 @@ use druse_nn::{ParamBuilder, Params, ops};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::check_elements;
 use crate::reference::bonds::{ListedBonds, angle_between};
-use crate::reference::file::{File, elements, read};
+use crate::reference::file::{File, read};
 use crate::reference::report::{Output, Outputs};
 use crate::reference::{ParityError, Part};
 
@@ -37,13 +36,6 @@ struct EncoderConfig {
     after_skip: usize,
     output_layers: usize,
     readout: Readout,
-}
-
-#[derive(Deserialize)]
-struct FileInput {
-    atomic_numbers: Vec<i64>,
-    #[serde(flatten)]
-    bonds: ListedBonds,
 }
 
 struct Encoder {
@@ -84,8 +76,8 @@ pub(crate) fn build(file: &File, device: &Device) -> Result<Box<dyn Part>, Parit
 
 /// Pairs (kj, ji) of the file's edge numbers, ordered by edge ji, then by atom k. Parallel edges k → j come in no particular
 /// order in the files, so theirs is taken from what the file lists first.
-fn triplets(input: &FileInput, listed: &[usize]) -> Vec<[usize; 2]> {
-    let edges = &input.bonds.encoder_edge_source_target;
+fn triplets(input: &ListedBonds, listed: &[usize]) -> Vec<[usize; 2]> {
+    let edges = &input.encoder_edge_source_target;
     let mut all: Vec<[usize; 2]> = Vec::new();
     for (ji, &[j, i]) in edges.iter().enumerate() {
         let mut messages: Vec<usize> =
@@ -101,13 +93,9 @@ fn triplets(input: &FileInput, listed: &[usize]) -> Vec<[usize; 2]> {
 
 impl Part for Encoder {
     fn outputs(&self, input: &Value, reference: &BTreeMap<String, Value>) -> Result<Outputs, ParityError> {
-        let input: FileInput = read(input)?;
-        let species = elements(&input.atomic_numbers)?;
-        check_elements(&species, MAX_ELEMENT)?;
-        if species.len() != input.bonds.frac_coords.len() || species.is_empty() {
-            return Err(ParityError::Format("atomic numbers and coordinates differ in number".into()));
-        }
-        let (graph, edges) = input.bonds.graph()?;
+        let input: ListedBonds = read(input)?;
+        let species = input.species(MAX_ELEMENT)?;
+        let (graph, edges) = input.graph()?;
         let listed: Vec<usize> = match reference.get("encoder_triplet_edge_kj_first10") {
             Some(list) => read(list)?,
             None => Vec::new(),

@@ -13,10 +13,9 @@ use serde_json::Value;
 
 use crate::Standardizer;
 use crate::autoencoder::{Gaussian, normalized_cell};
-use crate::error::check_elements;
 use crate::generative::symat::encoder::{Encoder, LARGEST_LOG_VARIANCE, LARGEST_MEAN, clip};
 use crate::reference::bonds::{ListedBonds, angle_between};
-use crate::reference::file::{File, elements, read};
+use crate::reference::file::{File, read};
 use crate::reference::report::{Output, Outputs, host};
 use crate::reference::{ParityError, Part};
 
@@ -39,13 +38,6 @@ struct EncoderConfig {
     num_radial: usize,
     envelope_p: usize,
     readout: String,
-}
-
-#[derive(Deserialize)]
-struct FileInput {
-    atomic_numbers: Vec<i64>,
-    #[serde(flatten)]
-    bonds: ListedBonds,
 }
 
 /// The encoder with either meaning of the torsion.
@@ -139,13 +131,9 @@ fn clipped(g: &Gaussian) -> [usize; 2] {
 
 impl Part for Published {
     fn outputs(&self, input: &Value, reference: &BTreeMap<String, Value>) -> Result<Outputs, ParityError> {
-        let input: FileInput = read(input)?;
-        let species = elements(&input.atomic_numbers)?;
-        check_elements(&species, MAX_ELEMENT)?;
-        if species.len() != input.bonds.frac_coords.len() || species.is_empty() {
-            return Err(ParityError::Format("atomic numbers and coordinates differ in number".into()));
-        }
-        let (graph, edges) = input.bonds.graph()?;
+        let input: ListedBonds = read(input)?;
+        let species = input.species(MAX_ELEMENT)?;
+        let (graph, edges) = input.graph()?;
         let (params, backbone) = (&self.params, &self.nearest.backbone);
         let first = |t: &Tensor<2>, rows: usize| {
             let rows: Index = edges.iter().copied().take(rows).collect();
@@ -193,7 +181,7 @@ impl Part for Published {
         let variant = self.zero.backbone.geometry(graph.clone());
         let variant_hidden = self.zero.hidden(params, &variant, &species);
         let variant_said = clip(self.zero.of_crystals(params, variant_hidden.clone()));
-        let lattice = druse_crystal::Lattice::from_rows(input.bonds.lattice)
+        let lattice = druse_crystal::Lattice::from_rows(input.lattice)
             .map_err(|e| ParityError::Format(e.to_string()))?;
         let cell = normalized_cell(&self.scaler, &lattice, species.len());
         let cells = matrix(cell.iter().map(|&x| x as f32).collect(), 6, params.device());
