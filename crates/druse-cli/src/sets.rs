@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use druse_crystal::files;
-use druse_data::{DataError, Filter, ListOptions, Listing};
+use druse_data::{DataError, Dataset, Filter, ListOptions, Listing, LoadOptions};
 use druse_evaluate::{Evaluation, report};
 use druse_metrics::matcher::StructureMatcher;
 use druse_run::output::list_structures;
@@ -23,24 +23,52 @@ pub struct SourceArgs {
     /// Keep only rows whose property passes, such as 'role=gen' or 'e_above_hull<0.1'. Repeatable.
     #[arg(long = "filter", value_name = "COMPARISON")]
     filters: Vec<String>,
+    #[command(flatten)]
+    strict: StrictArgs,
+}
+
+/// Whether doubtful structures are refused.
+#[derive(Args, Clone, Copy)]
+pub struct StrictArgs {
+    /// Refuse structures that may be others than their authors meant: guesses of the reader, contradictions within a file.
+    #[arg(long)]
+    pub strict: bool,
 }
 
 impl SourceArgs {
     /// Every row of the set.
     pub fn list(&self) -> Result<Listing, Failure> {
-        read(&self.path, &self.filters)
+        read(&self.path, &self.filters, self.strict)
     }
 }
 
 /// Lists a set, with what the model failed at where it is a sampling run, and repeats the readers' warnings.
-pub fn read(path: &Path, filters: &[String]) -> Result<Listing, Failure> {
+pub fn read(path: &Path, filters: &[String], strict: StrictArgs) -> Result<Listing, Failure> {
     let filters: Vec<Filter> =
         filters.iter().map(|text| text.parse().map_err(DataError::Filter)).collect::<Result<_, _>>()?;
-    let listing = list_structures(path, &ListOptions { filters, threads: None })?;
+    let listing =
+        list_structures(path, &ListOptions { filters, strict: strict.strict, ..ListOptions::default() })?;
     for warning in &listing.warnings {
         console::note(&format!("{}: {warning}", listing.name));
     }
     Ok(listing)
+}
+
+/// Loads a data set to learn or start from, and says what was left out and what the readers had to interpret.
+pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, Failure> {
+    let dataset = druse_data::load(path, options)?;
+    say(&dataset);
+    Ok(dataset)
+}
+
+/// Says what was left out, and what the readers had to interpret.
+pub fn say(dataset: &Dataset) {
+    for skipped in &dataset.skipped {
+        console::warn(&format!("skipped {skipped}"));
+    }
+    for warning in &dataset.warnings {
+        console::note(warning);
+    }
 }
 
 /// Writes a result to a file, which appears whole or not at all, or to stdout (`-`).

@@ -218,7 +218,16 @@ fn sets_that_do_not_fit_are_errors_with_words() {
             &["reference set", "`gap`"],
         ),
         (
-            &["evaluate", "generated.jsonl", "--reference", "reference.csv", "--task", "reconstruction"],
+            &[
+                "evaluate",
+                "generated.jsonl",
+                "--reference",
+                "reference.csv",
+                "--task",
+                "reconstruction",
+                "--pair",
+                "order",
+            ],
             &["cannot be paired"],
         ),
         (&["compare", "generated.jsonl", "reference.csv"], &["generated.jsonl", "no evaluation"]),
@@ -376,7 +385,8 @@ fn features_come_line_by_line() {
             .stdout;
     let only: Value = serde_json::from_str(stdout.trim()).unwrap();
     let keys: Vec<&str> = only.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["composition", "error", "id", "neighbors"]);
+    assert_eq!(keys, ["composition", "error", "id", "neighbors", "warnings"]);
+    assert_eq!(only["warnings"], serde_json::json!(["no symmetry given; read as P 1"]));
     druse(dir, &["featurize", "generated.jsonl", "--features", "color"])
         .fails(2, &["unknown feature `color`"]);
 }

@@ -35,7 +35,7 @@ fn suite(group: &mut BenchmarkGroup<'_, WallTime>, structures: &[Structure]) {
         b.iter(|| {
             structures
                 .iter()
-                .map(|s| k_nearest(&s.lattice, &s.frac_coords, 32).neighbors.len())
+                .map(|s| k_nearest(&s.lattice, &s.frac_coords, 32).unwrap().neighbors.len())
                 .sum::<usize>()
         });
     });
@@ -43,7 +43,7 @@ fn suite(group: &mut BenchmarkGroup<'_, WallTime>, structures: &[Structure]) {
         b.iter(|| {
             structures
                 .iter()
-                .map(|s| within_cutoff(&s.lattice, &s.frac_coords, 6.0).neighbors.len())
+                .map(|s| within_cutoff(&s.lattice, &s.frac_coords, 6.0).unwrap().neighbors.len())
                 .sum::<usize>()
         });
     });
@@ -70,7 +70,9 @@ fn geometry(c: &mut Criterion) {
     // The cell that a sampler on fractional coordinates works in.
     let unit = Lattice::cubic(1.0).expect("a valid cell");
     let frac = quartz().frac_coords;
-    group.bench_function("32 nearest, identity cell", |b| b.iter(|| k_nearest(&unit, black_box(&frac), 32)));
+    group.bench_function("32 nearest, identity cell", |b| {
+        b.iter(|| k_nearest(&unit, black_box(&frac), 32).unwrap())
+    });
     group.finish();
     if let Some(structures) = mp_20() {
         let mut group = c.benchmark_group("mp_20_bt train");

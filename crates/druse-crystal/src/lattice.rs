@@ -3,6 +3,12 @@
 use nalgebra::{Matrix3, Vector3};
 use serde::{Deserialize, Serialize};
 
+use crate::basis::ClosestImage;
+
+/// Images among which [`Lattice::min_image`] looks for the nearest in the given basis; cells that are so flat, long or
+/// skewed that there are more take the detour over a reduced basis.
+const MAX_IMAGES: f64 = 1000.0;
+
 /// Why a lattice could not be built.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum LatticeError {
@@ -184,6 +190,11 @@ impl Lattice {
         self.matrix.determinant() > 0.0
     }
 
+    /// The lattice of the vectors −**a**, −**b**, −**c**: the same points, the other hand.
+    pub fn inverted(&self) -> Self {
+        Self { matrix: -self.matrix, inverse: -self.inverse }
+    }
+
     /// The reciprocal lattice without the factor 2π (rows a*, b*, c* in 1/Å, with a*·a = 1).
     pub fn reciprocal(&self) -> Self {
         Self { matrix: self.inverse.transpose(), inverse: self.matrix.transpose() }
@@ -209,17 +220,23 @@ impl Lattice {
     }
 
     /// The shortest Cartesian displacement (Å) from `p` to any periodic image of `q` (fractional coordinates),
-    /// and the image `t` that realises it: the vector ends at `q + t`. Exact for any cell, however skewed.
+    /// and the image `t` that realises it: the vector ends at `q + t`. Exact for any cell, and of bounded work, however
+    /// flat, long or skewed it is.
     pub fn min_image(&self, p: [f64; 3], q: [f64; 3]) -> ([f64; 3], [i32; 3]) {
         let delta: [f64; 3] = std::array::from_fn(|i| q[i] - p[i]);
         let wrapped = delta.map(|d| d - d.round());
         let start = norm2(self.to_cartesian(wrapped)).sqrt();
         let faces = self.face_distances();
         // Any image closer than `start` has |component i| ≤ start / face_distance i.
-        let range: [(i64, i64); 3] = std::array::from_fn(|i| {
+        let range: [(f64, f64); 3] = std::array::from_fn(|i| {
             let r = start / faces[i] + 1e-9;
-            ((-r - wrapped[i]).ceil() as i64, (r - wrapped[i]).floor() as i64)
+            ((-r - wrapped[i]).ceil(), (r - wrapped[i]).floor())
         });
+        if range.iter().map(|(low, high)| high - low + 1.0).product::<f64>() > MAX_IMAGES {
+            let (vector, image) = ClosestImage::new(&self.matrix).find(delta, || ());
+            return (vector, image.map(|t| t.clamp(i32::MIN.into(), i32::MAX.into()) as i32));
+        }
+        let range = range.map(|(low, high)| (low as i64, high as i64));
         let mut best = (start * start, wrapped);
         for ia in range[0].0..=range[0].1 {
             for ib in range[1].0..=range[1].1 {

@@ -38,7 +38,7 @@
 //! assert_eq!((symmetry.number, symmetry.international.as_str()), (225, "Fm-3m"));
 //!
 //! // Six chlorine atoms around each sodium atom and six sodium atoms around each chlorine atom, at a/2.
-//! let list = within_cutoff(&primitive.lattice, &primitive.frac_coords, 3.0);
+//! let list = within_cutoff(&primitive.lattice, &primitive.frac_coords, 3.0)?;
 //! assert_eq!((list.of(0).len(), list.of(1).len()), (6, 6));
 //! assert!(list.neighbors.iter().all(|n| (n.distance - 2.82).abs() < 1e-9));
 //!
@@ -49,7 +49,9 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod basis;
 mod composition;
+pub mod content;
 pub mod coordination;
 mod element;
 pub mod files;
@@ -63,7 +65,7 @@ pub mod symmetry;
 pub use composition::{Composition, FormulaError};
 pub use element::{Element, ElementError};
 pub use lattice::{Lattice, LatticeError};
-pub use neighbors::{Neighbor, NeighborList, k_nearest, within_cutoff};
+pub use neighbors::{Neighbor, NeighborError, NeighborList, k_nearest, within_cutoff};
 pub use reduction::{NiggliReduction, ReductionError, niggli};
 pub use structure::{Properties, Structure, StructureError, wrap_unit};
 pub use symmetry::{SymmetryDataset, SymmetryError, SymmetryOperation};

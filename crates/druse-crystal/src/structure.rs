@@ -1,5 +1,6 @@
 //! A periodic crystal structure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,21 @@ impl Structure {
     /// Whether there are no sites (never true for a structure made by [`Structure::new`]).
     pub fn is_empty(&self) -> bool {
         self.species.is_empty()
+    }
+
+    /// The same crystal in a right-handed cell: vectors **a**, **b**, **c** of a left-handed one become −**a**, −**b**,
+    /// −**c** and coordinates *f* become −*f*, so that every atom stays where it is.
+    ///
+    /// Lengths and angles do not tell the hand of a cell. Whatever keeps a cell as its six parameters has to begin with
+    /// this, or a left-handed cell becomes the mirror image: right-handed quartz would be written as left-handed quartz.
+    pub fn right_handed(&self) -> Cow<'_, Self> {
+        if self.lattice.is_right_handed() {
+            return Cow::Borrowed(self);
+        }
+        let mut turned = self.clone();
+        turned.lattice = self.lattice.inverted();
+        turned.frac_coords.iter_mut().flatten().for_each(|x| *x = wrap_unit(-*x));
+        Cow::Owned(turned)
     }
 
     /// Cartesian coordinates of each site (Å).

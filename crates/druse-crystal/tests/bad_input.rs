@@ -46,16 +46,21 @@ fn cif() {
         ("_cell_angle_gamma 90", "_cell_angle_gamma 5(", Some(7), "not a number"),
         ("Fe1 Fe 0", "Xy1 Xy 0", Some(16), "unknown element `Xy` at site Xy1"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0 0 0 0.7(1)", Some(16), "site Fe1 is partially occupied (Fe: 0.7)"),
-        ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0 0 0 0", Some(16), "partially occupied"),
+        ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0 0 0 -1", Some(16), "partially occupied"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0 0 0 1.5", Some(16), "partially occupied"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0.5 0.5 0.501 1", Some(17), "atoms Fe1 and O1 coincide"),
-        ("Fe1 Fe 0 0 0 1", "Fe1 Fe ? 0 0 1", Some(16), "`_atom_site_fract_x` of site Fe1 is missing"),
+        (
+            "Fe1 Fe 0 0 0 1",
+            "Fe1 Fe ? 0 0 1",
+            Some(16),
+            "position of site Fe1 (`_atom_site_fract_x` is `?`) is missing",
+        ),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe inf 0 0 1", Some(16), "not finite"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe 1/2 0 0 1", Some(16), "not a number"),
         ("Fe1 Fe 0 0 0 1", "Fe1 Fe 0 0", Some(17), "last row is incomplete"),
         ("Fe1 Fe 0 0 0 1\nO1 O 0.5 0.5 0.5 1\n", "", Some(9), "no rows"),
         ("_atom_site_fract_y\n", "_atom_site_fract_q\n", Some(9), "column `_atom_site_fract_y` is missing"),
-        ("_atom_site_fract_x", "_atom_site_Cartn_x", Some(1), "Cartesian"),
+        ("_atom_site_fract_x", "_atom_site_Cartn_x", Some(9), "Cartesian"),
         ("number 1", "number 231", Some(8), "`231` is no space-group number"),
         ("number 1", "number x", Some(8), "no space-group number"),
         ("number 1", "number 225", Some(8), "does not fit the cell"),
@@ -143,7 +148,8 @@ fn poscar() {
         ("1 1\n", "1 -1\n", Some(7), "no number of atoms"),
         ("1 1\n", "1 99999999999\n", Some(7), "more than 1000000 atoms"),
         ("1 1\n", "1 18446744073709551615\n", Some(7), "more than 1000000 atoms"),
-        ("Direct", "Banana", Some(8), "expected `Direct` or `Cartesian`"),
+        ("Direct\n", "", Some(8), "`Direct` or `Cartesian` before the coordinates"),
+        ("Direct\n0 0 0\n", "Direct\n0.1-100 0 0\n", Some(9), "not a number"),
         ("0 0 0\n0.5", "0 0 NaN\n0.5", Some(9), "not finite"),
         ("0.5 0.5 0.5", "1 0 1.0001", Some(10), "atoms Fe1 and O2 coincide"),
     ];
@@ -176,7 +182,11 @@ fn extxyz() {
         ("3 0 0 0 4 0 0 0 5", "3 0 0 0 4 0 0 0", Some(2), "8 numbers"),
         ("3 0 0 0 4 0 0 0 5", "3 0 0 0 4 0 0 0 nan", Some(2), "not finite"),
         ("3 0 0 0 4 0 0 0 5", "3 0 0 6 0 0 0 0 5", Some(2), "no volume"),
-        ("T T T", "T T F", Some(2), "periodic"),
+        ("T T T", "T T F", Some(2), "not periodic along c"),
+        ("\"T T T\"", "[F, t, \"False\"]", Some(2), "not periodic along a and c"),
+        ("T T T", "F", Some(2), "not periodic along any direction"),
+        ("T T T", "x y z", Some(2), "does not say for three directions"),
+        ("T T T", "T T", Some(2), "does not say for three directions"),
         ("T T T\"", "T T T", Some(2), "never closed"),
         ("species:S:1", "species:S", Some(2), "no number of columns"),
         ("species:S:1:pos:R:3", "species:S:1:force:R:3", Some(2), "pos:R:3 is missing"),
@@ -209,6 +219,15 @@ fn pymatgen_json() {
         ("[3,0,0]", "[NaN,0,0]", Some(1), "JSON"),
         ("[3,0,0]", "[1e999,0,0]", Some(1), "JSON"),
         ("[3,0,0]", "[3,0]", None, "not a pymatgen structure"),
+        ("\"matrix\"", "\"rows\"", None, "`lattice.matrix` (or all of"),
+        ("\"abc\": [0,0,0]", "\"at\": [0,0,0]", None, "site Fe1: `abc` (or `xyz`) is missing"),
+        ("[{\"element\": \"Fe3+\", \"occu\": 1}]", "[]", None, "site Fe1: its species is missing"),
+        (
+            "{\"element\": \"Fe3+\", \"occu\": 1}",
+            "{\"element\": \"Fe2+\", \"occu\": 0.5}, {\"element\": \"Fe3+\", \"occu\": 0.4}",
+            None,
+            "partially occupied (Fe: 0.9)",
+        ),
         ("[3,0,0]", "[0,4,0]", None, "no volume"),
         ("lattice", "grid", None, "`lattice`"),
         ("\"occu\": 1}", "\"occu\": 0.5}", None, "site Fe1 is partially occupied (Fe: 0.5)"),
@@ -241,9 +260,13 @@ fn files_are_named_in_errors() {
     let message = read_path(&path).unwrap_err().to_string();
     assert!(message.contains("broken.cif: line 16: unknown element `Xy`"), "{message}");
     let path = folder.path().join("notes.txt");
+    std::fs::write(&path, "nothing\n").unwrap();
     assert!(matches!(read_path(&path), Err(ReadError::UnknownFormat { .. })));
     // Latin-1 bytes in a comment do no harm.
     let path = folder.path().join("latin.cif");
     std::fs::write(&path, [b"# \xe9\xff\n", CIF.as_bytes()].concat()).unwrap();
     assert_eq!(read_path(&path).unwrap()[0].structure.len(), 2);
+    std::fs::write(&path, CIF.replacen("Fe1", "Fe\0", 1)).unwrap();
+    let message = read_path(&path).unwrap_err().to_string();
+    assert!(message.contains("latin.cif` is no text: line 16 holds the byte 0"), "{message}");
 }

@@ -17,11 +17,12 @@ fn counts_and_shortest_distances_match_the_reference() {
         let (s, id) = (structure(input), want["id"].as_str().unwrap());
         assert_eq!(input["id"], want["id"]);
         for cutoff in ["4", "6", "8"] {
-            let list = within_cutoff(&s.lattice, &s.frac_coords, cutoff.parse::<f64>().unwrap() + 1e-8);
+            let list =
+                within_cutoff(&s.lattice, &s.frac_coords, cutoff.parse::<f64>().unwrap() + 1e-8).unwrap();
             let counts: Vec<usize> = (0..s.len()).map(|i| list.of(i).len()).collect();
             assert_eq!(counts, field::<Vec<usize>>(&want["counts"], cutoff), "{id} at {cutoff} Å");
         }
-        let list = k_nearest(&s.lattice, &s.frac_coords, 20);
+        let list = k_nearest(&s.lattice, &s.frac_coords, 20).unwrap();
         let mut distances: Vec<f64> = list.of(0).iter().map(|n| n.distance).collect();
         distances.sort_by(f64::total_cmp);
         assert!(distances.len() >= 20 && distances[distances.len() - 1] <= distances[19] + 1e-6, "{id}");

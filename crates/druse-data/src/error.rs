@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use druse_crystal::SymmetryError;
+use druse_crystal::content::ContentError;
 use druse_crystal::files::FileError;
 
 use crate::formats::readable_formats;
@@ -31,43 +32,13 @@ pub enum DataError {
         /// Why none was found.
         source: SymmetryError,
     },
-    /// The name ends in `.gz`, the content is something else.
-    #[error(
-        "`{}` is named .gz but is not gzip data (it begins with {begins}); rename it or compress it with `gzip`",
-        path.display()
-    )]
-    NotGzip {
+    /// The bytes of a file are no text, or damaged in compression.
+    #[error("`{}` {source}", path.display())]
+    Content {
         /// The file.
         path: PathBuf,
-        /// Its first bytes, printable.
-        begins: String,
-    },
-    /// The compressed data stops early.
-    #[error(
-        "`{}` is a truncated gzip file: it ends after {decoded} decompressed bytes; copy or download it again",
-        path.display()
-    )]
-    TruncatedGzip {
-        /// The file.
-        path: PathBuf,
-        /// Bytes that could be decompressed.
-        decoded: usize,
-    },
-    /// The compressed data is damaged.
-    #[error("`{}` is a damaged gzip file ({reason}); copy or download it again", path.display())]
-    DamagedGzip {
-        /// The file.
-        path: PathBuf,
-        /// What the decompressor found.
-        reason: String,
-    },
-    /// The file is not text in UTF-8.
-    #[error("`{}` is not UTF-8 text (line {line}): convert it, for example with `iconv -t UTF-8`", path.display())]
-    NotUtf8 {
-        /// The file.
-        path: PathBuf,
-        /// First line with invalid bytes, from 1.
-        line: usize,
+        /// What they are.
+        source: ContentError,
     },
     /// Neither name nor content says how to read the file.
     #[error(

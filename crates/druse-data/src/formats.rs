@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use druse_crystal::formats::{FORMATS, Format, SetLayout, enumerate};
+use druse_crystal::formats::{FORMATS, Format, SetLayout, enumerate, without_gz};
 
 /// A kind of file that holds a set of structures. Any of them may be gzip-compressed when read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,14 +109,6 @@ pub fn readable_formats() -> String {
 /// The structure formats that may lie in a folder, for messages and help.
 pub fn structure_formats() -> String {
     enumerate(FORMATS.iter().map(|f| f.title), "or")
-}
-
-/// The name without a final `.gz`.
-pub(crate) fn without_gz(name: &str) -> &str {
-    match name.len().checked_sub(3).map(|n| (name.get(..n), name.get(n..))) {
-        Some((Some(rest), Some(end))) if end.eq_ignore_ascii_case(".gz") => rest,
-        _ => name,
-    }
 }
 
 /// A format that a data set can be written in: any [`SetFormat`]; those of one file also compressed.

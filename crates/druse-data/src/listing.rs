@@ -2,22 +2,34 @@
 
 use std::path::{Path, PathBuf};
 
-use druse_crystal::formats::CoincidentSites;
+use druse_crystal::formats::{CoincidentSites, Warning};
 use druse_crystal::{Composition, Properties, Structure};
 
 use crate::entry::default_id;
 use crate::load::{in_pool, name_of};
-use crate::source::{AllRows, Source, json_lines};
+use crate::source::{AllRows, Found, Reading, Source, json_lines, refused_by_doubts};
 use crate::{DataError, Dataset, Entry, Filter, Skipped};
 
 /// How a source is listed.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ListOptions {
     /// Comparisons of properties that a row must pass to be listed ([`Filter::Property`]), whether or not it gives a
     /// structure; other filters look at the structure, and rows without one pass them.
     pub filters: Vec<Filter>,
+    /// What becomes of coincident sites (default: they are kept, for a judge).
+    pub coincident: CoincidentSites,
+    /// Whether a structure that may be another one than its author meant counts as absent: a guess of the reader, or a
+    /// contradiction within the file ([`WarningKind::is_doubt`](druse_crystal::formats::WarningKind::is_doubt)); default
+    /// `false`.
+    pub strict: bool,
     /// Worker threads; `None` for rayon's global pool.
     pub threads: Option<usize>,
+}
+
+impl Default for ListOptions {
+    fn default() -> Self {
+        Self { filters: Vec::new(), coincident: CoincidentSites::Keep, strict: false, threads: None }
+    }
 }
 
 /// One row of a source: an entry, or the reason why there is none.
@@ -25,6 +37,9 @@ pub struct ListOptions {
 pub struct Item {
     /// Identifier: the id column of a table, the data block, or the file's name; `row-3` for a row without one.
     pub id: String,
+    /// Whether the identifier was counted (`row-3`, or the number of a frame), because the source gives none. Such a name
+    /// says nothing about rows of other sources.
+    pub counted: bool,
     /// The file; empty for a structure in memory.
     pub file: PathBuf,
     /// Row of the table or number of the structure in the file, from 1 (a header does not count).
@@ -33,6 +48,8 @@ pub struct Item {
     pub line: Option<usize>,
     /// The structure as it stands in the source, with its properties, or what is known without one.
     pub outcome: Result<Structure, Absent>,
+    /// What the reader of the structure had to interpret, repair or leave out.
+    pub warnings: Vec<String>,
 }
 
 /// What is known of a row that gives no structure.
@@ -129,18 +146,22 @@ impl From<Dataset> for Listing {
     /// The entries as rows, and behind them those that were skipped.
     fn from(dataset: Dataset) -> Self {
         let entries = (1..).zip(dataset.entries).map(|(k, Entry { id, structure })| Item {
+            counted: id == default_id(Some(k)),
             id,
             file: PathBuf::new(),
             row: Some(k),
             line: None,
             outcome: Ok(structure),
+            warnings: Vec::new(),
         });
         let skipped = dataset.skipped.into_iter().map(|Skipped { file, row, line, id, reason }| Item {
+            counted: id.is_none(),
             id: id.unwrap_or_else(|| default_id(row)),
             file,
             row,
             line,
             outcome: Err(Absent { reason, ..Absent::default() }),
+            warnings: Vec::new(),
         });
         let items = entries.chain(skipped).collect();
         let listing = Self { name: dataset.name, items, warnings: dataset.warnings, ..Self::default() };
@@ -196,26 +217,36 @@ impl Listing {
 
 /// Lists a file in any [`SetFormat`](crate::SetFormat) (also gzip-compressed) or a folder of structure files.
 ///
-/// Unlike [`load`](crate::load) it leaves nothing out and changes nothing: cells are not reduced, coincident sites and
-/// cells of next to no volume are structures, and a row that gives none stays in its place with the reason.
+/// Unlike [`load`](crate::load) it leaves nothing out and changes nothing: cells are not reduced, coincident sites (unless
+/// [`ListOptions::coincident`] refuses them) and cells of next to no volume are structures, and a row that gives none stays
+/// in its place with the reason.
 ///
 /// # Errors
 /// [`DataError`]: the source cannot be read, is no data set, holds no row, or no row passes the filters.
 pub fn list(path: &Path, options: &ListOptions) -> Result<Listing, DataError> {
     let source = Source::open(path)?;
-    let AllRows { rows, mut warnings } = in_pool(options.threads, || source.rows())??;
+    let reading = Reading { coincident: options.coincident, cut_end: false, strict: options.strict };
+    let AllRows { rows, mut warnings } = in_pool(options.threads, || source.rows(reading))??;
     if rows.is_empty() {
         return Err(DataError::Empty { path: path.to_owned(), reason: "it holds no structure".into() });
     }
-    let items = rows.into_iter().map(|(file, row)| Item {
-        id: row.id.unwrap_or_else(|| default_id(row.row)),
-        file: if file.as_os_str().is_empty() { path.to_owned() } else { path.join(file) },
-        row: row.row,
-        line: row.line,
-        outcome: match row.outcome {
-            Ok(found) => Ok(found.structure),
-            Err(reason) => Err(Absent { reason, properties: row.properties, composition: row.composition }),
-        },
+    let items = rows.into_iter().map(|(file, row)| {
+        let (outcome, warnings) = match row.outcome {
+            Ok(Found { structure, warnings }) => (Ok(structure), warnings),
+            Err(reason) => {
+                let absent = Absent { reason, properties: row.properties, composition: row.composition };
+                (Err(absent), Vec::new())
+            }
+        };
+        Item {
+            counted: row.counted || row.id.is_none(),
+            id: row.id.unwrap_or_else(|| default_id(row.row)),
+            file: if file.as_os_str().is_empty() { path.to_owned() } else { path.join(file) },
+            row: row.row,
+            line: row.line,
+            outcome,
+            warnings: warnings.into_iter().map(|w| w.text).collect(),
+        }
     });
     let mut items: Vec<Item> = items.collect();
     let (name, total) = (name_of(path), items.len());
@@ -249,13 +280,32 @@ pub fn read_json_lines(path: &Path) -> Result<Vec<NumberedJson>, DataError> {
 /// Number of a line and its JSON, or why it is none.
 pub type NumberedJson = (usize, Result<serde_json::Value, String>);
 
-/// The structure of a JSON object, in any of the forms that a line of a JSON Lines file may have: a member `structure`,
+/// The structure of a CIF text or of a JSON object, in any of the forms that a line of a JSON Lines file may have: a member `structure`,
 /// a CIF text in `cif`, a pymatgen dictionary, or lists: the cell in `lattice` (rows in Å) or in `lengths` (Å) and
 /// `angles` (degrees), the elements in `species` (symbols), `atomic_numbers` or `atom_types`, and `frac_coords`.
 ///
 /// # Errors
 /// Why the object gives no structure.
 pub fn structure_from_json(value: &serde_json::Value) -> Result<Structure, String> {
-    let object = value.as_object().ok_or("no JSON object")?;
-    json_lines::structure(object, CoincidentSites::Keep).map(|(structure, _)| structure)
+    read_json_structure(value, false).map(|(structure, _)| structure)
+}
+
+/// As [`structure_from_json`], with what the reader had to interpret, repair or leave out.
+///
+/// # Errors
+/// Why the object gives no structure; with `strict` also doubts about it ([`Warning::is_doubt`]).
+pub fn read_json_structure(
+    value: &serde_json::Value,
+    strict: bool,
+) -> Result<(Structure, Vec<Warning>), String> {
+    let found = match value {
+        serde_json::Value::Object(object) => json_lines::structure(object, CoincidentSites::Keep),
+        serde_json::Value::String(text) => json_lines::from_text(text, CoincidentSites::Keep),
+        _ => Err("no JSON object".to_owned()),
+    };
+    let found = found?;
+    match refused_by_doubts(&found.1).filter(|_| strict) {
+        Some(reason) => Err(reason),
+        None => Ok(found),
+    }
 }

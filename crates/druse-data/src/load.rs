@@ -41,6 +41,10 @@ pub struct LoadOptions {
     pub niggli: bool,
     /// Largest share of the source's structures, 0 to 1, that may be skipped (default 0.01).
     pub max_skipped_share: f64,
+    /// Whether structures that may be others than their authors meant are skipped: a guess of the reader, or a
+    /// contradiction within the file ([`WarningKind::is_doubt`](druse_crystal::formats::WarningKind::is_doubt)); default
+    /// `false`.
+    pub strict: bool,
     /// Conditions that every structure must meet; applied after the cache, which holds all structures.
     pub filters: Vec<Filter>,
     /// Where the packed data set is kept.
@@ -54,6 +58,7 @@ impl Default for LoadOptions {
         Self {
             niggli: true,
             max_skipped_share: 0.01,
+            strict: false,
             filters: Vec::new(),
             cache: Cache::Default,
             threads: None,
@@ -77,11 +82,12 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
         return Err(DataError::SkippedShare { share: options.max_skipped_share });
     }
     let source = Source::open(path)?;
-    let file = options.cache.folder().map(|f| f.join(format!("{}.druse", source.key(options.niggli))));
+    let (niggli, strict) = (options.niggli, options.strict);
+    let file = options.cache.folder().map(|f| f.join(format!("{}.druse", source.key(niggli, strict))));
     let (import, content_hash) = match file.as_deref().and_then(read_cache) {
         Some(cached) => cached,
         None => {
-            let import = in_pool(options.threads, || source.import(options.niggli))??;
+            let import = in_pool(options.threads, || source.import(niggli, strict))??;
             let content = store::encode(&import.entries);
             if let Some(file) = &file
                 && let Err(e) = store::write(file, &import, &content)

@@ -274,6 +274,8 @@ fn repeats<K: Ord>(keys: impl Iterator<Item = K>) -> usize {
 
 /// Hash of the cell rounded as [`Duplicates::identical`] says, sites sorted.
 fn identity(structure: &Structure) -> blake3::Hash {
+    // Six numbers do not tell a cell from its mirror image.
+    let structure = &*structure.right_handed();
     let round = |x: f64| (x * DECIMALS).round() as i64;
     // 0.9999 and 0 are the same place.
     let wrap = |x: f64| round(x).rem_euclid(DECIMALS as i64);

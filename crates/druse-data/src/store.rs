@@ -26,7 +26,7 @@ use crate::properties::number;
 use crate::{Entry, Skipped};
 
 /// Raised whenever the layout, a reader or the reduction changes what a source becomes.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 const MAGIC: &[u8; 8] = b"DRUSEPAK";
 const HEADER: usize = 8 + 4 + 8 + 32;
 

@@ -17,7 +17,7 @@ fn read(dir: &Path, name: &str, text: &str) -> Listing {
 
 fn filtered(dir: &Path, name: &str, filters: &[&str]) -> Result<Listing, DataError> {
     let filters = filters.iter().map(|f| f.parse().unwrap()).collect();
-    list(&dir.join(name), &ListOptions { filters, threads: Some(1) })
+    list(&dir.join(name), &ListOptions { filters, threads: Some(1), ..ListOptions::default() })
 }
 
 #[test]

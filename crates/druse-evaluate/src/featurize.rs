@@ -20,8 +20,6 @@ use crate::{EvaluateError, Observer};
 const SYMPRECS: [f64; 2] = [0.1, 0.01];
 /// Radii within which neighbors are counted (Å).
 const CUTOFFS: [u8; 3] = [4, 6, 8];
-/// Neighbors expected within the largest radius beyond which a cell is no crystal to count in.
-const MAX_NEIGHBORS: f64 = 2e6;
 /// Site tolerance of the primitive cell (Å), as pymatgen's.
 const PRIMITIVE_TOLERANCE: f64 = 0.25;
 
@@ -84,7 +82,8 @@ impl FromStr for Feature {
 /// - `id`, the row's, and `composition`, its atoms by element (`null` where the row does not tell them);
 /// - a member for each feature, under its [name](Feature::name): `magpie` is a list of numbers, the others are objects. A
 ///   feature that cannot be computed is `null`, and so is a member of one that can in part;
-/// - `error`: `null`, or what could not be computed and why.
+/// - `error`: `null`, or what could not be computed and why;
+/// - `warnings`: what the reader of the structure had to interpret, repair or leave out; absent where there is nothing.
 ///
 /// With `niggli` each cell is reduced first and rebuilt from its parameters ([`Structure::canonical`]).
 ///
@@ -110,6 +109,9 @@ fn row(item: &Item, features: &[Feature], reduce: bool) -> Map<String, Value> {
     let mut fields = Map::new();
     fields.insert("id".into(), item.id.clone().into());
     fields.insert("composition".into(), composition.as_ref().map_or(Value::Null, counts));
+    if !item.warnings.is_empty() {
+        fields.insert("warnings".into(), json!(item.warnings));
+    }
     let mut errors: Vec<String> =
         structure.as_ref().err().map(|e| format!("not constructed: {e}")).into_iter().collect();
     let structure = structure.ok();
@@ -287,25 +289,17 @@ fn fill_niggli(s: &Structure, fields: &mut Map<String, Value>) -> Result<(), Str
 }
 
 fn neighbors_of(s: &Structure) -> Result<Value, String> {
-    let largest = f64::from(CUTOFFS[CUTOFFS.len() - 1]);
-    let longest = s.lattice.lengths().into_iter().fold(0.0, f64::max);
-    // A sphere as large as the radius and the cell bounds what is searched, also in flat cells.
-    let expected =
-        s.len() as f64 * s.len() as f64 * 4.19 * (largest + longest).powi(3).max(1.0) / s.lattice.volume();
-    if expected / (s.len() as f64) > MAX_NEIGHBORS {
-        return Err(format!(
-            "about {expected:.0e} images of atoms lie within {largest} Å of the cell, too many to count"
-        ));
-    }
+    let within = |cutoff: u8| f64::from(cutoff) + 1e-8;
+    let largest = within(CUTOFFS[CUTOFFS.len() - 1]);
+    let list = within_cutoff(&s.lattice, &s.frac_coords, largest).map_err(|e| e.to_string())?;
     let counts: Map<String, Value> = CUTOFFS
         .iter()
         .map(|&cutoff| {
-            let list = within_cutoff(&s.lattice, &s.frac_coords, f64::from(cutoff) + 1e-8);
-            let counts: Vec<usize> = (0..s.len()).map(|i| list.of(i).len()).collect();
-            (cutoff.to_string(), json!(counts))
+            let count = |i| list.of(i).iter().filter(|n| n.distance <= within(cutoff)).count();
+            (cutoff.to_string(), (0..s.len()).map(count).collect::<Vec<_>>().into())
         })
         .collect();
-    let nearest = k_nearest(&s.lattice, &s.frac_coords, 20);
+    let nearest = k_nearest(&s.lattice, &s.frac_coords, 20).map_err(|e| e.to_string())?;
     let mut distances: Vec<f64> = nearest.of(0).iter().map(|n| n.distance).collect();
     distances.sort_unstable_by(f64::total_cmp);
     distances.truncate(20);

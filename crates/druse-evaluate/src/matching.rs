@@ -1,6 +1,5 @@
 //! Predictions against the structures they are meant to be.
 
-use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use druse_crystal::Structure;
@@ -15,28 +14,15 @@ use druse_metrics::reconstruction::{Compared, match_everyone, metre_metrics, rec
 use crate::describe::describe;
 use crate::evaluation::{ClosestReference, Evaluation, FORMAT, RowReason, SetSummary, Task};
 use crate::generation::prepare;
+use crate::pairing::{Paired, Pairing, pair};
 use crate::parallel::check;
-use crate::rows::{self, some_structures};
+use crate::rows::some_structures;
 use crate::{EvaluateError, Observer, Progress, Sets};
 
 /// References compared between two looks at the stop flag.
 const CHUNK: usize = 64;
 /// Structures in the lists of the closest and the farthest ones.
 const LISTED: usize = 12;
-
-/// Which predictions belong to which reference.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Pairing {
-    /// By identifier where every prediction's is that of a reference, else by order.
-    #[default]
-    Auto,
-    /// The i-th prediction belongs to the i-th reference.
-    Order,
-    /// Predictions carry the identifier of their reference.
-    Id,
-    /// Predictions carry the identifier of their reference in this property.
-    Property(String),
-}
 
 /// How predictions are evaluated.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +66,7 @@ pub fn matching(
     stop: &AtomicBool,
 ) -> Result<Evaluation, EvaluateError> {
     some_structures(sets.reference, "reference")?;
-    let (candidates, how) = pair(sets, settings)?;
+    let Paired { rows: candidates, remark } = pair(sets, settings.task, &settings.pairing)?;
     let wanted = DescriptorSettings { fingerprint: settings.protocol.fingerprint, symprec: None };
     let described =
         describe(sets.generated, &wanted, &settings.cache, "validity of the predictions", watch, stop)?;
@@ -90,7 +76,7 @@ pub fn matching(
         .iter()
         .map(|d| d.invalid_because(protocol.composition, protocol.structure, protocol.fingerprint))
         .collect();
-    let mut remarks = vec![how];
+    let mut remarks = vec![remark];
 
     // References without a structure cannot be found by anyone.
     let left_out = RowReason::without_structure(sets.reference);
@@ -147,76 +133,6 @@ pub fn matching(
         charts: Vec::new(),
     };
     Ok(evaluation.with_values())
-}
-
-/// The prediction rows of each reference row, and in words how they were found.
-fn pair(sets: Sets<'_>, settings: &MatchingSettings) -> Result<(Vec<Vec<usize>>, String), EvaluateError> {
-    let (predictions, references) = (&sets.generated.items, &sets.reference.items);
-    let mut by_id: HashMap<&str, usize> = HashMap::new();
-    let mut repeated = None;
-    for (i, item) in references.iter().enumerate() {
-        if by_id.insert(&item.id, i).is_some() {
-            repeated.get_or_insert(&item.id);
-        }
-    }
-    let grouped = |name: &dyn Fn(&Item) -> Option<String>, what: &str| {
-        if let Some(id) = repeated {
-            return Err(EvaluateError::Pairing(format!("the reference identifier `{id}` occurs twice")));
-        }
-        let mut rows = vec![Vec::new(); references.len()];
-        for (row, item) in predictions.iter().enumerate() {
-            let id = name(item).ok_or_else(|| {
-                EvaluateError::Pairing(format!(
-                    "the prediction `{}` (row {}) has no {what}",
-                    item.id,
-                    row + 1
-                ))
-            })?;
-            let place = by_id.get(id.as_str()).ok_or_else(|| {
-                EvaluateError::Pairing(format!(
-                    "the {what} `{id}` of prediction {} is that of no reference",
-                    row + 1
-                ))
-            })?;
-            rows[*place].push(row);
-        }
-        Ok(rows)
-    };
-    let own_id = |item: &Item| Some(item.id.clone());
-    let in_order = || {
-        if predictions.len() == references.len() {
-            return Ok((0..references.len()).map(|i| vec![i]).collect());
-        }
-        Err(EvaluateError::Pairing(format!(
-            "{} predictions and {} references cannot be paired in order, and their identifiers do not agree",
-            predictions.len(),
-            references.len()
-        )))
-    };
-    let (rows, how): (Vec<Vec<usize>>, &str) = match &settings.pairing {
-        Pairing::Order => (in_order()?, "paired in order"),
-        Pairing::Id => (grouped(&own_id, "identifier")?, "paired by identifier"),
-        Pairing::Property(name) => {
-            let of = |item: &Item| rows::text(item, name);
-            (grouped(&of, name)?, "paired by property")
-        }
-        Pairing::Auto => match grouped(&own_id, "identifier") {
-            Ok(rows) => (rows, "paired by identifier"),
-            Err(_) => (in_order()?, "paired in order"),
-        },
-    };
-    let largest = rows.iter().map(Vec::len).max().unwrap_or(0);
-    if settings.task == Task::Reconstruction && largest > 1 {
-        return Err(EvaluateError::Pairing(format!(
-            "a reference has {largest} predictions; that is the task `prediction`"
-        )));
-    }
-    let missing = rows.iter().filter(|r| r.is_empty()).count();
-    let missing = match missing {
-        0 => String::new(),
-        n => format!("; {n} references have no prediction and count as not matched"),
-    };
-    Ok((rows, format!("predictions and references are {how}{missing}")))
 }
 
 /// The closest matches, and the references that were matched worst. Reference `kept[i]` has the predictions `rows[i]`.

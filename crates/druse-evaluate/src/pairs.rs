@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use druse_crystal::Structure;
-use druse_data::{read_json_lines, structure_from_json};
+use druse_data::{read_json_lines, read_json_structure};
 use druse_metrics::matcher::{Criterion, Outcome, PreparedStructure, StructureMatcher};
 use serde::Serialize;
 use serde_json::Value;
@@ -29,6 +29,9 @@ pub struct PairVerdict {
     /// Whether a search was given up, so that there may be a closer alignment, or one at all.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unfinished: bool,
+    /// What the readers of the structures had to interpret, repair or leave out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Why the structures cannot be compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -62,6 +65,7 @@ pub fn compare(matcher: &StructureMatcher, pair: Value, a: &Structure, b: &Struc
         rms: displacement.map(|d| d.rms),
         max: displacement.map(|d| d.max),
         unfinished: given_up(&by_rms) || given_up(&by_max),
+        warnings: Vec::new(),
         error: error("first structure", &a).or_else(|| error("second structure", &b)),
     }
 }
@@ -69,13 +73,15 @@ pub fn compare(matcher: &StructureMatcher, pair: Value, a: &Structure, b: &Struc
 /// Compares the pairs of a JSON Lines file (`.gz` is decompressed), on all threads, in the order of its lines. Each line
 /// holds two structures, `s1` and `s2` or `pred` and `gt`, in any form a data set may have.
 ///
-/// A line that does not is answered by its reason; nothing is left out.
+/// A line that does not is answered by its reason; nothing is left out. With `strict` a structure that may be another one
+/// than its author meant is such a reason ([`Warning::is_doubt`](druse_crystal::formats::Warning::is_doubt)).
 ///
 /// # Errors
 /// [`EvaluateError::Data`] when the file cannot be read, [`EvaluateError::Interrupted`].
 pub fn compare_file(
     path: &Path,
     matcher: &StructureMatcher,
+    strict: bool,
     watch: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Vec<PairVerdict>, EvaluateError> {
@@ -89,14 +95,21 @@ pub fn compare_file(
                 .into_iter()
                 .find(|names| names.iter().all(|n| line.get(*n).is_some()))
                 .ok_or("the line does not hold two structures, `s1` and `s2`")?;
-            let read = |name: &str| structure_from_json(&line[name]).map_err(|e| format!("{name}: {e}"));
-            Ok((read(first)?, read(second)?))
+            let mut warnings = Vec::new();
+            let mut read = |name: &str| {
+                let (structure, found) =
+                    read_json_structure(&line[name], strict).map_err(|e| format!("{name}: {e}"))?;
+                warnings.extend(found.into_iter().map(|w| format!("{name}: {w}")));
+                Ok::<_, String>(structure)
+            };
+            Ok((read(first)?, read(second)?, warnings))
         });
         match structures {
-            Ok((a, b)) => compare(matcher, pair, &a, &b),
+            Ok((a, b, warnings)) => PairVerdict { warnings, ..compare(matcher, pair, &a, &b) },
             Err(reason) => {
                 let error = Some(format!("line {number}: {reason}"));
-                PairVerdict { pair, fit: false, rms: None, max: None, unfinished: false, error }
+                let (rms, max, warnings) = (None, None, Vec::new());
+                PairVerdict { pair, fit: false, rms, max, unfinished: false, warnings, error }
             }
         }
     })

@@ -38,8 +38,10 @@ fn graph(c: &mut Criterion) {
     let cells: Vec<_> = all.iter().map(|s| (cube, s.frac_coords.as_slice())).collect();
     let mut group = c.benchmark_group("graph");
     group.throughput(Throughput::Elements(cells.len() as u64));
-    group.bench_function("multigraph k=32", |b| b.iter(|| Multigraph::nearest(black_box(&cells), 32)));
-    let graph = Arc::new(Multigraph::nearest(&cells, 32));
+    group.bench_function("multigraph k=32", |b| {
+        b.iter(|| Multigraph::nearest(black_box(&cells), 32).unwrap())
+    });
+    let graph = Arc::new(Multigraph::nearest(&cells, 32).unwrap());
     group.bench_function("angles, 7 degrees", |b| b.iter(|| black_box(Angles::new(&graph, 7).values.len())));
     group.bench_function("vector fields", |b| b.iter(|| black_box(TripletFields::new(&graph).length.len())));
     group.finish();

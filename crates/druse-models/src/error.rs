@@ -1,6 +1,7 @@
 //! Why a model refuses or fails.
 
-use druse_crystal::Element;
+use druse_crystal::{Composition, Element, NeighborError, Structure};
+use druse_nn::graph::GraphError;
 use druse_nn::memory::ComputeError;
 
 use crate::{BondError, ConditionSet};
@@ -54,6 +55,16 @@ pub enum ModelError {
     /// The bonds of a structure cannot be told.
     #[error(transparent)]
     Bonds(#[from] BondError),
+    /// The neighbors of a structure cannot be searched.
+    #[error("the graph of {what} ({atoms} atoms) cannot be built: {source}")]
+    Graph {
+        /// Its formula.
+        what: String,
+        /// Its number of atoms.
+        atoms: usize,
+        /// The reason.
+        source: Box<NeighborError>,
+    },
     /// A latent is not a point of the model's latent space.
     #[error(
         "a latent has {found} numbers, but the latent space of the model has {expected} dimensions; was it made with another model?"
@@ -113,6 +124,16 @@ pub enum ModelError {
 
 fn list(served: &[ConditionSet]) -> String {
     served.iter().map(ToString::to_string).collect::<Vec<_>>().join(", or ")
+}
+
+/// Says which structure of a batch has no graph.
+pub(crate) fn no_graph(batch: &[&Structure], error: GraphError) -> ModelError {
+    let species = &batch[error.crystal].species;
+    ModelError::Graph {
+        what: Composition::from_species(species).formula(),
+        atoms: species.len(),
+        source: Box::new(error.source),
+    }
 }
 
 /// Refuses elements beyond an embedding table.

@@ -91,7 +91,7 @@ fn the_decoder_keeps_the_symmetries_it_promises() {
     let decoder = Decoder::new(&mut builder, "gnn", &config);
     let params = Params::init(&builder.finish(), 9, &cpu());
     let evaluate = |species: &[Element], lattice: Lattice, frac: &[[f64; 3]]| {
-        let input = GeometryInput::new(&config, &[(lattice, frac)], 12, true);
+        let input = GeometryInput::new(&config, &[(lattice, frac)], 12, true).unwrap();
         let h = embedding.forward(&params, species);
         let p = decoder.forward(&params, &input, h);
         let host = |t: burn::tensor::Tensor<2>| t.to_data().try_into_vec::<f32>().unwrap();

@@ -39,7 +39,7 @@ fn micro_batches(crystals_each: usize) -> Vec<MicroBatch> {
     all.chunks(crystals_each)
         .map(|frac| {
             let cells: Vec<_> = frac.iter().map(|f| (lattice, f.as_slice())).collect();
-            let graph = Arc::new(Multigraph::nearest(&cells, 24));
+            let graph = Arc::new(Multigraph::nearest(&cells, 24).unwrap());
             MicroBatch { species: species.repeat(4 * frac.len()), graph }
         })
         .collect()

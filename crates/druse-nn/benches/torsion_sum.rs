@@ -31,7 +31,7 @@ fn graph(crystals: usize) -> Arc<Multigraph> {
         })
         .collect();
     let cells: Vec<_> = all.iter().map(|f| (lattice, f.as_slice())).collect();
-    Arc::new(Multigraph::nearest(&cells, 12))
+    Arc::new(Multigraph::nearest(&cells, 12).expect("the cells are no flat ones"))
 }
 
 fn numbers(rows: usize, cols: usize) -> Tensor<2> {

@@ -36,7 +36,8 @@ fn check(graph: &Multigraph, k: usize) {
 
 #[test]
 fn simple_cubic_has_six_neighbors_and_thirty_pairs() {
-    let graph = Arc::new(Multigraph::nearest(&[(Lattice::cubic(2.5).unwrap(), &[[0.2, 0.3, 0.4]])], 4));
+    let graph =
+        Arc::new(Multigraph::nearest(&[(Lattice::cubic(2.5).unwrap(), &[[0.2, 0.3, 0.4]])], 4).unwrap());
     check(&graph, 4);
     assert_eq!(graph.num_edges(), 6, "ties are included");
     assert_eq!(graph.triplets_per_crystal(), vec![30]);
@@ -66,7 +67,7 @@ proptest! {
         k in 1usize..20,
     ) {
         let skewed = Lattice::from_rows([[3.0, 0.1, 0.0], [shear * 3.0, 2.5, 0.2], [0.3, -0.4, 4.0]]).unwrap();
-        let graph = Multigraph::nearest(&[(skewed, &a), (Lattice::cubic(1.0).unwrap(), &b)], k);
+        let graph = Multigraph::nearest(&[(skewed, &a), (Lattice::cubic(1.0).unwrap(), &b)], k).unwrap();
         // Coincident atoms are no neighbors of each other, but every atom has enough images.
         check(&graph, k);
         prop_assert_eq!(graph.num_crystals(), 2);

@@ -44,7 +44,7 @@ fn sites() -> (Vec<Element>, Vec<[f64; 3]>) {
 
 /// Edges to the nearest neighbors, as a list.
 fn bonds(lattice: &Lattice, frac: &[[f64; 3]]) -> Vec<EdgeEnds> {
-    let graph = Multigraph::nearest(&[(*lattice, frac)], 4);
+    let graph = Multigraph::nearest(&[(*lattice, frac)], 4).unwrap();
     let ends = graph.source.iter().zip(graph.destination.iter()).zip(&graph.image);
     ends.map(|((&i, &j), &t)| (i, j, t)).collect()
 }

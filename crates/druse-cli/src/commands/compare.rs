@@ -55,14 +55,14 @@ pub fn run(args: &CompareArgs) -> crate::Outcome {
         return Err(Failure::mistake(text).hint("put --json last, or write --json=FILE"));
     }
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
-    let reference = args.reference.as_deref().map(|path| read(path, &[])).transpose()?;
-    let train = args.train.as_deref().map(|path| read(path, &[])).transpose()?;
+    let reference = args.reference.as_deref().map(|path| read(path, &[], args.rules.strict)).transpose()?;
+    let train = args.train.as_deref().map(|path| read(path, &[], args.rules.strict)).transpose()?;
     let mut evaluations = Vec::new();
     for path in &args.inputs {
         let evaluation = match (evaluation(path)?, &reference) {
             (Some(evaluation), _) => evaluation,
             (None, Some(reference)) => {
-                let generated = read(path, &[])?;
+                let generated = read(path, &[], args.rules.strict)?;
                 let sets = Sets { generated: &generated, reference, train: train.as_ref() };
                 let settings = args.rules.generation(sets, None)?;
                 console::Progress::of(|watch| generation(sets, &settings, watch, &stop))?

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::console;
 use crate::failure::Failure;
 use crate::formats::{set_format, source_help};
+use crate::sets::{StrictArgs, load, say};
 
 /// Subcommands of `druse data`.
 #[derive(Subcommand)]
@@ -61,6 +62,8 @@ struct Source {
     /// Keep only structures whose property passes, such as 'e_above_hull<0.1'. Repeatable.
     #[arg(long = "filter", value_name = "COMPARISON")]
     filters: Vec<String>,
+    #[command(flatten)]
+    strict: StrictArgs,
 }
 
 impl Source {
@@ -75,24 +78,12 @@ impl Source {
         for text in &self.filters {
             filters.push(text.parse().map_err(DataError::Filter)?);
         }
-        let max_skipped_share = self.max_skipped_share;
-        Ok(LoadOptions { niggli, max_skipped_share, filters, ..LoadOptions::default() })
+        let (max_skipped_share, strict) = (self.max_skipped_share, self.strict.strict);
+        Ok(LoadOptions { niggli, max_skipped_share, strict, filters, ..LoadOptions::default() })
     }
 
     fn load(&self, niggli: bool) -> Result<Dataset, Failure> {
-        let dataset = druse_data::load(&self.path, &self.options(niggli)?)?;
-        say(&dataset);
-        Ok(dataset)
-    }
-}
-
-/// Says what was left out, and what the readers had to interpret.
-fn say(dataset: &Dataset) {
-    for skipped in &dataset.skipped {
-        console::warn(&format!("skipped {skipped}"));
-    }
-    for warning in &dataset.warnings {
-        console::note(warning);
+        load(&self.path, &self.options(niggli)?)
     }
 }
 

@@ -12,6 +12,7 @@ use druse_run::model::LoadedModel;
 use crate::console;
 use crate::failure::Failure;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
+use crate::sets;
 
 /// Arguments of `druse encode`.
 #[derive(Args)]
@@ -57,11 +58,7 @@ impl ChoiceArgs {
 /// Reads a data set for a model's encoder; cells are Niggli-reduced where the model was trained on such.
 pub fn read(path: &Path, model: &LoadedModel) -> Result<Dataset, Failure> {
     let options = LoadOptions { niggli: model.config.data.niggli, ..LoadOptions::default() };
-    let dataset = druse_data::load(path, &options)?;
-    for skipped in &dataset.skipped {
-        console::warn(&format!("skipped {skipped}"));
-    }
-    Ok(dataset)
+    sets::load(path, &options)
 }
 
 /// Runs the command.

@@ -17,7 +17,7 @@ use druse_metrics::optimization::Goal;
 use crate::console;
 use crate::failure::Failure;
 use crate::models::set_threads;
-use crate::sets::{Destinations, MatcherArgs, MatcherPreset, read};
+use crate::sets::{Destinations, MatcherArgs, MatcherPreset, StrictArgs, read};
 
 /// Arguments of `druse evaluate`.
 #[derive(Args)]
@@ -109,6 +109,8 @@ pub struct RuleArgs {
     /// Neither read nor write the cache of features.
     #[arg(long)]
     no_cache: bool,
+    #[command(flatten)]
+    pub strict: StrictArgs,
     /// Worker threads [default: all].
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -138,7 +140,7 @@ fn protocols() -> impl TypedValueParser<Value = ProtocolName> {
 /// Names of the ways to pair.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum PairArg {
-    /// By identifier where every prediction's is that of a reference, else in order.
+    /// By identifier where at least half of the predictions have that of a reference, in order where none has.
     Auto,
     /// The i-th prediction belongs to the i-th reference.
     Order,
@@ -157,9 +159,10 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     }
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
     let begun = Instant::now();
-    let reference = read(&args.reference, &args.reference_filters)?;
-    let generated = read(&args.generated, &args.filters)?;
-    let train = args.train.as_deref().map(|path| read(path, &[])).transpose()?;
+    let strict = args.rules.strict;
+    let reference = read(&args.reference, &args.reference_filters, strict)?;
+    let generated = read(&args.generated, &args.filters, strict)?;
+    let train = args.train.as_deref().map(|path| read(path, &[], strict)).transpose()?;
     let sets = Sets { generated: &generated, reference: &reference, train: train.as_ref() };
     let task = match args.task {
         TaskArg::Generation => Task::Generation,

@@ -17,7 +17,7 @@ use crate::sets::{SourceArgs, write_result};
   druse featurize generated.jsonl.gz --features crystalnn --niggli --out -
 
 One line a row of the input, in its order: `id`, `composition`, a member for each feature, and `error`, which is \
-null or says what could not be computed and why. docs/evaluate.md lists the fields.")]
+null or says what could not be computed and why; `warnings` where the reader had to interpret something. docs/evaluate.md lists the fields.")]
 pub struct FeaturizeArgs {
     #[command(flatten)]
     source: SourceArgs,

@@ -4,15 +4,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use druse_crystal::formats::{self, Format};
-use druse_crystal::{Composition, files};
-use druse_data::{DatasetStats, LoadOptions, SplitStats, Splits, StatsOptions};
+use druse_crystal::formats::CoincidentSites;
+use druse_crystal::{Composition, Structure, files};
+use druse_data::{
+    DatasetStats, Item, ListOptions, LoadOptions, SetFormat, SplitStats, Splits, StatsOptions, list,
+};
 use druse_run::Checkpoint;
 use druse_run::model::{checkpoint_path, shipped_checkpoint};
 use druse_run::train::CONFIG_FILE;
 
 use crate::console;
 use crate::failure::Failure;
+use crate::sets::{StrictArgs, load, say};
+
+/// Structures of a file that are described one by one.
+const MAX_STRUCTURES: usize = 50;
 
 /// Arguments of `druse info`.
 #[derive(Args)]
@@ -24,6 +30,8 @@ use crate::failure::Failure;
 pub struct InfoArgs {
     /// Checkpoint, folder of a run, data set, folder of a data set or structure file [default: the shipped model].
     path: Option<PathBuf>,
+    #[command(flatten)]
+    strict: StrictArgs,
 }
 
 /// Runs the command.
@@ -38,15 +46,18 @@ pub fn run(args: &InfoArgs) -> crate::Outcome {
     let is_run = path.is_dir() && path.join(CONFIG_FILE).exists();
     if is_run || path.extension().is_some_and(|e| e == "safetensors") {
         checkpoint(&Checkpoint::load(&checkpoint_path(path)?)?)?;
-    } else if path.is_file() && Format::from_path(path).is_some() && !is_large(path) {
-        structures(path)?;
-    } else {
-        dataset(path)?;
+    } else if is_table(path) || is_large(path) || !structures(path, args.strict)? {
+        dataset(path, args.strict)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Files of many structures are described as data sets.
+/// Folders and tables are described as data sets.
+fn is_table(path: &Path) -> bool {
+    !path.is_file() || matches!(SetFormat::from_path(path), Some(SetFormat::Csv | SetFormat::JsonLines))
+}
+
+/// So are files of many structures.
 fn is_large(path: &Path) -> bool {
     files::size(path).is_ok_and(|n| n > 1 << 20)
 }
@@ -75,38 +86,64 @@ fn checkpoint(c: &Checkpoint) -> Result<(), Failure> {
     console::data(&text)
 }
 
-fn structures(path: &Path) -> Result<(), Failure> {
-    let parsed = formats::read_path(path)?;
-    for p in &parsed {
-        let s = &p.structure;
-        let [a, b, c, al, be, ga] = s.lattice.parameters();
-        let composition = Composition::from_species(&s.species);
-        let mut text = format!("{}: {} ({} atoms)\n", path.display(), composition.reduced_formula(), s.len());
-        text += &format!("  cell          {a:.4} {b:.4} {c:.4} Å, {al:.2} {be:.2} {ga:.2}°\n");
-        text += &format!("  volume        {:.3} Å³\n", s.lattice.volume());
-        text += &format!("  density       {:.4} g/cm³\n", s.density());
-        if let Ok(symmetry) = druse_crystal::symmetry::analyze(s, 0.01) {
-            text += &format!("  space group   {} ({}) at 0.01 Å\n", symmetry.international, symmetry.number);
-        }
-        if let Some(d) = s.min_distance() {
-            text += &format!("  shortest      {d:.3} Å between two sites\n");
-        }
-        console::data(&text)?;
-        for warning in &p.warnings {
-            console::note(warning);
-        }
+/// Describes the structures of a file one by one, as every other command reads them; `false` when there are many.
+fn structures(path: &Path, strict: StrictArgs) -> Result<bool, Failure> {
+    let options =
+        ListOptions { coincident: CoincidentSites::Refuse, strict: strict.strict, ..ListOptions::default() };
+    let listing = list(path, &options)?;
+    if listing.len() > MAX_STRUCTURES {
+        return Ok(false);
     }
-    Ok(())
+    if let Some(reason) = listing.items.first().and_then(Item::reason)
+        && listing.items.iter().all(|item| item.structure().is_none())
+    {
+        return Err(Failure::mistake(format!("{}: {reason}", path.display())));
+    }
+    let single = listing.len() == 1;
+    for item in &listing.items {
+        let name = if single { String::new() } else { format!(", {}", item.id) };
+        match &item.outcome {
+            Ok(structure) => console::data(&format!("{}{name}: {}", path.display(), describe(structure)))?,
+            Err(absent) => console::warn(&format!("{}{name}: {}", path.display(), absent.reason)),
+        }
+        item.warnings.iter().for_each(|warning| console::note(warning));
+    }
+    let of_items: Vec<&String> = listing.items.iter().flat_map(|item| &item.warnings).collect();
+    for warning in listing.warnings.iter().filter(|w| !of_items.iter().any(|text| w.contains(*text))) {
+        console::note(warning);
+    }
+    Ok(true)
 }
 
-fn dataset(path: &Path) -> Result<(), Failure> {
-    let options = LoadOptions::default();
+/// Composition, cell, density, space group and shortest distance.
+fn describe(s: &Structure) -> String {
+    let [a, b, c, al, be, ga] = s.lattice.parameters();
+    let composition = Composition::from_species(&s.species);
+    let mut text = format!("{} ({} atoms)\n", composition.reduced_formula(), s.len());
+    text += &format!("  cell          {a:.4} {b:.4} {c:.4} Å, {al:.2} {be:.2} {ga:.2}°\n");
+    text += &format!("  volume        {:.3} Å³\n", s.lattice.volume());
+    text += &format!("  density       {:.4} g/cm³\n", s.density());
+    if let Ok(symmetry) = druse_crystal::symmetry::analyze(s, 0.01) {
+        text += &format!("  space group   {} ({}) at 0.01 Å\n", symmetry.international, symmetry.number);
+    }
+    if let Some(d) = s.min_distance() {
+        text += &format!("  shortest      {d:.3} Å between two sites\n");
+    }
+    text
+}
+
+fn dataset(path: &Path, strict: StrictArgs) -> Result<(), Failure> {
+    let options = LoadOptions { strict: strict.strict, ..LoadOptions::default() };
     let splits = Splits::open(path)?;
     // Space groups take most of the time; `druse data stats` looks for them.
     let what = StatsOptions { symprec: None };
     let text = match splits.is_hashed() {
-        true => DatasetStats::compute(&druse_data::load(path, &options)?, what).map(|s| s.to_string()),
-        false => SplitStats::compute(splits.name(), splits.load_all(&options)?, what).map(|s| s.to_string()),
+        true => DatasetStats::compute(&load(path, &options)?, what).map(|s| s.to_string()),
+        false => {
+            let sets = splits.load_all(&options)?;
+            sets.values().for_each(say);
+            SplitStats::compute(splits.name(), sets, what).map(|s| s.to_string())
+        }
     };
     console::data_line(&text.unwrap_or_else(|| format!("{}: no structures", path.display())))
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::console;
 use crate::failure::Failure;
 use crate::models::set_threads;
-use crate::sets::{MatcherArgs, MatcherPreset, read, write_result};
+use crate::sets::{MatcherArgs, MatcherPreset, StrictArgs, read, write_result};
 
 /// Arguments of `druse match`.
 #[derive(Args)]
@@ -37,6 +37,8 @@ pub struct MatchArgs {
     out: PathBuf,
     #[command(flatten)]
     matcher: MatcherArgs,
+    #[command(flatten)]
+    strict: StrictArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -51,7 +53,8 @@ pub fn run(args: &MatchArgs) -> crate::Outcome {
     let matcher = args.matcher.matcher(MatcherPreset::Default)?;
     if let Some(path) = &args.pairs {
         let stop = console::stop_flag_saying("stopping; nothing is written")?;
-        let answers = console::Progress::of(|watch| compare_file(path, &matcher, watch, &stop))?;
+        let answers =
+            console::Progress::of(|watch| compare_file(path, &matcher, args.strict.strict, watch, &stop))?;
         write_result(&args.out, |out| {
             for answer in &answers {
                 serde_json::to_writer(&mut *out, answer)?;
@@ -68,7 +71,7 @@ pub fn run(args: &MatchArgs) -> crate::Outcome {
     let (Some(a), Some(b)) = (&args.a, &args.b) else {
         return Err(Failure::mistake("two structure files are needed, or --pairs"));
     };
-    let (first, second) = (single(a)?, single(b)?);
+    let (first, second) = (single(a, args.strict)?, single(b, args.strict)?);
     let answer = compare(&matcher, Value::Null, &first, &second);
     if args.json {
         let mut object = serde_json::to_value(&answer).map_err(Failure::environment)?;
@@ -94,8 +97,8 @@ pub fn run(args: &MatchArgs) -> crate::Outcome {
 }
 
 /// The only structure of a file.
-fn single(path: &Path) -> Result<Structure, Failure> {
-    let mut listing = read(path, &[])?;
+fn single(path: &Path, strict: StrictArgs) -> Result<Structure, Failure> {
+    let mut listing = read(path, &[], strict)?;
     if listing.len() > 1 {
         let text = format!("`{}` holds {} structures, expected one", path.display(), listing.len());
         return Err(Failure::mistake(text).hint("`--pairs` compares many"));

@@ -132,7 +132,8 @@ impl OptimizeArgs {
         write_result(&path, |out| predictions.write_structures(&set, &self.property, out))?;
         console::note(&format!("predictions: {}", path.display()));
         let Some(reference) = &self.starts.data else { return Ok(()) };
-        let (generated, reference) = (sets::read(&path, &[])?, sets::read(reference, &[])?);
+        let all = sets::StrictArgs { strict: false };
+        let (generated, reference) = (sets::read(&path, &[], all)?, sets::read(reference, &[], all)?);
         let sets = Sets { generated: &generated, reference: &reference, train: None };
         let goal = if self.goal.maximize { Goal::Maximize } else { Goal::Minimize };
         let (property, start) = (self.property.clone(), "start".to_owned());

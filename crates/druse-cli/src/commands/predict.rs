@@ -10,7 +10,7 @@ use druse_run::predict::predict;
 use crate::console;
 use crate::failure::Failure;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
-use crate::sets::write_result;
+use crate::sets::{StrictArgs, say, write_result};
 
 /// Arguments of `druse predict`.
 #[derive(Args)]
@@ -41,6 +41,8 @@ pub struct PredictArgs {
     #[arg(long, value_name = "NAME", requires = "structures")]
     column: Option<String>,
     #[command(flatten)]
+    strict: StrictArgs,
+    #[command(flatten)]
     compute: ComputeArgs,
 }
 
@@ -68,14 +70,16 @@ impl From<SplitArg> for Split {
 /// The chosen part of a data set with splits, or all of one without. Cells stay as they are: predictions do not depend on
 /// their choice.
 fn read(args: &PredictArgs) -> Result<Dataset, Failure> {
+    let strict = args.strict.strict;
     if args.data.is_dir() {
         let splits = Splits::open(&args.data)?;
         if !splits.is_hashed() {
-            let options = LoadOptions { niggli: false, max_skipped_share: 1.0, ..LoadOptions::default() };
+            let options =
+                LoadOptions { niggli: false, max_skipped_share: 1.0, strict, ..LoadOptions::default() };
             return Ok(splits.load(args.split.into(), &options)?);
         }
     }
-    Ok(list(&args.data, &ListOptions::default())?.into())
+    Ok(list(&args.data, &ListOptions { strict, ..ListOptions::default() })?.into())
 }
 
 /// Runs the command.
@@ -84,12 +88,7 @@ pub fn run(args: &PredictArgs) -> crate::Outcome {
     let model = load(Some(&args.model), &args.compute)?;
     let predictor = model.predictor().map_err(lacking)?;
     let set = read(args)?;
-    for skipped in &set.skipped {
-        console::warn(&format!("skipped {skipped}"));
-    }
-    for warning in &set.warnings {
-        console::note(warning);
-    }
+    say(&set);
     let column = args.column.clone().unwrap_or_else(|| format!("predicted_{}", predictor.property()));
     let taken = set.entries.iter().find(|entry| entry.structure.properties.contains_key(&column));
     if let (Some(entry), Some(_)) = (taken, &args.structures) {

@@ -84,12 +84,13 @@ pub fn run(args: &ReconstructArgs) -> crate::Outcome {
     if summary.interrupted || args.no_evaluation {
         return Ok(sampling::exit_code(&summary));
     }
-    let mut reference = sets::read(&args.data, &[])?;
+    let mut reference = sets::read(&args.data, &[], sets::StrictArgs { strict: false })?;
     if args.count.is_some() {
         let chosen: HashSet<&str> = dataset.entries.iter().map(|e| e.id.as_str()).collect();
         reference.items.retain(|item| chosen.contains(item.id.as_str()));
     }
-    let generated = sets::read(&args.sampling.out.join(STRUCTURES_FILE), &[])?;
+    let generated =
+        sets::read(&args.sampling.out.join(STRUCTURES_FILE), &[], sets::StrictArgs { strict: false })?;
     let sets = Sets { generated: &generated, reference: &reference, train: None };
     let task = if candidates == 1 { Task::Reconstruction } else { Task::Prediction };
     let pairing = Pairing::Property(RECONSTRUCTION_OF.into());

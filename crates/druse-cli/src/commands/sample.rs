@@ -15,6 +15,7 @@ use crate::console;
 use crate::failure::Failure;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
 use crate::sampling::{self, SamplingArgs};
+use crate::sets;
 
 /// Arguments of `druse sample`.
 #[derive(Args)]
@@ -97,7 +98,7 @@ fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Target>, u64
         return Ok((all.into_iter().map(Target::from).collect(), count));
     } else if let Some(path) = like {
         let options = LoadOptions { niggli: false, ..LoadOptions::default() };
-        let rows = druse_data::load(path, &options)?.entries.into_iter();
+        let rows = sets::load(path, &options)?.entries.into_iter();
         let targets = rows
             .map(|row| Target::from(Composition::from_species(&row.structure.species)).with("like", row.id));
         one_each(targets)

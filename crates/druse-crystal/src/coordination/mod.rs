@@ -58,10 +58,17 @@ pub enum CoordinationError {
         radius: f64,
     },
     /// The cell is so small or flat that the search radius holds too many images of its atoms.
-    #[error("about {images:.1e} images of atoms lie within {radius} Å, too many to search")]
+    #[error(
+        "about {images:.1e} images of the {sites} atoms lie within {radius:.2} Å, more than the {limit:.0e} that are \
+         searched for neighbors: the cell is collapsed, or far too flat"
+    )]
     TooManyImages {
         /// How many, about.
         images: f64,
+        /// Number of sites in the cell.
+        sites: usize,
+        /// Most that are listed.
+        limit: f64,
         /// Search radius in Å.
         radius: f64,
     },

@@ -174,7 +174,8 @@ impl<'a> Tessellation<'a> {
         }
         let images = Images::expected(&self.frame, radius);
         if images.is_nan() || images > MAX_IMAGES {
-            return Err(CoordinationError::TooManyImages { images, radius });
+            let sites = self.structure.len();
+            return Err(CoordinationError::TooManyImages { images, sites, radius, limit: MAX_IMAGES });
         }
         self.levels.push((radius, Images::within(&self.frame, radius)));
         Ok(())

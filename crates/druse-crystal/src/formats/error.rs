@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::content::ContentError;
 use crate::files::FileError;
 use crate::{LatticeError, StructureError};
 
@@ -123,9 +124,9 @@ impl FormatError {
 /// Why a structure file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The name tells no format.
+    /// Neither name nor content tells a format.
     #[error(
-        "{}: cannot tell the format from the name; known are {}",
+        "{}: cannot tell the format from name or content; known are {}",
         path.display(), super::name_patterns()
     )]
     UnknownFormat {
@@ -135,6 +136,14 @@ pub enum ReadError {
     /// The file could not be opened or read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The bytes are no text.
+    #[error("`{}` {source}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What they are.
+        source: ContentError,
+    },
     /// The content is not a usable structure.
     #[error("{}: {source}", path.display())]
     Format {

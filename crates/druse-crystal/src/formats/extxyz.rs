@@ -7,15 +7,22 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::error::{FormatError, FormatErrorKind};
-use super::site::{self, MAX_SITES, SpeciesReader};
-use super::{Block, CoincidentSites, Parsed};
+use super::number;
+use super::site::{self, MAX_SITES};
+use super::species::{SpeciesReader, symbol};
+use super::{Block, CoincidentSites, Parsed, Warning, WarningKind, enumerate};
 use crate::{Element, Lattice, Structure};
 
 /// Whether a text begins an extended XYZ file: a number of atoms, and a line with a lattice.
 pub(super) fn recognize(head: &str) -> bool {
     let first = head.lines().map(str::trim).find(|l| !l.is_empty());
     first.is_some_and(|first| first.parse::<usize>().is_ok())
-        && head.lines().nth(1).is_some_and(|second| second.contains("Lattice="))
+        && head.lines().nth(1).is_some_and(|second| {
+            let (second, key) = (second.to_ascii_lowercase(), "lattice");
+            second.find(key).is_some_and(|k| {
+                second[k + key.len()..].trim_start_matches(['"', '\'', ' ', '\t']).starts_with('=')
+            })
+        })
 }
 
 /// The frames of a file. A line where the number of atoms is expected and missing ends the list with the rest of the file as
@@ -103,16 +110,20 @@ struct Header {
     lattice: Lattice,
     name: String,
     properties: BTreeMap<String, Value>,
-    warnings: Vec<String>,
-    /// Column of the species, and whether it holds atomic numbers.
-    species: (usize, bool),
+    warnings: Vec<Warning>,
+    /// Column of the species: symbols or atomic numbers.
+    species: usize,
     /// Column of the x coordinate.
     position: usize,
 }
 
 impl Header {
     fn read(comment: &str, line: usize) -> Result<Self, FormatError> {
-        let mut pairs = key_values(comment, line)?;
+        let mut pairs = match key_values(comment, line) {
+            // A remark of a plain XYZ file, which is no list of keys.
+            Err(_) if !comment.to_ascii_lowercase().contains("lattice") => BTreeMap::new(),
+            pairs => pairs?,
+        };
         let mut take = |name: &str| {
             let key = pairs.keys().find(|k| k.eq_ignore_ascii_case(name))?.clone();
             pairs.remove(&key)
@@ -123,14 +134,10 @@ impl Header {
             FormatError::at(line, FormatErrorKind::Missing(what.into()))
         })?;
         let lattice = lattice_of(&lattice, line)?;
-        let layout = take("Properties").unwrap_or_else(|| "species:S:1:pos:R:3".into());
+        let layout = take("Properties").filter(|layout| !layout.trim().is_empty());
+        let layout = layout.unwrap_or_else(|| "species:S:1:pos:R:3".into());
         if let Some(pbc) = take("pbc") {
-            let periodic = pbc.split_whitespace().all(|p| matches!(p, "T" | "True" | "true" | "1"));
-            if !periodic {
-                let message =
-                    format!("pbc=\"{}\": only structures periodic in all directions are read", shorten(&pbc));
-                return Err(FormatError::at(line, FormatErrorKind::Unsupported(message)));
-            }
+            check_periodic(&pbc).map_err(|kind| FormatError::at(line, kind))?;
         }
         let name = take("name").unwrap_or_default();
         let (mut species, mut position, mut dropped) = (None, None, Vec::new());
@@ -144,13 +151,19 @@ impl Header {
                     shorten(&layout)
                 )));
             };
-            let width: usize = match width.parse() {
+            let width: usize = match width.trim().parse() {
                 Ok(n @ 1..=1000) => n,
                 _ => return Err(syntax(format!("Properties: `{}` is no number of columns", shorten(width)))),
             };
-            match (field.to_ascii_lowercase().as_str(), kind, width) {
-                ("species", "S", 1) => species = Some((column, false)),
-                ("z", "I", 1) if species.is_none() => species = Some((column, true)),
+            match (
+                field.trim().to_ascii_lowercase().as_str(),
+                kind.trim().to_ascii_uppercase().as_str(),
+                width,
+            ) {
+                ("species", "S", 1) => species = Some(column),
+                ("z" | "numbers" | "atomic_numbers", "I", 1) if species.is_none() => {
+                    species = Some(column);
+                }
                 ("pos", "R", 3) => position = Some(column),
                 _ => dropped.push(field),
             }
@@ -160,7 +173,8 @@ impl Header {
             |what: &str| FormatError::at(line, FormatErrorKind::Missing(format!("Properties: {what}")));
         let mut warnings = Vec::new();
         if !dropped.is_empty() {
-            warnings.push(format!("atom columns not kept: {}", dropped.join(", ")));
+            let text = format!("atom columns not kept: {}", dropped.join(", "));
+            warnings.push(Warning::new(WarningKind::NotKept, text));
         }
         Ok(Self {
             lattice,
@@ -185,30 +199,68 @@ impl Header {
                 .nth(column)
                 .ok_or_else(|| FormatError::at(line, FormatErrorKind::Syntax(message())))
         };
-        let (column, atomic_number) = self.species;
-        let symbol = words(column)?;
-        let element = match symbol.parse::<i64>() {
-            Ok(z) if atomic_number => Element::from_z(z).ok(),
-            _ => None,
-        };
-        let element = match element {
+        let name = words(self.species)?;
+        // No symbol begins with a digit, so that a number can mean nothing else.
+        let element = match name.parse::<i64>().ok().and_then(|z| Element::from_z(z).ok()) {
             Some(e) => e,
-            None => reader.species(symbol, "").map_err(|kind| FormatError::at(line, kind))?,
+            None => reader.species(symbol(name), "").map_err(|kind| FormatError::at(line, kind))?,
         };
         let mut position = [0.0; 3];
         for (k, x) in position.iter_mut().enumerate() {
-            *x = site::number(words(self.position + k)?, "position")
+            *x = number::number(words(self.position + k)?, "position")
                 .map_err(|kind| FormatError::at(line, kind))?;
         }
         Ok((element, position))
     }
 }
 
+/// What may stand around and between the items of a list.
+const BRACKETS: [char; 9] = [',', '[', ']', '{', '}', '(', ')', '"', '\''];
+
+/// Refuses frames that are not periodic in all directions. The list may be written in any way: `T T T`, `[T, T, T]`,
+/// `TTT`, `["True", "True", "True"]`, `{1 1 1}`, `T`.
+fn check_periodic(pbc: &str) -> Result<(), FormatErrorKind> {
+    let is_separator = |c: char| c.is_whitespace() || BRACKETS.contains(&c);
+    let mut words: Vec<&str> = pbc.split(is_separator).filter(|w| !w.is_empty()).collect();
+    if let [one] = words.as_slice()
+        && one.len() == 3
+        && one.bytes().all(|b| matches!(b, b'T' | b't' | b'F' | b'f' | b'0' | b'1'))
+    {
+        words = vec![&one[..1], &one[1..2], &one[2..]];
+    }
+    let truth = |word: &&str| match word.trim_matches('.').to_ascii_lowercase().as_str() {
+        "t" | "true" | "1" | "y" | "yes" => Some(true),
+        "f" | "false" | "0" | "n" | "no" => Some(false),
+        _ => None,
+    };
+    let axes: Option<Vec<bool>> = words.iter().map(truth).collect();
+    let shown = shorten(pbc);
+    match axes.as_deref() {
+        Some([true] | [true, true, true]) => Ok(()),
+        Some(axes @ ([false] | [_, _, _])) => {
+            let open: Vec<&str> = axes
+                .iter()
+                .zip(["a", "b", "c"])
+                .filter(|(periodic, _)| !**periodic)
+                .map(|(_, axis)| axis)
+                .collect();
+            let along = if axes.len() == 1 { "any direction".to_owned() } else { enumerate(open, "and") };
+            Err(FormatErrorKind::Unsupported(format!(
+                "pbc=\"{shown}\": not periodic along {along}; only structures periodic in all directions are read"
+            )))
+        }
+        _ => Err(FormatErrorKind::Syntax(format!(
+            "pbc=\"{shown}\" does not say for three directions whether (T) or not (F) the structure is periodic"
+        ))),
+    }
+}
+
+/// Nested lists are rows: each inner one is a vector, as three numbers in a row are without brackets.
 fn lattice_of(text: &str, line: usize) -> Result<Lattice, FormatError> {
     let numbers = text
-        .split(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']'))
+        .split(|c: char| c.is_whitespace() || BRACKETS.contains(&c))
         .filter(|w| !w.is_empty())
-        .map(|w| site::number(w, "Lattice").map_err(|kind| FormatError::at(line, kind)))
+        .map(|w| number::number(w, "Lattice").map_err(|kind| FormatError::at(line, kind)))
         .collect::<Result<Vec<f64>, _>>()?;
     let rows = match *numbers.as_slice() {
         [a, b, c] => [[a, 0.0, 0.0], [0.0, b, 0.0], [0.0, 0.0, c]],
@@ -221,18 +273,27 @@ fn lattice_of(text: &str, line: usize) -> Result<Lattice, FormatError> {
     Lattice::from_rows(rows).map_err(|e| FormatError::at(line, e))
 }
 
-/// Splits `key=value key="quoted value" flag`; a bare key is `T`. `\"` and `\\` are escapes inside quotes.
+/// Splits `key=value key="quoted value" flag`; a bare key is `T`, blanks may surround `=`. `\"` and `\\` are escapes inside
+/// quotes.
 fn key_values(comment: &str, line: usize) -> Result<BTreeMap<String, String>, FormatError> {
     let mut pairs = BTreeMap::new();
     let mut chars = comment.chars().peekable();
     loop {
-        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        skip_blanks(&mut chars);
         if chars.peek().is_none() {
             return Ok(pairs);
         }
         let key = word(&mut chars, |c| c == '=' || c.is_whitespace(), line)?;
-        let value = if chars.next_if_eq(&'=').is_some() {
-            word(&mut chars, char::is_whitespace, line)?
+        let mut ahead = chars.clone();
+        skip_blanks(&mut ahead);
+        let value = if ahead.next_if_eq(&'=').is_some() {
+            chars = ahead;
+            if has_value(chars.clone()) {
+                skip_blanks(&mut chars);
+                word(&mut chars, char::is_whitespace, line)?
+            } else {
+                String::new()
+            }
         } else {
             "T".into()
         };
@@ -242,12 +303,28 @@ fn key_values(comment: &str, line: usize) -> Result<BTreeMap<String, String>, Fo
     }
 }
 
+type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+fn skip_blanks(chars: &mut Chars<'_>) {
+    while chars.next_if(|c| c.is_whitespace()).is_some() {}
+}
+
+/// Whether a value follows `=`: in `a= b=1` the word behind the blank is the next key.
+fn has_value(mut chars: Chars<'_>) -> bool {
+    if chars.peek().is_none_or(|c| !c.is_whitespace()) {
+        return true;
+    }
+    skip_blanks(&mut chars);
+    if chars.peek().is_none_or(|c| matches!(c, '"' | '\'' | '[' | '{')) {
+        return chars.peek().is_some();
+    }
+    while chars.next_if(|&c| c != '=' && !c.is_whitespace()).is_some() {}
+    skip_blanks(&mut chars);
+    chars.peek() != Some(&'=')
+}
+
 /// A quoted, bracketed or bare word that ends before a character of `end`.
-fn word(
-    chars: &mut std::iter::Peekable<std::str::Chars>,
-    end: impl Fn(char) -> bool,
-    line: usize,
-) -> Result<String, FormatError> {
+fn word(chars: &mut Chars<'_>, end: impl Fn(char) -> bool, line: usize) -> Result<String, FormatError> {
     let mut text = String::new();
     let close = match chars.peek() {
         Some(&q @ ('"' | '\'')) => q,

@@ -9,17 +9,23 @@
 pub mod cif;
 mod error;
 mod extxyz;
+mod number;
 mod poscar;
 mod pymatgen_json;
 mod site;
+mod species;
+mod warning;
 
 use std::path::Path;
 use std::str::FromStr;
 
 pub use error::{FormatError, FormatErrorKind, ReadError};
+pub use pymatgen_json::{from_pymatgen, plain_json};
 pub use site::{COINCIDENCE_DISTANCE, MAX_SITES, coincident_sites};
+pub use species::{species, species_list};
+pub use warning::{Warning, WarningKind};
 
-use crate::{Structure, files};
+use crate::{Structure, content, files};
 
 macro_rules! formats {
     ($($(#[$doc:meta])* $variant:ident {
@@ -54,13 +60,13 @@ macro_rules! formats {
 
 formats! {
     /// Crystallographic Information File.
-    Cif { name: "cif", title: "CIF", about: "Crystallographic Information Files", endings: ["cif"],
+    Cif { name: "cif", title: "CIF", about: "Crystallographic Information Files", endings: ["cif", "mcif"],
         prefixes: [], set: Folder, read: cif::read_with, write: cif::write,
         recognize: cif::recognize, split: cif::split }
     /// VASP POSCAR / CONTCAR.
     Poscar { name: "poscar", title: "POSCAR", about: "VASP's POSCAR files", endings: ["vasp", "poscar", "contcar"],
         prefixes: ["POSCAR", "CONTCAR"], set: Folder, read: poscar::read, write: poscar::write,
-        recognize: never, split: whole }
+        recognize: poscar::recognize, split: whole }
     /// Extended XYZ, as ASE and OVITO write it.
     ExtXyz { name: "extxyz", title: "extended XYZ", about: "extended XYZ, one file of frames", endings: ["extxyz", "xyz"],
         prefixes: [], set: File, read: extxyz::read, write: extxyz::write,
@@ -68,12 +74,7 @@ formats! {
     /// pymatgen's `Structure.as_dict`, one object or an array of them.
     PymatgenJson { name: "json", title: "pymatgen JSON", about: "pymatgen's JSON files", endings: ["json"],
         prefixes: [], set: Folder, read: pymatgen_json::read, write: pymatgen_json::write,
-        recognize: never, split: whole }
-}
-
-/// Of formats that only the name of a file tells.
-fn never(_: &str) -> bool {
-    false
+        recognize: pymatgen_json::recognize, split: whole }
 }
 
 /// Of formats whose files hold one structure, or cannot be cut.
@@ -164,19 +165,28 @@ impl Format {
         &FORMATS[self as usize]
     }
 
-    /// The format a file name suggests, by [`FormatInfo::endings`] in any case, else by [`FormatInfo::prefixes`].
+    /// The format a file name suggests, by [`FormatInfo::endings`] in any case, else by [`FormatInfo::prefixes`]. An
+    /// ending `.gz` says nothing.
     pub fn from_path(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?;
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
+        let name = without_gz(path.file_name()?.to_str()?);
+        let extension =
+            Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
         let by_ending = FORMATS.iter().find(|f| f.endings.contains(&extension.as_str()));
         by_ending
             .or_else(|| FORMATS.iter().find(|f| f.prefixes.iter().any(|p| name.starts_with(p))))
             .map(|f| f.format)
     }
 
-    /// The format whose files begin like this text, for files whose name says nothing. Few formats can be told.
+    /// The format whose files begin like this text, for files whose name says nothing.
     pub fn from_content(head: &str) -> Option<Self> {
-        FORMATS.iter().find(|f| (f.recognize)(head)).map(|f| f.format)
+        let told = |text: &str| FORMATS.iter().find(|f| (f.recognize)(text)).map(|f| f.format);
+        told(head).or_else(|| {
+            // Remarks above the file proper.
+            let lines = head.split_inclusive('\n');
+            let is_remark = |line: &&str| line.trim().is_empty() || line.trim_start().starts_with('#');
+            let remarks: usize = lines.take_while(is_remark).map(str::len).sum();
+            (remarks > 0).then(|| told(&head[remarks..])).flatten()
+        })
     }
 
     /// The parts of a file that describe one structure each, so that those beside a broken one can be read. Empty for
@@ -218,8 +228,8 @@ pub struct Parsed {
     pub structure: Structure,
     /// Data block name, comment line or title; may be empty.
     pub name: String,
-    /// What the reader had to interpret, in words for the user.
-    pub warnings: Vec<String>,
+    /// What the reader had to interpret, repair or leave out.
+    pub warnings: Vec<Warning>,
 }
 
 /// What readers make of two sites that coincide (are nearer than [`COINCIDENCE_DISTANCE`]).
@@ -253,21 +263,33 @@ pub fn read_str_with(
     (format.info().read)(text, coincident)
 }
 
-/// Reads all structures of a file, whose format its name tells. Bytes that are not UTF-8 (Latin-1 comments in old
-/// files) are replaced.
+/// Reads all structures of a file, whose format its name tells, else its content; decompressed and decoded as
+/// [`content`] says.
 ///
 /// # Errors
 /// [`ReadError`], which names the file.
 pub fn read_path(path: &Path) -> Result<Vec<Parsed>, ReadError> {
-    let format = Format::from_path(path).ok_or_else(|| ReadError::UnknownFormat { path: path.to_owned() })?;
-    let bytes = files::read(path)?;
-    read_str(&String::from_utf8_lossy(&bytes), format)
-        .map_err(|source| ReadError::Format { path: path.to_owned(), source })
+    let raw = files::read(path)?;
+    let no_text = |source| ReadError::Content { path: path.to_owned(), source };
+    let bytes = content::unpack(path, &raw).map_err(no_text)?;
+    let text = content::decode(&bytes).map_err(no_text)?;
+    let format = Format::from_path(path)
+        .or_else(|| Format::from_content(&text))
+        .ok_or_else(|| ReadError::UnknownFormat { path: path.to_owned() })?;
+    read_str(&text, format).map_err(|source| ReadError::Format { path: path.to_owned(), source })
+}
+
+/// The name of a file without a final `.gz`, in any case.
+pub fn without_gz(name: &str) -> &str {
+    match name.len().checked_sub(3).map(|n| (name.get(..n), name.get(n..))) {
+        Some((Some(rest), Some(end))) if end.eq_ignore_ascii_case(".gz") => rest,
+        _ => name,
+    }
 }
 
 /// The text of a file with this one structure. `name` becomes data block name, comment line or title.
 ///
-/// CIF holds cell lengths and angles, so the orientation of the cell is lost. POSCAR groups the sites by element in
+/// CIF holds cell lengths and angles, so the orientation of the cell is lost, though not the hand of the crystal. POSCAR groups the sites by element in
 /// order of first appearance; the others keep their order. CIF and extended XYZ files may be joined one after another.
 pub fn write(structure: &Structure, format: Format, name: &str) -> String {
     (format.info().write)(structure, name)
@@ -285,9 +307,12 @@ mod tests {
             for ending in info.endings {
                 let path = format!("a.b.{}", ending.to_ascii_uppercase());
                 assert_eq!(Format::from_path(path.as_ref()), Some(info.format), "{path}");
+                assert_eq!(Format::from_path(format!("{path}.Gz").as_ref()), Some(info.format), "{path}.Gz");
             }
             for prefix in info.prefixes {
-                assert_eq!(Format::from_path(format!("{prefix}_1").as_ref()), Some(info.format));
+                for name in [format!("{prefix}_1"), format!("{prefix}.gz")] {
+                    assert_eq!(Format::from_path(name.as_ref()), Some(info.format), "{name}");
+                }
             }
         }
         assert_eq!(Format::from_path("notes.txt".as_ref()), None);

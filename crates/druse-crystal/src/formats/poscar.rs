@@ -4,13 +4,15 @@
 use std::fmt::Write as _;
 
 use super::error::{FormatError, FormatErrorKind};
-use super::site::{self, MAX_SITES, SpeciesReader};
-use super::{CoincidentSites, Parsed};
+use super::number::{self, is_number};
+use super::site::{self, MAX_SITES};
+use super::species::SpeciesReader;
+use super::{CoincidentSites, Parsed, Warning, WarningKind, species};
 use crate::{Element, Lattice, Structure};
 
 /// Numbered lines of the file; knows what is expected when they run out.
 struct Lines<'a> {
-    lines: std::iter::Enumerate<std::str::Lines<'a>>,
+    lines: std::iter::Peekable<std::iter::Enumerate<std::str::Lines<'a>>>,
     last: usize,
 }
 
@@ -27,6 +29,22 @@ impl<'a> Lines<'a> {
             )),
         }
     }
+
+    /// The next line if it passes.
+    fn next_if(&mut self, passes: impl Fn(&str) -> bool) -> Option<&'a str> {
+        let (i, line) = self.lines.next_if(|(_, line)| passes(line))?;
+        self.last = i + 1;
+        Some(line)
+    }
+}
+
+/// Whether a text begins like a POSCAR: a scale factor and three lattice vectors below the first line.
+pub(super) fn recognize(head: &str) -> bool {
+    let lines: Vec<&str> = head.lines().skip(1).take(4).collect();
+    let [scale, vectors @ ..] = lines.as_slice() else { return false };
+    vectors.len() == 3
+        && scale.split_whitespace().next().is_some_and(is_number)
+        && vectors.iter().all(|v| matches!(number::leading::<3>(v, ""), Ok(Some(_))))
 }
 
 /// Reads a POSCAR. Velocities and predictor data after the coordinates are not used.
@@ -35,7 +53,7 @@ pub(super) fn read(text: &str, coincident: CoincidentSites) -> Result<Vec<Parsed
         return Err(FormatError::whole(FormatErrorKind::NoStructure("the file is empty".into())));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut lines = Lines { lines: text.lines().enumerate(), last: 0 };
+    let mut lines = Lines { lines: text.lines().enumerate().peekable(), last: 0 };
     let mut warnings = Vec::new();
     let (_, comment) = lines.next("a comment")?;
     let comment = comment.trim();
@@ -44,7 +62,7 @@ pub(super) fn read(text: &str, coincident: CoincidentSites) -> Result<Vec<Parsed
     let mut lattice_line = 0;
     for row in &mut rows {
         let (line, text) = lines.next("a lattice vector")?;
-        *row = three(text, line, "lattice vector")?;
+        *row = three(text, line, "lattice vector")?.0;
         lattice_line = line;
     }
     let scale = scale_factors(scale, scale_line, &rows)?;
@@ -53,48 +71,33 @@ pub(super) fn read(text: &str, coincident: CoincidentSites) -> Result<Vec<Parsed
     }
     let lattice = Lattice::from_rows(rows).map_err(|e| FormatError::at(lattice_line, e))?;
 
-    let (mut line, mut text) = lines.next("element names or atom counts")?;
-    let mut names: Option<(usize, Vec<&str>)> = None;
-    if text.split_whitespace().next().is_none_or(|w| w.parse::<f64>().is_err()) {
-        names = Some((line, text.split_whitespace().collect()));
-        (line, text) = lines.next("atom counts")?;
-    }
-    let counts = counts(text, line)?;
-    let counts_line = line;
-
+    let Groups { names, names_line, counts, counts_line } = Groups::read(&mut lines, comment)?;
     let (mut line, mut text) = lines.next("`Direct` or `Cartesian`")?;
     let first = |t: &str| t.trim_start().bytes().next().map(|b| b.to_ascii_lowercase());
     let selective = first(text) == Some(b's');
     if selective {
-        warnings.push("selective-dynamics flags were not kept".into());
+        warnings.push(Warning::new(WarningKind::NotKept, "selective-dynamics flags were not kept"));
         (line, text) = lines.next("`Direct` or `Cartesian`")?;
     }
-    let cartesian = match first(text) {
-        Some(b'd') => false,
-        Some(b'c' | b'k') => true,
-        _ => {
-            let message = format!("expected `Direct` or `Cartesian`, found `{}`", shorten(text.trim()));
-            return Err(FormatError::at(line, FormatErrorKind::Syntax(message)));
-        }
-    };
+    let cartesian = is_cartesian(text, line, &mut warnings)?;
     let total: usize = counts.iter().sum();
     let mut coords = Vec::with_capacity(total.min(1024));
     let mut trailing: Vec<Option<&str>> = Vec::with_capacity(total.min(1024));
     let first_site = line + 1;
     for i in 0..total {
         let (line, text) = lines.next(&format!("the coordinates of atom {} of {total}", i + 1))?;
-        let x = three(text, line, "coordinate")?;
+        let (x, rest) = three(text, line, "coordinate")?;
         coords.push(if cartesian {
             lattice.to_fractional(std::array::from_fn(|k| x[k] * scale[k]))
         } else {
             x
         });
-        trailing.push(text.split_whitespace().nth(if selective { 6 } else { 3 }));
+        trailing.push(rest.split_whitespace().nth(if selective { 3 } else { 0 }));
     }
 
     let mut reader = SpeciesReader::default();
     let species = match names {
-        Some((line, names)) => grouped(&mut reader, &names, &counts, line)?,
+        Some(names) => grouped(&mut reader, &names, &counts, names_line)?,
         None => unnamed(&mut reader, comment, &trailing, &counts, counts_line, &mut warnings)?,
     };
     reader.warnings(&mut warnings);
@@ -108,13 +111,79 @@ pub(super) fn read(text: &str, coincident: CoincidentSites) -> Result<Vec<Parsed
     Ok(vec![Parsed { structure, name: comment.to_owned(), warnings }])
 }
 
+/// The groups of atoms: how many there are of each, and their names where the file has them.
+struct Groups<'a> {
+    names: Option<Vec<&'a str>>,
+    /// First line of the names.
+    names_line: usize,
+    counts: Vec<usize>,
+    /// Last line of the counts.
+    counts_line: usize,
+}
+
+impl<'a> Groups<'a> {
+    /// VASP puts 20 of them on a line, so both names and counts may go on over several lines.
+    fn read(lines: &mut Lines<'a>, comment: &str) -> Result<Self, FormatError> {
+        let is_count = |t: &str| t.split_whitespace().next().is_some_and(is_number);
+        let (mut counts_line, mut text) = lines.next("element names or atom counts")?;
+        let mut names: Option<Vec<&str>> = None;
+        let names_line = counts_line;
+        while !is_count(text) {
+            names.get_or_insert_default().extend(before_comment(text));
+            (counts_line, text) = lines.next("atom counts")?;
+        }
+        let mut counts = Vec::new();
+        add_counts(text, counts_line, &mut counts)?;
+        // Without a line of names the comment may have them.
+        let wanted = names.as_ref().map_or_else(|| comment.split_whitespace().count(), Vec::len);
+        let only_counts = |t: &str| is_count(t) && before_comment(t).all(|w| w.parse::<usize>().is_ok());
+        while counts.len() < wanted
+            && let Some(text) = lines.next_if(only_counts)
+        {
+            counts_line = lines.last;
+            add_counts(text, counts_line, &mut counts)?;
+        }
+        if counts.iter().all(|&n| n == 0) {
+            let kind = FormatErrorKind::NoStructure("it has no atoms".into());
+            return Err(FormatError::at(counts_line, kind));
+        }
+        Ok(Self { names, names_line, counts, counts_line })
+    }
+}
+
+/// The words of a line up to a comment, which `!` or `#` introduces.
+fn before_comment(text: &str) -> impl Iterator<Item = &str> {
+    text.split(['!', '#']).next().unwrap_or(text).split_whitespace()
+}
+
+/// Whether the line before the coordinates says that they are Cartesian. As in VASP its first letter decides: `C` and
+/// `K` are Cartesian, anything else is fractional.
+fn is_cartesian(text: &str, line: usize, warnings: &mut Vec<Warning>) -> Result<bool, FormatError> {
+    let text = text.trim();
+    if text.split_whitespace().next().is_some_and(is_number) {
+        let what = "the line `Direct` or `Cartesian` before the coordinates (here stand numbers)";
+        return Err(FormatError::at(line, FormatErrorKind::Missing(what.into())));
+    }
+    match text.bytes().next().map(|b| b.to_ascii_lowercase()) {
+        Some(b'c' | b'k') => return Ok(true),
+        Some(b'd' | b'f') => {}
+        _ => {
+            let shown = shorten(text);
+            let text =
+                format!("the line `{shown}` before the coordinates is read as `Direct`, as VASP reads it");
+            warnings.push(Warning::new(WarningKind::Interpreted, text));
+        }
+    }
+    Ok(false)
+}
+
 /// The factor of each Cartesian axis: one number, three numbers, or the negative of the wanted volume in Å³.
 fn scale_factors(text: &str, line: usize, rows: &[[f64; 3]; 3]) -> Result<[f64; 3], FormatError> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let number = |t: &str| site::number(t, "scale factor").map_err(|kind| FormatError::at(line, kind));
+    let number = |t: &str| number::number(t, "scale factor").map_err(|kind| FormatError::at(line, kind));
     let syntax = |message: String| FormatError::at(line, FormatErrorKind::Syntax(message));
     // A comment may follow the number.
-    let three = words.len() >= 3 && words[..3].iter().all(|w| w.parse::<f64>().is_ok());
+    let three = words.len() >= 3 && words[..3].iter().all(|w| is_number(w));
     if three {
         let scale = [number(words[0])?, number(words[1])?, number(words[2])?];
         if scale.iter().any(|&s| s <= 0.0) {
@@ -133,40 +202,30 @@ fn scale_factors(text: &str, line: usize, rows: &[[f64; 3]; 3]) -> Result<[f64; 
     }
 }
 
-fn three(text: &str, line: usize, what: &str) -> Result<[f64; 3], FormatError> {
-    let mut words = text.split_whitespace();
-    let mut x = [0.0; 3];
-    for x in &mut x {
-        let word = words.next().ok_or_else(|| {
-            let message = format!("a {what} has three numbers, found `{}`", shorten(text.trim()));
-            FormatError::at(line, FormatErrorKind::Syntax(message))
-        })?;
-        *x = site::number(word, what).map_err(|kind| FormatError::at(line, kind))?;
-    }
-    Ok(x)
+/// The three numbers of a line and what follows them.
+fn three<'a>(text: &'a str, line: usize, what: &str) -> Result<([f64; 3], &'a str), FormatError> {
+    let found = number::leading(text, what).map_err(|kind| FormatError::at(line, kind))?;
+    found.ok_or_else(|| {
+        let message = format!("a {what} has three numbers, found `{}`", shorten(text.trim()));
+        FormatError::at(line, FormatErrorKind::Syntax(message))
+    })
 }
 
-fn counts(text: &str, line: usize) -> Result<Vec<usize>, FormatError> {
-    let mut counts = Vec::new();
-    let mut total = 0usize;
-    // A comment may follow, introduced by `!` or `#`.
-    for word in text.split_whitespace().take_while(|w| !w.starts_with(['!', '#'])) {
+/// Adds the counts of a line; refuses more atoms than [`MAX_SITES`].
+fn add_counts(text: &str, line: usize, counts: &mut Vec<usize>) -> Result<(), FormatError> {
+    for word in before_comment(text) {
         let n: usize = word.parse().map_err(|_| {
             FormatError::at(
                 line,
                 FormatErrorKind::Syntax(format!("`{}` is no number of atoms", shorten(word))),
             )
         })?;
-        total = total.saturating_add(n);
         counts.push(n);
     }
-    if total > MAX_SITES {
+    if counts.iter().fold(0, |total: usize, n| total.saturating_add(*n)) > MAX_SITES {
         return Err(FormatError::at(line, FormatErrorKind::TooManySites));
     }
-    if total == 0 {
-        return Err(FormatError::at(line, FormatErrorKind::NoStructure("it has no atoms".into())));
-    }
-    Ok(counts)
+    Ok(())
 }
 
 /// One element per atom from one name per group. POTCAR suffixes (`Fe_pv`, `O/8d3b`) are dropped.
@@ -176,14 +235,13 @@ fn grouped(
     counts: &[usize],
     line: usize,
 ) -> Result<Vec<Element>, FormatError> {
-    let names: Vec<&str> = names.iter().copied().take_while(|n| !n.starts_with(['!', '#'])).collect();
     if names.len() != counts.len() {
         let message = format!("{} element names but {} atom counts", names.len(), counts.len());
         return Err(FormatError::at(line, FormatErrorKind::Syntax(message)));
     }
     let mut species = Vec::new();
     for (name, &n) in names.iter().zip(counts) {
-        let symbol = name.split(['_', '/']).next().unwrap_or(name);
+        let symbol = species::symbol(name.split(['_', '/']).next().unwrap_or(name));
         for _ in 0..n {
             let element = reader.species(symbol, "").map_err(|kind| FormatError::at(line, kind))?;
             species.push(element);
@@ -199,19 +257,24 @@ fn unnamed(
     trailing: &[Option<&str>],
     counts: &[usize],
     line: usize,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<Vec<Element>, FormatError> {
     let names: Vec<&str> = comment.split_whitespace().collect();
-    let is_element = |t: &str| SpeciesReader::default().species(t, "").is_ok();
-    if names.len() == counts.len() && names.iter().all(|n| is_element(n)) {
-        warnings.push("no line of element names (VASP 4); taken from the comment line".into());
+    let is_element = |t: &str| species(t).is_ok();
+    if names.len() == counts.len()
+        && names.iter().all(|n| is_element(n.split(['_', '/']).next().unwrap_or(n)))
+    {
+        let text = "no line of element names (VASP 4); taken from the comment line";
+        warnings.push(Warning::new(WarningKind::Interpreted, text));
         return grouped(reader, &names, counts, 1);
     }
     if trailing.iter().all(|t| t.is_some_and(is_element)) {
-        warnings
-            .push("no line of element names (VASP 4); taken from the symbols after the coordinates".into());
+        let text = "no line of element names (VASP 4); taken from the symbols after the coordinates";
+        warnings.push(Warning::new(WarningKind::Interpreted, text));
         let symbols = trailing.iter().flatten();
-        return symbols.map(|t| reader.species(t, "").map_err(|kind| FormatError::at(line, kind))).collect();
+        return symbols
+            .map(|t| reader.species(species::symbol(t), "").map_err(|kind| FormatError::at(line, kind)))
+            .collect();
     }
     Err(FormatError::at(
         line,

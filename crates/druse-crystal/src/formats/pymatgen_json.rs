@@ -6,9 +6,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::{FormatError, FormatErrorKind};
-use super::site::{self, MAX_SITES, SpeciesReader};
-use super::{CoincidentSites, Parsed};
-use crate::{Lattice, Structure, StructureError};
+use super::site::{self, MAX_SITES};
+use super::species::{SpeciesReader, merged, symbol};
+use super::{CoincidentSites, Parsed, Warning, WarningKind};
+use crate::{Element, Lattice, Structure, StructureError};
 
 #[derive(Deserialize)]
 struct Dict {
@@ -21,17 +22,30 @@ struct Dict {
     charge: Option<f64>,
 }
 
+/// The vectors, or lengths (Å) and angles (degrees).
 #[derive(Deserialize)]
 struct LatticeDict {
-    matrix: [[f64; 3]; 3],
+    #[serde(default)]
+    matrix: Option<[[f64; 3]; 3]>,
     #[serde(default)]
     pbc: Option<[bool; 3]>,
+    a: Option<f64>,
+    b: Option<f64>,
+    c: Option<f64>,
+    alpha: Option<f64>,
+    beta: Option<f64>,
+    gamma: Option<f64>,
 }
 
 #[derive(Deserialize)]
 struct SiteDict {
     species: Vec<SpeciesDict>,
-    abc: [f64; 3],
+    /// Fractional coordinates, or
+    #[serde(default)]
+    abc: Option<[f64; 3]>,
+    /// Cartesian ones (Å).
+    #[serde(default)]
+    xyz: Option<[f64; 3]>,
     #[serde(default)]
     label: Option<String>,
 }
@@ -39,7 +53,46 @@ struct SiteDict {
 #[derive(Deserialize)]
 struct SpeciesDict {
     element: String,
+    #[serde(default = "one")]
     occu: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// Whether a text begins like JSON.
+pub(super) fn recognize(head: &str) -> bool {
+    head.trim_start().starts_with(['{', '['])
+}
+
+/// The value with plain numbers and lists in place of those that programs wrap in objects: numpy arrays and scalars as
+/// monty writes them (`{"@module": "numpy", "@class": "array", "data": […]}`), numbers of MongoDB's exports
+/// (`{"$numberDouble": "1.5"}`), identifiers of the Materials Project (`{"@class": "MPID", "string": "mp-149"}`).
+pub fn plain_json(value: Value) -> Value {
+    match value {
+        Value::Array(list) => Value::Array(list.into_iter().map(plain_json).collect()),
+        Value::Object(mut object) => {
+            let module = |name: &str| {
+                object.get("@module").and_then(Value::as_str).is_some_and(|m| m.starts_with(name))
+            };
+            let inner = if module("numpy") {
+                object.remove("data")
+            } else if module("emmet") {
+                object.remove("string")
+            } else if object.len() == 1 {
+                let text = object.iter().next().filter(|(key, _)| key.starts_with("$number"));
+                text.and_then(|(_, v)| v.as_str()?.parse::<serde_json::Number>().ok()).map(Value::Number)
+            } else {
+                None
+            };
+            match inner {
+                Some(inner) => plain_json(inner),
+                None => Value::Object(object.into_iter().map(|(k, v)| (k, plain_json(v))).collect()),
+            }
+        }
+        other => other,
+    }
 }
 
 /// Reads one structure or an array of them. Oxidation states and site properties are not kept.
@@ -72,13 +125,21 @@ pub(super) fn read(text: &str, coincident: CoincidentSites) -> Result<Vec<Parsed
     values.into_iter().enumerate().map(read).collect()
 }
 
+/// Reads one dictionary.
+///
+/// # Errors
+/// [`FormatErrorKind`] for anything that is no usable structure.
+pub fn from_pymatgen(value: Value, coincident: CoincidentSites) -> Result<Parsed, FormatErrorKind> {
+    structure(value, coincident)
+}
+
 fn structure(value: Value, coincident: CoincidentSites) -> Result<Parsed, FormatErrorKind> {
     if !value.is_object() {
         return Err(FormatErrorKind::Syntax(
             "expected a JSON object as `Structure.as_dict()` gives it".into(),
         ));
     }
-    let dict: Dict = serde_json::from_value(value)
+    let dict: Dict = serde_json::from_value(plain_json(value))
         .map_err(|e| FormatErrorKind::Syntax(format!("not a pymatgen structure: {e}")))?;
     let lattice = dict.lattice.ok_or_else(|| {
         FormatErrorKind::Missing("`lattice` (a molecule is no crystal; `Structure.as_dict()` has one)".into())
@@ -87,10 +148,11 @@ fn structure(value: Value, coincident: CoincidentSites) -> Result<Parsed, Format
         let message = "only structures periodic in all directions are read".into();
         return Err(FormatErrorKind::Unsupported(message));
     }
-    let lattice = Lattice::from_rows(lattice.matrix)?;
+    let lattice = lattice.build()?;
     if dict.sites.len() > MAX_SITES {
         return Err(FormatErrorKind::TooManySites);
     }
+    let mut warnings = Vec::new();
     let mut reader = SpeciesReader::default();
     let (mut species, mut coords, mut labels) = (Vec::new(), Vec::new(), Vec::new());
     for (i, s) in dict.sites.into_iter().enumerate() {
@@ -98,18 +160,14 @@ fn structure(value: Value, coincident: CoincidentSites) -> Result<Parsed, Format
             Some(label) if !label.is_empty() => label,
             _ => s.species.first().map_or_else(|| format!("site {i}"), |sp| sp.element.clone()),
         };
-        let [only] = s.species.as_slice() else {
-            let elements: Vec<&str> = s.species.iter().map(|sp| sp.element.as_str()).collect();
-            return Err(FormatErrorKind::PartialOccupancy {
-                site: label,
-                element: elements.join(" and "),
-                occupancy: s.species.first().map_or(0.0, |sp| sp.occu),
-            });
-        };
-        let element = reader.species(&only.element, &label)?;
-        site::check_occupancy(only.occu, element, &label)?;
-        species.push(element);
-        coords.push(s.abc);
+        species.push(occupant(&s.species, &label, &mut reader, &mut warnings)?);
+        coords.push(match (s.abc, s.xyz) {
+            (Some(abc), _) => abc,
+            (None, Some(xyz)) => lattice.to_fractional(xyz),
+            (None, None) => {
+                return Err(FormatErrorKind::Missing(format!("site {label}: `abc` (or `xyz`)")));
+            }
+        });
         labels.push(label);
     }
     let mut structure = match Structure::new(lattice, species, coords) {
@@ -123,13 +181,58 @@ fn structure(value: Value, coincident: CoincidentSites) -> Result<Parsed, Format
         .map_err(|e| e.kind)?;
     structure.labels = labels;
     structure.properties = dict.properties.unwrap_or_default();
-    let mut warnings = Vec::new();
     if dict.charge.is_some_and(|c| c != 0.0) {
-        warnings.push("the charge of the structure was not kept".into());
+        warnings.push(Warning::new(WarningKind::NotKept, "the charge of the structure was not kept"));
     }
     reader.warnings(&mut warnings);
     let name = structure.properties.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Parsed { structure, name, warnings })
+}
+
+/// The one element of a site; several species of it, such as Fe2+ and Fe3+, count as one when they fill the site.
+fn occupant(
+    species: &[SpeciesDict],
+    label: &str,
+    reader: &mut SpeciesReader,
+    warnings: &mut Vec<Warning>,
+) -> Result<Element, FormatErrorKind> {
+    let elements: Vec<Element> =
+        species.iter().map(|sp| reader.species(symbol(&sp.element), label)).collect::<Result<_, _>>()?;
+    let Some(&element) = elements.first() else {
+        return Err(FormatErrorKind::Missing(format!("site {label}: its species")));
+    };
+    if elements.iter().any(|e| *e != element) {
+        let names: Vec<&str> = species.iter().map(|sp| sp.element.as_str()).collect();
+        return Err(FormatErrorKind::PartialOccupancy {
+            site: label.to_owned(),
+            element: names.join(" and "),
+            occupancy: species.first().map_or(0.0, |sp| sp.occu),
+        });
+    }
+    site::check_occupancy(species.iter().map(|sp| sp.occu).sum(), element, label)?;
+    if species.len() > 1 {
+        warnings.push(merged(label, element));
+    }
+    Ok(element)
+}
+
+impl LatticeDict {
+    fn build(&self) -> Result<Lattice, FormatErrorKind> {
+        if let Some(matrix) = self.matrix {
+            return Ok(Lattice::from_rows(matrix)?);
+        }
+        let numbers = [self.a, self.b, self.c, self.alpha, self.beta, self.gamma];
+        let numbers: Option<Vec<f64>> = numbers.into_iter().collect();
+        match numbers.as_deref() {
+            Some(&[a, b, c, alpha, beta, gamma]) => {
+                Ok(Lattice::from_parameters([a, b, c, alpha, beta, gamma])?)
+            }
+            _ => {
+                let what = "`lattice.matrix` (or all of `a`, `b`, `c`, `alpha`, `beta` and `gamma`)";
+                Err(FormatErrorKind::Missing(what.into()))
+            }
+        }
+    }
 }
 
 /// The structure as pymatgen's `Structure.from_dict` reads it, in one line. A name becomes the property `name`.

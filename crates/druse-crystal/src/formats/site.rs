@@ -1,4 +1,4 @@
-//! What every reader does with the sites it found: species names, numbers, coincident sites.
+//! What every reader does with the sites it found: occupancies, numbers, coincident sites.
 
 use std::collections::HashMap;
 
@@ -13,109 +13,7 @@ pub const COINCIDENCE_DISTANCE: f64 = 0.01;
 pub const MAX_SITES: usize = 1_000_000;
 
 /// Departure from 1 below which an occupancy counts as full.
-const OCCUPANCY_TOLERANCE: f64 = 1e-3;
-
-/// Most ambiguous labels a warning names.
-const GUESSES_SHOWN: usize = 8;
-
-/// Reads species names and counts the hydrogen isotopes among them.
-#[derive(Debug, Default)]
-pub(super) struct SpeciesReader {
-    deuterium: usize,
-    tritium: usize,
-    guesses: usize,
-    guessed: Vec<String>,
-}
-
-impl SpeciesReader {
-    /// Element of a species name with an optional charge: `Fe`, `Fe3+`, `O2-`, `D`, `FE`.
-    /// `site` names the site in the error.
-    pub fn species(&mut self, text: &str, site: &str) -> Result<Element, FormatErrorKind> {
-        let letters = letters(text);
-        let charge = &text[letters.len()..];
-        let plain = charge.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.'));
-        plain.then(|| self.element(letters)).flatten().ok_or_else(|| FormatErrorKind::UnknownElement {
-            symbol: text.chars().take(40).collect(),
-            site: site.chars().take(40).collect(),
-        })
-    }
-
-    /// Element of a site label without a species beside it: `Fe1`, `O1W`, `Hw2`, `CL3`.
-    pub fn label(&mut self, label: &str) -> Result<Element, FormatErrorKind> {
-        let letters = letters(label);
-        let element = match letters.as_bytes() {
-            [first, second, ..] => {
-                let two = self.element(&letters[..2]);
-                match two {
-                    Some(e) if second.is_ascii_uppercase() => {
-                        // `CO1` may be cobalt or a carbon named CO1.
-                        let ambiguous = Element::from_symbol(&letters[..1]).is_ok();
-                        if ambiguous {
-                            if self.guessed.len() < GUESSES_SHOWN {
-                                self.guessed.push(label.to_owned());
-                            }
-                            self.guesses += 1;
-                        }
-                        Some(e)
-                    }
-                    Some(e) => Some(e),
-                    // Water, as in `Hw1`, `OW`; other unknown pairs are not cut down to one letter silently.
-                    None if second.is_ascii_uppercase() || matches!(&letters[..2], "Hw" | "Ow") => {
-                        self.element(&letters[..first.is_ascii() as usize])
-                    }
-                    None => None,
-                }
-            }
-            [_] => self.element(letters),
-            [] => None,
-        };
-        element.ok_or_else(|| FormatErrorKind::UnknownElement {
-            symbol: label.chars().take(40).collect(),
-            site: String::new(),
-        })
-    }
-
-    fn element(&mut self, letters: &str) -> Option<Element> {
-        if let Ok(e) = Element::from_symbol(letters) {
-            return Some(e);
-        }
-        let mut bytes = letters.bytes();
-        let title: String = bytes
-            .next()
-            .map(|b| char::from(b.to_ascii_uppercase()))
-            .into_iter()
-            .chain(bytes.map(|b| char::from(b.to_ascii_lowercase())))
-            .collect();
-        match title.as_str() {
-            "D" => self.deuterium += 1,
-            "T" => self.tritium += 1,
-            symbol => return Element::from_symbol(symbol).ok(),
-        }
-        Element::from_z(1).ok()
-    }
-
-    /// What the user should know about the names read so far.
-    pub fn warnings(&self, warnings: &mut Vec<String>) {
-        for (name, count) in [("deuterium (D)", self.deuterium), ("tritium (T)", self.tritium)] {
-            if count > 0 {
-                let s = if count == 1 { "" } else { "s" };
-                warnings.push(format!("{name} at {count} site{s} read as hydrogen"));
-            }
-        }
-        if !self.guessed.is_empty() {
-            let labels = self.guessed.join(", ");
-            let more = if self.guesses > self.guessed.len() { " …" } else { "" };
-            warnings
-                .push(format!("no species given; labels read as two-letter element symbols: {labels}{more}"));
-        }
-    }
-}
-
-/// The ASCII letters a text begins with.
-fn letters(text: &str) -> &str {
-    let end = text.bytes().position(|b| !b.is_ascii_alphabetic()).unwrap_or(text.len());
-    &text[..end]
-}
+pub(super) const OCCUPANCY_TOLERANCE: f64 = 1e-3;
 
 /// Refuses occupancies other than 1.
 pub(super) fn check_occupancy(occupancy: f64, element: Element, site: &str) -> Result<(), FormatErrorKind> {
@@ -230,43 +128,6 @@ fn coincident_pair(lattice: &Lattice, coords: &[[f64; 3]]) -> Option<(usize, usi
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn species_names_and_labels() {
-        let mut r = SpeciesReader::default();
-        let species = |r: &mut SpeciesReader, t: &str| r.species(t, "").map(|e| e.symbol());
-        for (text, symbol) in
-            [("Fe", "Fe"), ("Fe3+", "Fe"), ("O2-", "O"), ("FE", "Fe"), ("Cl1-", "Cl"), ("h", "H")]
-        {
-            assert_eq!(species(&mut r, text), Ok(symbol));
-        }
-        for text in ["", "Xx", "Fex", "1Fe", "Fe_x", "é"] {
-            assert!(species(&mut r, text).is_err(), "{text}");
-        }
-        for (label, symbol) in [
-            ("Fe1", "Fe"),
-            ("O1W", "O"),
-            ("Hw2", "H"),
-            ("OW", "O"),
-            ("Na(1)", "Na"),
-            ("C12A", "C"),
-            ("FeA", "Fe"),
-        ] {
-            assert_eq!(r.label(label).map(|e| e.symbol()), Ok(symbol), "{label}");
-        }
-        for label in ["Wat", "X1", "", "1"] {
-            assert!(r.label(label).is_err(), "{label}");
-        }
-        let mut warnings = Vec::new();
-        r.warnings(&mut warnings);
-        assert!(warnings.is_empty(), "{warnings:?}");
-        assert_eq!(r.label("CO1").unwrap().symbol(), "Co");
-        assert_eq!(r.label("D4").unwrap().symbol(), "H");
-        assert_eq!(species(&mut r, "D"), Ok("H"));
-        r.warnings(&mut warnings);
-        assert_eq!(warnings.len(), 2);
-        assert!(warnings[0].contains("2 sites") && warnings[1].contains("CO1"));
-    }
 
     proptest! {
         /// The binned search finds a pair exactly where the plain double loop does.

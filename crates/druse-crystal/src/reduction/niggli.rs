@@ -2,7 +2,8 @@
 
 use nalgebra::Matrix3;
 
-use super::{IntMatrix, ReductionError, inverse_unimodular, lll, rebase};
+use super::{ReductionError, rebase};
+use crate::basis::{IntMatrix, inverse_unimodular, lll};
 use crate::{Lattice, Structure, wrap_unit};
 
 /// Tolerance on entries of the metric tensor, relative to the cube root of the volume (pymatgen's `tol`).

@@ -1,5 +1,7 @@
 //! Space groups: operations, orbits, Wyckoff positions and standard cells, found by `moyo`.
 
+pub(crate) mod group;
+pub(crate) mod identify;
 mod tolerance;
 
 use std::fmt;
@@ -11,7 +13,7 @@ use moyo::{
 };
 use nalgebra::{Matrix3, Vector3};
 
-use crate::{Element, ElementError, Lattice, LatticeError, Structure, StructureError};
+use crate::{Element, ElementError, Lattice, LatticeError, NeighborError, Structure, StructureError};
 
 /// Denominators of the translations of space-group operations.
 const DENOMINATORS: [u32; 6] = [2, 3, 4, 6, 8, 12];
@@ -36,6 +38,9 @@ pub enum SymmetryError {
         /// The tolerance in Å.
         symprec: f64,
     },
+    /// The atoms within the tolerance are too many to look at.
+    #[error(transparent)]
+    Neighbors(#[from] NeighborError),
     /// No space group fits at this or any smaller tolerance that was tried.
     #[error("no space group found with tolerance {symprec} Å: {reason}")]
     NotFound {

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use nalgebra::{Matrix3, Vector3};
 
 use super::SymmetryError;
-use crate::{Lattice, Structure, reduction::lll_reduced, within_cutoff};
+use crate::{Lattice, Structure, neighbors::CutoffSearch, reduction::lll_reduced};
 
 /// Largest distance tolerance (Å) with which symmetry is sought.
 const LARGEST: f64 = 0.5;
@@ -28,10 +28,14 @@ type Rotation = Matrix3<i32>;
 pub(super) fn bounded(structure: &Structure, symprec: f64) -> Result<f64, SymmetryError> {
     // Lowered by the lattice first: a cell far smaller than the tolerance would have countless images within it.
     let mut symprec = symprec.min(LARGEST).min(RELATIVE * shortest_translation(&structure.lattice));
-    let close = within_cutoff(&structure.lattice, &structure.frac_coords, symprec / RELATIVE_CENTERED);
-    let mut shortest = f64::INFINITY;
-    for first in 0..close.len() {
-        for n in close.of(first) {
+    let mut search =
+        CutoffSearch::new(&structure.lattice, &structure.frac_coords, symprec / RELATIVE_CENTERED)?;
+    let (mut shortest, mut close) = (f64::INFINITY, Vec::new());
+    for first in 0..structure.len() {
+        // Row by row: where everything lies on top of everything else, the first one ends the search.
+        close.clear();
+        search.row(first, &mut close)?;
+        for n in &close {
             let (second, distance) = (n.site as usize, n.distance);
             if second != first && distance <= symprec {
                 return Err(SymmetryError::Coincident { first, second, distance, symprec });

@@ -69,7 +69,7 @@ pub fn assert_niggli(given: &Lattice, reduction: &NiggliReduction) {
 
 /// Sorted distances (Å) of the 24 nearest neighbors of each site: a fingerprint that no change of cell alters.
 pub fn shells(s: &Structure) -> Vec<Vec<f64>> {
-    let list = k_nearest(&s.lattice, &s.frac_coords, 24);
+    let list = k_nearest(&s.lattice, &s.frac_coords, 24).unwrap();
     (0..s.len())
         .map(|i| {
             let mut d: Vec<f64> = list.of(i).iter().map(|n| n.distance).collect();

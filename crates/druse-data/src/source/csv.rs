@@ -3,18 +3,21 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use csv::{ByteRecord, ReaderBuilder};
+use csv::{ReaderBuilder, StringRecord};
 use druse_crystal::files::{Action, FileError};
-use druse_crystal::formats::{Format, read_str_with};
+use druse_crystal::formats::{Format, Warning, read_str_with};
 use druse_crystal::{Properties, Structure};
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::{Found, Purpose, Row, Rows};
+use super::{Found, Reading, Row, Rows};
 use crate::{DataError, properties};
 
 /// Columns that hold the identifier, in order of preference.
 const ID_COLUMNS: [&str; 2] = ["material_id", "id"];
+
+/// What separates the cells of a row: the first that makes the header have a column `cif`.
+const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
 /// What the cells of a column are.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,20 +33,38 @@ struct Column {
     kind: ColumnType,
 }
 
-pub(super) fn read(path: &Path, bytes: &[u8], purpose: Purpose) -> Result<Rows, DataError> {
-    // Rows of the wrong length are reported one by one, hence flexible.
-    let mut reader = ReaderBuilder::new().flexible(true).from_reader(bytes);
-    let broken = |e: csv::Error| FileError::wrap(Action::Read, path)(e.into());
-    let header = reader.byte_headers().map_err(broken)?.clone();
-    let header: Vec<String> = header
+/// Whether a line is the header of a table with a column `cif`.
+pub(super) fn has_cif_column(line: &str) -> bool {
+    // A table of one column has no delimiter, and a word is no table.
+    DELIMITERS
         .iter()
-        .map(|name| std::str::from_utf8(name).map(|n| n.trim().to_owned()))
-        .collect::<Result<_, _>>()
-        .map_err(|_| DataError::NotUtf8 { path: path.to_owned(), line: 1 })?;
-    let Some(cif) = header.iter().position(|n| n.eq_ignore_ascii_case("cif")) else {
-        return Err(DataError::NoCifColumn { path: path.to_owned(), columns: header });
+        .any(|&d| line.contains(char::from(d)) && header(line, d).is_some_and(|h| cif_column(&h).is_some()))
+}
+
+/// The names of the columns.
+fn header(text: &str, delimiter: u8) -> Option<Vec<String>> {
+    let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
+    let header = reader.headers().ok()?;
+    Some(header.iter().map(|name| name.trim().to_owned()).collect())
+}
+
+fn cif_column(header: &[String]) -> Option<usize> {
+    header.iter().position(|n| n.eq_ignore_ascii_case("cif"))
+}
+
+pub(super) fn read(path: &Path, text: &str, reading: Reading) -> Result<Rows, DataError> {
+    let found = DELIMITERS.iter().find_map(|&delimiter| {
+        let header = header(text, delimiter)?;
+        Some((delimiter, cif_column(&header)?, header))
+    });
+    let Some((delimiter, cif, header)) = found else {
+        let columns = header(text, DELIMITERS[0]).unwrap_or_default();
+        return Err(DataError::NoCifColumn { path: path.to_owned(), columns });
     };
-    let records: Vec<ByteRecord> = reader.byte_records().collect::<Result<_, _>>().map_err(broken)?;
+    // Rows of the wrong length are reported one by one, hence flexible.
+    let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
+    let broken = |e: csv::Error| FileError::wrap(Action::Read, path)(e.into());
+    let records: Vec<StringRecord> = reader.records().collect::<Result<_, _>>().map_err(broken)?;
 
     let mut warnings = Vec::new();
     let mut columns: Vec<Column> = Vec::new();
@@ -65,23 +86,24 @@ pub(super) fn read(path: &Path, bytes: &[u8], purpose: Purpose) -> Result<Rows, 
             .map(|c| c.index),
     };
     // A quotation mark inside a field is doubled, so an odd number means that the last field never ends.
-    let cut_off = bytes.iter().filter(|&&b| b == b'"').count() % 2 == 1;
+    let cut_off = text.bytes().filter(|&b| b == b'"').count() % 2 == 1;
     let last = records.len();
     let rows = records
         .par_iter()
         .enumerate()
         .map(|(k, record)| {
-            let id = id.and_then(|i| record.get(i)).map(|b| String::from_utf8_lossy(b).trim().to_owned());
+            let id = id.and_then(|i| record.get(i)).map(|id| id.trim().to_owned());
             let mut properties = Properties::new();
             let outcome = if cut_off && k + 1 == last {
                 Err("the file ends inside a quoted field (it may be cut off)".to_owned())
             } else {
-                row(record, header.len(), cif, &columns, purpose, &mut properties)
+                row(record, header.len(), cif, &columns, reading, &mut properties)
             };
             Row {
                 row: Some(k + 1),
                 line: record.position().map(|p| p.line() as usize),
                 id: id.filter(|i| !i.is_empty()),
+                counted: false,
                 properties,
                 composition: None,
                 outcome,
@@ -93,39 +115,37 @@ pub(super) fn read(path: &Path, bytes: &[u8], purpose: Purpose) -> Result<Rows, 
 
 /// Reads properties and structure of a row; the properties first, so that a broken structure still has them.
 fn row(
-    record: &ByteRecord,
+    record: &StringRecord,
     width: usize,
     cif: usize,
     columns: &[Column],
-    purpose: Purpose,
+    reading: Reading,
     properties: &mut Properties,
 ) -> Result<Found, String> {
     if record.len() != width {
         return Err(format!("the row has {} fields, the header {width}", record.len()));
     }
     for column in columns {
-        if let Some(value) = cell(&record[column.index], column.kind)? {
+        if let Some(value) = cell(&record[column.index], column.kind) {
             properties.insert(column.name.clone(), value);
         }
     }
-    let (structure, warnings) = structure(record, cif, purpose)?;
+    let (structure, warnings) = structure(&record[cif], reading)?;
     Ok(Found { structure, warnings })
 }
 
-fn structure(record: &ByteRecord, cif: usize, purpose: Purpose) -> Result<(Structure, Vec<String>), String> {
-    let text = std::str::from_utf8(&record[cif]).map_err(|_| "the CIF is not UTF-8 text".to_owned())?;
+fn structure(text: &str, reading: Reading) -> Result<(Structure, Vec<Warning>), String> {
+    if text.contains('\0') {
+        return Err("the `cif` field holds the byte 0 and is no text".to_owned());
+    }
     if text.trim().is_empty() {
         return Err("the `cif` field is empty".to_owned());
     }
-    let mut parsed = read_str_with(text, Format::Cif, purpose.coincident()).map_err(|e| e.to_string())?;
+    let mut parsed = read_str_with(text, Format::Cif, reading.coincident).map_err(|e| e.to_string())?;
     let (Some(one), None) = (parsed.pop(), parsed.pop()) else {
         return Err("the `cif` field does not hold exactly one structure".to_owned());
     };
     Ok((one.structure, one.warnings))
-}
-
-fn text(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok().map(str::trim)
 }
 
 fn boolean(text: &str) -> Option<bool> {
@@ -137,34 +157,29 @@ fn boolean(text: &str) -> Option<bool> {
 }
 
 /// A cell of a column of this type; `None` for an empty one and for NaN and infinities.
-fn cell(bytes: &[u8], kind: ColumnType) -> Result<Option<Value>, String> {
-    let text = text(bytes).ok_or_else(|| "a field is not UTF-8 text".to_owned())?;
+fn cell(text: &str, kind: ColumnType) -> Option<Value> {
+    let text = text.trim();
     if text.is_empty() {
-        return Ok(None);
+        return None;
     }
-    Ok(match kind {
+    match kind {
         ColumnType::Number => text.parse().ok().and_then(properties::number),
         ColumnType::Bool => boolean(text).map(Value::from),
         ColumnType::Text => Some(text.into()),
-    })
+    }
 }
 
 /// One type for the whole column, so that a formula column with `NaN` or `InF` in it stays text;
 /// with a warning when a few cells keep a column from being numbers.
-fn column_type(records: &[ByteRecord], index: usize, name: &str) -> (ColumnType, Option<String>) {
+fn column_type<'a>(records: &'a [StringRecord], index: usize, name: &str) -> (ColumnType, Option<String>) {
     let cells = || {
-        let cell = |(k, r): (usize, &ByteRecord)| {
-            r.get(index)
-                .map(|b| (k, text(b).unwrap_or("?")))
-                .filter(|(_, t)| !t.is_empty())
-                .map(|(k, t)| (k, t.to_owned()))
-        };
-        records.iter().enumerate().filter_map(cell)
+        let cell = |(k, r): (usize, &'a StringRecord)| r.get(index).map(|t| (k, t.trim()));
+        records.iter().enumerate().filter_map(cell).filter(|(_, t)| !t.is_empty())
     };
     let (mut total, mut finite, mut numbers, mut bools) = (0, 0, 0, 0);
     for (_, t) in cells() {
         total += 1;
-        bools += usize::from(boolean(&t).is_some());
+        bools += usize::from(boolean(t).is_some());
         if let Ok(x) = t.parse::<f64>() {
             numbers += 1;
             finite += usize::from(x.is_finite());
@@ -183,7 +198,7 @@ fn column_type(records: &[ByteRecord], index: usize, name: &str) -> (ColumnType,
     }
 }
 
-fn is_distinct(records: &[ByteRecord], index: usize) -> bool {
+fn is_distinct(records: &[StringRecord], index: usize) -> bool {
     let mut seen = HashSet::new();
     records.iter().filter_map(|r| r.get(index)).all(|cell| seen.insert(cell))
 }

@@ -8,7 +8,7 @@ use druse_crystal::files::{self as disk, Action, FileError};
 use druse_crystal::formats::{Format, FormatError, Parsed, read_str_with};
 use rayon::prelude::*;
 
-use super::{Found, Purpose, Row, Rows, json_lines};
+use super::{Found, Reading, Row, Rows, json_documents, json_lines};
 use crate::DataError;
 use crate::formats::{SetFormat, structure_formats};
 
@@ -61,15 +61,19 @@ pub(super) fn in_folder(root: &Path) -> Result<(Vec<PathBuf>, Vec<String>), Data
 }
 
 /// Reads a structure file. If one of several structures is broken, the others are still read.
-pub(super) fn read(path: &Path, text: &str, format: Format, purpose: Purpose) -> Rows {
-    let error = match read_str_with(text, format, purpose.coincident()) {
+pub(super) fn read(path: &Path, text: &str, format: Format, reading: Reading) -> Rows {
+    let error = match read_str_with(text, format, reading.coincident) {
         Ok(parsed) => return named(path, parsed),
         Err(e) => e,
     };
-    if format == Format::PymatgenJson
-        && let Some(rows) = json_lines::read_document(text, purpose)
-    {
-        return rows;
+    if format == Format::PymatgenJson {
+        if let Some(rows) = json_documents::read(text, reading) {
+            return rows;
+        }
+        // JSON Lines under another name: a second document follows the first.
+        if text.lines().map(str::trim).find(|l| !l.is_empty()).is_some_and(json_lines::is_object) {
+            return json_lines::read(text, reading);
+        }
     }
     let blocks = format.split(text);
     if blocks.len() < 2 {
@@ -77,7 +81,7 @@ pub(super) fn read(path: &Path, text: &str, format: Format, purpose: Purpose) ->
     }
     let parts: Vec<Rows> = blocks
         .par_iter()
-        .map(|block| match read_str_with(block.text, format, purpose.coincident()) {
+        .map(|block| match read_str_with(block.text, format, reading.coincident) {
             Ok(parsed) => named(path, parsed),
             Err(e) => {
                 let in_file = FormatError { line: e.line.map(|l| l + block.line - 1), ..e };
@@ -105,6 +109,7 @@ fn named(path: &Path, parsed: Vec<Parsed>) -> Rows {
         .into_iter()
         .enumerate()
         .map(|(k, Parsed { mut structure, name, warnings })| {
+            let mut counted = false;
             let own = ["material_id", "id"].iter().find_map(|key| match structure.properties.get(*key) {
                 Some(serde_json::Value::String(id)) => Some(((*key).to_owned(), id.clone())),
                 Some(serde_json::Value::Number(id)) => Some(((*key).to_owned(), id.to_string())),
@@ -120,8 +125,8 @@ fn named(path: &Path, parsed: Vec<Parsed>) -> Rows {
                     super::stem(&file).to_owned()
                 }
                 None => {
-                    let name =
-                        if name.trim().is_empty() { (k + 1).to_string() } else { name.trim().to_owned() };
+                    counted = name.trim().is_empty();
+                    let name = if counted { (k + 1).to_string() } else { name.trim().to_owned() };
                     let count = seen.entry(name.clone()).or_insert(0);
                     *count += 1;
                     if *count == 1 { name } else { format!("{name}#{count}") }
@@ -132,6 +137,7 @@ fn named(path: &Path, parsed: Vec<Parsed>) -> Rows {
                 row: Some(k + 1),
                 line: None,
                 id: Some(id),
+                counted,
                 properties: Properties::new(),
                 composition: None,
                 outcome: Ok(found),

@@ -1,14 +1,14 @@
 //! JSON Lines: [`JsonlRecord`](crate::JsonlRecord)s, pymatgen dictionaries, objects with a `cif` text, or objects that
 //! list cell, species and coordinates.
 
-use std::path::Path;
-
-use druse_crystal::formats::{CoincidentSites, Format, Parsed, read_str_with};
+use druse_crystal::formats::{
+    CoincidentSites, Format, Parsed, Warning, from_pymatgen, plain_json, read_str_with, species, species_list,
+};
 use druse_crystal::{Composition, Element, Lattice, Properties, Structure};
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
-use super::{Found, Purpose, Row, Rows};
+use super::{Found, Reading, Row, Rows};
 use crate::properties::scalar;
 
 /// Members that are the structure or its name, not properties.
@@ -26,19 +26,24 @@ const NOT_PROPERTIES: [&str; 11] = [
     "notes",
 ];
 
+/// Members that may hold the identifier, in order of preference.
+const IDS: [&str; 2] = ["id", "material_id"];
+/// The same for objects whose structure is in `structure`; these members stay properties.
+const IDS_OF_DOCUMENTS: [&str; 2] = ["entry_id", "task_id"];
+
 /// Members that list the elements of the sites, by symbol or atomic number.
 const SPECIES: [&str; 3] = ["species", "atomic_numbers", "atom_types"];
 
-pub(super) fn read(text: &str, purpose: Purpose) -> Rows {
+pub(super) fn read(text: &str, reading: Reading) -> Rows {
     let lines: Vec<(usize, &str)> = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).collect();
     let mut rows: Vec<Row> = lines
         .par_iter()
         .enumerate()
-        .map(|(k, &(line, text))| Row { line: Some(line + 1), ..row(k, parse(text), purpose) })
+        .map(|(k, &(line, text))| Row { line: Some(line + 1), ..row(k, parse(text), reading) })
         .collect();
     let mut warnings = Vec::new();
     // A writer that was stopped leaves one line without its end; what came before is whole.
-    if purpose == Purpose::Learn
+    if reading.cut_end
         && !text.ends_with('\n')
         && rows.last().is_some_and(|r| r.outcome.is_err())
         && rows.len() > 1
@@ -49,28 +54,22 @@ pub(super) fn read(text: &str, purpose: Purpose) -> Rows {
     Rows { rows, warnings }
 }
 
-/// The rows of one JSON document: an array of objects, or one object. `None` when it is neither.
-pub(super) fn read_document(text: &str, purpose: Purpose) -> Option<Rows> {
-    let values = match parse(text).ok()? {
-        Json::Array(values) => values,
-        object @ Json::Object(_) => vec![object],
-        _ => return None,
-    };
-    let rows = values.into_par_iter().enumerate().map(|(k, value)| row(k, Ok(value), purpose)).collect();
-    Some(Rows { rows, warnings: Vec::new() })
+/// Whether a line is a JSON object as a whole.
+pub(super) fn is_object(line: &str) -> bool {
+    parse(line).is_ok_and(|value| value.is_object())
 }
 
-/// Whether a file of a folder is JSON about something else, such as the settings of the program that wrote the structures
-/// beside it: an object with none of the members that a structure has.
-pub(super) fn is_something_else(path: &Path, bytes: &[u8]) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"))
-        && serde_json::from_slice::<Map<String, Json>>(bytes).is_ok_and(|object| {
-            !["lattice", "sites", "structure", "cif", "lengths"].iter().any(|key| object.contains_key(*key))
-        })
-}
-
-/// JSON as Python writes it: `NaN` and infinities, which are no JSON, become `null`.
+/// JSON as Python writes it: `NaN` and infinities, which are no JSON, become `null`, and numpy's arrays and the like plain
+/// ones ([`plain_json`]).
 pub(crate) fn parse(text: &str) -> Result<Json, String> {
+    // Most lines have none of these, and a look at the text costs less than one at every number.
+    if ["numpy", "emmet", "$number"].iter().any(|word| text.contains(word)) {
+        return parse_numbers(text).map(plain_json);
+    }
+    parse_numbers(text)
+}
+
+fn parse_numbers(text: &str) -> Result<Json, String> {
     let error = match serde_json::from_str(text) {
         Ok(value) => return Ok(value),
         Err(e) => format!("the line is not JSON: {e}"),
@@ -109,30 +108,35 @@ fn without_non_numbers(text: &str) -> String {
     out
 }
 
-fn row(index: usize, parsed: Result<Json, String>, purpose: Purpose) -> Row {
+pub(super) fn row(index: usize, parsed: Result<Json, String>, reading: Reading) -> Row {
     let mut row = Row {
         row: Some(index + 1),
         line: None,
         id: None,
+        counted: false,
         properties: Properties::new(),
         composition: None,
         outcome: Err(String::new()),
     };
     let object = match parsed {
         Ok(Json::Object(object)) => object,
+        Ok(Json::String(text)) if Format::from_content(&text).is_some() => {
+            Map::from_iter([("structure".to_owned(), Json::String(text))])
+        }
         other => {
             row.outcome = Err(other.err().unwrap_or_else(|| "the line is no JSON object".to_owned()));
             return row;
         }
     };
-    row.id = ["id", "material_id"].iter().find_map(|key| match object.get(*key) {
+    let more = if object.contains_key("structure") { IDS_OF_DOCUMENTS.as_slice() } else { &[] };
+    row.id = IDS.iter().chain(more).find_map(|key| match object.get(*key) {
         Some(Json::String(id)) => Some(id.clone()),
         Some(Json::Number(id)) => Some(id.to_string()),
         _ => None,
     });
     row.properties = properties(&object);
     row.outcome =
-        structure(&object, purpose.coincident()).map(|(structure, warnings)| Found { structure, warnings });
+        structure(&object, reading.coincident).map(|(structure, warnings)| Found { structure, warnings });
     if row.outcome.is_err() {
         row.composition = composition(object.get("structure").and_then(Json::as_object).unwrap_or(&object));
     }
@@ -154,11 +158,11 @@ fn properties(object: &Map<String, Json>) -> Properties {
 pub(crate) fn structure(
     object: &Map<String, Json>,
     coincident: CoincidentSites,
-) -> Result<(Structure, Vec<String>), String> {
+) -> Result<(Structure, Vec<Warning>), String> {
     if let Some(inner) = object.get("structure") {
         return match inner {
             Json::Object(inner) => from_object(inner, coincident),
-            Json::String(cif) => one(cif, Format::Cif, coincident),
+            Json::String(text) => from_text(text, coincident),
             _ => Err("the member `structure` is no object".to_owned()),
         };
     }
@@ -171,24 +175,48 @@ pub(crate) fn structure(
     Err("the object has none of `structure`, `cif`, `lattice` and `lengths`".to_owned())
 }
 
+/// The structure of a text that is a file of its own: CIF, or what its beginning tells.
+pub(crate) fn from_text(
+    text: &str,
+    coincident: CoincidentSites,
+) -> Result<(Structure, Vec<Warning>), String> {
+    match Format::from_content(text) {
+        Some(Format::PymatgenJson) => match parse(text)? {
+            Json::Object(object) => structure(&object, coincident),
+            _ => Err("the text is no JSON object".to_owned()),
+        },
+        format => one(text, format.unwrap_or(Format::Cif), coincident),
+    }
+}
+
 /// Elements of an object that lists its species, where all of them are elements: a crystal with an impossible cell still
 /// has a composition.
 fn composition(object: &Map<String, Json>) -> Option<Composition> {
     let list = SPECIES.iter().find_map(|name| object.get(*name))?.as_array()?;
-    let species: Result<Vec<Element>, String> = list.iter().map(element).collect();
-    species.ok().filter(|s| !s.is_empty()).map(|s| Composition::from_species(&s))
+    let species = elements(list).ok()?.0;
+    (!species.is_empty()).then(|| Composition::from_species(&species))
 }
 
 /// A pymatgen dictionary (with `sites`), or cell, species and coordinates as lists.
 fn from_object(
     object: &Map<String, Json>,
     coincident: CoincidentSites,
-) -> Result<(Structure, Vec<String>), String> {
+) -> Result<(Structure, Vec<Warning>), String> {
     if object.contains_key("sites") {
-        return one(&Json::Object(object.clone()).to_string(), Format::PymatgenJson, coincident);
+        let parsed = from_pymatgen(Json::Object(object.clone()), coincident).map_err(|e| e.to_string())?;
+        return Ok((parsed.structure, parsed.warnings));
     }
     let lattice = match object.get("lattice") {
-        Some(Json::Object(lattice)) => matrix(lattice.get("matrix").unwrap_or(&Json::Null))?,
+        Some(Json::Object(lattice)) => match lattice.get("matrix") {
+            Some(rows) => matrix(rows)?,
+            None => {
+                let names = ["a", "b", "c", "alpha", "beta", "gamma"];
+                let numbers: Option<Vec<f64>> = names.iter().map(|n| lattice.get(*n)?.as_f64()).collect();
+                let parameters = numbers.and_then(|n| <[f64; 6]>::try_from(n).ok());
+                let parameters = parameters.ok_or("`lattice` has neither `matrix` nor lengths and angles")?;
+                Lattice::from_parameters(parameters).map_err(|e| e.to_string())?
+            }
+        },
         Some(rows) => matrix(rows)?,
         None => {
             let three = |name: &str| triple(object.get(name).unwrap_or(&Json::Null), name);
@@ -204,15 +232,26 @@ fn from_object(
         Json::Array(list) => Ok(list.clone()),
         _ => Err(format!("the member `{name}` is no list")),
     };
-    let species: Result<Vec<Element>, String> = list(species, name)?.iter().map(element).collect();
+    let (species, warnings) = elements(&list(species, name)?)?;
     let coords = object.get("frac_coords").ok_or("the object has no `frac_coords`")?;
     let coords: Result<Vec<[f64; 3]>, String> =
         list(coords, "frac_coords")?.iter().map(|row| triple(row, "frac_coords")).collect();
-    let mut structure = Structure::new(lattice, species?, coords?).map_err(|e| e.to_string())?;
+    let mut structure = Structure::new(lattice, species, coords?).map_err(|e| e.to_string())?;
     if let Some(Json::Object(properties)) = object.get("properties") {
         structure.properties = properties.clone().into_iter().collect();
     }
-    Ok((structure, Vec::new()))
+    Ok((structure, warnings))
+}
+
+/// The elements of a list of species names or atomic numbers.
+fn elements(list: &[Json]) -> Result<(Vec<Element>, Vec<Warning>), String> {
+    let is_number = |text: &str| text.trim().parse::<i64>().is_ok();
+    let names: Option<Vec<&str>> =
+        list.iter().map(|item| item.as_str().filter(|text| !is_number(text))).collect();
+    match names {
+        Some(names) => species_list(names).map_err(|e| e.to_string()),
+        None => Ok((list.iter().map(element).collect::<Result<_, _>>()?, Vec::new())),
+    }
 }
 
 fn matrix(rows: &Json) -> Result<Lattice, String> {
@@ -239,7 +278,10 @@ fn triple(value: &Json, name: &str) -> Result<[f64; 3], String> {
 
 fn element(value: &Json) -> Result<Element, String> {
     match value {
-        Json::String(symbol) => Element::from_symbol(symbol).map_err(|e| e.to_string()),
+        Json::String(name) => match name.trim().parse::<i64>() {
+            Ok(z) => Element::from_z(z).map_err(|e| e.to_string()),
+            Err(_) => species(name).map_err(|e| e.to_string()),
+        },
         Json::Number(z) => {
             match z.as_i64().or_else(|| z.as_f64().filter(|x| x.fract() == 0.0).map(|x| x as i64)) {
                 Some(z) => Element::from_z(z).map_err(|e| e.to_string()),
@@ -257,7 +299,7 @@ fn shorten(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-fn one(text: &str, format: Format, coincident: CoincidentSites) -> Result<(Structure, Vec<String>), String> {
+fn one(text: &str, format: Format, coincident: CoincidentSites) -> Result<(Structure, Vec<Warning>), String> {
     let mut parsed: Vec<Parsed> = read_str_with(text, format, coincident).map_err(|e| e.to_string())?;
     match (parsed.pop(), parsed.pop()) {
         (Some(one), None) => Ok((one.structure, one.warnings)),

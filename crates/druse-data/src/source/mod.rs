@@ -2,25 +2,25 @@
 
 mod csv;
 mod files;
+mod json_documents;
 pub(crate) mod json_lines;
+mod warnings;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use druse_crystal::content::{self, ContentError};
 use druse_crystal::files as disk;
-use druse_crystal::formats::{COINCIDENCE_DISTANCE, CoincidentSites, Format, coincident_sites};
+use druse_crystal::formats::{
+    COINCIDENCE_DISTANCE, CoincidentSites, Format, Warning, coincident_sites, without_gz,
+};
 use druse_crystal::{Composition, Properties, Structure};
-use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
+use warnings::Warnings;
 
 use crate::entry::default_id;
-use crate::formats::{SetFormat, without_gz};
+use crate::formats::SetFormat;
 use crate::store::{Import, VERSION};
 use crate::{DataError, Entry, Skipped, properties};
-
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// Different warnings kept.
-const MAX_WARNINGS: usize = 20;
 
 /// A file or folder to import, its bytes hashed.
 pub(crate) struct Source {
@@ -33,29 +33,29 @@ pub(crate) struct Source {
     warnings: Vec<String>,
 }
 
-/// What structures are read for.
+/// How structures are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// To learn from: coincident sites make a structure unusable, and half a line at the end of a file is the
-    /// trace of an interrupted writer.
-    Learn,
-    /// To be judged: every row counts, and a structure stays as it is.
-    Judge,
+pub(crate) struct Reading {
+    /// What becomes of coincident sites.
+    pub coincident: CoincidentSites,
+    /// Whether half a line at the end of a file is the trace of an interrupted writer and left out, instead of a row that
+    /// gives no structure.
+    pub cut_end: bool,
+    /// Whether a structure that may be another one than its author meant is refused ([`Warning::is_doubt`]).
+    pub strict: bool,
 }
 
-impl Purpose {
-    fn coincident(self) -> CoincidentSites {
-        match self {
-            Self::Learn => CoincidentSites::Refuse,
-            Self::Judge => CoincidentSites::Keep,
-        }
+impl Reading {
+    /// To learn from: structures that nothing could be computed of are unusable.
+    pub fn to_learn(strict: bool) -> Self {
+        Self { coincident: CoincidentSites::Refuse, cut_end: true, strict }
     }
 }
 
 /// A structure as a reader found it, before checks and reduction.
 pub(crate) struct Found {
     pub structure: Structure,
-    warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// One row of a source: where it is and what it gives, or why nothing.
@@ -63,6 +63,8 @@ pub(crate) struct Row {
     pub row: Option<usize>,
     pub line: Option<usize>,
     pub id: Option<String>,
+    /// Whether the identifier is a number that was counted, because the source gives none.
+    pub counted: bool,
     /// Its columns or members in the form of [`properties::scalar`], also where there is no structure.
     pub properties: Properties,
     /// Its elements, where they are told although there is no structure.
@@ -112,10 +114,10 @@ impl Source {
 
     /// Key of the packed import: the source's bytes, its name (which may say the format and give identifiers),
     /// the options and the versions of program and store.
-    pub fn key(&self, niggli: bool) -> String {
+    pub fn key(&self, niggli: bool, strict: bool) -> String {
         let name = self.root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let text = format!(
-            "druse {} store {VERSION} niggli {niggli} files {} name {name}\n{}",
+            "druse {} store {VERSION} niggli {niggli} strict {strict} files {} name {name}\n{}",
             env!("CARGO_PKG_VERSION"),
             self.files.len(),
             self.hash.to_hex()
@@ -124,11 +126,11 @@ impl Source {
     }
 
     /// Reads every structure; in parallel, in the order of the source.
-    pub fn import(&self, niggli: bool) -> Result<Import, DataError> {
+    pub fn import(&self, niggli: bool, strict: bool) -> Result<Import, DataError> {
         let mut import = Import { entries: Vec::new(), skipped: Vec::new(), warnings: Vec::new() };
         let mut warnings = Warnings::default();
-        warnings.extend(&self.warnings);
-        for (rows, relative) in self.read(Purpose::Learn)?.into_iter().zip(&self.files) {
+        warnings.of_files(&self.warnings);
+        for (rows, relative) in self.read(Reading::to_learn(strict))?.into_iter().zip(&self.files) {
             collect(rows, relative, niggli, &mut import, &mut warnings);
         }
         warnings.repeated_ids(import.entries.iter().map(|e| e.id.as_str()).collect());
@@ -137,22 +139,30 @@ impl Source {
     }
 
     /// The rows of each file, in the order of [`Source::files`].
-    fn read(&self, purpose: Purpose) -> Result<Vec<Rows>, DataError> {
+    fn read(&self, reading: Reading) -> Result<Vec<Rows>, DataError> {
+        let mut files = self.read_files(reading)?;
+        if reading.strict {
+            files.par_iter_mut().flat_map_iter(|file| &mut file.rows).for_each(Row::refuse_doubts);
+        }
+        Ok(files)
+    }
+
+    fn read_files(&self, reading: Reading) -> Result<Vec<Rows>, DataError> {
         if let [single] = self.files.as_slice()
             && single.as_os_str().is_empty()
         {
-            return Ok(vec![read_file(&self.root, &self.bytes, purpose)?]);
+            return Ok(vec![read_file(&self.root, &self.bytes, reading)?]);
         }
         let read = self.files.par_iter().map(|relative| {
             let path = self.root.join(relative);
             let id = Some(stem(&relative.to_string_lossy()).to_owned());
             let bytes = disk::read(&path).map_err(DataError::from);
-            if bytes.as_ref().is_ok_and(|bytes| json_lines::is_something_else(&path, bytes)) {
+            if bytes.as_ref().is_ok_and(|bytes| is_something_else(&path, bytes)) {
                 let warning = format!("`{}` holds no structure and is passed over", relative.display());
                 return Rows { rows: Vec::new(), warnings: vec![warning] };
             }
             let rows = bytes
-                .and_then(|bytes| read_file(&path, &bytes, purpose))
+                .and_then(|bytes| read_file(&path, &bytes, reading))
                 .unwrap_or_else(|e| Rows::broken_file(e.to_string()));
             let empty = rows.rows.is_empty();
             let rows = if empty { Rows::broken_file("the file is empty".into()) } else { rows };
@@ -163,27 +173,22 @@ impl Source {
 
     /// The non-empty lines of a single file with their numbers, from 1.
     pub fn lines(&self) -> Result<Vec<(usize, String)>, DataError> {
-        let unpacked;
-        let bytes = if is_gzip(&self.root, &self.bytes)? {
-            unpacked = gunzip(&self.root, &self.bytes)?;
-            unpacked.as_slice()
-        } else {
-            &self.bytes
-        };
-        let lines = utf8(&self.root, bytes)?.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
+        let bytes = content::unpack(&self.root, &self.bytes).map_err(no_text(&self.root))?;
+        let text = content::decode_rows(&bytes).map_err(no_text(&self.root))?;
+        let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
         Ok(lines.map(|(k, line)| (k + 1, line.to_owned())).collect())
     }
 
     /// Every row of the source as it is, in order.
-    pub fn rows(&self) -> Result<AllRows, DataError> {
+    pub fn rows(&self, reading: Reading) -> Result<AllRows, DataError> {
         let mut warnings = Warnings::default();
-        warnings.extend(&self.warnings);
+        warnings.of_files(&self.warnings);
         let mut all = Vec::new();
-        for (rows, relative) in self.read(Purpose::Judge)?.into_iter().zip(&self.files) {
-            warnings.extend(&rows.warnings);
+        for (rows, relative) in self.read(reading)?.into_iter().zip(&self.files) {
+            warnings.of_files(&rows.warnings);
             for mut row in rows.rows {
                 if let Ok(found) = &mut row.outcome {
-                    warnings.extend(&found.warnings);
+                    warnings.of_structure(&found.warnings);
                     found.adopt(std::mem::take(&mut row.properties));
                 }
                 all.push((relative.clone(), row));
@@ -203,6 +208,7 @@ impl Rows {
     fn under(mut self, file: Option<String>) -> Self {
         let single = self.rows.len() == 1;
         for (k, row) in self.rows.iter_mut().enumerate() {
+            row.counted = false;
             row.id = match (&file, row.id.take()) {
                 (Some(file), _) if single => Some(file.clone()),
                 (Some(file), Some(name)) => Some(format!("{file}/{name}")),
@@ -216,13 +222,13 @@ impl Rows {
 
 /// Checks and reduces the structures of a file and appends them.
 fn collect(rows: Rows, file: &Path, niggli: bool, import: &mut Import, warnings: &mut Warnings) {
-    warnings.extend(&rows.warnings);
-    let done: Vec<Result<(Entry, Vec<String>), Skipped>> =
+    warnings.of_files(&rows.warnings);
+    let done: Vec<Result<(Entry, Vec<Warning>), Skipped>> =
         rows.rows.into_par_iter().map(|row| row.finish(file, niggli)).collect();
     for outcome in done {
         match outcome {
             Ok((entry, of_entry)) => {
-                warnings.extend(&of_entry);
+                warnings.of_structure(&of_entry);
                 import.entries.push(entry);
             }
             Err(skipped) => import.skipped.push(skipped),
@@ -233,12 +239,28 @@ fn collect(rows: Rows, file: &Path, niggli: bool, import: &mut Import, warnings:
 impl Row {
     /// A row of which nothing but the reason is known, and maybe a name.
     fn broken(id: Option<String>, reason: String) -> Self {
-        let (row, line, properties, composition) = (None, None, Properties::new(), None);
-        Self { row, line, id, properties, composition, outcome: Err(reason) }
+        Self {
+            row: None,
+            line: None,
+            id,
+            counted: false,
+            properties: Properties::new(),
+            composition: None,
+            outcome: Err(reason),
+        }
     }
 
-    fn finish(self, file: &Path, niggli: bool) -> Result<(Entry, Vec<String>), Skipped> {
-        let Self { row, line, id, properties, composition: _, outcome } = self;
+    /// Refuses a structure that may be another one than its author meant.
+    fn refuse_doubts(&mut self) {
+        let Ok(found) = &self.outcome else { return };
+        if let Some(reason) = refused_by_doubts(&found.warnings) {
+            self.composition = Some(Composition::from_species(&found.structure.species));
+            self.outcome = Err(reason);
+        }
+    }
+
+    fn finish(self, file: &Path, niggli: bool) -> Result<(Entry, Vec<Warning>), Skipped> {
+        let Self { row, line, id, properties, outcome, .. } = self;
         match outcome.and_then(|found| found.prepare(niggli, properties)) {
             Ok(Found { structure, warnings }) => {
                 let id = id.unwrap_or_else(|| default_id(row));
@@ -247,6 +269,12 @@ impl Row {
             Err(reason) => Err(Skipped { file: file.to_owned(), row, line, id, reason }),
         }
     }
+}
+
+/// Why strict reading refuses a structure with these warnings.
+pub(crate) fn refused_by_doubts(warnings: &[Warning]) -> Option<String> {
+    let doubts: Vec<&str> = warnings.iter().filter(|w| w.is_doubt()).map(|w| w.text.as_str()).collect();
+    (!doubts.is_empty()).then(|| format!("refused because of --strict: {}", doubts.join("; ")))
 }
 
 impl Found {
@@ -276,87 +304,45 @@ impl Found {
     }
 }
 
-/// The readers' warnings, each once with its count.
-#[derive(Default)]
-struct Warnings(Vec<(String, usize)>);
-
-impl Warnings {
-    fn extend(&mut self, warnings: &[String]) {
-        for warning in warnings {
-            if let Some((_, count)) = self.0.iter_mut().find(|(text, _)| text == warning) {
-                *count += 1;
-            } else if self.0.len() < MAX_WARNINGS {
-                self.0.push((warning.clone(), 1));
-            }
-        }
-    }
-
-    fn repeated_ids(&mut self, mut ids: Vec<&str>) {
-        ids.sort_unstable();
-        let repeated: Vec<&str> = ids.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
-        if let Some(first) = repeated.first() {
-            self.0.push((
-                format!("{} identifiers repeat an earlier one, such as `{first}`", repeated.len()),
-                1,
-            ));
-        }
-    }
-
-    fn finish(self) -> Vec<String> {
-        self.0
-            .into_iter()
-            .map(|(text, n)| if n == 1 { text } else { format!("{text} ({n} times)") })
-            .collect()
-    }
-}
-
-/// Reads one file in the format that its name and content tell.
-fn read_file(path: &Path, raw: &[u8], purpose: Purpose) -> Result<Rows, DataError> {
-    let unpacked;
-    let bytes = if is_gzip(path, raw)? {
-        unpacked = gunzip(path, raw)?;
-        unpacked.as_slice()
-    } else {
-        raw
+/// Reads one file in the format that its name tells, else its content.
+fn read_file(path: &Path, raw: &[u8], reading: Reading) -> Result<Rows, DataError> {
+    let bytes = content::unpack(path, raw).map_err(no_text(path))?;
+    let format = match SetFormat::from_path(path) {
+        Some(format) => format,
+        None => format_by_content(&content::decode_rows(&bytes).map_err(no_text(path))?)
+            .ok_or_else(|| DataError::UnknownFormat { path: path.to_owned() })?,
     };
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if bytes.iter().all(u8::is_ascii_whitespace) {
+    let decode = match format {
+        SetFormat::Structures(_) => content::decode,
+        _ => content::decode_rows,
+    };
+    let text = decode(&bytes).map_err(no_text(path))?;
+    if text.bytes().all(|b| b.is_ascii_whitespace()) {
         return Ok(Rows::default());
     }
-    match format_of(path, bytes)? {
-        SetFormat::Csv => csv::read(path, bytes, purpose),
-        SetFormat::JsonLines => Ok(json_lines::read(utf8(path, bytes)?, purpose)),
-        SetFormat::Structures(format) => Ok(files::read(path, utf8(path, bytes)?, format, purpose)),
-    }
-}
-
-fn is_gzip(path: &Path, raw: &[u8]) -> Result<bool, DataError> {
-    if raw.starts_with(&GZIP_MAGIC) {
-        return Ok(true);
-    }
-    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz")) {
-        let begins = format!("`{}`", raw[..raw.len().min(16)].escape_ascii());
-        return Err(DataError::NotGzip { path: path.to_owned(), begins });
-    }
-    Ok(false)
-}
-
-fn gunzip(path: &Path, raw: &[u8]) -> Result<Vec<u8>, DataError> {
-    let mut bytes = Vec::with_capacity(raw.len() * 8);
-    match MultiGzDecoder::new(raw).read_to_end(&mut bytes) {
-        Ok(_) => Ok(bytes),
-        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Err(DataError::TruncatedGzip { path: path.to_owned(), decoded: bytes.len() })
+    match format {
+        SetFormat::Csv => csv::read(path, &text, reading),
+        SetFormat::JsonLines => {
+            // One document over several lines, under the name of JSON Lines.
+            let first = text.lines().map(str::trim).find(|l| !l.is_empty());
+            let document = first.is_some_and(|line| matches!(line, "{" | "[") || line.starts_with("[{"));
+            let rows = document.then(|| json_documents::read(&text, reading)).flatten();
+            Ok(rows.unwrap_or_else(|| json_lines::read(&text, reading)))
         }
-        Err(e) => Err(DataError::DamagedGzip { path: path.to_owned(), reason: e.to_string() }),
+        SetFormat::Structures(format) => Ok(files::read(path, &text, format, reading)),
     }
 }
 
-fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, DataError> {
-    std::str::from_utf8(bytes).map_err(|e| {
-        let line = 1 + bytes[..e.valid_up_to()].iter().filter(|&&b| b == b'\n').count();
-        DataError::NotUtf8 { path: path.to_owned(), line }
-    })
+/// Whether a file of a folder is JSON about something else than structures.
+fn is_something_else(path: &Path, raw: &[u8]) -> bool {
+    SetFormat::from_path(path) == Some(SetFormat::Structures(Format::PymatgenJson))
+        && content::unpack(path, raw).is_ok_and(|bytes| {
+            content::decode(&bytes).is_ok_and(|text| json_documents::is_something_else(&text))
+        })
+}
+
+fn no_text(path: &Path) -> impl FnOnce(ContentError) -> DataError + '_ {
+    move |source| DataError::Content { path: path.to_owned(), source }
 }
 
 /// A file's name without `.gz` and its extension; `POSCAR` stays.
@@ -370,28 +356,16 @@ pub(crate) fn stem(name: &str) -> &str {
     }
 }
 
-fn format_of(path: &Path, bytes: &[u8]) -> Result<SetFormat, DataError> {
-    SetFormat::from_path(path)
-        .or_else(|| format_by_content(bytes))
-        .ok_or_else(|| DataError::UnknownFormat { path: path.to_owned() })
-}
-
 /// The format of a file whose name says nothing, by its first lines.
-fn format_by_content(bytes: &[u8]) -> Option<SetFormat> {
-    let head = &bytes[..bytes.len().min(4096)];
-    let head = String::from_utf8_lossy(head);
-    let first = head.lines().map(str::trim).find(|l| !l.is_empty())?;
-    if first.starts_with('{') {
+fn format_by_content(text: &str) -> Option<SetFormat> {
+    let first = text.lines().map(str::trim).find(|l| !l.is_empty())?;
+    if first.starts_with('{') && json_lines::is_object(first) {
         return Some(SetFormat::JsonLines);
     }
-    if let Some(format) = Format::from_content(&head) {
-        return Some(SetFormat::Structures(format));
-    }
-    if first.contains(',') && first.split(',').any(|c| c.trim().trim_matches('"').eq_ignore_ascii_case("cif"))
-    {
+    if csv::has_cif_column(first) {
         return Some(SetFormat::Csv);
     }
-    None
+    Format::from_content(text).map(SetFormat::Structures)
 }
 
 /// Reduced formula of a structure.

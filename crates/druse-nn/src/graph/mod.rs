@@ -11,5 +11,5 @@ pub use angles::{AngleTable, Angles, FieldTable, MessageAngles, MessagePairs, Tr
 pub use cutoff::{CutoffRule, CutoffSearch, Symmetrization};
 pub use directed::DirectedGraph;
 pub use index::Index;
-pub use multigraph::{EdgeEnds, Multigraph};
+pub use multigraph::{EdgeEnds, GraphError, Multigraph};
 pub use torsions::{HarmonicTable, MessageHarmonics, TorsionRule, TripletPlaces};

@@ -1,11 +1,21 @@
 //! The symmetrized k-nearest-neighbor multigraph of a batch of crystals.
 
-use druse_crystal::{Lattice, k_nearest};
+use druse_crystal::{Lattice, NeighborError, k_nearest};
 use rayon::prelude::*;
 
 use super::index::Index;
 #[cfg(feature = "gpu")]
 use crate::device::PerDevice;
+
+/// Why a batch of crystals has no multigraph.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("crystal {crystal} of the batch: {source}")]
+pub struct GraphError {
+    /// Place of the crystal in the batch, from 0.
+    pub crystal: usize,
+    /// The reason.
+    pub source: NeighborError,
+}
 
 /// A directed multigraph over the atoms of a batch of crystals; parallel edges lead to different periodic images.
 ///
@@ -53,8 +63,8 @@ struct CrystalEdges {
 }
 
 impl CrystalEdges {
-    fn nearest(lattice: &Lattice, frac: &[[f64; 3]], k: usize) -> Self {
-        let list = k_nearest(lattice, frac, k);
+    fn nearest(lattice: &Lattice, frac: &[[f64; 3]], k: usize) -> Result<Self, NeighborError> {
+        let list = k_nearest(lattice, frac, k)?;
         let mut ends = Vec::with_capacity(2 * list.neighbors.len());
         for i in 0..frac.len() {
             for n in &list.neighbors[list.ptr[i]..list.ptr[i + 1]] {
@@ -62,7 +72,7 @@ impl CrystalEdges {
                 ends.push((n.site, i as u32, n.image.map(|t| -t)));
             }
         }
-        Self::of_pairs(lattice, frac, ends)
+        Ok(Self::of_pairs(lattice, frac, ends))
     }
 
     /// Sorts the edges, drops duplicates and measures them; `ends` holds the reverse of every edge.
@@ -89,11 +99,19 @@ impl Multigraph {
     /// Joins every atom with its `k` nearest neighbors, ties included (`1e-3 < d <= d_k + 1e-6` with the distance d_k of
     /// the k-th), adds the reverse of each edge and removes duplicates. Crystals are given as lattice and fractional
     /// coordinates.
-    pub fn nearest(crystals: &[(Lattice, &[[f64; 3]])], k: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`GraphError`] for the first crystal whose cell is too small or too flat to be searched.
+    pub fn nearest(crystals: &[(Lattice, &[[f64; 3]])], k: usize) -> Result<Self, GraphError> {
         // Crystals share no edges. A few are not worth the threads, which then have other batches to work on.
         let search = |&(ref lattice, frac): &(Lattice, &[[f64; 3]])| CrystalEdges::nearest(lattice, frac, k);
-        let found: Vec<CrystalEdges> = crystals.par_iter().with_min_len(16).map(search).collect();
-        Self::join(crystals, found)
+        let found: Vec<_> = crystals.par_iter().with_min_len(16).map(search).collect();
+        let found: Result<Vec<CrystalEdges>, GraphError> = found
+            .into_iter()
+            .enumerate()
+            .map(|(crystal, edges)| edges.map_err(|source| GraphError { crystal, source }))
+            .collect();
+        Ok(Self::join(crystals, found?))
     }
 
     /// The multigraph of given edges and their reverses; an edge that is given more than once, or together with its

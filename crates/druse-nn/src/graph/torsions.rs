@@ -260,7 +260,7 @@ mod tests {
             neighbors in 1usize..14,
         ) {
             let lattice = Lattice::from_rows([[4.1, 0.1, 0.0], [1.3, 3.5, 0.2], [0.3, -0.4, 4.7]]).unwrap();
-            let graph = Multigraph::nearest(&[(lattice, frac.as_slice())], neighbors);
+            let graph = Multigraph::nearest(&[(lattice, frac.as_slice())], neighbors).unwrap();
             let places = TripletPlaces::new(&graph, TorsionRule::Nearest);
             for atom in 0..graph.num_atoms {
                 let edges = graph.edges_from(atom);
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn torsions_of_an_octahedron() {
         let lattice = Lattice::cubic(1.0).unwrap();
-        let graph = Arc::new(Multigraph::nearest(&[(lattice, &[[0.0; 3]])], 6));
+        let graph = Arc::new(Multigraph::nearest(&[(lattice, &[[0.0; 3]])], 6).unwrap());
         let places = TripletPlaces::new(&graph, TorsionRule::Nearest);
         for (p, q) in (0..6).flat_map(|p| (0..6).map(move |q| (p, q))).filter(|(p, q)| p != q) {
             let expected = match graph.reverse[p] as usize == q {

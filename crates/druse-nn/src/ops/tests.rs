@@ -128,7 +128,7 @@ pub(super) fn example_graph() -> Arc<Multigraph> {
     let cube = Lattice::cubic(1.0).unwrap();
     let a = [[0.11, 0.23, 0.31], [0.62, 0.57, 0.81], [0.05, 0.71, 0.44]];
     let b = [[0.4, 0.3, 0.9], [0.87, 0.66, 0.15]];
-    Arc::new(Multigraph::nearest(&[(skewed, &a), (cube, &b)], 7))
+    Arc::new(Multigraph::nearest(&[(skewed, &a), (cube, &b)], 7).unwrap())
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn host(t: &Tensor<2>) -> Vec<f32> {
 impl Setup {
     fn new(crystals: &[Crystal]) -> Self {
         let cells: Vec<_> = crystals.iter().map(|c| (c.lattice, c.frac.as_slice())).collect();
-        Self::of_graph(crystals, Multigraph::nearest(&cells, 12))
+        Self::of_graph(crystals, Multigraph::nearest(&cells, 12).unwrap())
     }
 
     fn of_graph(crystals: &[Crystal], graph: Multigraph) -> Self {

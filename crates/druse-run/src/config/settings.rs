@@ -41,6 +41,9 @@ pub struct DataConfig {
     pub niggli: bool,
     /// Share of unreadable structures above which reading fails, 0 to 1.
     pub max_skipped_share: f64,
+    /// Leaves out structures that may be others than their authors meant: guesses of the reader, contradictions within a
+    /// file.
+    pub strict: bool,
     /// Leaves out larger cells.
     pub max_atoms: Option<usize>,
     /// Leaves out structures with other elements than these; empty: all elements.
@@ -59,6 +62,7 @@ impl Default for DataConfig {
             path: PathBuf::new(),
             niggli: false,
             max_skipped_share: 0.01,
+            strict: false,
             max_atoms: None,
             elements: Vec::new(),
             filters: Vec::new(),

@@ -149,6 +149,7 @@ pub fn list_structures(path: &Path, options: &ListOptions) -> Result<Listing, Ru
         let given = f.properties.iter().filter_map(|(k, v)| Some((k.clone(), properties::scalar(v)?)));
         Item {
             id: f.index.to_string(),
+            counted: false,
             file: list.clone(),
             row: Some(i + 1),
             line: Some(i + 1),
@@ -157,6 +158,7 @@ pub fn list_structures(path: &Path, options: &ListOptions) -> Result<Listing, Ru
                 properties: given.chain([("index".into(), f.index.into())]).collect(),
                 composition: Composition::parse(&f.label).ok(),
             }),
+            warnings: Vec::new(),
         }
     };
     listing.extend(failures.into_iter().enumerate().map(row), &options.filters);
@@ -313,8 +315,9 @@ mod tests {
         fs::write(file(STRUCTURES_FILE), lines.concat()).unwrap();
         let failed = r#"{"index": 1, "formula": "NaCl", "reason": "no cell", "properties": {"start": "a"}}"#;
         fs::write(file(FAILURES_FILE), format!("{failed}\n")).unwrap();
-        let list =
-            |path: &Path, filters| list_structures(path, &ListOptions { filters, threads: None }).unwrap();
+        let list = |path: &Path, filters| {
+            list_structures(path, &ListOptions { filters, ..ListOptions::default() }).unwrap()
+        };
         // Without the manifest it is a file like any other.
         assert_eq!(list(&file(STRUCTURES_FILE), vec![]).len(), 3);
         fs::write(file(MANIFEST_FILE), "{}").unwrap();

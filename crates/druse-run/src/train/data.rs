@@ -1,5 +1,7 @@
 //! The structures a model is trained on.
 
+use std::borrow::Cow;
+
 use druse_data::{DataError, Dataset, Filter, LoadOptions, Skipped, Split, SplitOptions, Splits};
 
 use crate::RunError;
@@ -38,8 +40,8 @@ impl DataConfig {
         for text in &self.filters {
             filters.push(text.parse().map_err(DataError::Filter)?);
         }
-        let (niggli, max_skipped_share) = (self.niggli, self.max_skipped_share);
-        Ok(LoadOptions { niggli, max_skipped_share, filters, ..LoadOptions::default() })
+        let (niggli, max_skipped_share, strict) = (self.niggli, self.max_skipped_share, self.strict);
+        Ok(LoadOptions { niggli, max_skipped_share, strict, filters, ..LoadOptions::default() })
     }
 
     /// Loads training and validation structures.
@@ -72,6 +74,12 @@ impl DataConfig {
         let mut skipped = Vec::new();
         let mut warnings = Vec::new();
         for dataset in std::iter::once(&mut train).chain(&mut validation) {
+            // Models learn cells as lengths and angles, or their logarithm, which do not tell the hand.
+            for entry in &mut dataset.entries {
+                if let Cow::Owned(turned) = entry.structure.right_handed() {
+                    entry.structure = turned;
+                }
+            }
             hash.update(dataset.content_hash.as_bytes());
             skipped.append(&mut dataset.skipped);
             warnings.extend(dataset.warnings.drain(..).map(|text| format!("{}: {text}", dataset.name)));

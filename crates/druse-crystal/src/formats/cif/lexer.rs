@@ -1,4 +1,5 @@
-//! Splits CIF text into tokens (CIF 1.1 grammar) without copying it.
+//! Splits CIF text into tokens without copying it: the grammar of CIF 1.1, and of CIF 2.0 its strings in triple quotes and its
+//! lists and tables, each of which is one value.
 
 use crate::formats::error::{FormatError, FormatErrorKind};
 
@@ -6,6 +7,9 @@ use crate::formats::error::{FormatError, FormatErrorKind};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Token<'a> {
     pub line: usize,
+    /// Bytes of the text that it fills, delimiters included.
+    pub start: usize,
+    pub end: usize,
     pub kind: TokenKind<'a>,
 }
 
@@ -39,11 +43,14 @@ pub(super) struct Lexer<'a> {
     text: &'a str,
     pos: usize,
     line: usize,
+    /// Whether the file says that it is CIF 2.0, in which a value that begins with a bracket is a list.
+    version_2: bool,
 }
 
 impl<'a> Lexer<'a> {
     pub fn new(text: &'a str) -> Self {
-        Self { text: text.strip_prefix('\u{feff}').unwrap_or(text), pos: 0, line: 1 }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self { text, pos: 0, line: 1, version_2: text.starts_with("#\\#CIF_2") }
     }
 
     /// The next token; `None` at the end of the text.
@@ -51,14 +58,23 @@ impl<'a> Lexer<'a> {
         self.skip_blank();
         let bytes = self.text.as_bytes();
         let Some(&first) = bytes.get(self.pos) else { return Ok(None) };
-        let line = self.line;
+        let (line, start) = (self.line, self.pos);
         let at_line_start = self.pos == 0 || matches!(bytes[self.pos - 1], b'\n' | b'\r');
         let kind = match first {
             b';' if at_line_start => TokenKind::Value(self.text_field()?),
             b'\'' | b'"' => TokenKind::Value(self.quoted(first)?),
+            b'[' | b'{' => match self.list()? {
+                Some(value) => TokenKind::Value(value),
+                None => self.bare()?,
+            },
             _ => self.bare()?,
         };
-        Ok(Some(Token { line, kind }))
+        Ok(Some(Token { line, start, end: self.pos, kind }))
+    }
+
+    /// What stands between two places of the text.
+    pub fn between(&self, start: usize, end: usize) -> &'a str {
+        &self.text[start..end]
     }
 
     /// Skips white space and comments, counting lines.
@@ -69,7 +85,8 @@ impl<'a> Lexer<'a> {
                 b'\n' => self.line += 1,
                 // A lone carriage return ends a line too (classic Mac OS).
                 b'\r' if bytes.get(self.pos + 1) != Some(&b'\n') => self.line += 1,
-                b' ' | b'\t' | b'\r' => {}
+                // Form feeds, and the mark with which DOS ended a file.
+                b' ' | b'\t' | b'\r' | b'\x0b' | b'\x0c' | b'\x1a' => {}
                 b'#' => {
                     while self.pos + 1 < bytes.len() && !matches!(bytes[self.pos + 1], b'\n' | b'\r') {
                         self.pos += 1;
@@ -109,6 +126,11 @@ impl<'a> Lexer<'a> {
     fn quoted(&mut self, quote: u8) -> Result<Value<'a>, FormatError> {
         let bytes = self.text.as_bytes();
         let start = self.pos + 1;
+        if self.version_2
+            && let Some(value) = self.triple_quoted(quote)
+        {
+            return Ok(value);
+        }
         let mut i = start;
         while i < bytes.len() && !matches!(bytes[i], b'\n' | b'\r') {
             let closes = bytes[i] == quote
@@ -119,6 +141,10 @@ impl<'a> Lexer<'a> {
             }
             i += 1;
         }
+        // CIF 2.0 that does not say so.
+        if let Some(value) = self.triple_quoted(quote) {
+            return Ok(value);
+        }
         Err(FormatError::at(
             self.line,
             FormatErrorKind::Syntax(format!(
@@ -126,6 +152,76 @@ impl<'a> Lexer<'a> {
                 shorten(&self.text[self.pos..i])
             )),
         ))
+    }
+
+    /// A value between three quotes on either side, which may span lines.
+    fn triple_quoted(&mut self, quote: u8) -> Option<Value<'a>> {
+        let end = end_of_triple(self.text.as_bytes(), self.pos, quote)?;
+        let text = &self.text[self.pos + 3..end - 3];
+        self.line += line_ends(&self.text[self.pos..end]);
+        self.pos = end;
+        Some(Value { text, quoted: true })
+    }
+
+    /// A list or table of CIF 2.0 as one value, brackets included. `None` where the bracket begins a bare word of CIF 1.1
+    /// (`[Fe(CN)6]`): in a file that does not say that it is CIF 2.0, a list has blanks and ends before the next line
+    /// that begins a tag, a loop or a block.
+    fn list(&mut self) -> Result<Option<Value<'a>>, FormatError> {
+        let bytes = self.text.as_bytes();
+        let (mut depth, mut i, mut blanks) = (0usize, self.pos, false);
+        let closed = loop {
+            let Some(&b) = bytes.get(i) else { break None };
+            let after_blank = i > 0 && matches!(bytes[i - 1], b' ' | b'\t' | b'\n' | b'\r');
+            match b {
+                b'[' | b'{' => depth += 1,
+                b']' | b'}' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        break Some(i + 1);
+                    }
+                }
+                b'\'' | b'"' if after_blank || matches!(bytes[i - 1], b'[' | b'{' | b':') => {
+                    let one_line =
+                        bytes[i + 1..].iter().position(|&c| c == b || c == b'\n').map(|n| i + 1 + n);
+                    i = match (end_of_triple(bytes, i, b), one_line) {
+                        (Some(end), _) => end - 1,
+                        (None, Some(end)) => end,
+                        (None, None) => break None,
+                    };
+                }
+                b'#' if after_blank => {
+                    while i + 1 < bytes.len() && !matches!(bytes[i + 1], b'\n' | b'\r') {
+                        i += 1;
+                    }
+                }
+                b' ' | b'\t' | b'\n' | b'\r' => {
+                    blanks = true;
+                    let rest = &bytes[i + 1..];
+                    let keyword =
+                        |word: &[u8]| rest.get(..word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word));
+                    let line_begins = matches!(b, b'\n' | b'\r');
+                    if line_begins && (rest.first() == Some(&b'_') || keyword(b"loop_") || keyword(b"data_"))
+                    {
+                        break None;
+                    }
+                }
+                _ => {}
+            }
+            i += 1;
+        };
+        match closed {
+            Some(end) if self.version_2 || blanks => {
+                let text = &self.text[self.pos..end];
+                self.line += line_ends(text);
+                self.pos = end;
+                Ok(Some(Value { text, quoted: true }))
+            }
+            None if self.version_2 => Err(FormatError::at(
+                self.line,
+                FormatErrorKind::Truncated("the list that begins here is never closed".into()),
+            )),
+            _ => Ok(None),
+        }
     }
 
     fn bare(&mut self) -> Result<TokenKind<'a>, FormatError> {
@@ -156,6 +252,23 @@ impl<'a> Lexer<'a> {
         }
         Ok(TokenKind::Value(Value { text: word, quoted: false }))
     }
+}
+
+/// Where a value that begins here with three quotes ends, the closing ones included.
+fn end_of_triple(bytes: &[u8], start: usize, quote: u8) -> Option<usize> {
+    let three = [quote; 3];
+    if bytes.get(start..start + 3) != Some(&three[..]) {
+        return None;
+    }
+    let inner = &bytes[start + 3..];
+    inner.windows(3).position(|w| w == three).map(|n| start + 3 + n + 3)
+}
+
+/// Lines that end within a text.
+fn line_ends(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let lone_return = |i: usize| bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n');
+    (0..bytes.len()).filter(|&i| bytes[i] == b'\n' || lone_return(i)).count()
 }
 
 /// At most 40 characters of a text, for messages.
@@ -201,6 +314,29 @@ mod tests {
             bare("."),
         ];
         assert_eq!(all(text), expected);
+    }
+
+    #[test]
+    fn values_of_cif_2() {
+        let body = "_a \"\"\"one\n\"two\"\nthree\"\"\" _b [[1 0] ['a b' ]\n [x]] _c {'k':1 'l':[2 3]} z";
+        let expected = [
+            TokenKind::Tag("_a"),
+            quoted("one\n\"two\"\nthree"),
+            TokenKind::Tag("_b"),
+            quoted("[[1 0] ['a b' ]\n [x]]"),
+            TokenKind::Tag("_c"),
+            quoted("{'k':1 'l':[2 3]}"),
+            bare("z"),
+        ];
+        assert_eq!(all(&format!("#\\#CIF_2.0\n{body}")), expected);
+        assert_eq!(all(body), expected, "also in a file that does not say which version it is");
+        // Bare words of CIF 1.1, and a quote inside of quotes.
+        assert_eq!(all("[Fe(CN)6] [a\n_b"), [bare("[Fe(CN)6]"), bare("[a"), TokenKind::Tag("_b")]);
+        assert_eq!(all("''' x"), [quoted("'"), bare("x")]);
+        let mut lexer = Lexer::new("#\\#CIF_2.0\n[1\n2] x");
+        lexer.next_token().unwrap();
+        assert_eq!(lexer.next_token().unwrap().unwrap().line, 3);
+        assert!(Lexer::new("#\\#CIF_2.0\n[1 [2]\n").next_token().is_err());
     }
 
     #[test]

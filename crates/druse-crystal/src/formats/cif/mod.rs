@@ -1,11 +1,17 @@
-//! Crystallographic Information Files (CIF 1.1).
+//! Crystallographic Information Files (CIF 1.1, and of CIF 2.0 what structures are written with).
 //!
 //! Reading follows pymatgen where conventions differ: coordinates within 1e-4 (relative) of 1/3 or 2/3 are set to
 //! them, coordinates are wrapped into [0, 1), sites are grouped by element and ordered by electronegativity, and the
 //! cell has c along z and a in the xz plane.
 
+mod block;
+mod cell;
+mod content;
+mod expand;
 mod lexer;
+mod listed;
 mod parse;
+mod sites;
 mod space_group;
 mod split;
 mod symmetry;

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use super::lexer::shorten;
 use crate::formats::error::{FormatError, FormatErrorKind};
+use crate::formats::{Warning, WarningKind};
 use crate::{Lattice, SymmetryOperation, wrap_unit};
 
 /// Most operations a file may list: those of the largest group in a cell of a few primitive ones, with room.
@@ -146,12 +147,13 @@ pub(super) fn check_listed(
     mut operations: Vec<SymmetryOperation>,
     lattice: &Lattice,
     line: usize,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<Vec<SymmetryOperation>, FormatError> {
     match operations.iter().position(|op| *op == IDENTITY) {
         Some(i) => operations[..=i].rotate_right(1),
         None => {
-            warnings.push("the list of symmetry operations lacks `x,y,z`; it was added".into());
+            let text = "the list of symmetry operations lacks `x,y,z`; it was added";
+            warnings.push(Warning::new(WarningKind::Interpreted, text));
             operations.insert(0, IDENTITY);
         }
     }

@@ -9,9 +9,11 @@ use crate::{Composition, Structure, SymmetryError, symmetry};
 
 /// The structure as a P 1 CIF, all atoms listed, coordinates with ten decimals.
 ///
-/// A CIF holds cell lengths and angles, not the orientation of the cell. `name` becomes the data block name, with
+/// A CIF holds cell lengths and angles, not the orientation of the cell; a left-handed cell is written as the
+/// right-handed one of the same crystal ([`Structure::right_handed`]). `name` becomes the data block name, with
 /// characters that CIF does not allow there replaced by `_`.
 pub fn write(structure: &Structure, name: &str) -> String {
+    let structure = &*structure.right_handed();
     let mut out = String::with_capacity(1024 + 64 * structure.len());
     let composition = Composition::from_species(&structure.species);
     header(&mut out, name, structure, &composition, &Group { symbol: "P 1", number: 1, hall: "P 1" });
@@ -41,6 +43,8 @@ pub fn write(structure: &Structure, name: &str) -> String {
 pub fn write_symmetrized(structure: &Structure, name: &str, symprec: f64) -> Result<String, SymmetryError> {
     let dataset = symmetry::analyze(structure, symprec)?;
     let cell = &dataset.conventional;
+    // The operations suit the cell as it is: standard cells are right-handed.
+    debug_assert!(cell.structure.lattice.is_right_handed());
     let standard = &cell.structure;
     let composition = Composition::from_species(&standard.species);
     // Short monoclinic symbols do not tell the axis; the full ones do.

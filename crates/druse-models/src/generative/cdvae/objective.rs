@@ -73,6 +73,8 @@ impl NoisyCrystal {
         let config = &model.config.noise;
         let sigma = model.positions.sigma(noise.below(config.levels));
         let species_sigma = model.species.sigma(noise.below(config.levels));
+        // Six numbers do not tell a cell from its mirror image.
+        let s = &*s.right_handed();
         Ok(Self {
             lattice: Lattice::from_parameters(s.lattice.parameters()).map_err(failed)?,
             species: s.species.clone(),

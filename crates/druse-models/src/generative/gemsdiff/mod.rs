@@ -8,6 +8,7 @@ use druse_nn::graph::Multigraph;
 use druse_nn::{ParamSpec, Params};
 use serde_json::Value;
 
+use crate::error::no_graph;
 use crate::kinds::{Kind, Preset};
 use crate::settings::NoSettings;
 use crate::{
@@ -97,7 +98,8 @@ impl Trainable for GemsDiff {
 
     fn graph(&self, structure: &Structure) -> Result<Option<Multigraph>, ModelError> {
         let crystal = [(structure.lattice, structure.frac_coords.as_slice())];
-        Ok(Some(Multigraph::nearest(&crystal, self.config.knn)))
+        let graph = Multigraph::nearest(&crystal, self.config.knn);
+        graph.map(Some).map_err(|e| no_graph(&[structure], e))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use druse_crystal::{Element, Lattice};
 use druse_nn::blocks::Linear;
+use druse_nn::graph::GraphError;
 use druse_nn::ops::{self, Activation, matrix};
 use druse_nn::{ParamBuilder, ParamSpec, Params};
 use serde::{Deserialize, Serialize};
@@ -104,23 +105,26 @@ impl GemsDiff {
     }
 
     /// Does the work of a prediction that needs no weights.
-    pub(crate) fn network_input(&self, batch: &[NoisyCrystal<'_>]) -> NetworkInput {
+    ///
+    /// # Errors
+    /// [`GraphError`] for the first crystal whose cell is too small or too flat to be searched.
+    pub(crate) fn network_input(&self, batch: &[NoisyCrystal<'_>]) -> Result<NetworkInput, GraphError> {
         let identity = Lattice::cubic(1.0).expect("the unit cube is a lattice");
         let cells: Vec<_> = batch.iter().map(|c| (identity, c.frac)).collect();
-        let encoder = self.encoder.as_ref().map(|_| {
+        let encoder = self.encoder.as_ref().map(|_| -> Result<_, GraphError> {
             let width = self.config.encoder.hidden;
             let times = batch
                 .iter()
                 .flat_map(|c| time_embedding(c.t, self.config.steps, width).repeat(c.species.len()))
                 .collect();
             let cells: Vec<_> = batch.iter().map(|c| (c.cell, c.frac)).collect();
-            (GeometryInput::new(&self.config.encoder, &cells, self.config.knn, false), times)
+            Ok((GeometryInput::new(&self.config.encoder, &cells, self.config.knn, false)?, times))
         });
-        NetworkInput {
+        Ok(NetworkInput {
             species: batch.iter().flat_map(|c| c.species).copied().collect(),
-            decoder: GeometryInput::new(&self.config.decoder, &cells, self.config.knn, true),
-            encoder,
-        }
+            decoder: GeometryInput::new(&self.config.decoder, &cells, self.config.knn, true)?,
+            encoder: encoder.transpose()?,
+        })
     }
 
     /// Predicts the clean crystals.
@@ -157,7 +161,9 @@ impl GemsDiff {
         for (k, v) in v.iter_mut().enumerate().skip(ROTATION.end) {
             *v = signal * *v + sigma * self.lattice_noise(k, noise);
         }
-        Lattice::from_matrix(lattice_algebra::exp(&v)).map_err(|e| failed(&e))
+        let noisy = Lattice::from_matrix(lattice_algebra::exp(&v)).map_err(|e| failed(&e))?;
+        // The logarithm is that of a right-handed cell, in which the coordinates of a left-handed one are the mirror image.
+        Ok(if lattice.is_right_handed() { noisy } else { noisy.inverted() })
     }
 
     /// Noise of component k of the log-lattice at unit scale.

@@ -10,7 +10,7 @@ use druse_nn::blocks::{
     AtomUpdate, EdgeHead, GaussianBasis, GemNetSizes, Geometry, Linear, ProjectedBasis, Receiver,
     ScaleFactors, Trunk, TrunkState,
 };
-use druse_nn::graph::{Index, Multigraph, TripletFields};
+use druse_nn::graph::{GraphError, Index, Multigraph, TripletFields};
 use druse_nn::ops::{self, Activation, LatticeHeadWeights, matrix};
 use druse_nn::{Init, ParamBuilder, ParamId, Params};
 
@@ -25,17 +25,20 @@ pub struct GeometryInput {
 
 impl GeometryInput {
     /// Builds graph, angular functions and, if wanted, the lattice vector fields.
+    ///
+    /// # Errors
+    /// As [`Multigraph::nearest`].
     pub fn new(
         config: &GemsNetConfig,
         crystals: &[(Lattice, &[[f64; 3]])],
         knn: usize,
         fields: bool,
-    ) -> Self {
-        let graph = Multigraph::nearest(crystals, knn);
+    ) -> Result<Self, GraphError> {
+        let graph = Multigraph::nearest(crystals, knn)?;
         let geometry = Geometry::new(graph, config.num_spherical, Receiver::Destination);
         let fields = fields.then(|| Arc::new(TripletFields::new(&geometry.graph)));
         let basis = GaussianBasis { count: config.num_radial, cutoff: config.cutoff };
-        Self { geometry, fields, basis }
+        Ok(Self { geometry, fields, basis })
     }
 
     /// The multigraph.

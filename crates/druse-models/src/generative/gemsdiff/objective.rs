@@ -8,6 +8,7 @@ use druse_nn::ops::{self, matrix};
 use super::config::{PositionLoss, Variant};
 use super::model::{GemsDiff, NetworkInput, NoisyCrystal};
 use super::network::Prediction;
+use crate::error::no_graph;
 use crate::process::{Noise, torus};
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};
 
@@ -60,7 +61,7 @@ impl<'a> PreparedMicroBatch<'a> {
         let scaler = &model.statistics.scaler;
         Ok(Self {
             model,
-            input: model.network_input(&crystals),
+            input: model.network_input(&crystals).map_err(|e| no_graph(batch, e))?,
             displacement: PositionTarget::new(config.position_loss, batch, &noisy),
             lattice: batch.iter().flat_map(|s| scaler.normalize(&s.lattice)).map(|x| x as f32).collect(),
             counts: counts(batch),

@@ -89,7 +89,8 @@ fn evaluate(model: &GemsDiff, params: &Params, input: &FileInput) -> Result<Outp
     let cube = Lattice::cubic(1.0).expect("the unit cube is a lattice");
     let config = model.decoder.config();
     let geometry =
-        GeometryInput::new(config, &[(cube, input.frac_coords.as_slice())], model.config.knn, true);
+        GeometryInput::new(config, &[(cube, input.frac_coords.as_slice())], model.config.knn, true)
+            .map_err(|e| ParityError::Format(e.to_string()))?;
     let graph: Arc<Multigraph> = geometry.graph().clone();
     let mut trace = Trace::default();
     let h = model.embedding.forward(params, &species);

@@ -2,6 +2,7 @@
 
 use druse_crystal::{Element, Lattice, Structure, wrap_unit};
 use druse_nn::Params;
+use druse_nn::graph::GraphError;
 use druse_nn::memory::to_host;
 use nalgebra::Matrix3;
 
@@ -109,8 +110,24 @@ pub(super) fn step(
         }
     }
     let (mut displacements, mut cells) = (Vec::new(), Vec::new());
-    if !noisy.is_empty() {
-        let input = model.network_input(&noisy);
+    let input = loop {
+        if noisy.is_empty() {
+            break None;
+        }
+        match model.network_input(&noisy) {
+            Ok(input) => break Some(input),
+            // A collapsed cell costs the others nothing but the search.
+            Err(GraphError { crystal, source }) => {
+                let t = noisy.remove(crystal).t;
+                let place = (0..failures.len()).filter(|&i| failures[i].is_none()).nth(crystal);
+                let failure = ModelError::Output(format!("step {t}: {source}"));
+                if let Some(place) = place {
+                    failures[place] = Some(failure);
+                }
+            }
+        }
+    };
+    if let Some(input) = input {
         let prediction = params.scope(|| model.predict(params, &input));
         (displacements, cells) = (to_host(prediction.displacement)?, to_host(prediction.cell)?);
     }
@@ -142,7 +159,7 @@ mod tests {
     use super::*;
     use crate::Trainable;
 
-    /// What accelerators do, computed on the CPU: crystals at different steps in one network call, one of them failed.
+    /// What accelerators do, computed on the CPU: crystals at different steps in one network call, two of them failed.
     #[test]
     fn crystals_at_different_steps_share_a_call() {
         let sizes = GemsNetConfig {
@@ -176,12 +193,14 @@ mod tests {
             crystal.step += 1;
         };
         let group = || {
-            let mut crystals = [start(0, "SrTiO3"), start(1, "Fe"), start(2, "NaCl")];
+            let mut crystals = [start(0, "SrTiO3"), start(1, "Fe"), start(2, "NaCl"), start(3, "MgO")];
             alone(&mut crystals[0]);
             alone(&mut crystals[2]);
             alone(&mut crystals[2]);
             // The exponential of this cell overflows.
             crystals[1].state.log_cell[ROTATION.end] = 1e4;
+            // This one has edges of 1e-10 Å.
+            crystals[3].state.log_cell[lattice_algebra::VOLUME] = -40.0;
             crystals
         };
         let (mut together, mut apart) = (group(), group());
@@ -194,5 +213,8 @@ mod tests {
             assert_eq!((a.cell, &a.frac), (b.cell, &b.frac));
         }
         assert!(matches!(together[1].failure(), Some(ModelError::Output(text)) if text.contains("step 5")));
+        assert!(
+            matches!(together[3].failure(), Some(ModelError::Output(text)) if text.contains("collapsed"))
+        );
     }
 }

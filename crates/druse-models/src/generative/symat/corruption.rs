@@ -20,6 +20,8 @@ impl Centered {
     /// # Errors
     /// [`ModelError::Output`] when its cell cannot be built again.
     pub fn new(s: &Structure) -> Result<Self, ModelError> {
+        // Six numbers do not tell a cell from its mirror image.
+        let s = &*s.right_handed();
         let lattice = Lattice::from_parameters(s.lattice.parameters())
             .map_err(|e| ModelError::Output(format!("cell of a training structure: {e}")))?;
         Ok(Self { lattice, frac: centering::gather(&s.frac_coords) })
@@ -126,6 +128,22 @@ mod tests {
         assert!(norms.windows(2).all(|w| w[1] > 0.9 * w[0]), "{norms:?}");
         // At large levels atoms are anywhere in the cell, and the nearest image is some Å away.
         assert!((0.3..5.0).contains(&norms[7]), "{norms:?}");
+    }
+
+    /// The same atoms at the same places, given in a cell of either hand: not a crystal and its mirror image.
+    #[test]
+    fn left_handed_cells_are_the_same_crystal() {
+        let lattice = Lattice::from_parameters([4.0, 5.0, 6.0, 75.0, 100.0, 110.0]).unwrap();
+        let species = prototype("SrTiO3").species[..3].to_vec();
+        let frac = [[0.1, 0.2, 0.3], [0.6, 0.35, 0.8], [0.3, 0.9, 0.45]];
+        let turned = frac.map(|f| f.map(|x: f64| 1.0 - x)).to_vec();
+        let right = Structure::new(lattice, species.clone(), frac.to_vec()).unwrap();
+        let left = Structure::new(lattice.inverted(), species, turned).unwrap();
+        let [right, left] = [&right, &left].map(|s| Centered::new(s).unwrap());
+        assert!(left.lattice.is_right_handed());
+        for (a, b) in right.frac.iter().flatten().zip(left.frac.iter().flatten()) {
+            assert!((a - b).abs() < 1e-12, "{:?} {:?}", right.frac, left.frac);
+        }
     }
 
     #[test]

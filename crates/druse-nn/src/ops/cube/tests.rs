@@ -53,7 +53,9 @@ fn odd_graph() -> Arc<Multigraph> {
     let cube = Lattice::cubic(1.0).unwrap();
     let several = [[0.11, 0.23, 0.31], [0.62, 0.57, 0.81], [0.05, 0.71, 0.44], [0.9, 0.1, 0.7]];
     let centered = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]];
-    Arc::new(Multigraph::nearest(&[(skewed, &several[..1]), (skewed, &several), (cube, &centered)], 9))
+    Arc::new(
+        Multigraph::nearest(&[(skewed, &several[..1]), (skewed, &several), (cube, &centered)], 9).unwrap(),
+    )
 }
 
 /// Two atoms and no edge.
