@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use druse_crystal::coordination::{CoordinationError, CrystalNn};
 use druse_crystal::{Composition, Structure};
-use druse_nn::graph::EdgeEnds;
+use druse_nn::graph::{EdgeEnds, Multigraph};
 use rayon::prelude::*;
 
 /// Why bonds cannot be had.
@@ -124,6 +124,17 @@ impl BondCache {
             Some(bonds) => Ok(bonds),
             None => Ok(self.keep(key, Bonds::of(structure)?)),
         }
+    }
+
+    /// The multigraph of the bonds of some crystals.
+    ///
+    /// # Errors
+    /// As [`Bonds::of`].
+    pub fn multigraph(&self, crystals: &[&Structure]) -> Result<Multigraph, BondError> {
+        let edges = crystals.iter().map(|s| Ok(self.get(s)?.edges.clone()));
+        let edges = edges.collect::<Result<Vec<_>, BondError>>()?;
+        let cells: Vec<_> = crystals.iter().map(|s| (s.lattice, s.frac_coords.as_slice())).collect();
+        Ok(Multigraph::from_edges(&cells, edges))
     }
 
     /// Searches the bonds of all structures that are not known yet, on all threads; returns how many these were.

@@ -88,3 +88,39 @@ fn to_map(settings: &impl Serialize) -> Map<String, Value> {
     let text = serde_json::to_string(settings).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }
+
+/// Checks the settings of annealed Langevin dynamics.
+///
+/// # Errors
+/// [`ModelError::Config`] for no step at a level or a step size that is no positive number.
+pub(crate) fn check_dynamics(steps_per_level: usize, step_size: f64) -> Result<(), ModelError> {
+    at_least_one(&[("steps_per_level", steps_per_level)])?;
+    if !(step_size > 0.0 && step_size.is_finite()) {
+        return Err(ModelError::Config(format!("step_size = {step_size}, expected a positive number")));
+    }
+    Ok(())
+}
+
+/// Refuses the first of the named numbers that is zero.
+///
+/// # Errors
+/// [`ModelError::Config`] with its name.
+pub(crate) fn at_least_one(numbers: &[(&str, usize)]) -> Result<(), ModelError> {
+    match numbers.iter().find(|(_, value)| *value == 0) {
+        Some((key, _)) => Err(ModelError::Config(format!("{key} = 0, expected at least 1"))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses the first of the named numbers that is negative or not finite.
+///
+/// # Errors
+/// [`ModelError::Config`] with its name.
+pub(crate) fn not_negative(numbers: &[(&str, f64)]) -> Result<(), ModelError> {
+    match numbers.iter().find(|(_, value)| !(*value >= 0.0 && value.is_finite())) {
+        Some((key, value)) => {
+            Err(ModelError::Config(format!("{key} = {value:?}, expected a number that is not negative")))
+        }
+        None => Ok(()),
+    }
+}

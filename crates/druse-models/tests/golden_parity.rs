@@ -54,6 +54,13 @@ fn decoder_of_cdvae_agrees_with_the_published_one() {
 }
 
 #[test]
+fn symat_agrees_with_the_published_one() {
+    let Some(report) = report("symat.json.gz") else { return };
+    check(&report, 41);
+    assert_eq!(report.skipped, Vec::<String>::new());
+}
+
+#[test]
 fn bonds_are_those_of_the_published_graphs() {
     let Some(text) = reference("cdvae.json.gz") else { return };
     let file: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -4,9 +4,11 @@ use crate::kinds::Kind;
 
 pub mod cdvae;
 pub mod gemsdiff;
+pub mod symat;
 
 /// The kinds of generative models: a line a kind.
 pub(crate) const KINDS: &[fn() -> Kind] = &[
     gemsdiff::kind, //
     cdvae::kind,
+    symat::kind,
 ];

@@ -45,13 +45,34 @@ impl Langevin {
         scores: &[f32],
         noise: &mut Noise,
     ) {
-        let sigma = self.levels.sigma(step / self.steps_per_level);
+        let norm = self.levels.sigma(self.level(step));
+        self.displace(step, lattice, frac, scores, [norm, 1.0], noise);
+        frac.iter_mut().for_each(|f| *f = f.map(wrap_unit));
+    }
+
+    /// Number of the level of step `step` of all.
+    pub fn level(&self, step: usize) -> usize {
+        step / self.steps_per_level
+    }
+
+    /// Moves fractional coordinates by one step, `x += α s/norm + temperature √(2α) ε` in Cartesian coordinates, with α as in
+    /// [`Langevin::advance`], and leaves them where they are.
+    pub fn displace(
+        &self,
+        step: usize,
+        lattice: &Lattice,
+        frac: &mut [[f64; 3]],
+        scores: &[f32],
+        [norm, temperature]: [f64; 2],
+        noise: &mut Noise,
+    ) {
+        let sigma = self.levels.sigma(self.level(step));
         let alpha = self.step_size * (sigma / self.levels.last()).powi(2);
-        let (drift, spread) = (alpha / sigma, (2.0 * alpha).sqrt());
+        let (drift, spread) = (alpha / norm, temperature * (2.0 * alpha).sqrt());
         for (f, s) in frac.iter_mut().zip(scores.chunks_exact(3)) {
             let change = std::array::from_fn(|i| drift * f64::from(s[i]) + spread * noise.normal());
             let change = lattice.to_fractional(change);
-            *f = std::array::from_fn(|i| wrap_unit(f[i] + change[i]));
+            *f = std::array::from_fn(|i| f[i] + change[i]);
         }
     }
 }

@@ -1,5 +1,7 @@
-//! Noise processes that models share: schedules, the torus, the algebra of lattices, reproducible noise.
+//! Noise processes that models share: schedules, the torus, centered coordinates, the algebra of lattices, reproducible
+//! noise.
 
+pub mod centering;
 mod langevin;
 pub mod lattice_algebra;
 mod levels;

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::ParityError;
+use crate::standardizer::Standardizer;
 
 /// A reference file. Configuration and inputs have the form of their network.
 #[derive(Deserialize)]
@@ -67,6 +68,29 @@ impl File {
         let mut values = Vec::new();
         flatten(self.constants.get(name)?, &mut values);
         Some(values)
+    }
+
+    /// The scaler whose mean and deviation are the constants `name_mean` and `name_std`.
+    ///
+    /// # Errors
+    /// [`ParityError::Format`] when they are missing or differ in length from `columns`.
+    pub fn standardizer(&self, name: &str, columns: usize) -> Result<Standardizer, ParityError> {
+        let numbers = |part: &str| match self.constant(&format!("{name}_{part}")) {
+            Some(values) if values.len() == columns => Ok(values),
+            _ => Err(ParityError::Format(format!("expected {columns} constants {name}_{part}"))),
+        };
+        Ok(Standardizer { mean: numbers("mean")?, std: numbers("std")? })
+    }
+
+    /// Rows of a listed tensor: the output width of a layer.
+    ///
+    /// # Errors
+    /// [`ParityError::Parameter`] when it is not listed.
+    pub fn rows(&self, name: &str) -> Result<usize, ParityError> {
+        let listed = self.parameters.iter().find(|p| p.name == name);
+        listed
+            .and_then(|p| p.shape.first().copied())
+            .ok_or_else(|| ParityError::Parameter { name: name.to_owned(), problem: "is not listed".into() })
     }
 
     /// The tensors of a network as the file gives them.

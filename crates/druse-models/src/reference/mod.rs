@@ -1,6 +1,7 @@
 //! Reference evaluations of published networks: the form of their files, what a network gives to be compared with them, and
 //! what a comparison finds.
 
+pub(crate) mod bonds;
 pub(crate) mod file;
 pub(crate) mod report;
 

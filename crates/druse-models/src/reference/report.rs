@@ -13,6 +13,8 @@ pub(crate) enum Output {
     Integers(Vec<i64>),
     /// Results of computations.
     Numbers(Vec<f64>),
+    /// Angles in radians, whose differences are not relative to anything.
+    Angles(Vec<f64>),
 }
 
 /// Outputs by their name in the file.
@@ -31,6 +33,10 @@ impl Output {
         Self::Numbers(values.into_iter().map(Into::into).collect())
     }
 
+    pub fn angles(values: impl IntoIterator<Item = f64>) -> Self {
+        Self::Angles(values.into_iter().collect())
+    }
+
     pub fn tensor(t: &Tensor<2>) -> Self {
         Self::Numbers(host(t))
     }
@@ -43,7 +49,7 @@ impl Output {
     fn len(&self) -> usize {
         match self {
             Self::Integers(values) => values.len(),
-            Self::Numbers(values) => values.len(),
+            Self::Numbers(values) | Self::Angles(values) => values.len(),
         }
     }
 }
@@ -59,7 +65,8 @@ pub(crate) fn host(t: &Tensor<2>) -> Vec<f64> {
 pub struct OutputDifference {
     /// Name of the output in the file.
     pub name: String,
-    /// `max |difference| / max |reference|`, per crystal, the largest one; infinite when sizes or integers differ.
+    /// `max |difference| / max |reference|`, per crystal, the largest one; of angles `max |difference|` in radians; infinite
+    /// when sizes or integers differ.
     pub relative: f64,
     /// Number of values compared.
     pub values: usize,
@@ -103,7 +110,7 @@ impl ParityReport {
     }
 }
 
-/// `max |difference| / max |reference|`; infinite where that is no number.
+/// `max |difference| / max |reference|`, for angles `max |difference|`; infinite where that is no number.
 fn difference(ours: &Output, reference: &Value) -> f64 {
     let mut theirs = Vec::new();
     flatten(reference, &mut theirs);
@@ -115,9 +122,12 @@ fn difference(ours: &Output, reference: &Value) -> f64 {
             let equal = values.iter().zip(&theirs).all(|(&a, &b)| a as f64 == b);
             return if equal { 0.0 } else { f64::INFINITY };
         }
-        Output::Numbers(values) => values,
+        Output::Numbers(values) | Output::Angles(values) => values,
     };
-    let scale = theirs.iter().fold(0f64, |m, x| m.max(x.abs()));
+    let scale = match ours {
+        Output::Angles(_) => 1.0,
+        _ => theirs.iter().fold(0f64, |m, x| m.max(x.abs())),
+    };
     let differences = values.iter().zip(&theirs).map(|(a, b)| (a - b).abs());
     // f64::max would drop a NaN.
     let largest = differences.fold(0f64, |m, x| if x.is_nan() || x > m { x } else { m });
@@ -140,6 +150,7 @@ mod tests {
         assert_eq!(difference(&numbers(&[f64::NAN, 1.0]), &json!([1.0, 1.0])), f64::INFINITY);
         assert_eq!(difference(&numbers(&[1.0]), &json!([1.0, 1.0])), f64::INFINITY);
         assert_eq!(difference(&numbers(&[1.0]), &json!("one")), f64::INFINITY);
+        assert_eq!(difference(&Output::angles([1.0, 0.0]), &json!([1.5, 1e-17])), 0.5);
         assert_eq!(difference(&Output::integers([3u32, 4]), &json!([3, 4])), 0.0);
         assert_eq!(difference(&Output::integers([3u32, 4]), &json!([3, 5])), f64::INFINITY);
     }

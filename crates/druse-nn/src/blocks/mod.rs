@@ -9,6 +9,7 @@ mod gemnet;
 mod linear;
 mod radial;
 mod spectral;
+pub mod spherenet;
 
 pub use batch_norm::BatchNorm;
 pub use continuous_filter::{ContinuousFilterPotential, ContinuousFilterSizes};

@@ -86,20 +86,31 @@ impl CutoffSearch {
     /// `frac` holds fractional coordinates in [0, 1): atoms are looked for in the 27 cells around alone, which misses
     /// some in very flat cells, as published. Coordinates that are not finite have no neighbors.
     pub fn edges(&self, frac: &[[f64; 3]]) -> Vec<EdgeEnds> {
+        let mut edges = self.found(frac);
+        if self.rule.symmetrization == Symmetrization::ByIndex {
+            edges.retain(|&(i, j, image)| j < i || (j == i && is_negative(image)));
+        }
+        edges
+    }
+
+    /// What every atom has found, whether or not it counts among the nearest of that: the edges of a
+    /// [`super::DirectedGraph`], which lead to the atom that has searched. Ties with the last are taken with
+    /// [`Symmetrization::Union`] alone.
+    ///
+    /// As [`CutoffSearch::edges`] otherwise; fractional coordinates may be in [-1/2, 1/2) instead, which moves the 27 cells
+    /// along.
+    pub fn found(&self, frac: &[[f64; 3]]) -> Vec<EdgeEnds> {
         let places: Vec<[f64; 3]> = frac.iter().map(|&f| self.lattice.to_cartesian(f)).collect();
         let mut edges = Vec::with_capacity(frac.len() * self.rule.neighbors);
         let mut candidates: Vec<Candidate> = vec![(0.0, 0); CELLS * frac.len()];
         for (i, &place) in places.iter().enumerate() {
             let count = self.candidates(place, &places, &mut candidates);
             let nearest = self.nearest(&mut candidates[..count]);
-            edges.extend(nearest.iter().filter_map(|&(_, number)| {
-                let (j, image) = (number as usize / CELLS, cell(number as usize % CELLS));
-                let kept = match self.rule.symmetrization {
-                    Symmetrization::Union => true,
-                    Symmetrization::ByIndex => j < i || (j == i && is_negative(image)),
-                };
-                kept.then_some((i as u32, j as u32, image))
-            }));
+            edges.extend(
+                nearest
+                    .iter()
+                    .map(|&(_, number)| (i as u32, number / CELLS as u32, cell(number as usize % CELLS))),
+            );
         }
         edges
     }

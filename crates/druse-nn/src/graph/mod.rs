@@ -2,10 +2,14 @@
 
 mod angles;
 mod cutoff;
+mod directed;
 mod index;
 mod multigraph;
+mod torsions;
 
 pub use angles::{AngleTable, Angles, FieldTable, MessageAngles, MessagePairs, TripletFields};
 pub use cutoff::{CutoffRule, CutoffSearch, Symmetrization};
+pub use directed::DirectedGraph;
 pub use index::Index;
 pub use multigraph::{EdgeEnds, GraphError, Multigraph};
+pub use torsions::{HarmonicTable, MessageHarmonics, TorsionRule, TripletPlaces};

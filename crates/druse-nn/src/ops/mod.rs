@@ -3,7 +3,7 @@
 //!
 //! Its rooms in order, each reading only those before it: `product` (matrix products), `blocks` (threads), `kernels`
 //! (elementwise loops) and `matrix`; `device_op` and `host`, which make an operation out of a forward and a backward
-//! pass; `gather`, `dense`, `geometry`; the families `gemnet`, `dimenet`, `gemsdiff`; and `cube`, the kernels for GPUs of
+//! pass; `gather`, `dense`, `geometry`; the families `gemnet`, `dimenet`, `spherenet`, `gemsdiff`; and `cube`, the kernels for GPUs of
 //! all of them. `cargo xtask layers` checks that.
 
 mod blocks;
@@ -21,6 +21,7 @@ mod host;
 mod kernels;
 mod matrix;
 mod product;
+mod spherenet;
 
 pub use blocks::with_idle_threads;
 pub use dense::{Activation, affine, dense, merge_edges, pair_dense, split_dense};
@@ -41,6 +42,7 @@ pub(crate) use host::{HostOp, Mat, Matrix, apply};
 pub(crate) use kernels::{silu_backward, silu_in_place, silu_slope_backward};
 pub use matrix::matrix;
 pub(crate) use product::{count_products, matrix_product};
+pub use spherenet::{incoming_sum, torsion_sum};
 
 #[cfg(test)]
 mod tests;

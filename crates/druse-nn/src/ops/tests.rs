@@ -26,10 +26,13 @@ use super::geometry::LatticeParameters;
 use super::geometry::{AngularSumWith, Directions, Gaussians, PairHarmonics};
 use super::geometry::{Cells, EdgeVectors, ToFractional};
 use super::host::{HostOp, Mat, apply};
+use super::spherenet::{IncomingSum, TorsionSum};
 use crate::arch::testing::on_every_arch;
 use crate::basis::GaussianBasis;
+use crate::basis::SphericalBesselBasis;
 use crate::device::cpu;
 use crate::graph::{Angles, Index, MessageAngles, MessagePairs, Multigraph, TripletFields};
+use crate::graph::{CutoffRule, CutoffSearch, DirectedGraph, MessageHarmonics, Symmetrization, TorsionRule};
 
 /// Random inputs of the given shapes, entries in ±scale.
 pub(super) fn random<const N: usize>(shapes: [[usize; 2]; N], scale: f32) -> [Vec<f32>; N] {
@@ -211,6 +214,8 @@ fn blocks_on_idle_threads_change_nothing() {
     both(&Perceptron { first: true }, [[200, 20], [30, 20], [30, 30], [30, 30]]);
     let messages = Arc::new(MessageAngles::new(&graph, 4, MessagePairs::OtherAtoms));
     both(&MessageSum { graph: graph.clone(), angles: messages }, [[e, 20], [e, 4 * 3], [20, 3]]);
+    let torsions = torsion_sum(&graph, 3, 2);
+    both(&torsions, [[e, 20], [3, 6], [20, 3], [5, 18], [20, 5]]);
     both(&MessageDown, [[200, 20], [200, 3], [20, 20], [1, 20], [20, 3], [8, 20]]);
     let mut update = [[1, 20]; 11];
     (update[0], update[1], update[4]) = ([200, 20], [200, 8], [20, 8]);
@@ -304,6 +309,47 @@ fn sums_over_pairs_of_messages() {
                 check(&op, shapes, &random(shapes, 0.7), 5e-3);
             });
         }
+    }
+}
+
+fn torsion_sum(graph: &Arc<Multigraph>, degrees: usize, count: usize) -> TorsionSum {
+    let harmonics = Arc::new(MessageHarmonics::new(graph, degrees, TorsionRule::Nearest));
+    let radial = SphericalBesselBasis::new(degrees, count, 2.0, false).evaluate(&graph.lengths).into();
+    TorsionSum { graph: graph.clone(), harmonics, radial }
+}
+
+#[test]
+fn sums_over_pairs_of_messages_with_torsions() {
+    let graph = example_graph();
+    let e = graph.num_edges();
+    for [degrees, count, width, c, t] in
+        [[1, 1, 3, 1, 2], [3, 2, 5, 2, 3], [4, 3, 17, 8, 8], [7, 6, 16, 9, 7]]
+    {
+        let features = degrees * count;
+        let shapes = [[e, width], [c, features], [width, c], [t, degrees * features], [width, t]];
+        let op = torsion_sum(&graph, degrees, count);
+        on_every_arch(|| check(&op, shapes, &random(shapes, 0.6), 5e-3));
+    }
+    // An atom without edges, and no edge at all.
+    let (lattice, frac) = (Lattice::cubic(1.0).unwrap(), [[0.0; 3], [0.5; 3], [0.5, 0.5, 0.0]]);
+    for edges in [vec![(0, 1, [0; 3]), (0, 1, [0, 0, -1])], Vec::new()] {
+        let graph = Arc::new(Multigraph::from_edges(&[(lattice, &frac)], vec![edges]));
+        let e = graph.num_edges();
+        let shapes = [[e, 3], [2, 6], [3, 2], [2, 18], [3, 2]];
+        check(&torsion_sum(&graph, 3, 2), shapes, &random(shapes, 0.6), 5e-3);
+    }
+}
+
+#[test]
+fn sums_over_messages_on_directed_graphs() {
+    let (lattice, frac) = (Lattice::cubic(1.0).unwrap(), [[0.0; 3], [0.4, 0.5, 0.6], [0.1, 0.5, 0.0]]);
+    let rule = CutoffRule { cutoff: 2.0, neighbors: 4, symmetrization: Symmetrization::ByIndex };
+    let edges = CutoffSearch::new(lattice, rule).found(&frac);
+    let graph = DirectedGraph::from_edges(&[(lattice, &frac), (lattice, &frac)], vec![edges, Vec::new()]);
+    assert_eq!(graph.num_edges(), 12);
+    let op = IncomingSum { graph: Arc::new(graph) };
+    for cols in [1, 7, 19] {
+        on_every_arch(|| check(&op, [[12, cols]], &random([[12, cols]], 1.0), 3e-3));
     }
 }
 

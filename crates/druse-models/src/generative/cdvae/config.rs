@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::DecoderConfig;
 use crate::ModelError;
 use crate::process::{Langevin, NoiseLevels};
-use crate::settings::Settings;
+use crate::settings::{Settings, at_least_one, check_dynamics, not_negative};
 
 /// Weights of the parts of the objective (published code).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -86,14 +86,7 @@ impl CdvaeSampling {
 
 impl Settings for CdvaeSampling {
     fn validate(&self) -> Result<(), ModelError> {
-        let (steps, size) = (self.steps_per_level, self.step_size);
-        if steps == 0 {
-            return Err(ModelError::Config("steps_per_level = 0, expected at least 1".into()));
-        }
-        if !(size > 0.0 && size.is_finite()) {
-            return Err(ModelError::Config(format!("step_size = {size}, expected a positive number")));
-        }
-        Ok(())
+        check_dynamics(self.steps_per_level, self.step_size)
     }
 }
 
@@ -144,35 +137,27 @@ impl Settings for CdvaeConfig {
             Err(ModelError::Config(format!("{key} = {value:?}, expected {expected}")))
         };
         let n = &self.noise;
-        for (key, value) in [
+        at_least_one(&[
             ("latent", self.latent),
             ("head", self.head),
             ("max_atoms", self.max_atoms),
             ("noise.levels", n.levels),
-        ] {
-            if value == 0 {
-                return wrong(key, &value, "at least 1");
-            }
-        }
+        ])?;
         for (key, levels) in [("noise.positions", n.positions), ("noise.species", n.species)] {
             if !(0.0 < levels[1] && levels[1] <= levels[0] && levels[0].is_finite()) {
                 return wrong(key, &levels, "two positive numbers, the larger one first");
             }
         }
         let w = &self.weights;
-        for (key, value) in [
-            ("num_atoms", w.num_atoms),
-            ("lattice", w.lattice),
-            ("composition", w.composition),
-            ("coordinate", w.coordinate),
-            ("species", w.species),
-            ("kl", w.kl),
-            ("property", w.property),
-        ] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return wrong(&format!("weights.{key}"), &value, "a number that is not negative");
-            }
-        }
+        not_negative(&[
+            ("weights.num_atoms", w.num_atoms),
+            ("weights.lattice", w.lattice),
+            ("weights.composition", w.composition),
+            ("weights.coordinate", w.coordinate),
+            ("weights.species", w.species),
+            ("weights.kl", w.kl),
+            ("weights.property", w.property),
+        ])?;
         self.encoder.validate().map_err(|e| ModelError::Config(format!("encoder.{e}")))?;
         self.decoder.validate()
     }

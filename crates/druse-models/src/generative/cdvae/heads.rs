@@ -1,30 +1,11 @@
 //! Latents to aggregate quantities: number of atoms, lattice, composition, property (Xie et al. 2022, section 4 and
 //! appendix B.1).
 
-use burn::tensor::{Tensor, activation};
-use druse_nn::blocks::{Linear, MAX_ELEMENT};
+use burn::tensor::Tensor;
+use druse_nn::blocks::MAX_ELEMENT;
 use druse_nn::{ParamBuilder, Params};
 
-/// A perceptron with one hidden layer and ReLU.
-#[derive(Debug, Clone)]
-pub(crate) struct Head {
-    layers: [Linear; 2],
-}
-
-impl Head {
-    /// Registers `name.0` and `name.2`.
-    pub fn new(builder: &mut ParamBuilder, name: &str, [input, hidden, output]: [usize; 3]) -> Self {
-        let first = Linear::new(builder, &format!("{name}.0"), [input, hidden], true);
-        let second = Linear::new(builder, &format!("{name}.2"), [hidden, output], true);
-        Self { layers: [first, second] }
-    }
-
-    /// (B, input) → (B, output).
-    pub fn forward(&self, params: &Params, z: Tensor<2>) -> Tensor<2> {
-        let [first, second] = &self.layers;
-        second.forward(params, activation::relu(first.forward(params, z)))
-    }
-}
+use crate::autoencoder::Head;
 
 /// What latents say of whole crystals.
 #[derive(Debug, Clone)]

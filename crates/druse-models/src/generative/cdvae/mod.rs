@@ -8,9 +8,9 @@ use druse_nn::graph::Multigraph;
 use druse_nn::{ParamSpec, Params};
 use serde_json::{Map, Value};
 
+use crate::autoencoder::{fit_cells, inspect, restored};
 use crate::kinds::Kind;
-use crate::standardizer::Standardizer;
-use crate::targets::{fit_property, property_of};
+use crate::targets::fit_property;
 use crate::{
     Autoencoder, Capabilities, Condition, ConditionSet, Generator, InFlight, InFlightSampler,
     MicroBatchLimit, Model, ModelError, NoiseKey, Objective, Prepared, Reverse, SampleRequest, Sampler,
@@ -32,10 +32,9 @@ pub use config::{CdvaeConfig, CdvaeSampling, LossWeights, NoiseConfig};
 pub use decoder::{Decoder, DecoderConfig, DecoderInput, DecoderOutput};
 pub(crate) use heads::AggregateHeads;
 pub use model::Cdvae;
-pub(crate) use model::cell_parameters;
 pub use published::PublishedStatistics;
 
-use model::{LARGEST_Z, Statistics, scaled_parameters};
+use model::{LARGEST_Z, Statistics};
 use objective::PreparedMicroBatch;
 use sampler::State;
 
@@ -84,22 +83,11 @@ impl Trainable for Cdvae {
     }
 
     fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
-        if training.len() < 2 {
-            let n = training.len();
-            return Err(ModelError::Config(format!(
-                "{n} training structures; the model standardizes lattices over the training set and needs at least 2"
-            )));
-        }
-        for s in training {
-            self.check_structure(s)?;
-        }
-        let lattices: Vec<[f64; 6]> =
-            training.iter().map(|s| scaled_parameters(&s.lattice, s.len())).collect();
-        let property = match &self.config.property {
-            Some(name) => Some(fit_property(name, training)?),
-            None => None,
-        };
-        self.statistics = Statistics { lattice: Standardizer::fit(&lattices), property };
+        training.iter().try_for_each(|s| self.check_structure(s))?;
+        let lattice = fit_cells(training)?;
+        let property = self.config.property.as_deref();
+        let property = property.map(|name| fit_property(name, training)).transpose()?;
+        self.statistics = Statistics { lattice, property };
         Ok(())
     }
 
@@ -108,37 +96,13 @@ impl Trainable for Cdvae {
     }
 
     fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
-        let wrong = |problem: &dyn std::fmt::Display| {
-            ModelError::Config(format!("statistics of the training set: {problem}"))
-        };
-        let read: Statistics = serde_json::from_value(statistics.clone()).map_err(|e| wrong(&e))?;
-        if read.lattice.columns() != 6 || read.property.is_some() != self.config.property.is_some() {
-            return Err(wrong(&"they belong to another model"));
-        }
-        self.statistics = read;
+        self.statistics = restored(statistics, self.config.property.as_deref(), Statistics::scalers)?;
         Ok(())
     }
 
     fn inspect(&self, structures: &[&Structure]) -> Result<Vec<Warning>, ModelError> {
-        for s in structures {
-            self.check_structure(s)?;
-            if let Some(name) = &self.config.property {
-                property_of(s, name)?;
-            }
-        }
-        self.bonds.fill(structures)?;
-        let mut warnings = Vec::new();
-        for (index, s) in structures.iter().enumerate() {
-            let isolated = self.bonds.get(s)?.isolated.len();
-            if isolated > 0 {
-                let text = format!(
-                    "{isolated} of {} atoms have no bond; the encoder reads them as atoms without neighbors",
-                    s.len()
-                );
-                warnings.push(Warning { index, text });
-            }
-        }
-        Ok(warnings)
+        let property = self.config.property.as_deref();
+        inspect(structures, |s| self.check_structure(s), property, &self.bonds)
     }
 
     fn prepare<'a>(

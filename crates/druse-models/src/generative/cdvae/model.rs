@@ -6,7 +6,6 @@ use burn::tensor::Tensor;
 use druse_crystal::{Element, Lattice, Structure};
 use druse_nn::blocks::dimenet::{self, DimeNetPlusPlus, MessageGeometry, Readout};
 use druse_nn::blocks::{Linear, MAX_ELEMENT};
-use druse_nn::graph::Multigraph;
 use druse_nn::{ParamBuilder, ParamSpec, Params};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +13,7 @@ use super::config::{CdvaeConfig, CdvaeSampling};
 use super::decoder::Decoder;
 use super::heads::{AggregateHeads, Aggregates};
 use crate::ModelError;
+use crate::autoencoder::{Gaussian, cell_parameters, normalized_cell};
 use crate::bonds::BondCache;
 use crate::error::check_elements;
 use crate::process::{Langevin, NoiseLevels};
@@ -32,6 +32,13 @@ pub(crate) struct Statistics {
     pub lattice: Standardizer,
     /// Of the property, where one is learned.
     pub property: Option<Standardizer>,
+}
+
+impl Statistics {
+    /// The scalers of cells and of the property.
+    pub(super) fn scalers(&self) -> (&Standardizer, Option<&Standardizer>) {
+        (&self.lattice, self.property.as_ref())
+    }
 }
 
 /// A CDVAE model without its parameters.
@@ -123,31 +130,28 @@ impl Cdvae {
     /// # Errors
     /// [`ModelError`] for crystals that the model cannot represent.
     pub(crate) fn encoder_input(&self, crystals: &[&Structure]) -> Result<MessageGeometry, ModelError> {
-        let mut edges = Vec::with_capacity(crystals.len());
-        for s in crystals {
-            self.check_structure(s)?;
-            edges.push(self.bonds.get(s)?.edges.clone());
-        }
-        let cells: Vec<_> = crystals.iter().map(|s| (s.lattice, s.frac_coords.as_slice())).collect();
-        Ok(self.encoder.geometry(Arc::new(Multigraph::from_edges(&cells, edges))))
+        crystals.iter().try_for_each(|s| self.check_structure(s))?;
+        Ok(self.encoder.geometry(Arc::new(self.bonds.multigraph(crystals)?)))
     }
 
-    /// Mean and logarithm of the variance of each crystal's latent, (B, latent) each.
+    /// The posterior of each crystal's latent.
     pub(crate) fn posterior(
         &self,
         params: &Params,
         geometry: &MessageGeometry,
         species: &[Element],
-    ) -> (Tensor<2>, Tensor<2>) {
+    ) -> Gaussian {
         let atoms = self.encoder.forward(params, geometry, species);
         let hidden = Readout::Mean.apply(atoms, geometry.graph());
-        (self.mean.forward(params, hidden.clone()), self.log_variance.forward(params, hidden))
+        Gaussian {
+            mean: self.mean.forward(params, hidden.clone()),
+            log_variance: self.log_variance.forward(params, hidden),
+        }
     }
 
     /// Standardized `[lengths / N^(1/3), angles]` of a cell of `atoms` atoms.
     pub(crate) fn normalized_lattice(&self, lattice: &Lattice, atoms: usize) -> [f64; 6] {
-        let p = scaled_parameters(lattice, atoms);
-        std::array::from_fn(|k| self.statistics.lattice.normalize(k, p[k]))
+        normalized_cell(&self.statistics.lattice, lattice, atoms)
     }
 
     /// Lengths (Å) and angles (degrees) that six outputs of the lattice head stand for, for a cell of `atoms` atoms.
@@ -159,21 +163,4 @@ impl Cdvae {
     pub(crate) fn aggregates(&self, params: &Params, z: &Tensor<2>) -> Aggregates {
         self.heads.forward(params, z)
     }
-}
-
-/// Lengths (Å) and angles (degrees) that standardized numbers stand for, for a cell of `atoms` atoms.
-pub(crate) fn cell_parameters(scaler: &Standardizer, normalized: &[f32], atoms: usize) -> [f64; 6] {
-    let scale = (atoms as f64).cbrt();
-    std::array::from_fn(|k| {
-        let x = scaler.restore(k, f64::from(normalized[k]));
-        if k < 3 { scale * x } else { x }
-    })
-}
-
-/// `[lengths / N^(1/3), angles]` (Å, degrees).
-pub(super) fn scaled_parameters(lattice: &Lattice, atoms: usize) -> [f64; 6] {
-    let scale = (atoms as f64).cbrt();
-    let mut p = lattice.parameters();
-    p[..3].iter_mut().for_each(|x| *x /= scale);
-    p
 }

@@ -15,8 +15,8 @@ use druse_nn::ops::{self, matrix};
 use super::decoder::DecoderInput;
 use super::heads::Aggregates;
 use super::model::Cdvae;
+use crate::autoencoder::{cross_entropy, property_targets, squared_error};
 use crate::process::{Noise, torus};
-use crate::targets::property_of;
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};
 
 const ELEMENTS: usize = MAX_ELEMENT as usize;
@@ -124,13 +124,8 @@ impl<'a> PreparedMicroBatch<'a> {
             latent_noise.extend((0..model.config.latent).map(|_| noise.normal() as f32));
             crystals.push(NoisyCrystal::new(model, s, key.epoch, &mut noise)?);
         }
-        let property = match (&model.config.property, &model.statistics.property) {
-            (Some(name), Some(standardizer)) => {
-                let value = |s: &&Structure| Ok(standardizer.normalize(0, property_of(s, name)?) as f32);
-                Some(batch.iter().map(value).collect::<Result<_, ModelError>>()?)
-            }
-            _ => None,
-        };
+        let (name, scaler) = (model.config.property.as_deref(), model.statistics.property.as_ref());
+        let property = property_targets(name, scaler, batch)?;
         let decoder = crystals.iter().all(|c| c.forced).then(|| {
             let cells: Vec<Lattice> = crystals.iter().map(|c| c.lattice).collect();
             DecoderPiece::new(model, &crystals, &cells)
@@ -245,10 +240,9 @@ impl<'a> PreparedMicroBatch<'a> {
                 row[usize::from(e.z()) - 1] += 1.0 / c.species.len() as f32;
             }
         });
-        let difference = said.lattice - matrix(lattices, 6, device);
         [
             cross_entropy(said.num_atoms, matrix(counts, classes, device)),
-            (difference.clone() * difference).sum().div_scalar(6.0),
+            squared_error(said.lattice, matrix(lattices, 6, device)).div_scalar(6.0),
             cross_entropy(said.composition, matrix(shares, ELEMENTS, device)),
         ]
     }
@@ -303,18 +297,12 @@ impl DecoderPiece {
     }
 }
 
-/// `-Σ weights log softmax(logits)`, row by row; both are (rows, classes).
-fn cross_entropy(logits: Tensor<2>, weights: Tensor<2>) -> Tensor<1> {
-    (activation::log_softmax(logits, 1) * weights).sum().neg()
-}
-
 impl Prepared for PreparedMicroBatch<'_> {
     fn loss(&self, params: &Params) -> Result<Vec<LossTerm>, ModelError> {
         let (model, device) = (self.model, params.device());
         let species: Vec<Element> = self.crystals.iter().flat_map(|c| &c.species).copied().collect();
-        let (mean, log_variance) = model.posterior(params, &self.encoder, &species);
-        let noise = matrix(self.latent_noise.clone(), model.config.latent, device);
-        let z = mean.clone() + log_variance.clone().mul_scalar(0.5).exp() * noise;
+        let posterior = model.posterior(params, &self.encoder, &species);
+        let z = posterior.sample(matrix(self.latent_noise.clone(), model.config.latent, device));
         let said = model.aggregates(params, &z);
 
         // The composition corrupts species as numbers: no gradient goes through the draw.
@@ -335,8 +323,7 @@ impl Prepared for PreparedMicroBatch<'_> {
         let property = self.property.as_ref().zip(model.heads.property(params, z.clone()));
         let [num_atoms, lattice, composition] = self.aggregate_losses(params, said);
         let [coordinate, species] = self.denoising_losses(params, z, decoder, &noisy);
-        let kl =
-            (log_variance.clone() + 1.0 - mean.clone() * mean - log_variance.exp()).sum().mul_scalar(-0.5);
+        let kl = posterior.divergence();
 
         let w = &model.config.weights;
         let count = self.crystals.len() as f64;
@@ -350,8 +337,8 @@ impl Prepared for PreparedMicroBatch<'_> {
             term("kl", kl, w.kl),
         ];
         if let Some((target, predicted)) = property {
-            let difference = predicted - matrix(target.clone(), 1, device);
-            terms.push(term("property", (difference.clone() * difference).sum(), w.property));
+            let target = matrix(target.clone(), 1, device);
+            terms.push(term("property", squared_error(predicted, target), w.property));
         }
         Ok(terms)
     }

@@ -1,19 +1,17 @@
 //! The encoder of CDVAE: DimeNet++ on given bonds, and the heads of the latent distribution.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
-use druse_crystal::Lattice;
 use druse_nn::blocks::Linear;
 use druse_nn::blocks::dimenet::{DimeNetConfig, DimeNetPlusPlus, MAX_ELEMENT, Readout};
-use druse_nn::graph::{Index, Multigraph};
+use druse_nn::graph::Index;
 use druse_nn::{ParamBuilder, Params, ops};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::check_elements;
-use crate::reference::file::{File, elements, read};
+use crate::reference::bonds::{ListedBonds, angle_between};
+use crate::reference::file::{File, read};
 use crate::reference::report::{Output, Outputs};
 use crate::reference::{ParityError, Part};
 
@@ -38,16 +36,6 @@ struct EncoderConfig {
     after_skip: usize,
     output_layers: usize,
     readout: Readout,
-}
-
-#[derive(Deserialize)]
-struct FileInput {
-    atomic_numbers: Vec<i64>,
-    frac_coords: Vec<[f64; 3]>,
-    lattice: [[f64; 3]; 3],
-    encoder_edge_source_target: Vec<[u32; 2]>,
-    /// Image of the source.
-    encoder_edge_image: Vec<[i32; 3]>,
 }
 
 struct Encoder {
@@ -86,42 +74,9 @@ pub(crate) fn build(file: &File, device: &Device) -> Result<Box<dyn Part>, Parit
     Ok(Box::new(Encoder { network, readout: c.readout, mean, log_variance, params }))
 }
 
-fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
-    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-}
-
-fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
-    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-}
-
-/// The graph of a file's edges, and for each of them the number it has there.
-fn graph_of(input: &FileInput) -> Result<(Arc<Multigraph>, Vec<u32>), ParityError> {
-    let lattice = Lattice::from_rows(input.lattice).map_err(|e| ParityError::Format(e.to_string()))?;
-    let (atoms, edges) = (input.frac_coords.len() as u32, &input.encoder_edge_source_target);
-    if edges.len() != input.encoder_edge_image.len() || edges.iter().flatten().any(|&a| a >= atoms) {
-        return Err(ParityError::Format("edges do not fit the atoms or the images".into()));
-    }
-    // The files count cells at the source, the graph at the destination.
-    let ends: Vec<_> = edges
-        .iter()
-        .zip(&input.encoder_edge_image)
-        .map(|(&[source, target], image)| (source, target, image.map(|t| -t)))
-        .collect();
-    let graph = Multigraph::from_edges(&[(lattice, input.frac_coords.as_slice())], vec![ends.clone()]);
-    let numbers: HashMap<_, u32> = (0..)
-        .zip(graph.source.iter().zip(graph.destination.iter()).zip(&graph.image))
-        .map(|(e, ((&source, &destination), &image))| ((source, destination, image), e))
-        .collect();
-    let edges: Vec<u32> = ends.iter().map(|ends| numbers[ends]).collect();
-    if edges.len() != graph.num_edges() {
-        return Err(ParityError::Format("an edge is listed twice or without its reverse".into()));
-    }
-    Ok((Arc::new(graph), edges))
-}
-
 /// Pairs (kj, ji) of the file's edge numbers, ordered by edge ji, then by atom k. Parallel edges k → j come in no particular
 /// order in the files, so theirs is taken from what the file lists first.
-fn triplets(input: &FileInput, listed: &[usize]) -> Vec<[usize; 2]> {
+fn triplets(input: &ListedBonds, listed: &[usize]) -> Vec<[usize; 2]> {
     let edges = &input.encoder_edge_source_target;
     let mut all: Vec<[usize; 2]> = Vec::new();
     for (ji, &[j, i]) in edges.iter().enumerate() {
@@ -138,13 +93,9 @@ fn triplets(input: &FileInput, listed: &[usize]) -> Vec<[usize; 2]> {
 
 impl Part for Encoder {
     fn outputs(&self, input: &Value, reference: &BTreeMap<String, Value>) -> Result<Outputs, ParityError> {
-        let input: FileInput = read(input)?;
-        let species = elements(&input.atomic_numbers)?;
-        check_elements(&species, MAX_ELEMENT)?;
-        if species.len() != input.frac_coords.len() || species.is_empty() {
-            return Err(ParityError::Format("atomic numbers and coordinates differ in number".into()));
-        }
-        let (graph, edges) = graph_of(&input)?;
+        let input: ListedBonds = read(input)?;
+        let species = input.species(MAX_ELEMENT)?;
+        let (graph, edges) = input.graph()?;
         let listed: Vec<usize> = match reference.get("encoder_triplet_edge_kj_first10") {
             Some(list) => read(list)?,
             None => Vec::new(),
@@ -166,9 +117,7 @@ impl Part for Encoder {
         let ends = |[kj, ji]: [usize; 2]| (graph.reverse[edges[kj] as usize], edges[ji]);
         let angle = |pair| {
             let (p, q) = ends(pair);
-            let [there, back] = [graph.vectors[p as usize], graph.vectors[q as usize].map(|x| -x)];
-            let normal = cross(back, there);
-            dot(normal, normal).sqrt().atan2(dot(back, there))
+            angle_between(graph.vectors[q as usize].map(|x| -x), graph.vectors[p as usize])
         };
         let (ps, qs) = geometry.angles().pairs();
         let degrees = self.network.config().num_spherical;

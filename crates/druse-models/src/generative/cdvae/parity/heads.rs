@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Standardizer;
-use crate::cdvae::{AggregateHeads, cell_parameters};
+use crate::autoencoder::cell_parameters;
+use crate::cdvae::AggregateHeads;
 use crate::reference::file::{File, read};
 use crate::reference::report::{Output, Outputs, host};
 use crate::reference::{ParityError, Part};
@@ -51,11 +52,7 @@ pub(crate) fn build(file: &File, device: &Device) -> Result<Box<dyn Part>, Parit
     if c.hidden_layers != 1 {
         return Err(ParityError::Format("expected heads with one hidden layer".into()));
     }
-    let six = |name: &str| match file.constant(name) {
-        Some(values) if values.len() == 6 => Ok(values),
-        _ => Err(ParityError::Format(format!("expected six numbers `{name}` among the constants"))),
-    };
-    let scaler = Standardizer { mean: six("lattice_scaler_mean")?, std: six("lattice_scaler_std")? };
+    let scaler = file.standardizer("lattice_scaler", 6)?;
     let mut builder = ParamBuilder::default();
     let heads = AggregateHeads::new(&mut builder, [latent, c.hidden, c.max_atoms], false);
     let params = file.fill(&builder.finish(), device)?;

@@ -11,12 +11,21 @@ use druse_crystal::Element;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::layers::{AtomLayers, EmbeddingBlock, MessageLayers, MessageSizes, linear, plain_pair};
+use self::sizes::Allowed;
 use super::linear::Linear;
 use super::radial::BesselBasis;
 use crate::basis::SphericalBesselBasis;
-use crate::graph::{Index, MessageAngles, MessagePairs, Multigraph};
-use crate::ops::{self, Activation, MessageUpdateWeights};
-use crate::{Init, ParamBuilder, ParamId, Params};
+use crate::graph::{MessageAngles, MessagePairs, Multigraph};
+use crate::ops::{self, Activation};
+use crate::{Init, ParamBuilder, Params};
+
+pub(crate) mod layers;
+mod readout;
+pub(crate) mod sizes;
+
+pub use readout::Readout;
+pub use sizes::SizeError;
 
 /// Largest atomic number that has an embedding; the table is indexed by it and row 0 is never used.
 pub const MAX_ELEMENT: u8 = 94;
@@ -68,76 +77,30 @@ impl Default for DimeNetConfig {
     }
 }
 
-/// A size that makes no network.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{key} = {value}, expected {expected}")]
-pub struct DimeNetSizeError {
-    /// Name of the field.
-    pub key: &'static str,
-    /// What it holds.
-    pub value: f64,
-    /// What it may hold.
-    pub expected: &'static str,
-}
-
 impl DimeNetConfig {
     /// Checks that the numbers describe a network.
     ///
     /// # Errors
-    /// [`DimeNetSizeError`] for the first that does not.
-    pub fn validate(&self) -> Result<(), DimeNetSizeError> {
-        let check = |key, value: usize, range: std::ops::RangeInclusive<usize>, expected| {
-            let value_error = DimeNetSizeError { key, value: value as f64, expected };
-            if range.contains(&value) { Ok(()) } else { Err(value_error) }
-        };
-        for (key, value) in [
-            ("hidden", self.hidden),
-            ("interaction", self.interaction),
-            ("basis", self.basis),
-            ("output_embedding", self.output_embedding),
-        ] {
-            check(key, value, 1..=4096, "1 to 4096")?;
-        }
-        for (key, value) in [
-            ("blocks", self.blocks),
-            ("before_skip", self.before_skip),
-            ("after_skip", self.after_skip),
-            ("output_layers", self.output_layers),
-        ] {
-            check(key, value, 0..=64, "0 to 64")?;
-        }
-        check("num_spherical", self.num_spherical, 1..=16, "1 to 16")?;
-        check("num_radial", self.num_radial, 1..=64, "1 to 64")?;
-        if !(self.cutoff.is_finite() && self.cutoff > 0.0) {
-            let expected = "a positive number";
-            return Err(DimeNetSizeError { key: "cutoff", value: self.cutoff, expected });
-        }
-        Ok(())
+    /// [`SizeError`] for the first that does not.
+    pub fn validate(&self) -> Result<(), SizeError> {
+        sizes::check([
+            ("hidden", self.hidden, Allowed::Width),
+            ("interaction", self.interaction, Allowed::Width),
+            ("basis", self.basis, Allowed::Width),
+            ("output_embedding", self.output_embedding, Allowed::Width),
+            ("blocks", self.blocks, Allowed::Layers),
+            ("before_skip", self.before_skip, Allowed::Layers),
+            ("after_skip", self.after_skip, Allowed::Layers),
+            ("output_layers", self.output_layers, Allowed::Layers),
+            ("num_spherical", self.num_spherical, Allowed::Degrees(16)),
+            ("num_radial", self.num_radial, Allowed::Functions),
+        ])?;
+        sizes::check_cutoff(self.cutoff)
     }
-}
 
-/// How the atoms of a crystal become one row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Readout {
-    /// Their mean.
-    Mean,
-    /// Their sum.
-    Sum,
-}
-
-impl Readout {
-    /// Rows of atoms (N, width) to rows of crystals (B, width).
-    pub fn apply(self, atoms: Tensor<2>, graph: &Multigraph) -> Tensor<2> {
-        let device = atoms.device();
-        let sum = ops::scatter_sum(atoms, &graph.crystal_of_atom, graph.num_crystals());
-        match self {
-            Self::Sum => sum,
-            Self::Mean => {
-                let inverse = graph.atoms_per_crystal().map(|n| 1.0 / n.max(1) as f32).collect();
-                sum * ops::matrix(inverse, 1, &device)
-            }
-        }
+    fn messages(&self) -> MessageSizes {
+        let Self { hidden, interaction, basis, num_radial, before_skip, after_skip, .. } = *self;
+        MessageSizes { hidden, interaction, basis, num_radial, before_skip, after_skip }
     }
 }
 
@@ -167,170 +130,55 @@ impl MessageGeometry {
     }
 }
 
-/// Layers whose weight starts glorot-orthogonal.
-fn linear(builder: &mut ParamBuilder, name: &str, shape: [usize; 2], bias: Option<Init>) -> Linear {
-    Linear::with_init(builder, name, shape, Init::GlorotOrthogonal, bias)
-}
-
-/// `u + SiLU(W₂ SiLU(W₁ u + b₁) + b₂)`.
-#[derive(Debug, Clone)]
-struct ResidualLayer([Linear; 2]);
-
-impl ResidualLayer {
-    /// Registers `name.lin1` and `name.lin2`.
-    fn new(builder: &mut ParamBuilder, name: &str, width: usize) -> Self {
-        Self(
-            ["lin1", "lin2"]
-                .map(|part| linear(builder, &format!("{name}.{part}"), [width, width], Some(Init::Zeros))),
-        )
-    }
-
-    /// `[W₁, b₁, W₂, b₂]`.
-    fn weights(&self, params: &Params) -> [Tensor<2>; 4] {
-        let [[w1, b1], [w2, b2]] = self.0.each_ref().map(|layer| layer.parts(params));
-        [w1, b1, w2, b2]
-    }
-}
-
-fn residual_layers(builder: &mut ParamBuilder, name: &str, count: usize, width: usize) -> Vec<ResidualLayer> {
-    (0..count).map(|i| ResidualLayer::new(builder, &format!("{name}.{i}"), width)).collect()
-}
-
-/// First messages, from the elements at both ends and the distance.
-#[derive(Debug, Clone)]
-struct EmbeddingBlock {
-    elements: ParamId,
-    radial: Linear,
-    merge: Linear,
-    hidden: usize,
-}
-
-impl EmbeddingBlock {
-    /// Registers `name.emb`, `name.lin_rbf`, `name.lin`.
-    fn new(builder: &mut ParamBuilder, name: &str, config: &DimeNetConfig) -> Self {
-        let hidden = config.hidden;
-        let table = [usize::from(MAX_ELEMENT) + 1, hidden];
-        Self {
-            elements: builder.add(format!("{name}.emb.weight"), &table, Init::Uniform(3f32.sqrt())),
-            radial: Linear::new(builder, &format!("{name}.lin_rbf"), [config.num_radial, hidden], true),
-            merge: Linear::new(builder, &format!("{name}.lin"), [3 * hidden, hidden], true),
-            hidden,
-        }
-    }
-
-    /// `SiLU(W [e_i ‖ e_j ‖ SiLU(V rbf + c)] + b)` for the message j → i: rbf is (E, R), the result (E, H).
-    fn forward(&self, params: &Params, species: &[Element], rbf: Tensor<2>, graph: &Multigraph) -> Tensor<2> {
-        let rows: Index = species.iter().map(|e| u32::from(e.z())).collect();
-        let atoms = ops::gather(params.get(self.elements), &rows);
-        let h = self.hidden;
-        let part = |x: Tensor<2>, start: usize| {
-            ops::dense(x, self.merge.slice(params, start, h), Activation::Identity)
-        };
-        let target = part(atoms.clone(), 0) + self.merge.bias(params);
-        let source = part(atoms, h);
-        let radial = self.radial.activated(params, rbf, Activation::Silu);
-        let radial = part(radial, 2 * h);
-        ops::merge_edges(target, source, radial, &graph.destination, &graph.source, Activation::Silu)
-    }
-}
-
 /// Sums of messages into atoms and what follows per atom.
 #[derive(Debug, Clone)]
 struct OutputBlock {
     radial: Linear,
-    up: Linear,
-    layers: Vec<Linear>,
-    output: Linear,
+    atoms: AtomLayers,
 }
 
 impl OutputBlock {
-    /// Registers `name.lin_rbf`, `name.lin_up`, `name.lins.*`, `name.lin`.
+    /// Registers `name.lin_rbf` and the layers of the atoms below `name`.
     fn new(builder: &mut ParamBuilder, name: &str, config: &DimeNetConfig, output: usize) -> Self {
-        let DimeNetConfig { hidden, output_embedding: width, num_radial, .. } = *config;
-        Self {
-            radial: linear(builder, &format!("{name}.lin_rbf"), [num_radial, hidden], None),
-            up: linear(builder, &format!("{name}.lin_up"), [hidden, width], Some(Init::FanIn(hidden))),
-            layers: (0..config.output_layers)
-                .map(|i| linear(builder, &format!("{name}.lins.{i}"), [width, width], Some(Init::Zeros)))
-                .collect(),
-            output: Linear::with_init(builder, &format!("{name}.lin"), [width, output], Init::Zeros, None),
-        }
+        let DimeNetConfig { hidden, output_embedding, num_radial, output_layers, .. } = *config;
+        let radial = linear(builder, &format!("{name}.lin_rbf"), [num_radial, hidden], None);
+        let widths = [hidden, output_embedding, output];
+        Self { radial, atoms: AtomLayers::new(builder, name, widths, output_layers, Init::Zeros) }
     }
 
     /// m is (E, H), rbf (E, R); the result (N, output).
     fn forward(&self, params: &Params, m: Tensor<2>, rbf: Tensor<2>, graph: &Multigraph) -> Tensor<2> {
         let weight = self.radial.weight(params);
-        let x = ops::filtered_sum(m, rbf, weight, 1.0, &graph.destination, graph.num_atoms);
-        let mut x = self.up.forward(params, x);
-        for layer in &self.layers {
-            x = layer.activated(params, x, Activation::Silu);
-        }
-        self.output.forward(params, x)
+        let sums = ops::filtered_sum(m, rbf, weight, 1.0, &graph.destination, graph.num_atoms);
+        self.atoms.forward(params, sums)
     }
 }
 
 /// One round of messages from triplets.
 #[derive(Debug, Clone)]
 struct InteractionBlock {
-    radial: [Linear; 2],
+    messages: MessageLayers,
     spherical: [Linear; 2],
-    own: Linear,
-    other: Linear,
-    down: Linear,
-    up: Linear,
-    before_skip: Vec<ResidualLayer>,
-    skip: Linear,
-    after_skip: Vec<ResidualLayer>,
 }
 
 impl InteractionBlock {
     /// Registers the layers below `name`.
     fn new(builder: &mut ParamBuilder, name: &str, config: &DimeNetConfig) -> Self {
-        let DimeNetConfig { hidden: h, interaction, basis, num_radial, num_spherical, .. } = *config;
-        let mut plain = |part: &str, shape| linear(builder, &format!("{name}.{part}"), shape, None);
-        let radial = [plain("lin_rbf1", [num_radial, basis]), plain("lin_rbf2", [basis, h])];
-        let spherical =
-            [plain("lin_sbf1", [num_spherical * num_radial, basis]), plain("lin_sbf2", [basis, interaction])];
-        let (down, up) = (plain("lin_down", [h, interaction]), plain("lin_up", [interaction, h]));
-        let mut square = |part: &str| linear(builder, &format!("{name}.{part}"), [h, h], Some(Init::Zeros));
-        let (other, own, skip) = (square("lin_kj"), square("lin_ji"), square("lin"));
-        Self {
-            radial,
-            spherical,
-            own,
-            other,
-            down,
-            up,
-            before_skip: residual_layers(
-                builder,
-                &format!("{name}.layers_before_skip"),
-                config.before_skip,
-                h,
-            ),
-            skip,
-            after_skip: residual_layers(builder, &format!("{name}.layers_after_skip"), config.after_skip, h),
-        }
+        let functions = config.num_spherical * config.num_radial;
+        let widths = [functions, config.basis, config.interaction];
+        let (messages, spherical) = MessageLayers::new(builder, name, &config.messages(), |builder| {
+            plain_pair(builder, name, "lin_sbf", widths)
+        });
+        Self { messages, spherical }
     }
 
     /// m is (E, H), returns (E, H).
     fn forward(&self, params: &Params, m: Tensor<2>, bases: &Bases, geometry: &MessageGeometry) -> Tensor<2> {
-        let graph = &geometry.graph;
-        let [first, second] = &self.radial;
-        let radial = first.forward(params, bases.radial.clone());
-        let [weight, bias] = self.other.parts(params);
-        let (filter, down) = (second.weight(params), self.down.weight(params));
-        let x = ops::message_down(m.clone(), radial, weight, bias, filter, down);
+        let x = self.messages.down(params, m.clone(), bases.radial.clone());
         let [first, second] = &self.spherical;
         let projected = bases.project(first.weight(params));
-        let sums = ops::message_sum(x, projected, second.weight(params), graph, &geometry.angles);
-        let weights = MessageUpdateWeights {
-            own: self.own.parts(params),
-            up: self.up.weight(params),
-            before: self.before_skip.iter().map(|layer| layer.weights(params)).collect(),
-            skip: self.skip.parts(params),
-            after: self.after_skip.iter().map(|layer| layer.weights(params)).collect(),
-        };
-        ops::message_update(m, sums, weights)
+        let sums = ops::message_sum(x, projected, second.weight(params), &geometry.graph, &geometry.angles);
+        self.messages.update(params, m, sums)
     }
 }
 
@@ -386,13 +234,19 @@ impl DimeNetPlusPlus {
         prefix: &str,
         config: &DimeNetConfig,
         output: usize,
-    ) -> Result<Self, DimeNetSizeError> {
+    ) -> Result<Self, SizeError> {
         config.validate()?;
         let DimeNetConfig { num_radial, num_spherical, cutoff, blocks, .. } = *config;
         Ok(Self {
             radial: BesselBasis::new(builder, &format!("{prefix}.rbf"), num_radial, cutoff),
             spherical: SphericalBesselBasis::new(num_spherical, num_radial, cutoff, true),
-            embedding: EmbeddingBlock::new(builder, &format!("{prefix}.emb"), config),
+            embedding: EmbeddingBlock::new(
+                builder,
+                [&format!("{prefix}.emb"), "lin_rbf"],
+                [0, MAX_ELEMENT],
+                num_radial,
+                config.hidden,
+            ),
             outputs: (0..=blocks)
                 .map(|i| OutputBlock::new(builder, &format!("{prefix}.output_blocks.{i}"), config, output))
                 .collect(),
@@ -472,7 +326,10 @@ impl DimeNetPlusPlus {
         };
         let output =
             |i: usize, m: &Tensor<2>| self.outputs[i].forward(params, m.clone(), bases.radial.clone(), graph);
-        let mut m = self.embedding.forward(params, species, bases.radial.clone(), graph);
+        let mut m = {
+            let ends = [&graph.source, &graph.destination];
+            self.embedding.forward(params, species, bases.radial.clone(), ends)
+        };
         visit(&m, output(0, &m));
         for (i, block) in self.interactions.iter().enumerate() {
             m = block.forward(params, m, &bases, geometry);
