@@ -211,13 +211,13 @@ fn contradiction(listed: &Listed, named: &[SpaceGroupSetting]) -> Option<String>
     let Some(first) = named.first() else {
         let group = close(operations, MAX_GENERATED);
         let whole = group.is_some_and(|group| same_operations(&group, operations));
-        return (!whole).then(|| format!("the {} listed make no group", count(operations.len())));
+        return (!whole).then(|| format!("the list of {} makes no group", count(operations.len())));
     };
     let type_of = |operations: &[SymmetryOperation]| space_group_number(operations);
     let same_type = type_of(operations).is_some_and(|t| Some(t) == type_of(&first.operations));
     (!same_type).then(|| {
         let (listed, named) = (count(operations.len()), first.operations.len());
-        format!("the {listed} listed are not those of the space group {}, which has {named}", first.name)
+        format!("the list of {listed} is not that of the space group {}, which has {named}", first.name)
     })
 }
 
