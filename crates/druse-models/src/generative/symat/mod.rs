@@ -26,6 +26,7 @@ mod model;
 mod objective;
 mod parity;
 mod presets;
+mod published;
 mod published_norms;
 mod sampler;
 mod score;
@@ -60,6 +61,7 @@ pub fn kind() -> Kind {
     )
     .with_conditions(SERVED)
     .with_presets([presets::PEROV_5, presets::CARBON_24, presets::MP_20, presets::SMALL])
+    .with_import(published::import)
     .with_parity(&[parity::encoder::build, parity::heads::build, parity::score::build])
 }
 
