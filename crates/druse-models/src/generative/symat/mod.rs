@@ -79,8 +79,12 @@ impl Trainable for Symat {
         let lattice = fit_cells(training)?;
         let property = self.config.property.as_deref();
         let property = property.map(|name| fit_property(name, training)).transpose()?;
-        let score_norm = match self.config.noise.score_norm.published() {
-            Some(table) => table.to_vec(),
+        let source = self.config.noise.score_norm;
+        let score_norm = match source.published() {
+            Some(table) => {
+                corruption::check_norms((source.name(), table), &self.levels, training)?;
+                table.to_vec()
+            }
             None => corruption::derive_norms(&self.levels, training)?,
         };
         self.statistics = Statistics { lattice, property, score_norm };

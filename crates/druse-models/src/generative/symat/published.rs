@@ -65,7 +65,7 @@ impl Symat {
     ) -> Result<PublishedModel<Self>, PublishedError> {
         let mut keys = Keys::new(file)?;
         let config = config(&mut keys, base);
-        let last = format!("{SCORE}.update_es.{}.lin_rbf.weight", config.score.network.blocks.max(1) - 1);
+        let last = format!("{SCORE}.update_es.{}.lin_rbf.weight", config.score.network.blocks - 1);
         check_alias(&mut keys)?;
         keys.ignore("weights of messages that the score network computes and drops", |name| {
             in_dropped_messages(name) && name != last
@@ -133,7 +133,8 @@ fn network(keys: &mut Keys, base: &DistanceNetConfig) -> DistanceNetConfig {
         hidden: sizes.extent(&format!("{SCORE}.init_e.emb.weight"), 1, base.hidden),
         interaction: sizes.extent(&format!("{block}.lin_down.weight"), 0, base.interaction),
         basis: sizes.extent(&format!("{block}.lin_rbf1.weight"), 0, base.basis),
-        blocks: sizes.count(&format!("{SCORE}.update_es.")),
+        // A file of another model has none: the tensors of the first are missing.
+        blocks: sizes.count(&format!("{SCORE}.update_es.")).max(1),
         num_radial: sizes.extent(&format!("{SCORE}.emb.freq"), 0, base.num_radial),
         cutoff: base.cutoff,
         before_skip: sizes.count(&format!("{block}.layers_before_skip.")),
