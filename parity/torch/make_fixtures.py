@@ -4,9 +4,9 @@
     python3 -m venv venv && venv/bin/pip install torch
     venv/bin/python parity/torch/make_fixtures.py
 
-The networks have the layers and names of the published CDVAE at tiny sizes. All weights come from the formula below, so
-the tests know every number without reading it from here. `heads.json` holds what the aggregate heads give for three
-latents, computed by PyTorch in 64 bits.
+The networks have the layers and names of published CDVAE and published SyMat at tiny sizes. All weights come from the formula below, so
+the tests know every number without reading it from here. `heads.json` and `symat_heads.json` hold what the heads give for
+three latents, computed by PyTorch in 64 bits.
 """
 
 import json
@@ -255,6 +255,117 @@ def property_predictor():
     return model
 
 
+def sphere_net(hidden, interaction, basis, wide, output, blocks, spherical, radial):
+    """SyMat's encoder; `basis` has the widths of distances, angles and torsions."""
+    (distance, angle, torsion), square = basis, spherical * spherical * radial
+
+    def atoms():
+        return Holder(
+            lin_up=nn.Linear(hidden, wide),
+            lins=nn.ModuleList([nn.Linear(wide, wide) for _ in range(3)]),
+            lin=nn.Linear(wide, output, bias=False),
+        )
+
+    def block():
+        return Holder(
+            lin_rbf1=nn.Linear(radial, distance, bias=False),
+            lin_rbf2=nn.Linear(distance, hidden, bias=False),
+            lin_sbf1=nn.Linear(spherical * radial, angle, bias=False),
+            lin_sbf2=nn.Linear(angle, interaction, bias=False),
+            lin_t1=nn.Linear(square, torsion, bias=False),
+            lin_t2=nn.Linear(torsion, interaction, bias=False),
+            **messages(hidden, interaction, radial),
+        )
+
+    return Holder(
+        init_e=first_messages(hidden, radial),
+        init_v=atoms(),
+        emb=Holder(dist_emb=Holder(freq=parameter(radial))),
+        update_vs=nn.ModuleList([atoms() for _ in range(blocks)]),
+        update_es=nn.ModuleList([block() for _ in range(blocks)]),
+    )
+
+
+def first_messages(hidden, radial):
+    return Holder(
+        emb=nn.Embedding(100, hidden),
+        lin_rbf_0=nn.Linear(radial, hidden),
+        lin=nn.Linear(3 * hidden, hidden),
+        lin_rbf_1=nn.Linear(radial, hidden, bias=False),
+    )
+
+
+def messages(hidden, interaction, radial):
+    def residual():
+        return Holder(lin1=nn.Linear(hidden, hidden), lin2=nn.Linear(hidden, hidden))
+
+    return dict(
+        lin_rbf=nn.Linear(radial, hidden, bias=False),
+        lin_kj=nn.Linear(hidden, hidden),
+        lin_ji=nn.Linear(hidden, hidden),
+        lin_down=nn.Linear(hidden, interaction, bias=False),
+        lin_up=nn.Linear(interaction, hidden, bias=False),
+        layers_before_skip=nn.ModuleList([residual()]),
+        lin=nn.Linear(hidden, hidden),
+        layers_after_skip=nn.ModuleList([residual(), residual()]),
+    )
+
+
+def distance_net(hidden, interaction, basis, blocks, radial):
+    """SyMat's score network."""
+
+    def block():
+        return Holder(
+            lin_rbf1=nn.Linear(radial, basis, bias=False),
+            lin_rbf2=nn.Linear(basis, hidden, bias=False),
+            **messages(hidden, interaction, radial),
+        )
+
+    return Holder(
+        init_e=first_messages(hidden, radial),
+        emb=Holder(freq=parameter(radial)),
+        update_es=nn.ModuleList([block() for _ in range(blocks)]),
+    )
+
+
+def symat():
+    latent, head, max_atoms, hidden = 5, 7, 4, 6
+    model = Holder(
+        encoder_backbone=sphere_net(latent, 3, (4, 2, 6), 8, 2 * latent, blocks=1, spherical=3, radial=5),
+        fc_mu=nn.Linear(2 * latent, 2 * latent),
+        fc_var=nn.Linear(2 * latent, 2 * latent),
+        fc_elem_type=perceptron(latent, head, 100),
+        fc_elem_num=perceptron(latent, head, max_atoms),
+        fc_lattice_mu=perceptron(6, head, latent),
+        fc_lattice_log_var=perceptron(6, head, latent),
+        fc_lattice=perceptron(latent, head, 6),
+        fc_elem_type_num=perceptron(latent, head, max_atoms),
+        coordgen=Holder(
+            backbone=distance_net(hidden, 4, 3, blocks=2, radial=7),
+            fc_score=perceptron(hidden + latent, head, 1),
+        ),
+        fc_prop=perceptron(latent, head, 1),
+    )
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            value.copy_(formula(name, tuple(value.shape)))
+    # A second name of the same table.
+    model.elem_emb = model.encoder_backbone.init_e.emb
+    return model
+
+
+def symat_heads(model, path):
+    latents = torch.stack([torch.sin(0.37 * torch.arange(5, dtype=torch.float64) + 1.1 * c) for c in range(3)])
+    wide, elements = model.double(), [1, 8, 22]
+    result = {"latents": latents.tolist(), "elements": elements}
+    with torch.no_grad():
+        for name in ["fc_elem_type_num", "fc_elem_type", "fc_lattice"]:
+            result[name] = getattr(wide, name)(latents).tolist()
+        embeddings = wide.elem_emb(torch.tensor(elements) - 1)
+        result["fc_elem_num"] = wide.fc_elem_num(latents * embeddings).tolist()
+    path.write_text(json.dumps(result) + "\n")
+
+
 def heads(model, path):
     latents = torch.stack([torch.sin(0.37 * torch.arange(5, dtype=torch.float64) + 1.1 * c) for c in range(3)])
     wide = model.double()
@@ -299,6 +410,13 @@ def main():
     torch.save(scaler(torch.tensor(-1.25), torch.tensor(1.0625)), MODELS / "prop_scaler.pt")
     torch.save(in_one_storage(property_predictor().state_dict(), torch.float32), MODELS / "property.pt")
     heads(with_property, MODELS / "heads.json")
+    of_symat = symat()
+    torch.save(of_symat.state_dict(), MODELS / "symat.pth")
+    state = of_symat.state_dict()
+    torch.save(in_one_storage(state, torch.float16), MODELS / "symat_half.pt")
+    state["elem_emb.weight"] = state["elem_emb.weight"] + 1
+    torch.save(in_one_storage(state, torch.float16), MODELS / "symat_untied.pt")
+    symat_heads(of_symat, MODELS / "symat_heads.json")
 
 
 if __name__ == "__main__":

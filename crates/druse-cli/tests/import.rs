@@ -66,6 +66,27 @@ fn a_published_predictor_predicts() {
 }
 
 #[test]
+fn published_symat_samples_and_encodes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let symat = ["--kind", "symat", "--dataset", "carbon_24"];
+    let run = import(dir, "symat.pth", &[&symat[..], &["--set", "encoder.torsion=zero"]].concat()).ok();
+    assert!(run.stderr.contains("left out 2 tensors"), "{}", run.stderr);
+    let info = druse(dir, &["info", "m.safetensors"]).ok().stdout;
+    for words in ["symat", "carbon_24", "2.05813"] {
+        assert!(info.contains(words), "`{words}` is not in {info}");
+    }
+    let sample = ["sample", "--model", "m.safetensors", "--count", "2", "--seed", "1", "--out", "s"];
+    let sample = druse(dir, &[&sample[..], &["--format", "jsonl", "--set", "steps_per_level=1"]].concat());
+    // Weights from a formula may well give cells that are none.
+    assert!(matches!(sample.code, Some(0 | 1)), "{}", sample.stderr);
+    import(dir, "symat.pth", &["--kind", "symat"]).fails(2, &["--dataset"]);
+    let wrong = |setting| [&symat[..], &["--set", setting]].concat();
+    import(dir, "symat.pth", &wrong("encoder.torsion=none")).fails(2, &["encoder.torsion"]);
+    import(dir, "symat.pth", &wrong("encoder.blocks=2")).fails(2, &["other shapes"]);
+}
+
+#[test]
 fn what_is_missing_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

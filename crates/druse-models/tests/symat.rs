@@ -163,6 +163,9 @@ fn what_it_cannot_represent_is_refused_with_a_reason() {
     let (mut model, params) = built(tiny(), &refs);
     let composition = Conditions::from(Composition::parse("NaCl").unwrap());
     assert!(message(model.check(&composition).unwrap_err()).contains("nothing, or latent"));
+    // The heads count atoms of elements: a number of atoms alone cannot be asked for.
+    let number = Conditions::latent(vec![0.0; 72]).and_num_atoms(4);
+    assert!(message(model.check(&number).unwrap_err()).contains("nothing, or latent"));
     let wrong = model.check(&Conditions::latent(vec![0.0; 24])).unwrap_err();
     assert_eq!(wrong, ModelError::Latent { found: 24, expected: 72 });
     assert!(message(model.property_gradient(&params, &[vec![0.0; 72]]).unwrap_err()).contains("property"));
@@ -222,6 +225,71 @@ fn derived_norms_are_those_that_were_published() {
             assert!((a / b - 1.0).abs() < tolerance, "{set}, level {level}: {a}, published {b}");
         }
     }
+}
+
+/// Norms that are plainly those of another data set are refused; those of the data set itself, of which a third is there,
+/// are not.
+#[test]
+fn norms_of_another_data_set_are_refused() {
+    let fit = |score_norm, training: &[&Structure]| {
+        let noise = NoiseConfig { score_norm, ..NoiseConfig::default() };
+        Symat::new(SymatConfig { max_atoms: 24, noise, ..tiny() }).unwrap().fit_statistics(training)
+    };
+    let (all, cscl) = (prototypes(), prototype("CsCl"));
+    let small: Vec<&Structure> = std::iter::repeat_n(&cscl, 120).collect();
+    let message = fit(ScoreNorm::Mp20, &small).unwrap_err().to_string();
+    assert!(message.contains("score_norm = mp-20") && message.contains("3.118 Å"), "{message}");
+    fit(ScoreNorm::Derived, &small).unwrap();
+    // A few crystals tell nothing.
+    fit(ScoreNorm::Mp20, &all.iter().collect::<Vec<_>>()).unwrap();
+
+    let Some(shared) = shared_dir() else { return };
+    let tables = [ScoreNorm::Perov5, ScoreNorm::Carbon24, ScoreNorm::Mp20];
+    for (set, own) in [("perov_5", 0), ("carbon_24", 1), ("mp_20_bt", 2)] {
+        let splits = Splits::open(&shared.join("data").join(set)).unwrap();
+        let data = splits.load(Split::Train, &LoadOptions::default()).unwrap();
+        let training: Vec<&Structure> = data.structures().step_by(5).collect();
+        for (i, &table) in tables.iter().enumerate() {
+            let outcome = fit(table, &training);
+            assert_eq!(outcome.is_ok(), i == own, "{set}, {table:?}: {outcome:?}");
+        }
+    }
+}
+
+/// Carbon alone: there is one element, and it is always there.
+#[test]
+fn a_data_set_may_have_one_element() {
+    let carbon = Element::from_symbol("C").unwrap();
+    let all: Vec<Structure> = ["ZnS", "CsCl", "SrTiO3"]
+        .map(prototype)
+        .into_iter()
+        .map(|s| Structure::new(s.lattice, vec![carbon; s.len()], s.frac_coords).unwrap())
+        .collect();
+    let refs: Vec<&Structure> = all.iter().collect();
+    let (model, params) = built(tiny(), &refs);
+    assert!(model.inspect(&refs).unwrap().is_empty());
+    let gradient = differentiate(&model, &params, &refs, &keys(3, 0)).unwrap();
+    assert!(gradient.objective.total.is_finite() && gradient.norm > 0.0);
+    // Crystals of one cell have a spread of zero.
+    let same: Vec<&Structure> = std::iter::repeat_n(&all[0], 2).collect();
+    let (model, params) = built(tiny(), &same);
+    let gradient = differentiate(&model, &params, &same, &keys(2, 0)).unwrap();
+    assert!(gradient.objective.total.is_finite());
+}
+
+#[test]
+fn properties_that_cannot_be_learned_are_refused() {
+    let with = |name: &str| SymatConfig { property: Some(name.into()), ..tiny() };
+    let message = |config, training: &[&Structure]| {
+        Symat::new(config).unwrap().fit_statistics(training).unwrap_err().to_string()
+    };
+    let mut all = prototypes();
+    let refs: Vec<&Structure> = all.iter().collect();
+    assert!(message(with("gap"), &refs).contains("`gap`"));
+    // Zinc blende twice: the same energy.
+    assert!(message(with("energy"), &[&all[3], &all[4]]).contains("for all 2"));
+    all[2].properties.insert("energy".into(), "high".into());
+    assert!(message(with("energy"), &all.iter().collect::<Vec<_>>()).contains("no number"));
 }
 
 #[test]

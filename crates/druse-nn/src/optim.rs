@@ -33,6 +33,7 @@ impl Default for AdamConfig {
 }
 
 /// The Adam optimizer (Kingma and Ba 2015, Algorithm 1).
+#[derive(Clone)]
 pub struct Adam {
     config: AdamConfig,
     group: ParamGroup,
@@ -205,6 +206,7 @@ fn change_each(
 
 /// Exponential moving average of the trainable parameters with warm-up: decay `min(decay, (1 + n) / (10 + n))` at update
 /// n. Frozen parameters and buffers are those of the latest update.
+#[derive(Clone)]
 pub struct Ema {
     decay: f64,
     updates: u64,

@@ -116,6 +116,13 @@ pub struct TrainingProgress {
     pub plateau: Plateau,
     /// Training time in seconds.
     pub seconds: f64,
+    /// Times that the current epoch was begun anew because a loss left its bounds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempt: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// The state of the optimizer of one training phase.
@@ -144,6 +151,18 @@ pub struct TrainingState {
     pub ema_updates: u64,
     /// Position in the run. Order of the data and noise follow from it and the seed; there is no other random state.
     pub progress: TrainingProgress,
+    /// States that the run may go back to: that before the last epoch and, inside an epoch, that before this one. These have
+    /// none themselves.
+    pub earlier: Vec<EarlierState>,
+}
+
+/// A state that a training run may go back to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EarlierState {
+    /// Averaged weights, in the order of the model's parameters.
+    pub average: Vec<Vec<f32>>,
+    /// The rest.
+    pub state: TrainingState,
 }
 
 /// Prefixes of the tensors of a checkpoint.
@@ -168,6 +187,63 @@ struct Counters {
     phases: Vec<(String, u64)>,
     ema_updates: u64,
     progress: TrainingProgress,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Counters>,
+}
+
+impl Counters {
+    fn new(state: &TrainingState) -> Self {
+        let named = |o: &OptimizerState| (o.phase.clone(), o.steps);
+        Self {
+            adam_steps: state.optimizers.iter().map(|o| o.steps).sum(),
+            phases: match state.optimizers.len() {
+                0 | 1 => Vec::new(),
+                _ => state.optimizers.iter().map(named).collect(),
+            },
+            ema_updates: state.ema_updates,
+            progress: state.progress.clone(),
+            earlier: state.earlier.iter().map(|earlier| Self::new(&earlier.state)).collect(),
+        }
+    }
+}
+
+/// Prefix of the tensors of an earlier state.
+fn earlier(index: usize) -> String {
+    format!("earlier.{index}.")
+}
+
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// Adds the tensors of a state with a prefix.
+fn insert(
+    tensors: &mut Tensors,
+    at: &str,
+    specs: &[ParamSpec],
+    average: &[Vec<f32>],
+    state: Option<&TrainingState>,
+) {
+    let mut all = |prefix: &str, values: &[Vec<f32>]| {
+        for (spec, v) in specs.iter().zip(values) {
+            tensors.insert(format!("{at}{prefix}{}", spec.name), (spec.shape.clone(), v.clone()));
+        }
+    };
+    all(AVERAGE, average);
+    let Some(state) = state else { return };
+    all(WEIGHTS, &state.weights);
+    let several = state.optimizers.len() > 1;
+    let by_name: BTreeMap<&str, &ParamSpec> = specs.iter().map(|spec| (spec.name.as_str(), spec)).collect();
+    for optimizer in &state.optimizers {
+        let prefixes = moments(several.then_some(optimizer.phase.as_str()));
+        for (prefix, values) in prefixes.iter().zip([&optimizer.first, &optimizer.second]) {
+            for (name, v) in optimizer.parameters.iter().zip(values) {
+                let shape = by_name[name.as_str()].shape.clone();
+                tensors.insert(format!("{at}{prefix}{name}"), (shape, v.clone()));
+            }
+        }
+    }
+    for (i, state) in state.earlier.iter().enumerate() {
+        insert(tensors, &earlier(i), specs, &state.average, Some(&state.state));
+    }
 }
 
 /// A checkpoint in memory.
@@ -197,40 +273,9 @@ impl Checkpoint {
         state: Option<&TrainingState>,
     ) -> Self {
         let mut tensors = BTreeMap::new();
-        let mut insert = |prefix: &str, values: &[Vec<f32>]| {
-            for (spec, v) in model.parameters().iter().zip(values) {
-                tensors.insert(format!("{prefix}{}", spec.name), (spec.shape.clone(), v.clone()));
-            }
-        };
-        insert(AVERAGE, average);
-        if let Some(state) = state {
-            insert(WEIGHTS, &state.weights);
-            let several = state.optimizers.len() > 1;
-            let specs: BTreeMap<&str, &ParamSpec> =
-                model.parameters().iter().map(|spec| (spec.name.as_str(), spec)).collect();
-            for optimizer in &state.optimizers {
-                let prefixes = moments(several.then_some(optimizer.phase.as_str()));
-                for (prefix, values) in prefixes.iter().zip([&optimizer.first, &optimizer.second]) {
-                    for (name, v) in optimizer.parameters.iter().zip(values) {
-                        let shape = specs[name.as_str()].shape.clone();
-                        tensors.insert(format!("{prefix}{name}"), (shape, v.clone()));
-                    }
-                }
-            }
-        }
-        let counters = state.map(|s| {
-            let named = |o: &OptimizerState| (o.phase.clone(), o.steps);
-            let counters = Counters {
-                adam_steps: s.optimizers.iter().map(|o| o.steps).sum(),
-                phases: match s.optimizers.len() {
-                    0 | 1 => Vec::new(),
-                    _ => s.optimizers.iter().map(named).collect(),
-                },
-                ema_updates: s.ema_updates,
-                progress: s.progress.clone(),
-            };
-            serde_json::to_string(&counters).expect("counters are plain numbers")
-        });
+        insert(&mut tensors, "", model.parameters(), average, state);
+        let counters = state
+            .map(|state| serde_json::to_string(&Counters::new(state)).expect("counters are plain numbers"));
         Self {
             kind: model.kind().to_owned(),
             config: config.clone(),
@@ -378,9 +423,19 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::NoTrainingState`] for an exported model.
     pub fn training(&self, specs: &[ParamSpec]) -> Result<TrainingState, CheckpointError> {
-        let counters = self.counters()?;
         let missing = || CheckpointError::NoTrainingState { name: self.name().to_owned() };
-        let Counters { adam_steps, phases, ema_updates, progress } = counters.ok_or_else(missing)?;
+        self.state("", self.counters()?.ok_or_else(missing)?, specs)
+    }
+
+    /// The state whose tensors have a prefix.
+    fn state(
+        &self,
+        at: &str,
+        counters: Counters,
+        specs: &[ParamSpec],
+    ) -> Result<TrainingState, CheckpointError> {
+        let Counters { adam_steps, phases, ema_updates, progress, earlier: all } = counters;
+        let moments = |phase| moments(phase).map(|prefix| format!("{at}{prefix}"));
         let trainable: Vec<ParamSpec> = specs.iter().filter(|s| s.role == Role::Trainable).cloned().collect();
         let optimizer = |phase: &str, [first, second]: [String; 2], specs: &[ParamSpec], steps| {
             Ok::<_, CheckpointError>(OptimizerState {
@@ -405,7 +460,14 @@ impl Checkpoint {
                 })
                 .collect::<Result<_, _>>()?,
         };
-        Ok(TrainingState { weights: self.tensors(WEIGHTS, specs)?, optimizers, ema_updates, progress })
+        let earlier = all.into_iter().enumerate().map(|(i, counters)| {
+            let at = earlier(i);
+            let average = self.tensors(&format!("{at}{AVERAGE}"), specs)?;
+            Ok(EarlierState { average, state: self.state(&at, counters, specs)? })
+        });
+        let earlier = earlier.collect::<Result<_, CheckpointError>>()?;
+        let weights = self.tensors(&format!("{at}{WEIGHTS}"), specs)?;
+        Ok(TrainingState { weights, optimizers, ema_updates, progress, earlier })
     }
 
     /// Position in the training run; `None` for an exported model.

@@ -146,6 +146,35 @@ pub enum RunError {
         /// Identifiers of the structures in the batch.
         ids: Vec<String>,
     },
+    /// The loss of a batch is smaller or larger than the run allows.
+    #[error(
+        "the loss is {value} at step {step} (epoch {epoch}), and train.loss_bounds allows {} to {}; structures of the batch: {}",
+        bounds[0], bounds[1], list(ids)
+    )]
+    OutOfBounds {
+        /// The loss.
+        value: f64,
+        /// What is allowed.
+        bounds: [f64; 2],
+        /// The step, from 1.
+        step: u64,
+        /// The epoch, from 1.
+        epoch: u64,
+        /// Identifiers of the structures in the batch.
+        ids: Vec<String>,
+    },
+    /// An epoch failed from every state that the run could go back to.
+    #[error(
+        "epoch {epoch} failed {tries} times, from the state before it and from the one before the last epoch; at last: {source}"
+    )]
+    GaveUp {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// How often it was tried.
+        tries: u64,
+        /// The last failure.
+        source: Box<RunError>,
+    },
     /// A thread of the run panicked.
     #[error(transparent)]
     Panicked(#[from] Panicked),
@@ -187,12 +216,19 @@ impl RunError {
         move |source| Self::Write { path, source }
     }
 
+    /// Whether a training run may come past it with other noise.
+    pub(crate) fn is_of_loss(&self) -> bool {
+        matches!(self, Self::NotFinite { .. } | Self::Diverged { .. } | Self::OutOfBounds { .. })
+    }
+
     /// Whether the person who started the run can put it right by other arguments or other input.
     pub fn is_user_mistake(&self) -> bool {
         match self {
             Self::Write { .. }
             | Self::NotFinite { .. }
             | Self::Diverged { .. }
+            | Self::OutOfBounds { .. }
+            | Self::GaveUp { .. }
             | Self::Panicked(_)
             | Self::ReceiverGone
             | Self::NotBegun

@@ -27,6 +27,17 @@ pub enum Event<'a> {
         /// Atoms that are computed at a time from now on.
         atoms: usize,
     },
+    /// A loss left its bounds: the epoch begins anew, from an earlier state.
+    Restored {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// How often it has begun anew, from 1.
+        attempt: u64,
+        /// Whether the state is that before the last epoch, and not that before this one.
+        before_last: bool,
+        /// What was wrong.
+        reason: &'a str,
+    },
     /// Structures in flight made a step of sampling.
     SamplingStep {
         /// Structures done, those in flight counted by their share of steps.

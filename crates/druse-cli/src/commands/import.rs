@@ -22,6 +22,7 @@ use crate::models::registry;
   druse import last.ckpt --lattice-scaler lattice_scaler.pt --property-scaler prop_scaler.pt \\
     --property heat_ref --out mine.safetensors
   druse import epoch=839.ckpt --kind property --dataset mp_20 --out energy.safetensors
+  druse import model_299.pth --kind symat --dataset mp_20 --set encoder.torsion=zero --out symat.safetensors
 
 Sizes, noise levels and scale factors come from the checkpoint. Nothing in it is executed.")]
 pub struct ImportArgs {
@@ -46,6 +47,9 @@ pub struct ImportArgs {
     /// Name of the property that the model predicts [default: that of the data set].
     #[arg(long, value_name = "NAME")]
     property: Option<String>,
+    /// Setting of the model that tensors do not tell, such as encoder.torsion=zero; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
 }
 
 fn kind() -> PossibleValuesParser {
@@ -83,7 +87,7 @@ pub fn run(args: &ImportArgs) -> crate::Outcome {
         property_scaler: args.property_scaler.as_deref().map(open).transpose()?,
         property: args.property.clone(),
     };
-    let imported = import(registry(), &args.kind, &file, &training).map_err(failure)?;
+    let imported = import(registry(), &args.kind, &file, &training, &args.settings).map_err(failure)?;
     let epoch = file.integer("epoch").map(|n| format!(", epoch {n}")).unwrap_or_default();
     console::note(&format!("read {}{epoch}", file.name()));
     for group in &imported.ignored {

@@ -224,6 +224,14 @@ impl View {
                 Some(bar) => bar.suspend(|| console::memory_limit(*atoms)),
                 None => console::memory_limit(*atoms),
             },
+            Event::Restored { epoch, attempt, before_last, reason } => {
+                let state = if *before_last { "before the last epoch" } else { "before it" };
+                let text = format!("{reason}; epoch {epoch} begins anew ({attempt}), from the state {state}");
+                match &self.bar {
+                    Some(bar) => bar.suspend(|| console::warn(&text)),
+                    None => console::warn(&text),
+                }
+            }
             Event::Saved(_) | Event::SamplingStep { .. } | Event::Sampled { .. } | Event::Progress { .. } => {
             }
         }

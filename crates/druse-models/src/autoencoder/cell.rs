@@ -17,7 +17,7 @@ fn scaled_parameters(lattice: &Lattice, atoms: usize) -> [f64; 6] {
 ///
 /// # Errors
 /// [`ModelError::Config`] for fewer than two structures.
-pub(crate) fn fit_cells(training: &[&Structure]) -> Result<Standardizer, ModelError> {
+pub(super) fn fit_cells(training: &[&Structure]) -> Result<Standardizer, ModelError> {
     let n = training.len();
     if n < 2 {
         return Err(ModelError::Config(format!(

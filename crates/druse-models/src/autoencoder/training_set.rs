@@ -4,9 +4,10 @@ use druse_crystal::Structure;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::cell::fit_cells;
 use crate::bonds::BondCache;
 use crate::standardizer::Standardizer;
-use crate::targets::property_of;
+use crate::targets::{fit_property, property_of};
 use crate::{ModelError, Warning};
 
 /// Looks for what the model cannot represent or learn, searches the bonds of all structures, and warns of atoms without
@@ -34,6 +35,21 @@ pub(crate) fn inspect(
         warnings.push(Warning { index, text });
     }
     Ok(warnings)
+}
+
+/// The scalers of cells and of the property over a training set.
+///
+/// # Errors
+/// [`ModelError`] for the first structure that `check` refuses, for fewer than two, and for a property that cannot be
+/// learned.
+pub(crate) fn fit_scalers(
+    training: &[&Structure],
+    check: impl Fn(&Structure) -> Result<(), ModelError>,
+    property: Option<&str>,
+) -> Result<(Standardizer, Option<Standardizer>), ModelError> {
+    training.iter().try_for_each(|s| check(s))?;
+    let cells = fit_cells(training)?;
+    Ok((cells, property.map(|name| fit_property(name, training)).transpose()?))
 }
 
 /// Statistics of a training set that a checkpoint has kept; `scalers` are those of cells and of the property.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use druse_crystal::files;
-use druse_models::registry::{DEFAULT_PRESET, Registry};
+use druse_models::registry::{DEFAULT_PRESET, ModelSettings, Registry};
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
@@ -81,6 +81,25 @@ pub fn sampling_settings(
     kind.validate(&target.config.model.settings, &target.config.sampling)
         .map_err(druse_models::registry::RegistryError::from)?;
     Ok(target.config.sampling)
+}
+
+/// The settings of the model of a configuration with some of them changed: `encoder.torsion=zero`.
+///
+/// # Errors
+/// [`ConfigError`] naming the key and what was expected.
+pub fn model_settings(
+    registry: &Registry,
+    config: &RunConfig,
+    settings: &[String],
+) -> Result<ModelSettings, ConfigError> {
+    let mut target = Target::new(registry, config.clone());
+    for text in settings {
+        let (key, value) = parse_setting(text)?;
+        let key = format!("model.{}", key.strip_prefix("model.").unwrap_or(&key));
+        target.apply(&|_| "--set".into(), &key, value)?;
+    }
+    target.config.validate_for(registry)?;
+    Ok(target.config.model)
 }
 
 /// A file of a configuration.

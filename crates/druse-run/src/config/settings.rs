@@ -161,6 +161,13 @@ pub struct TrainConfig {
     pub checkpoint_every: Option<u64>,
     /// Stops when the loss exceeds the median of the last losses by this factor at five steps in a row.
     pub divergence_factor: f64,
+    /// Smallest and largest loss of a batch. Outside them, and whenever a loss is no number or diverges, the run goes back to
+    /// its state before the epoch and repeats it with other noise. Absent: no bounds, and the run stops instead.
+    pub loss_bounds: Option<[f64; 2]>,
+    /// Number of the epoch, from 1, from which on `loss_bounds` are looked at. A loss that is no number always counts.
+    pub loss_bounds_from: u64,
+    /// Times that an epoch is repeated from the state before it; then as often from the state before the last one.
+    pub epoch_retries: u64,
     /// Precision of the products with weights: `f32`, or `bf16` on processors with AVX512-BF16.
     pub precision: Precision,
     /// Where the model is trained: `cpu`, `cuda`, `cuda:1`, `vulkan`, `metal`, `rocm`.
@@ -183,6 +190,9 @@ impl Default for TrainConfig {
             patience: None,
             checkpoint_every: None,
             divergence_factor: 1e3,
+            loss_bounds: None,
+            loss_bounds_from: 1,
+            epoch_retries: 4,
             precision: Precision::F32,
             device: "cpu".into(),
             threads: 0,
@@ -199,7 +209,7 @@ impl RunConfig {
         let (o, t, d) = (&self.optim, &self.train, &self.data);
         let open = |x: f64| x > 0.0 && x.is_finite();
         let share = |x: f64| (0.0..1.0).contains(&x);
-        let rules: [(&'static str, String, &'static str, bool); 20] = [
+        let rules: [(&'static str, String, &'static str, bool); 22] = [
             ("optim.lr", o.lr.to_string(), "a positive number", open(o.lr)),
             ("optim.beta1", o.beta1.to_string(), "at least 0 and below 1", share(o.beta1)),
             ("optim.beta2", o.beta2.to_string(), "at least 0 and below 1", share(o.beta2)),
@@ -234,6 +244,12 @@ impl RunConfig {
             }),
             ("train.divergence_factor", t.divergence_factor.to_string(), "a number above 1", {
                 t.divergence_factor > 1.0
+            }),
+            ("train.loss_bounds", format!("{:?}", t.loss_bounds), "two numbers, the smaller one first", {
+                t.loss_bounds.is_none_or(|[low, high]| low < high)
+            }),
+            ("train.epoch_retries", t.epoch_retries.to_string(), "1 to 1000", {
+                (1..=1000).contains(&t.epoch_retries)
             }),
             ("data.max_skipped_share", d.max_skipped_share.to_string(), "0 to 1", {
                 (0.0..=1.0).contains(&d.max_skipped_share)

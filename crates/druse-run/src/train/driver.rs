@@ -17,11 +17,12 @@ use druse_nn::device::is_host;
 use druse_nn::optim::Ema;
 
 use super::batches::{pack, shuffled};
-use super::checks::{check_cut, check_phases, check_unchanged};
+use super::checks::{check_cut, check_unchanged};
 use super::data::TrainingData;
 use super::lookahead::with_lookahead;
 use super::phase::PhaseState;
-use crate::checkpoint::{Checkpoint, TrainingProgress, TrainingState};
+use super::rollback::{Rollback, Snapshot, attempt_seed, saved};
+use crate::checkpoint::{Checkpoint, TrainingProgress};
 use crate::config::RunConfig;
 use crate::config::schedule::learning_rate;
 use crate::folder::RunFolder;
@@ -113,6 +114,8 @@ struct Trainer<'a> {
     phases: Vec<PhaseState>,
     ema: Ema,
     progress: TrainingProgress,
+    /// Where losses have bounds.
+    rollback: Option<Rollback>,
     log: MetricsLog,
     /// Training seconds before this process started.
     seconds_before: f64,
@@ -153,20 +156,17 @@ impl<'a> Trainer<'a> {
         let precision = config.train.precision;
         let phases = TrainingPhase::all(model)?;
         check_cut(model, config)?;
-        let (params, phases, ema, progress) = match saved {
+        let (now, earlier) = match saved {
             Some(checkpoint) => {
                 check_unchanged(&checkpoint, model.kind(), config, data, folder.path())?;
                 model.restore_statistics(&checkpoint.statistics)?;
                 let specs = model.parameters();
-                let ema = checkpoint.averaged(specs, device)?.with_precision(precision)?;
-                let state = checkpoint.training(specs)?;
-                let params = Params::from_host(specs, &state.weights, device).with_precision(precision)?;
-                check_phases(&checkpoint, &state.optimizers, &phases, &params)?;
-                let restored = phases.into_iter().zip(&state.optimizers);
-                let phases =
-                    restored.map(|(phase, o)| PhaseState::new(phase, optim, &params, Some(o))).collect();
-                let ema = Ema::from_parts(ema, optim.ema_decay, state.ema_updates);
-                (params, phases, ema, state.progress)
+                let average = checkpoint.averaged(specs, device)?;
+                let mut state = checkpoint.training(specs)?;
+                let earlier = std::mem::take(&mut state.earlier);
+                let place = (config, device);
+                let now = Snapshot::restored(&checkpoint, average, state, &phases, place)?;
+                (now, Rollback::restored(&checkpoint, earlier, &phases, specs, place)?)
             }
             None => {
                 let structures: Vec<&Structure> = data.train.structures().collect();
@@ -184,9 +184,11 @@ impl<'a> Trainer<'a> {
                 let fresh = |phase| PhaseState::new(phase, optim, &params, None);
                 let phases: Vec<PhaseState> = phases.into_iter().map(fresh).collect();
                 let ema = Ema::new(&params, optim.ema_decay);
-                (params, phases, ema, TrainingProgress::default())
+                (Snapshot { params, phases, ema, progress: TrainingProgress::default() }, Vec::new())
             }
         };
+        let rollback = config.train.loss_bounds.map(|_| Rollback::new(now.clone(), earlier));
+        let Snapshot { params, phases, ema, progress } = now;
         let checkpoints = folder.join("checkpoints");
         files::create_dir_all(&checkpoints)?;
         files::write_atomic(&folder.join(CONFIG_FILE), config.to_toml().as_bytes())?;
@@ -202,6 +204,7 @@ impl<'a> Trainer<'a> {
             ema,
             seconds_before: progress.seconds,
             progress,
+            rollback,
             log,
             started: Instant::now(),
         })
@@ -224,14 +227,40 @@ impl<'a> Trainer<'a> {
             if self.exhausted() {
                 return Ok(self.outcome(Ending::EarlyStop));
             }
-            if let Some(ending) = self.epoch(&steps, observer, stop)? {
-                self.save(LAST, observer)?;
-                return Ok(self.outcome(ending));
+            match self.epoch(&steps, observer, stop) {
+                Ok(Some(ending)) => {
+                    self.save(LAST, observer)?;
+                    return Ok(self.outcome(ending));
+                }
+                Ok(None) => self.finish_epoch(observer)?,
+                Err(error) => self.go_back(error, observer)?,
             }
-            self.finish_epoch(observer)?;
             steps = self.steps(self.progress.epoch);
         }
         Ok(self.outcome(Ending::Finished))
+    }
+
+    /// After a failure of an epoch: restores an earlier state, from which the epoch is repeated.
+    ///
+    /// # Errors
+    /// The failure itself, where the run goes back to no state or it is none of the loss; [`RunError::GaveUp`].
+    fn go_back(&mut self, error: RunError, observer: &mut dyn Observer) -> Result<(), RunError> {
+        let Some(rollback) = self.rollback.as_mut().filter(|_| error.is_of_loss()) else {
+            return Err(error);
+        };
+        let (epoch, attempt) = (self.progress.epoch + 1, self.progress.attempt + 1);
+        let tries = self.config.train.epoch_retries;
+        let Some(state) = rollback.go_back(attempt, tries) else {
+            return Err(RunError::GaveUp { epoch, tries: attempt, source: Box::new(error) });
+        };
+        let Snapshot { params, phases, ema, progress } = state;
+        (self.params, self.phases, self.ema, self.progress) = (params, phases, ema, progress);
+        // Every step is logged once.
+        self.log =
+            MetricsLog::open(&self.folder.join(METRICS_FILE), self.progress.step, self.progress.epoch)?;
+        let before_last = attempt > tries;
+        observer.observe(Event::Restored { epoch, attempt, before_last, reason: &error.to_string() });
+        Ok(())
     }
 
     /// Lets the model look at the data before the first step.
@@ -257,7 +286,7 @@ impl<'a> Trainer<'a> {
         let total = train.epochs * steps.len() as u64;
         let rest = &steps[self.progress.batch.min(steps.len())..];
         let phases: Vec<TrainingPhase> = self.phases.iter().map(|p| p.phase.clone()).collect();
-        let source = self.source(&self.data.train, self.progress.epoch);
+        let source = self.source(&self.data.train, (self.seed(), self.progress.epoch));
         with_lookahead(
             rest.iter().flatten(),
             source.ahead,
@@ -287,7 +316,7 @@ impl<'a> Trainer<'a> {
     fn steps(&self, epoch: u64) -> Vec<Vec<Work>> {
         let sizes: Vec<usize> = self.data.train.structures().map(Structure::len).collect();
         let pass = |phase, repetition| {
-            let seed = repetition_seed(self.config.train.seed, phase, repetition);
+            let seed = repetition_seed(self.seed(), phase, repetition);
             let order = shuffled(sizes.len(), seed, epoch);
             pack(&order, &sizes, self.config.train.batch_size, self.config.train.batch_atoms)
         };
@@ -405,7 +434,15 @@ impl<'a> Trainer<'a> {
         if !loss.is_finite() {
             return Err(self.not_finite("loss", loss, step, &work.indices));
         }
-        let factor = self.config.train.divergence_factor;
+        let train = &self.config.train;
+        if let Some(bounds) = train.loss_bounds
+            && self.progress.epoch + 1 >= train.loss_bounds_from
+            && !(bounds[0]..=bounds[1]).contains(&loss)
+        {
+            let (epoch, ids) = (self.progress.epoch + 1, self.ids(&work.indices));
+            return Err(RunError::OutOfBounds { value: loss, bounds, step, epoch, ids });
+        }
+        let factor = train.divergence_factor;
         let phase = &mut self.phases[work.phase];
         let warming = step <= phase.optim.warmup_steps;
         if let Some(median) = phase.watch(loss, factor, warming) {
@@ -453,6 +490,8 @@ impl<'a> Trainer<'a> {
         self.progress.epoch = epoch;
         self.progress.batch = 0;
         self.progress.loss_sum = 0.0;
+        self.progress.attempt = 0;
+        self.keep_state();
         if best {
             self.save(BEST, observer)?;
         }
@@ -480,7 +519,7 @@ impl<'a> Trainer<'a> {
         let sizes: Vec<usize> = set.structures().map(Structure::len).collect();
         let train = &self.config.train;
         let batches = pack(&order, &sizes, train.batch_size, train.batch_atoms);
-        let source = self.source(set, VALIDATION_EPOCH);
+        let source = self.source(set, (train.seed, VALIDATION_EPOCH));
         let phase = |PhaseState { phase, .. }: &PhaseState| {
             with_lookahead(
                 &batches,
@@ -511,13 +550,13 @@ impl<'a> Trainer<'a> {
         phases.zip(objectives).flat_map(|(phase, objective)| named(phase, objective)).collect()
     }
 
-    /// Batches of a set with the noise of an epoch. The host prepares them ahead where an accelerator computes; on the
+    /// Batches of a set with the noise of a seed and an epoch. The host prepares them ahead where an accelerator computes; on the
     /// CPU that would only take the threads from the computation.
-    fn source(&self, set: &'a Dataset, epoch: u64) -> Source<'a> {
+    fn source(&self, set: &'a Dataset, key: (u64, u64)) -> Source<'a> {
         Source {
             model: self.model,
             set,
-            key: (self.config.train.seed, epoch),
+            key,
             limit: self.limit.clone(),
             ahead: if is_host(self.params.device()) { 0 } else { AHEAD },
         }
@@ -525,12 +564,10 @@ impl<'a> Trainer<'a> {
 
     fn save(&mut self, name: &str, observer: &mut dyn Observer) -> Result<(), RunError> {
         self.progress.seconds = self.seconds();
-        let state = TrainingState {
-            weights: self.params.to_host(),
-            optimizers: self.phases.iter().map(|phase| phase.saved(&self.params)).collect(),
-            ema_updates: self.ema.updates(),
-            progress: self.progress.clone(),
-        };
+        let mut state = saved(&self.params, &self.phases, &self.ema, self.progress.clone());
+        if let (LAST, Some(rollback)) = (name, &self.rollback) {
+            state.earlier = rollback.saved(self.progress.batch);
+        }
         let checkpoint = Checkpoint::new(
             self.model,
             self.config,
@@ -542,6 +579,22 @@ impl<'a> Trainer<'a> {
         checkpoint.save(&path)?;
         observer.observe(Event::Saved(&path));
         Ok(())
+    }
+
+    /// At the end of an epoch: the state after it is the one that the next goes back to.
+    fn keep_state(&mut self) {
+        let Some(rollback) = &mut self.rollback else { return };
+        rollback.advance(Snapshot {
+            params: self.params.clone(),
+            phases: self.phases.clone(),
+            ema: self.ema.clone(),
+            progress: self.progress.clone(),
+        });
+    }
+
+    /// Seed of the order and the noise of the current epoch.
+    fn seed(&self) -> u64 {
+        attempt_seed(self.config.train.seed, self.progress.attempt)
     }
 
     fn seconds(&self) -> f64 {

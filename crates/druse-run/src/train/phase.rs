@@ -21,6 +21,7 @@ const SETTLED: usize = 25;
 const LASTING: usize = 5;
 
 /// A training phase, its optimizer, and what is known of its losses.
+#[derive(Clone)]
 pub(super) struct PhaseState {
     pub(super) phase: TrainingPhase,
     /// The run's settings where the phase has none of its own.

@@ -23,6 +23,9 @@ pub struct Toy {
     max_atoms: usize,
     poison: Option<usize>,
     outlier_at: Option<u64>,
+    /// Seeds with which structure `outlier` has an enormous loss in that epoch; empty: any.
+    outlier_seeds: Vec<u64>,
+    outlier: u64,
     capacity: Option<usize>,
     panics_at: Option<u64>,
 }
@@ -36,6 +39,11 @@ impl Toy {
     /// A model with an enormous loss for one structure in this epoch.
     pub fn with_outlier(epoch: u64) -> Self {
         Self { outlier_at: Some(epoch), ..Self::default() }
+    }
+
+    /// A model with an enormous loss for this structure in this epoch, as long as the noise has one of these seeds.
+    pub fn with_bad_seeds(epoch: u64, outlier: u64, seeds: Vec<u64>) -> Self {
+        Self { outlier_at: Some(epoch), outlier, outlier_seeds: seeds, ..Self::default() }
     }
 
     /// A model on a device whose memory holds so many atoms.
@@ -61,6 +69,8 @@ impl Default for Toy {
             max_atoms: 0,
             poison: None,
             outlier_at: None,
+            outlier_seeds: Vec::new(),
+            outlier: 0,
             capacity: None,
             panics_at: None,
         }
@@ -109,7 +119,10 @@ impl Trainable for Toy {
         let target = |(s, key): (&&Structure, &NoiseKey)| {
             if self.poison == Some(s.len()) {
                 f32::NAN
-            } else if self.outlier_at == Some(key.epoch) && key.index == 0 {
+            } else if self.outlier_at == Some(key.epoch)
+                && key.index == self.outlier
+                && (self.outlier_seeds.is_empty() || self.outlier_seeds.contains(&key.seed))
+            {
                 1e6
             } else {
                 s.lattice.lengths()[0] as f32 + 0.1 * noise(key)

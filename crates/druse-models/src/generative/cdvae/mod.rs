@@ -8,9 +8,8 @@ use druse_nn::graph::Multigraph;
 use druse_nn::{ParamSpec, Params};
 use serde_json::{Map, Value};
 
-use crate::autoencoder::{fit_cells, inspect, restored};
+use crate::autoencoder::{fit_scalers, inspect, restored};
 use crate::kinds::Kind;
-use crate::targets::fit_property;
 use crate::{
     Autoencoder, Capabilities, Condition, ConditionSet, Generator, InFlight, InFlightSampler,
     MicroBatchLimit, Model, ModelError, NoiseKey, Objective, Prepared, Reverse, SampleRequest, Sampler,
@@ -83,10 +82,8 @@ impl Trainable for Cdvae {
     }
 
     fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
-        training.iter().try_for_each(|s| self.check_structure(s))?;
-        let lattice = fit_cells(training)?;
         let property = self.config.property.as_deref();
-        let property = property.map(|name| fit_property(name, training)).transpose()?;
+        let (lattice, property) = fit_scalers(training, |s| self.check_structure(s), property)?;
         self.statistics = Statistics { lattice, property };
         Ok(())
     }

@@ -72,6 +72,16 @@ pub enum ScoreNorm {
 }
 
 impl ScoreNorm {
+    /// Its name in configurations.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Derived => "derived",
+            Self::Perov5 => "perov-5",
+            Self::Carbon24 => "carbon-24",
+            Self::Mp20 => "mp-20",
+        }
+    }
+
     /// The published constants, for the noise levels from 0.01 to 10 Å.
     pub(super) fn published(self) -> Option<&'static [f64; 50]> {
         match self {

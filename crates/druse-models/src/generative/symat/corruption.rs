@@ -98,6 +98,33 @@ pub(super) fn derive_norms(levels: &NoiseLevels, training: &[&Structure]) -> Res
     Ok((0..levels.len()).map(norm).collect())
 }
 
+/// Fewer crystals than these tell nothing of the data set that they are from.
+const TELLING: usize = 100;
+/// Relative difference up to which norms count as those of a training set: a third of the published sets differs from the
+/// whole by up to 6 %.
+const SAME_DATA: f64 = 0.12;
+
+/// Refuses norms of another data set than the training set: at the largest noise level, where the cells alone decide.
+///
+/// # Errors
+/// [`ModelError::Config`] with both numbers; as [`derive_norms`].
+pub(super) fn check_norms(
+    (name, norms): (&str, &[f64]),
+    levels: &NoiseLevels,
+    training: &[&Structure],
+) -> Result<(), ModelError> {
+    let (Some(&published), true) = (norms.last(), training.len() >= TELLING) else { return Ok(()) };
+    let sigma = levels.sigma(levels.len() - 1);
+    let found = derive_norms(&NoiseLevels::geometric([sigma; 2], 1), training)?[0];
+    if (found / published - 1.0).abs() <= SAME_DATA {
+        return Ok(());
+    }
+    Err(ModelError::Config(format!(
+        "noise.score_norm = {name}, but with noise of {sigma:.2} Å distances in the training set change by {found:.3} Å and \
+         in that data set by {published:.3} Å (root of the mean square); set model.noise.score_norm = \"derived\""
+    )))
+}
+
 fn added(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
     [a[0] + b[0], a[1] + b[1]]
 }

@@ -8,9 +8,8 @@ use druse_nn::graph::Multigraph;
 use druse_nn::{ParamSpec, Params};
 use serde_json::Value;
 
-use crate::autoencoder::{fit_cells, inspect, restored, wrong_statistics};
+use crate::autoencoder::{fit_scalers, inspect, restored, wrong_statistics};
 use crate::kinds::Kind;
-use crate::targets::fit_property;
 use crate::{
     Autoencoder, Capabilities, Condition, ConditionSet, Generator, InFlight, InFlightSampler,
     MicroBatchLimit, Model, ModelError, NoiseKey, Prepared, Reverse, SampleRequest, Sampler, Trainable,
@@ -26,6 +25,7 @@ mod model;
 mod objective;
 mod parity;
 mod presets;
+mod published;
 mod published_norms;
 mod sampler;
 mod score;
@@ -60,6 +60,7 @@ pub fn kind() -> Kind {
     )
     .with_conditions(SERVED)
     .with_presets([presets::PEROV_5, presets::CARBON_24, presets::MP_20, presets::SMALL])
+    .with_import(published::import)
     .with_parity(&[parity::encoder::build, parity::heads::build, parity::score::build])
 }
 
@@ -73,12 +74,14 @@ impl Trainable for Symat {
     }
 
     fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
-        training.iter().try_for_each(|s| self.check_structure(s))?;
-        let lattice = fit_cells(training)?;
         let property = self.config.property.as_deref();
-        let property = property.map(|name| fit_property(name, training)).transpose()?;
-        let score_norm = match self.config.noise.score_norm.published() {
-            Some(table) => table.to_vec(),
+        let (lattice, property) = fit_scalers(training, |s| self.check_structure(s), property)?;
+        let source = self.config.noise.score_norm;
+        let score_norm = match source.published() {
+            Some(table) => {
+                corruption::check_norms((source.name(), table), &self.levels, training)?;
+                table.to_vec()
+            }
             None => corruption::derive_norms(&self.levels, training)?,
         };
         self.statistics = Statistics { lattice, property, score_norm };

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::published::fixtures::{check_weights, file, formula, path};
+use crate::published::fixtures::{self, check_weights, file, formula, path, without_checksums};
 use crate::published::{Mismatch, read_scaler};
 
 fn statistics(property: bool) -> PublishedStatistics {
@@ -93,22 +93,8 @@ fn heads_give_what_torch_gives() {
     }
 }
 
-/// The fixture with texts replaced by others of the same length; checksums are cleared.
 fn edited(changes: &[(&[u8], &[u8])]) -> TorchFile {
-    let mut bytes = std::fs::read(path("cdvae.ckpt")).unwrap();
-    for (from, to) in changes {
-        assert_eq!(from.len(), to.len());
-        let places: Vec<usize> = (0..bytes.len()).filter(|&i| bytes[i..].starts_with(from)).collect();
-        assert!(!places.is_empty(), "nothing to replace");
-        places.into_iter().for_each(|i| bytes[i..i + to.len()].copy_from_slice(to));
-    }
-    TorchFile::from_bytes(without_checksums(bytes), "edited").unwrap()
-}
-
-fn without_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
-    let records: Vec<usize> = (0..bytes.len()).filter(|&i| bytes[i..].starts_with(b"PK\x01\x02")).collect();
-    records.into_iter().for_each(|i| bytes[i + 16..i + 20].fill(0));
-    bytes
+    fixtures::edited("cdvae.ckpt", changes)
 }
 
 #[test]
