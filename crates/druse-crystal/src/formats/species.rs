@@ -1,11 +1,9 @@
 //! Elements from the names that files give to species and sites.
 
 use super::error::FormatErrorKind;
+use super::warning::Labels;
 use super::{Warning, WarningKind};
 use crate::Element;
-
-/// Most labels a warning names.
-const SHOWN: usize = 8;
 
 /// Heaviest element that a name in capitals may mean where it can be read otherwise, too: `NH` is nitrogen with hydrogen and
 /// not nihonium.
@@ -60,27 +58,6 @@ pub(super) struct SpeciesReader<'a> {
     guessed: Labels,
     cut: Labels,
     groups: Labels,
-}
-
-/// Labels to be named in a warning.
-#[derive(Debug, Default)]
-struct Labels {
-    first: Vec<String>,
-    count: usize,
-}
-
-impl Labels {
-    fn push(&mut self, label: &str) {
-        if self.first.len() < SHOWN {
-            self.first.push(label.chars().take(40).collect());
-        }
-        self.count += 1;
-    }
-
-    fn text(&self) -> Option<String> {
-        let more = if self.count > self.first.len() { " …" } else { "" };
-        (self.count > 0).then(|| format!("{}{more}", self.first.join(", ")))
-    }
 }
 
 /// What a name may stand for.
@@ -261,7 +238,7 @@ impl<'a> SpeciesReader<'a> {
 
     /// Whether no name read so far had to be guessed.
     pub fn is_certain(&self) -> bool {
-        self.guessed.count == 0 && self.cut.count == 0 && self.groups.count == 0
+        self.guessed.is_empty() && self.cut.is_empty() && self.groups.is_empty()
     }
 
     /// What the user should know about the names read so far.

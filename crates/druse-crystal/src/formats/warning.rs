@@ -92,3 +92,38 @@ impl fmt::Display for Warning {
         f.write_str(&self.text)
     }
 }
+
+/// Labels to be named in a warning: the first few, each once where it comes several times in a row.
+#[derive(Debug, Default)]
+pub(super) struct Labels {
+    first: Vec<String>,
+    last: String,
+    count: usize,
+}
+
+impl Labels {
+    /// Labels that are named, and characters of each.
+    const SHOWN: usize = 8;
+    const LENGTH: usize = 60;
+
+    pub fn push(&mut self, label: &str) {
+        if self.count > 0 && self.last == label {
+            return;
+        }
+        label.clone_into(&mut self.last);
+        if self.first.len() < Self::SHOWN {
+            self.first.push(label.chars().take(Self::LENGTH).collect());
+        }
+        self.count += 1;
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// `Fe1, Fe2 …`; `None` when there is none.
+    pub fn text(&self) -> Option<String> {
+        let more = if self.count > self.first.len() { " …" } else { "" };
+        (!self.is_empty()).then(|| format!("{}{more}", self.first.join(", ")))
+    }
+}

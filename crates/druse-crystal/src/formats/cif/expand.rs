@@ -11,6 +11,7 @@ use super::sites::Site;
 use super::symmetry::IDENTITY;
 use crate::formats::error::{FormatError, FormatErrorKind};
 use crate::formats::site::{self, MAX_SITES};
+use crate::formats::warning::Labels;
 use crate::formats::{Warning, WarningKind, coincident_sites};
 use crate::{Lattice, Structure, SymmetryOperation, wrap_unit};
 
@@ -60,15 +61,12 @@ impl Expanded {
 
     /// What is to be said about special positions.
     pub fn warnings(&self, sites: &[Site], warnings: &mut Vec<Warning>) {
-        let told: Vec<String> = self
-            .moved
-            .iter()
-            .filter(|(_, d)| *d > WORTH_TELLING)
-            .map(|&(i, d)| format!("{} (by {d:.3} Å)", shorten(sites[i].label)))
-            .collect();
-        if let Some(first) = told.get(..told.len().min(8)).filter(|t| !t.is_empty()) {
-            let more = if told.len() > first.len() { " …" } else { "" };
-            let text = format!("rounded coordinates set to special positions: {}{more}", first.join(", "));
+        let mut told = Labels::default();
+        for &(i, d) in self.moved.iter().filter(|(_, d)| *d > WORTH_TELLING) {
+            told.push(&format!("{} (by {d:.3} Å)", shorten(sites[i].label)));
+        }
+        if let Some(told) = told.text() {
+            let text = format!("rounded coordinates set to special positions: {told}");
             warnings.push(Warning::new(WarningKind::SpecialPosition, text));
         }
         if self.repeated > 0 {

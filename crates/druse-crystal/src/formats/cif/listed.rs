@@ -15,8 +15,7 @@ const MAGNETIC_CENTRING: [&str; 2] =
     ["_space_group_symop_magn_centering_xyz", "_space_group_symop_magn_centering"];
 
 /// Beginnings of the tags that name a magnetic space group, or the superspace group of a modulated structure.
-const MAGNETIC_NAMES: [&str; 4] =
-    ["_space_group_magn", "_space_group_symop_magn", "_magnetic_space_group", "_space_group_symop_magn_"];
+const MAGNETIC_NAMES: [&str; 3] = ["_space_group_magn", "_space_group_symop_magn", "_magnetic_space_group"];
 const MODULATED_NAMES: [&str; 3] = ["_space_group_ssg", "_space_group_symop_ssg", "_space_group_magn_ssg"];
 
 /// The operations of a list.

@@ -4,6 +4,9 @@
 //! them, coordinates are wrapped into [0, 1), sites are grouped by element and ordered by electronegativity, and the
 //! cell has c along z and a in the xz plane.
 
+// From text to structures: `lexer` (tokens) → `block` (tags, values, loops) → `parse`, which asks `cell` for the lattice,
+// `sites` for the asymmetric unit, `listed` and `space_group` for the operations, `content` for what is stated beside
+// them, and `expand` for the atoms.
 mod block;
 mod cell;
 mod content;

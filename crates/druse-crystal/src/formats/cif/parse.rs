@@ -213,8 +213,8 @@ fn contradiction(listed: &Listed, named: &[SpaceGroupSetting]) -> Option<String>
         let whole = group.is_some_and(|group| same_operations(&group, operations));
         return (!whole).then(|| format!("the list of {} makes no group", count(operations.len())));
     };
-    let type_of = |operations: &[SymmetryOperation]| space_group_number(operations);
-    let same_type = type_of(operations).is_some_and(|t| Some(t) == type_of(&first.operations));
+    let same_type =
+        space_group_number(operations).is_some_and(|n| Some(n) == space_group_number(&first.operations));
     (!same_type).then(|| {
         let (listed, named) = (count(operations.len()), first.operations.len());
         format!("the list of {listed} is not that of the space group {}, which has {named}", first.name)

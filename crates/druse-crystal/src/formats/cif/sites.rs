@@ -6,6 +6,7 @@ use crate::Element;
 use crate::formats::error::{FormatError, FormatErrorKind};
 use crate::formats::site::{self, MAX_SITES};
 use crate::formats::species::SpeciesReader;
+use crate::formats::warning::Labels;
 use crate::formats::{Warning, WarningKind, enumerate};
 
 const FRACT: [&str; 3] = ["_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z"];
@@ -44,7 +45,7 @@ pub(super) struct Sites<'a> {
     /// Hydrogen atoms that are attached to the sites and have no sites of their own.
     pub attached_hydrogen: f64,
     /// Labels of hydrogen whose position is not known.
-    unknown_hydrogen: Vec<&'a str>,
+    unknown_hydrogen: Labels,
     /// Sites that stand for a group with hydrogen that may have no sites.
     groups_with_hydrogen: Option<String>,
 }
@@ -116,7 +117,7 @@ pub(super) fn read<'a>(
     let mut found = Sites {
         sites: Vec::with_capacity(table.values.len() / table.tags.len().max(1)),
         attached_hydrogen: 0.0,
-        unknown_hydrogen: Vec::new(),
+        unknown_hydrogen: Labels::default(),
         groups_with_hydrogen: None,
     };
     for row in table.rows() {
@@ -204,25 +205,6 @@ pub(super) fn read<'a>(
     Ok(found)
 }
 
-/// Labels for a warning, each once.
-#[derive(Default)]
-struct Labels<'a>(Vec<&'a str>);
-
-impl<'a> Labels<'a> {
-    fn push(&mut self, label: &'a str) {
-        if self.0.last() != Some(&label) {
-            self.0.push(label);
-        }
-    }
-
-    fn text(&self) -> Option<String> {
-        const SHOWN: usize = 8;
-        let more = if self.0.len() > SHOWN { " …" } else { "" };
-        let shown = self.0.iter().take(SHOWN).map(|l| shorten(l)).collect::<Vec<_>>().join(", ");
-        (!self.0.is_empty()).then(|| format!("{shown}{more}"))
-    }
-}
-
 impl Site<'_> {
     /// Decimals with which the coordinates are written.
     pub fn decimals(&self) -> [u8; 3] {
@@ -280,7 +262,7 @@ impl<'a> Sites<'a> {
     pub fn missing_hydrogen(&self) -> Option<String> {
         let attached = (self.attached_hydrogen > 0.0)
             .then(|| format!("{} attached hydrogen atoms of the listed sites", self.attached_hydrogen));
-        let unknown = Labels(self.unknown_hydrogen.clone()).text().map(|l| format!("hydrogen {l}"));
+        let unknown = self.unknown_hydrogen.text().map(|l| format!("hydrogen {l}"));
         let groups = self.groups_with_hydrogen.as_ref().map(|g| format!("the hydrogen of {g}"));
         let parts: Vec<String> = [attached, unknown, groups].into_iter().flatten().collect();
         (!parts.is_empty()).then(|| enumerate(parts, "and"))
