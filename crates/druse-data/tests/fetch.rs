@@ -37,16 +37,19 @@ fn serve(content: Vec<u8>, behavior: Vec<Behavior>) -> (String, Arc<Mutex<Vec<Op
     std::thread::spawn(move || {
         for how in behavior {
             let Ok((stream, _)) = listener.accept() else { return };
-            let range = answer(stream, &content, how);
-            seen.lock().unwrap().push(range);
+            let range = requested_range(&stream);
+            // Noted before the answer: a client that has its answer may look at once.
+            seen.lock().unwrap().push(range.clone());
+            answer(stream, &content, how, range);
         }
     });
     (url, asked)
 }
 
-fn answer(mut stream: TcpStream, content: &[u8], how: Behavior) -> Option<String> {
+/// Reads the head of a request; the value of its `Range`.
+fn requested_range(stream: &TcpStream) -> Option<String> {
     let mut range = None;
-    for line in BufReader::new(stream.try_clone().unwrap()).lines() {
+    for line in BufReader::new(stream).lines() {
         let line = line.unwrap();
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("range:") {
             range = Some(value.trim().to_owned());
@@ -55,6 +58,10 @@ fn answer(mut stream: TcpStream, content: &[u8], how: Behavior) -> Option<String
             break;
         }
     }
+    range
+}
+
+fn answer(mut stream: TcpStream, content: &[u8], how: Behavior, range: Option<String>) {
     let start = match (&range, how) {
         (Some(range), Behavior::Whole | Behavior::Cut(_)) => {
             range.trim_start_matches("bytes=").trim_end_matches('-').parse::<usize>().unwrap()
@@ -81,7 +88,6 @@ fn answer(mut stream: TcpStream, content: &[u8], how: Behavior) -> Option<String
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     // The client may have hung up.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(sent));
-    range
 }
 
 fn blob(content: &[u8]) -> String {
