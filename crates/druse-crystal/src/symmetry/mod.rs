@@ -3,6 +3,7 @@
 pub(crate) mod group;
 pub(crate) mod identify;
 mod tolerance;
+pub(crate) mod triplet;
 
 use std::fmt;
 
