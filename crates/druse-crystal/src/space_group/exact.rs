@@ -43,9 +43,10 @@ impl ExactOperation {
         std::array::from_fn(|i| rotated[i] + self.translation[i])
     }
 
-    /// The image of a point.
-    pub fn apply_f64(&self, point: [f64; 3]) -> [f64; 3] {
-        self.operation().apply(point)
+    /// The same operation followed by a translation (in 24ths).
+    pub fn translated(&self, t: [i32; 3]) -> Self {
+        let translation = std::array::from_fn(|i| (self.translation[i] + t[i]).rem_euclid(24));
+        Self { translation, ..*self }
     }
 
     pub fn operation(&self) -> SymmetryOperation {

@@ -119,22 +119,23 @@ impl LatticeSystem {
         }
     }
 
-    /// The nearest metric of this system: lengths that the symmetry makes equal become their root mean square, angles
-    /// that it fixes take their value. This is the mean of the metric tensor over the rotations of the system's
-    /// holohedry for cells near to it. The result has a along x and b in the xy plane and is right-handed.
+    /// The mean of the cell's metric tensor over the rotations of the system's holohedry, as a cell with a along x and b
+    /// in the xy plane, right-handed. Lengths that the symmetry makes equal become their root mean square.
     ///
     /// # Errors
-    /// [`LatticeError`] when the constrained angles enclose no volume.
+    /// [`LatticeError`] when the mean encloses no volume, which takes a cell far from the system.
     pub fn constrain(self, lattice: &Lattice) -> Result<Lattice, LatticeError> {
         let [a, b, c, alpha, beta, gamma] = lattice.parameters();
-        let mean =
-            |lengths: &[f64]| (lengths.iter().map(|x| x * x).sum::<f64>() / lengths.len() as f64).sqrt();
         let free = match self {
             Self::Triclinic => vec![a, b, c, alpha, beta, gamma],
             Self::Monoclinic => vec![a, b, c, beta],
             Self::Orthorhombic => vec![a, b, c],
-            Self::Tetragonal | Self::Hexagonal => vec![mean(&[a, b]), c],
-            Self::Cubic => vec![mean(&[a, b, c])],
+            Self::Tetragonal => vec![((a * a + b * b) / 2.0).sqrt(), c],
+            // Mean over a, b and a + b, which three-fold rotations map onto each other.
+            Self::Hexagonal => {
+                vec![((a * a + b * b + a * b * gamma.to_radians().cos()) / 1.5).sqrt(), c]
+            }
+            Self::Cubic => vec![((a * a + b * b + c * c) / 3.0).sqrt()],
         };
         self.lattice(&free)
     }

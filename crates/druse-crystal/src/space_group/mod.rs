@@ -3,6 +3,7 @@
 mod centring;
 mod exact;
 mod lattice_system;
+mod nearest;
 mod wyckoff;
 
 use std::fmt;
@@ -16,12 +17,16 @@ use moyo::data::{
 pub use centring::Centring;
 use exact::ExactOperation;
 pub use lattice_system::LatticeSystem;
+pub(crate) use nearest::ImageTolerance;
+pub use nearest::PlacedPoint;
 pub use wyckoff::WyckoffPosition;
 
 use crate::{SymmetryOperation, wrap_unit};
 
 /// Number of space groups.
 const COUNT: u16 = 230;
+/// Translations (fractional) of found operations closer than this to a tabulated one are that one.
+const SAME_TRANSLATION: f64 = 0.02;
 
 /// A space group or Wyckoff position that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,12 +99,7 @@ impl SpaceGroup {
         let operations = centring
             .translations_24ths()
             .iter()
-            .flat_map(|t| {
-                point.iter().map(|op| {
-                    let translation = std::array::from_fn(|i| (op.translation[i] + t[i]).rem_euclid(24));
-                    ExactOperation { translation, ..*op }.operation()
-                })
-            })
+            .flat_map(|t| point.iter().map(|op| op.translated(*t).operation()))
             .collect();
         let inverse = |op: &ExactOperation| {
             let rotation = op.inverse_rotation();
@@ -213,6 +213,20 @@ impl SpaceGroup {
                 symbol: self.symbol.clone(),
                 letters: letters.collect::<Vec<_>>().join(", "),
             }
+        })
+    }
+
+    /// Whether all of the group's operations are among these, which are given in its conventional cell: whether the
+    /// group that was found there ([`SymmetryDataset::operations`](crate::SymmetryDataset::operations)) is this one or
+    /// a supergroup of it. Translations may differ by 0.02 of an edge.
+    pub fn is_contained_in(&self, operations: &[SymmetryOperation]) -> bool {
+        self.operations.iter().all(|op| {
+            operations.iter().filter(|found| found.rotation == op.rotation).any(|found| {
+                op.translation.iter().zip(found.translation).all(|(a, b)| {
+                    let d = a - b;
+                    (d - d.round()).abs() < SAME_TRANSLATION
+                })
+            })
         })
     }
 

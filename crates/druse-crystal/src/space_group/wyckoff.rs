@@ -85,14 +85,15 @@ impl WyckoffPosition {
     /// The different subspaces of the orbit, modulo lattice translations, the position's own first.
     fn images(&self, centring: Centring, point: &[ExactOperation]) -> Vec<Image> {
         let mut images: Vec<Image> = Vec::new();
-        for (c, t) in centring.translations().into_iter().enumerate() {
+        for (c, t) in centring.translations_24ths().iter().enumerate() {
             for &k in &self.representatives {
+                let operation = point[k].translated(*t).operation();
                 let rotation = point[k].rotation_f64();
                 let directions: Vec<[i32; 3]> = self.directions.iter().map(|&d| point[k].rotate(d)).collect();
                 let widest = (0..3).map(|i| directions.iter().map(|d| d[i].abs()).sum::<i32>()).max();
                 let image = Image {
                     operation: c * point.len() + k,
-                    origin: Vector3::from(point[k].apply_f64(self.origin)) + Vector3::from(t),
+                    origin: Vector3::from(operation.apply(self.origin)),
                     // The inverse of a rotation is a product of rotations; R P R⁻¹ projects onto R·directions.
                     projector: rotation * self.projector * point[k].inverse_rotation_f64(),
                     // A displacement within half a cell, and free parameters within a half.

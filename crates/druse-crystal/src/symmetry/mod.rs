@@ -90,6 +90,20 @@ impl SymmetryOperation {
         })
     }
 
+    /// The point that [`Self::apply`] maps onto `frac`; not wrapped.
+    pub fn apply_inverse(&self, frac: [f64; 3]) -> [f64; 3] {
+        let r = self.rotation;
+        let minor = |i: usize, j: usize| {
+            let ((a, b), (c, d)) = (((i + 1) % 3, (i + 2) % 3), ((j + 1) % 3, (j + 2) % 3));
+            r[a][c] * r[b][d] - r[a][d] * r[b][c]
+        };
+        // ±1, so that the adjugate is the inverse but for the sign.
+        let determinant: i32 = (0..3).map(|j| r[0][j] * minor(0, j)).sum();
+        std::array::from_fn(|i| {
+            (0..3).map(|j| f64::from(determinant * minor(j, i)) * (frac[j] - self.translation[j])).sum()
+        })
+    }
+
     fn from_moyo(op: &Operation) -> Self {
         Self {
             rotation: std::array::from_fn(|i| std::array::from_fn(|j| op.rotation[(i, j)])),
