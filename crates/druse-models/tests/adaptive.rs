@@ -40,7 +40,8 @@ fn tiny() -> AdaptiveConfig {
 
 /// A model that samples in few steps.
 fn contracted(config: AdaptiveConfig) -> Adaptive {
-    let sampling = AdaptiveSampling { steps_per_level: 1, ..AdaptiveSampling::default() };
+    // Small steps of cells: a network that was not trained would make them collapse.
+    let sampling = AdaptiveSampling { steps_per_level: 1, cell_step: 1e-4, ..AdaptiveSampling::default() };
     Adaptive::new(config).unwrap().with_sampling(&sampling).unwrap()
 }
 

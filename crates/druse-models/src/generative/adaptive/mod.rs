@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::kinds::{Kind, Preset};
 use crate::{
     Capabilities, Condition, ConditionSet, Conditions, Generator, InFlight, InFlightSampler, MicroBatchLimit,
-    Model, ModelError, NoiseKey, Prepared, Reverse, SampleRequest, Sampler, Trainable,
+    Model, ModelError, NoiseKey, Prepared, Reverse, SampleRequest, Sampler, Site, Trainable,
 };
 
 mod config;
@@ -22,6 +22,8 @@ mod objective;
 mod parity;
 mod sampler;
 mod scores;
+#[cfg(test)]
+mod tests;
 
 pub use config::{
     AdaptiveConfig, AdaptiveSampling, Groups, LossWeights, NoiseConfig, PositionTarget, SymmetryConfig,
@@ -101,6 +103,14 @@ impl Generator for Adaptive {
     fn check(&self, conditions: &Conditions) -> Result<(), ModelError> {
         self.capabilities().check("adaptive", conditions)?;
         self.check_sites(conditions)
+    }
+
+    /// Its space group and its distinct sites with their Wyckoff letters.
+    fn conditions_like(&self, structure: &Structure) -> Result<Conditions, ModelError> {
+        let reduced = self.reduced.get(structure, &self.config.symmetry);
+        let crystal = reduced.as_ref().as_ref().map_err(|e| model::unusable(structure, &e.0))?;
+        let sites = crystal.sites().iter().map(|s| Site { element: s.element, wyckoff: Some(s.letter) });
+        Ok(Conditions::default().and_space_group(crystal.group().number()).and_sites(sites.collect()))
     }
 
     fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
