@@ -68,7 +68,7 @@ fn published(lattice: &Lattice, ops: &[SymmetryOperation], sites: &[[f64; 3]], c
                 }
             }
         }
-        found.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
+        found.sort_by_key(|a| (a.0, a.1, a.2));
         found
     };
     let mut radius = 5.5;

@@ -158,7 +158,7 @@ pub(super) fn checked_edges(
     joined: Joined,
 ) -> Result<SymmetricEdges, NoEdges> {
     let (volume, least) = (cell.volume(), LEAST_VOLUME * frac.len() as f64);
-    if !(volume >= least) {
+    if volume.is_nan() || volume < least {
         return Err(NoEdges(format!("a cell of {volume:.2e} Å³ for {} distinct sites", frac.len())));
     }
     edges(group, cell, frac, joined)

@@ -196,7 +196,7 @@ impl Search<'_> {
             let ranges = self.faces.map(|face| 2.0 * radius / face + 1.0);
             let images = ranges.iter().product::<f64>() * self.copies.len() as f64;
             self.looked += images;
-            if !(self.looked <= MOST_IMAGES) {
+            if self.looked.is_nan() || self.looked > MOST_IMAGES {
                 return Err(NeighborError::TooManyImages {
                     images: self.looked,
                     sites,
