@@ -20,6 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use druse_models::{Generator, MicroBatchLimit, Sampled};
 use druse_nn::Params;
 
+pub use ordered::LARGER_THAN_TRAINING;
 pub use plan::{Manifest, SamplePlan, Shard, Summary, Workers};
 pub use sink::{ChannelSink, Finished, FolderSink, MemorySink, Sink};
 pub use target::Target;
@@ -63,7 +64,8 @@ pub fn sample(
         }
     };
     let limit = MicroBatchLimit::for_device(params.device());
-    let output = Ordered::new(plan, found.len() as u64, missing, workers, sink, observer);
+    let largest_seen = generator.capabilities().largest_seen;
+    let output = Ordered::new(plan, largest_seen, found.len() as u64, missing, workers, sink, observer);
     let shared = Shared {
         generator,
         params,

@@ -9,9 +9,14 @@ use super::{Finished, SamplePlan, Sink, Summary};
 use crate::RunError;
 use crate::observer::{Event, Observer};
 
+/// Property of structures that have more atoms than any of the model's training set.
+pub const LARGER_THAN_TRAINING: &str = "larger_than_training";
+
 /// Takes structures in any order and hands them on in that of their indices.
 pub struct Ordered<'a> {
     plan: &'a SamplePlan,
+    /// Atoms of the largest cell of the training set, for a model that may make larger ones.
+    largest_seen: Option<usize>,
     sink: &'a mut dyn Sink,
     observer: &'a mut (dyn Observer + Send),
     summary: Summary,
@@ -30,6 +35,7 @@ pub struct Ordered<'a> {
 impl<'a> Ordered<'a> {
     pub fn new(
         plan: &'a SamplePlan,
+        largest_seen: Option<usize>,
         found: u64,
         order: Vec<u64>,
         workers: usize,
@@ -38,6 +44,7 @@ impl<'a> Ordered<'a> {
     ) -> Self {
         Self {
             plan,
+            largest_seen,
             sink,
             observer,
             summary: Summary { found, ..Summary::default() },
@@ -66,11 +73,17 @@ impl<'a> Ordered<'a> {
     fn write(&mut self, index: u64, result: Result<Structure, ModelError>) -> Result<(), RunError> {
         let failure = result.as_ref().err().map(ToString::to_string);
         let target = self.plan.target(index);
+        let mut properties = target.properties.clone();
+        let larger = |s: &Structure| self.largest_seen.is_some_and(|largest| s.len() > largest);
+        if result.as_ref().is_ok_and(larger) {
+            self.summary.larger_than_training += 1;
+            properties.insert(LARGER_THAN_TRAINING.to_owned(), true.into());
+        }
         self.sink.put(Finished {
             index,
             seed: self.plan.seed,
             label: target.label.clone(),
-            properties: target.properties.clone(),
+            properties,
             result,
         })?;
         match failure {
