@@ -24,14 +24,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod enumerate;
 mod error;
 mod reduce;
 mod settle;
+mod template;
 
 use std::fmt;
 
+pub use enumerate::{EnumerateError, EnumerateOptions, Enumeration, enumerate_templates};
 pub use error::{ReduceError, SiteError};
 pub use settle::SettleTolerances;
+pub use template::{Template, TemplateError, WyckoffSequence};
 
 use crate::{Composition, Element, Lattice, SpaceGroup, Structure, WyckoffPosition, wrap_unit};
 
@@ -61,8 +65,8 @@ pub struct SymmetricStructure {
 
 impl SymmetricStructure {
     /// A structure from the conventional cell and its distinct sites, made exact: the cell becomes one of the group's
-    /// lattice system (a along x, b in the xy plane), each site the equivalent one of its position's own subspace,
-    /// wrapped into [0, 1).
+    /// lattice system (a along x, b in the xy plane), each site the equivalent one of its position's own subspace, with
+    /// free parameters in [0, 1).
     ///
     /// # Errors
     /// [`SiteError`] when there is no site, the cell is not one of the group's lattice system (within 0.1 % of the
@@ -100,7 +104,9 @@ impl SymmetricStructure {
             {
                 return Err(SiteError::Taken { first, second: index, letter });
             }
-            exact.push(DistinctSite { frac: placed.site.map(wrap_unit), ..site });
+            // Wrapped along the subspace: another lattice translation would leave it.
+            let parameters: Vec<f64> = position.parameters(placed.site).into_iter().map(wrap_unit).collect();
+            exact.push(DistinctSite { frac: position.point(&parameters), ..site });
         }
         if exact.is_empty() {
             return Err(SiteError::Empty);
@@ -118,7 +124,8 @@ impl SymmetricStructure {
         &self.lattice
     }
 
-    /// The distinct sites, each on its position's own subspace.
+    /// The distinct sites, each on its position's own subspace ([`WyckoffPosition::point`]), so that components may be
+    /// outside of [0, 1).
     pub fn sites(&self) -> &[DistinctSite] {
         &self.sites
     }
