@@ -59,6 +59,8 @@ pub mod formats;
 mod lattice;
 mod neighbors;
 pub mod reduction;
+mod sites;
+mod space_group;
 mod structure;
 pub mod symmetry;
 
@@ -67,5 +69,10 @@ pub use element::{Element, ElementError};
 pub use lattice::{Lattice, LatticeError};
 pub use neighbors::{Neighbor, NeighborError, NeighborList, k_nearest, within_cutoff};
 pub use reduction::{NiggliReduction, ReductionError, niggli};
+pub use sites::{
+    DistinctSite, EnumerateError, EnumerateOptions, Enumeration, ReduceError, SettleTolerances, SiteError,
+    SymmetricStructure, Template, TemplateError, WyckoffSequence, enumerate_templates,
+};
+pub use space_group::{Centring, LatticeSystem, PlacedPoint, SpaceGroup, SpaceGroupError, WyckoffPosition};
 pub use structure::{Properties, Structure, StructureError, wrap_unit};
 pub use symmetry::{SymmetryDataset, SymmetryError, SymmetryOperation};

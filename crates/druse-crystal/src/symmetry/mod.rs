@@ -3,6 +3,7 @@
 pub(crate) mod group;
 pub(crate) mod identify;
 mod tolerance;
+pub(crate) mod triplet;
 
 use std::fmt;
 
@@ -86,6 +87,20 @@ impl SymmetryOperation {
     pub fn apply(&self, frac: [f64; 3]) -> [f64; 3] {
         std::array::from_fn(|i| {
             self.translation[i] + (0..3).map(|j| f64::from(self.rotation[i][j]) * frac[j]).sum::<f64>()
+        })
+    }
+
+    /// The point that [`Self::apply`] maps onto `frac`; not wrapped.
+    pub fn apply_inverse(&self, frac: [f64; 3]) -> [f64; 3] {
+        let r = self.rotation;
+        let minor = |i: usize, j: usize| {
+            let ((a, b), (c, d)) = (((i + 1) % 3, (i + 2) % 3), ((j + 1) % 3, (j + 2) % 3));
+            r[a][c] * r[b][d] - r[a][d] * r[b][c]
+        };
+        // ±1, so that the adjugate is the inverse but for the sign.
+        let determinant: i32 = (0..3).map(|j| r[0][j] * minor(0, j)).sum();
+        std::array::from_fn(|i| {
+            (0..3).map(|j| f64::from(determinant * minor(j, i)) * (frac[j] - self.translation[j])).sum()
         })
     }
 
