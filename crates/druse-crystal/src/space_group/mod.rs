@@ -220,14 +220,12 @@ impl SpaceGroup {
     /// group that was found there ([`SymmetryDataset::operations`](crate::SymmetryDataset::operations)) is this one or
     /// a supergroup of it. Translations may differ by 0.02 of an edge.
     pub fn is_contained_in(&self, operations: &[SymmetryOperation]) -> bool {
-        self.operations.iter().all(|op| {
-            operations.iter().filter(|found| found.rotation == op.rotation).any(|found| {
-                op.translation.iter().zip(found.translation).all(|(a, b)| {
-                    let d = a - b;
-                    (d - d.round()).abs() < SAME_TRANSLATION
-                })
-            })
-        })
+        are_among(self.operations(), operations)
+    }
+
+    /// As [`SpaceGroup::is_contained_in`], for operations in its primitive cell.
+    pub fn is_contained_in_primitive(&self, operations: &[SymmetryOperation]) -> bool {
+        are_among(self.primitive_operations(), operations)
     }
 
     /// The orbit, in the conventional cell, of a point of the position's subspace: [`WyckoffPosition::multiplicity`]
@@ -247,6 +245,18 @@ impl SpaceGroup {
         let images = position.representatives().iter().map(|&k| self.operations[k].apply(frac));
         images.map(|f| self.centring.to_primitive(f).map(wrap_unit)).collect()
     }
+}
+
+/// Whether each of `wanted` is among `found`, translations within 0.02 of an edge.
+fn are_among(wanted: &[SymmetryOperation], found: &[SymmetryOperation]) -> bool {
+    wanted.iter().all(|op| {
+        found.iter().filter(|found| found.rotation == op.rotation).any(|found| {
+            op.translation.iter().zip(found.translation).all(|(a, b)| {
+                let d = a - b;
+                (d - d.round()).abs() < SAME_TRANSLATION
+            })
+        })
+    })
 }
 
 /// The same operation on coordinates of the primitive cell: R' = C⁻ᵀ R Cᵀ, t' = C⁻ᵀ t.

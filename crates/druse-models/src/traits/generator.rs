@@ -1,6 +1,6 @@
 //! What a generative model is to the driver that samples it.
 
-use druse_crystal::Structure;
+use druse_crystal::{Structure, WyckoffSequence};
 use druse_nn::Params;
 
 use crate::{Autoencoder, Capabilities, Conditions, MicroBatchLimit, ModelError, Trainable};
@@ -69,6 +69,12 @@ pub trait Generator: Trainable {
     /// when they do not fit. A model that is a [`Reverse`](crate::Reverse) process returns
     /// [`InFlightSampler::boxed`](crate::InFlightSampler::boxed).
     fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a>;
+
+    /// How many structures of the training set have a space group with these Wyckoff positions, the most frequent first; empty
+    /// for a model that does not keep it.
+    fn wyckoff_frequencies(&self) -> Vec<(WyckoffSequence, usize)> {
+        Vec::new()
+    }
 
     /// The model's latent space, if it has one.
     fn autoencoder(&self) -> Option<&dyn Autoencoder> {

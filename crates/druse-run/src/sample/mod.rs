@@ -11,6 +11,7 @@ mod ordered;
 pub mod output;
 mod plan;
 mod sink;
+pub mod symmetry;
 mod target;
 
 use std::collections::BTreeMap;
@@ -173,7 +174,16 @@ impl<'a> Shared<'a> {
     }
 
     fn deliver(&self, sampled: Sampled) {
-        if !self.output().deliver(sampled.slot, sampled.result) {
+        // Looked for here, by the workers side by side.
+        let asked = self.plan.target(sampled.slot).conditions.space_group;
+        let (result, groups) = match (sampled.result, asked) {
+            (Ok(structure), Some(asked)) => match symmetry::found_groups(&structure, asked) {
+                Ok(groups) => (Ok(structure), Some(groups)),
+                Err(e) => (Err(e), None),
+            },
+            (result, _) => (result, None),
+        };
+        if !self.output().deliver(sampled.slot, result, groups) {
             self.given_up.store(true, Ordering::Relaxed);
         }
     }
