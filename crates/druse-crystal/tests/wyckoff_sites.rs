@@ -73,6 +73,37 @@ proptest! {
         }
     }
 
+    /// Every position of every group in each case: what a sampler leaves near a position becomes an exact site.
+    #[test]
+    fn sampled_sites_near_a_position_settle_on_it(
+        u in prop::array::uniform3(0.0..1.0f64),
+        noise in prop::array::uniform3(-0.1..0.1f64),
+        pick in 0usize..192,
+    ) {
+        let element = Element::from_z(8).unwrap();
+        for group in SpaceGroup::all() {
+            let lattice = cell(group);
+            for w in group.wyckoff_positions() {
+                let name = name(group, w);
+                let op = &group.operations()[pick % group.operations().len()];
+                let exact = op.apply(w.point(&u[..w.freedom()]));
+                let moved = lattice.to_fractional(noise);
+                let near = std::array::from_fn(|i| exact[i] + moved[i]);
+                let settled = SymmetricStructure::settle(group, &lattice, &[(element, near)], SettleTolerances::default());
+                let settled = settled.map_err(|e| TestCaseError::fail(format!("{name}: {e}")))?;
+                let position = settled.positions().next().unwrap();
+                prop_assert!(position.multiplicity() <= w.multiplicity(), "{name}: {}", position.letter());
+                // Images that are two atoms are apart.
+                let atoms = settled.conventional();
+                prop_assert!(atoms.min_distance().is_none_or(|d| d > 0.4), "{name}: {:?}", atoms.min_distance());
+                // Exactly the orbit, whatever symmetry search says.
+                let first = atoms.frac_coords[0];
+                let images: Vec<[f64; 3]> = group.operations().iter().map(|op| op.apply(first)).collect();
+                prop_assert!(images.iter().all(|&f| to_orbit(&lattice, &atoms.frac_coords, f) < 1e-9), "{name}");
+            }
+        }
+    }
+
     /// The atoms of one general site, and of one on each position, have the group that made them or a supergroup.
     #[test]
     fn generated_atoms_have_the_group(u in prop::array::uniform3(0.05..0.95f64)) {

@@ -32,7 +32,7 @@ mod template;
 
 use std::fmt;
 
-pub use enumerate::{EnumerateError, EnumerateOptions, Enumeration, enumerate_templates};
+pub use enumerate::{EnumerateError, EnumerateOptions, Enumeration, count_templates, enumerate_templates};
 pub use error::{ReduceError, SiteError};
 pub use settle::SettleTolerances;
 pub use template::{Template, TemplateError, WyckoffSequence};
