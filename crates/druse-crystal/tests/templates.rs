@@ -55,6 +55,26 @@ fn templates_are_read_and_written() {
 }
 
 #[test]
+fn descriptions_of_one_crystal_are_equivalent() {
+    let fluorite = Template::parse(group(225), "Ca:4a,F:8c").unwrap();
+    let shifted = Template::parse(group(225), "Ca:4b,F:8c").unwrap();
+    assert_eq!(fluorite.equivalents(), [fluorite.clone(), shifted.clone()]);
+    assert_ne!(fluorite.sequence(), shifted.sequence());
+    assert_eq!(fluorite.sequence().canonical(), shifted.sequence().canonical());
+    let spinel =
+        ["Mg:8a,Al:16d,O:32e", "Mg:8b,Al:16c,O:32e"].map(|t| Template::parse(group(227), t).unwrap());
+    assert_eq!(spinel[0].equivalents(), spinel);
+    // Normal spinel is not what has Al on one and Mg on the other kind of octahedra.
+    let other = Template::parse(group(227), "Mg:8a,Al:16c,O:32e").unwrap();
+    assert!(!spinel[0].equivalents().contains(&other));
+    let text = serde_json::to_string(&spinel[0].sequence()).unwrap();
+    assert_eq!(serde_json::from_str::<druse_crystal::WyckoffSequence>(&text).unwrap(), spinel[0].sequence());
+    assert!(
+        serde_json::from_str::<druse_crystal::WyckoffSequence>(r#"{"group":225,"letters":"aa"}"#).is_err()
+    );
+}
+
+#[test]
 fn rock_salt_has_two_simplest_templates() {
     let options = EnumerateOptions { formula_units: NonZeroU32::new(1), ..in_group(225) };
     let found = enumerate_templates(&formula("Na4Cl4"), &options).unwrap();

@@ -143,6 +143,28 @@ proptest! {
     }
 }
 
+#[test]
+fn general_sites_have_exactly_the_group() {
+    for group in SpaceGroup::all() {
+        let letter = group.general_position().letter();
+        let site =
+            |symbol, frac| DistinctSite { element: Element::from_symbol(symbol).unwrap(), letter, frac };
+        let sites = vec![site("Na", [0.1234, 0.3719, 0.2203]), site("Cl", [0.0717, 0.1931, 0.3417])];
+        // Large cells, so that no two of up to 96 atoms are close.
+        let parameters = [12.13, 13.37, 14.71, 83.0, 97.0, 101.0];
+        let system = group.lattice_system();
+        let lattice = system.lattice(&system.free_of(parameters)).unwrap();
+        let structure = SymmetricStructure::new(group, &lattice, sites).unwrap();
+        let primitive = structure.primitive();
+        let found = SymmetricStructure::from_structure(&primitive, 1e-3).unwrap();
+        assert_eq!(found.group(), group);
+        assert_eq!(found.num_primitive_atoms(), primitive.len(), "{group}");
+        assert_eq!(found.composition(), structure.composition(), "{group}");
+        let volume = |s: &SymmetricStructure| s.lattice().volume();
+        assert!((volume(&found) - volume(&structure)).abs() < 1e-6, "{group}");
+    }
+}
+
 /// Element and position of each site, sorted.
 fn summary(s: &SymmetricStructure) -> String {
     let mut sites: Vec<String> = s
