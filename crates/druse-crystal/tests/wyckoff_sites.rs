@@ -28,7 +28,7 @@ fn name(group: &SpaceGroup, w: &WyckoffPosition) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2, ..ProptestConfig::default() })]
 
     /// Every position of every group in each case.
     #[test]

@@ -12,7 +12,7 @@ use crate::{Composition, Element, SpaceGroup, SpaceGroupError};
 pub struct EnumerateOptions {
     /// Numbers of the space groups; `None` for all 230.
     pub groups: Option<Vec<u16>>,
-    /// Most atoms in the primitive cell (default 20).
+    /// Most atoms in the primitive cell (default 20; 200 at most).
     pub max_atoms: usize,
     /// Formula units in the primitive cell; `None` (the default) for all numbers that `max_atoms` allows.
     pub formula_units: Option<NonZeroU32>,
@@ -129,7 +129,7 @@ pub fn count_templates(composition: &Composition, options: &EnumerateOptions) ->
 }
 
 fn most_sites(options: &EnumerateOptions) -> usize {
-    options.max_sites.min(options.max_atoms)
+    options.max_sites.min(options.max_atoms).min(MAX_ATOMS)
 }
 
 /// A search for each number of formula units and group.
@@ -194,7 +194,7 @@ struct Class {
 /// Most classes of positions without free parameters in a group.
 const FIXED_CLASSES: usize = 8;
 /// Most atoms that are enumerated, whatever the options.
-const MAX_ATOMS: usize = 1000;
+const MAX_ATOMS: usize = 200;
 
 /// A partial assignment, but for which letters it used.
 #[derive(Debug, Clone, Copy)]

@@ -1,10 +1,13 @@
 //! Choices of origin and axes that describe a crystal equally well.
 
+use std::collections::HashSet;
+
 use moyo::base::{AngleTolerance, Operation};
 use nalgebra::{Matrix3, Vector3};
 
 use super::SpaceGroup;
 use crate::SymmetryOperation;
+use crate::symmetry::group::product;
 
 /// A cell of each lattice system without symmetry that the system does not ask for.
 const GENERIC_CELL: [f64; 6] = [5.13, 6.37, 7.91, 83.0, 97.0, 101.0];
@@ -35,7 +38,7 @@ impl Normalizer {
         let found = moyo::identify::Normalizer::from_lattice(
             &moyo::base::Lattice::new(*primitive.matrix()),
             &operations,
-            &operations,
+            &generators(&operations),
             1e-4,
             AngleTolerance::Default,
             false,
@@ -58,8 +61,9 @@ impl Normalizer {
         };
         let operations: Vec<SymmetryOperation> =
             found.operations().iter().map(conventional_operation).collect();
-        let letters = operations.iter().map(|op| permuted(group, &conventional, op));
-        let mut letters: Vec<Vec<char>> = letters.collect();
+        let cosets = coset_representatives(&operations, group);
+        let mut letters: Vec<Vec<char>> =
+            cosets.iter().map(|op| permuted(group, &conventional, op)).collect();
         letters.sort_unstable();
         letters.dedup();
         Self {
@@ -89,6 +93,46 @@ impl Normalizer {
     pub fn letters(&self) -> &[Vec<char>] {
         &self.letters
     }
+}
+
+/// The identity and operations that generate all of them, but for lattice translations.
+fn generators(operations: &[Operation]) -> Vec<Operation> {
+    let mut generators: Vec<Operation> = vec![Operation::identity()];
+    let mut generated = vec![Matrix3::identity()];
+    for op in operations {
+        if generated.contains(&op.rotation) {
+            continue;
+        }
+        generators.push(op.clone());
+        let mut next = 0;
+        while next < generated.len() {
+            for generator in &generators {
+                let product = generated[next] * generator.rotation;
+                if !generated.contains(&product) {
+                    generated.push(product);
+                }
+            }
+            next += 1;
+        }
+    }
+    generators
+}
+
+/// One of the operations for each coset of the group: the operations of a coset exchange positions alike.
+fn coset_representatives(operations: &[SymmetryOperation], group: &SpaceGroup) -> Vec<SymmetryOperation> {
+    let key = |op: &SymmetryOperation| {
+        let translation = op.translation.map(|x| ((24.0 * x).round() as i32).rem_euclid(24));
+        (op.rotation, group.centring().to_primitive_24ths(translation).map(|x| x.rem_euclid(24)))
+    };
+    let (mut known, mut representatives) = (HashSet::new(), Vec::new());
+    for op in operations {
+        if !known.contains(&key(op)) {
+            representatives.push(*op);
+            let order = group.order();
+            known.extend(group.operations()[..order].iter().map(|own| key(&product(op, own))));
+        }
+    }
+    representatives
 }
 
 /// The letters that an operation turns the positions into.

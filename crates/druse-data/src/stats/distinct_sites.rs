@@ -23,7 +23,7 @@ pub struct DistinctSiteStats {
     pub monoclinic_and_triclinic: usize,
     /// Distinct sites a structure; `None` where no structure could be reduced.
     pub sites: Option<Quantiles>,
-    /// Different pairs of space group and occupied Wyckoff positions.
+    /// Different space groups with their occupied Wyckoff positions, whatever the choice of the origin.
     pub wyckoff_sequences: usize,
     /// Why the other structures could not be reduced, with their number.
     pub not_reduced: BTreeMap<String, usize>,
@@ -37,7 +37,7 @@ pub(super) fn outcome(symmetry: &Result<SymmetryDataset, SymmetryError>) -> Outc
     let found = symmetry.as_ref().map_err(|e| ReduceError::from(e.clone()).kind())?;
     let reduced =
         SymmetricStructure::from_standard(found.number, &found.conventional).map_err(|e| e.kind())?;
-    Ok((reduced.sites().len(), reduced.template().sequence()))
+    Ok((reduced.sites().len(), reduced.template().sequence().canonical()))
 }
 
 impl DistinctSiteStats {
