@@ -72,5 +72,6 @@ pub use record::{JsonlRecord, write_jsonl_record};
 pub use split::Split;
 pub use splits::{SplitOptions, Splits};
 pub use stats::{
-    DatasetStats, Duplicates, PropertyStats, Quantiles, SpaceGroupCount, SplitStats, StatsOptions,
+    DatasetStats, DistinctSiteStats, Duplicates, PropertyStats, Quantiles, SpaceGroupCount, SplitStats,
+    StatsOptions,
 };

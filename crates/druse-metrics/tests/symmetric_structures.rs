@@ -42,8 +42,8 @@ fn check(structures: &[Structure], what: &str, matcher: Option<&StructureMatcher
         }
         let failed: usize = reasons.values().sum();
         let share = 100.0 * (1.0 - failed as f64 / structures.len() as f64);
-        println!("{what}, symprec {symprec} Å: {share:.2} % of {} come back; {reasons:?}", structures.len());
-        assert!(share >= 99.8, "{what}, symprec {symprec} Å: {share} %: {reasons:?}");
+        let count = structures.len();
+        assert!(share >= 99.8, "{what}, symprec {symprec} Å: {share:.2} % of {count} come back: {reasons:?}");
     }
 }
 

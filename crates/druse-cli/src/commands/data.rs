@@ -95,7 +95,7 @@ pub struct StatsArgs {
     /// Distance tolerance of the space group search in Å.
     #[arg(long, default_value_t = 0.1)]
     symprec: f64,
-    /// Leave out space groups, which take most of the time.
+    /// Leave out space groups and distinct sites, the slowest part.
     #[arg(long)]
     no_symmetry: bool,
     /// Print JSON.

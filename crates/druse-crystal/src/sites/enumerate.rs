@@ -12,7 +12,7 @@ use crate::{Composition, Element, SpaceGroup, SpaceGroupError};
 pub struct EnumerateOptions {
     /// Numbers of the space groups; `None` for all 230.
     pub groups: Option<Vec<u16>>,
-    /// Most atoms in the primitive cell (default 20).
+    /// Most atoms in the primitive cell (default 20; 200 at most).
     pub max_atoms: usize,
     /// Formula units in the primitive cell; `None` (the default) for all numbers that `max_atoms` allows.
     pub formula_units: Option<NonZeroU32>,
@@ -33,15 +33,8 @@ impl Default for EnumerateOptions {
 pub struct Enumeration {
     /// Those that were listed: fewest distinct sites first, then fewest formula units, then by number of the group.
     pub templates: Vec<Template>,
-    /// How many there are; `u64::MAX` for that many or more.
-    pub total: u64,
-}
-
-impl Enumeration {
-    /// Whether the limit left some out.
-    pub fn is_truncated(&self) -> bool {
-        (self.templates.len() as u64) < self.total
-    }
+    /// Whether the limit left some out; [`count_templates`] tells how many there are.
+    pub truncated: bool,
 }
 
 /// Why there is no template.
@@ -93,8 +86,8 @@ pub enum EnumerateError {
 /// All combinations of Wyckoff positions that give the composition, or multiples of its reduced formula, in the primitive
 /// cell. A position without free parameters holds one orbit at most.
 ///
-/// Combinations that a shift of the origin or an exchange of axes turns into each other are listed one by one. Numbers
-/// of combinations are found without listing them, so that nothing is visited that leads nowhere.
+/// Combinations that a shift of the origin or an exchange of axes turns into each other are listed one by one. Whether
+/// something can be completed is found by counting, so that nothing is visited that leads nowhere.
 ///
 /// # Errors
 /// [`EnumerateError`] when there is none, with what the positions hold.
@@ -102,50 +95,87 @@ pub fn enumerate_templates(
     composition: &Composition,
     options: &EnumerateOptions,
 ) -> Result<Enumeration, EnumerateError> {
+    let mut searches = searches(composition, options)?;
+    // One more than asked for tells whether there are more.
+    let limit = options.limit.saturating_add(1);
+    let mut templates = Vec::new();
+    'all: for sites in 1..=most_sites(options) {
+        for search in &mut searches {
+            let start = search.start(sites);
+            if search.count(start) > 0 && search.list(start, &mut templates, limit).is_break() {
+                break 'all;
+            }
+        }
+    }
+    if templates.is_empty() {
+        return Err(impossible(composition, options)?);
+    }
+    let truncated = templates.len() > options.limit;
+    templates.truncate(options.limit);
+    Ok(Enumeration { templates, truncated })
+}
+
+/// How many templates [`enumerate_templates`] would list without a limit; `u64::MAX` for that many or more. Seconds for
+/// all groups and tens of atoms.
+///
+/// # Errors
+/// [`EnumerateError`] for an empty composition, one that is too large, and groups that do not exist.
+pub fn count_templates(composition: &Composition, options: &EnumerateOptions) -> Result<u64, EnumerateError> {
+    let mut searches = searches(composition, options)?;
+    let counts = searches.iter_mut().flat_map(|search| {
+        (1..=most_sites(options)).map(|sites| search.count(search.start(sites))).collect::<Vec<_>>()
+    });
+    Ok(counts.fold(0, u64::saturating_add))
+}
+
+fn most_sites(options: &EnumerateOptions) -> usize {
+    options.max_sites.min(options.max_atoms).min(MAX_ATOMS)
+}
+
+/// A search for each number of formula units and group.
+fn searches(composition: &Composition, options: &EnumerateOptions) -> Result<Vec<Search>, EnumerateError> {
     let (formula, _) = composition.reduced();
     if formula.is_empty() {
         return Err(EnumerateError::Empty);
     }
     let atoms = formula.num_atoms() as u64;
-    let most = options.max_atoms as u64 / atoms;
+    let most = options.max_atoms.min(MAX_ATOMS) as u64 / atoms;
     let units = options.formula_units.map_or(1..=most, |n| n.get().into()..=n.get().into());
     if most == 0 || *units.end() > most {
         let atoms = atoms * units.start();
         let units = if *units.start() > 1 { format!("{} × ", units.start()) } else { String::new() };
         let formula = format!("{units}{}", formula.reduced_formula());
-        return Err(EnumerateError::TooLarge { formula, atoms, max_atoms: options.max_atoms });
+        return Err(EnumerateError::TooLarge { formula, atoms, max_atoms: options.max_atoms.min(MAX_ATOMS) });
     }
-    let numbers = options.groups.clone().unwrap_or_else(|| (1..=230).collect());
-    let groups = numbers.iter().map(|&n| SpaceGroup::new(n)).collect::<Result<Vec<_>, _>>()?;
-    let mut searches: Vec<Search> = Vec::new();
-    for units in units {
-        for group in &groups {
-            let counts = formula.iter().map(|(e, n)| (e, u64::from(n) * units));
-            searches.push(Search::new(group, counts.map(|(e, n)| (e, n as usize)).collect()));
-        }
+    let groups = groups(options)?;
+    let of_units = |units: u64| {
+        let counts: Vec<_> = formula.iter().map(|(e, n)| (e, (u64::from(n) * units) as usize)).collect();
+        groups.iter().map(move |group| Search::new(group, counts.clone()))
+    };
+    Ok(units.flat_map(of_units).collect())
+}
+
+fn groups(options: &EnumerateOptions) -> Result<Vec<&'static SpaceGroup>, SpaceGroupError> {
+    match &options.groups {
+        Some(numbers) => numbers.iter().map(|&n| SpaceGroup::new(n)).collect(),
+        None => Ok(SpaceGroup::all().collect()),
     }
-    let mut found = Enumeration { templates: Vec::new(), total: 0 };
-    for sites in 1..=options.max_sites.min(options.max_atoms) {
-        for search in &mut searches {
-            let start = search.start(sites);
-            let count = search.count(start);
-            found.total = found.total.saturating_add(count);
-            if count > 0 && found.templates.len() < options.limit {
-                let _ = search.list(start, &mut found.templates, options.limit);
-            }
-        }
-    }
-    if found.total > 0 {
-        return Ok(found);
-    }
+}
+
+/// Says why nothing was found.
+fn impossible(
+    composition: &Composition,
+    options: &EnumerateOptions,
+) -> Result<EnumerateError, EnumerateError> {
     let limits = match options.formula_units {
         Some(n) => format!("{n} formula units a primitive cell and {} distinct sites", options.max_sites),
         None => {
             format!("{} atoms a primitive cell and {} distinct sites", options.max_atoms, options.max_sites)
         }
     };
-    let formula = formula.reduced_formula();
-    Err(match groups[..] {
+    let formula = composition.reduced().0.reduced_formula();
+    let groups = groups(options)?;
+    Ok(match groups[..] {
         [group] => {
             let positions = Search::new(group, Vec::new()).describe();
             EnumerateError::Impossible { group: group.to_string(), formula, limits, positions }
@@ -163,9 +193,11 @@ struct Class {
 
 /// Most classes of positions without free parameters in a group.
 const FIXED_CLASSES: usize = 8;
+/// Most atoms that are enumerated, whatever the options.
+const MAX_ATOMS: usize = 200;
 
 /// A partial assignment, but for which letters it used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy)]
 struct State {
     /// Element in turn, and the class in turn for it.
     element: usize,
@@ -177,13 +209,21 @@ struct State {
     taken: [u8; FIXED_CLASSES],
 }
 
+impl State {
+    /// All of it in one number. Atoms and sites are at most [`MAX_ATOMS`].
+    fn key(self) -> u128 {
+        let low = [self.element, self.class, self.atoms, self.sites];
+        low.into_iter().fold(u64::from_le_bytes(self.taken).into(), |key, x| key << 16 | x as u128)
+    }
+}
+
 /// The search for one group and one composition.
 struct Search {
     group: &'static SpaceGroup,
     counts: Vec<(Element, usize)>,
     /// Classes of fixed positions first.
     classes: Vec<Class>,
-    known: HashMap<State, u64>,
+    known: HashMap<u128, u64>,
     chosen: Vec<(Element, char)>,
 }
 
@@ -252,7 +292,7 @@ impl Search {
         if state.sites < self.counts.len() - state.element {
             return 0;
         }
-        if let Some(&count) = self.known.get(&state) {
+        if let Some(&count) = self.known.get(&state.key()) {
             return count;
         }
         let mut total = 0u64;
@@ -265,7 +305,7 @@ impl Search {
             };
             total = total.saturating_add(ways.saturating_mul(self.count(next)));
         }
-        self.known.insert(state, total);
+        self.known.insert(state.key(), total);
         total
     }
 

@@ -24,11 +24,20 @@ struct Unchecked {
     sites: Vec<(Element, char)>,
 }
 
+/// What a file says, before it is checked.
+#[derive(Deserialize)]
+struct UncheckedSequence {
+    group: u16,
+    letters: String,
+}
+
 /// The space group and letters of the occupied Wyckoff positions, each as often as it is occupied: what crystals of
 /// one structure type have in common. Letters are in alphabetical order, the 27th (`A`) last.
 ///
-/// A shift of the origin may exchange letters: rock salt is 4a and 4b in either order, fluorite is `a c` or `b c`.
+/// A shift of the origin may exchange letters, so that fluorite is `a c` or `b c`; [`Self::canonical`] is the same for
+/// both.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedSequence")]
 pub struct WyckoffSequence {
     group: u16,
     letters: String,
@@ -76,6 +85,12 @@ pub enum TemplateError {
     /// A text that is not read.
     #[error("`{0}` is no site such as Na:4a, an element and a Wyckoff position")]
     Text(String),
+}
+
+/// What a letter becomes when the group's positions become `letters`.
+fn exchange(group: &SpaceGroup, letters: &[char], letter: char) -> char {
+    let index = group.wyckoff_positions().iter().position(|w| w.letter() == letter);
+    index.map_or(letter, |i| letters[i])
 }
 
 /// Order of Wyckoff letters: `a` to `z`, then `A`.
@@ -189,6 +204,22 @@ impl Template {
         SymmetricStructure::new(self.group(), lattice, sites)
     }
 
+    /// The templates that a shift of the origin or an exchange of axes turns this one into, itself among them, in order.
+    pub fn equivalents(&self) -> Vec<Self> {
+        let group = self.group();
+        let exchanged = |letters: &Vec<char>| {
+            let sites =
+                self.sites.iter().map(|&(element, letter)| (element, exchange(group, letters, letter)));
+            let mut sites: Vec<(Element, char)> = sites.collect();
+            sites.sort_unstable_by_key(|&(element, letter)| (element, rank(letter)));
+            Self { group: self.group, sites }
+        };
+        let mut all: Vec<Self> = group.normalizer().letters().iter().map(exchanged).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Group and letters without the elements.
     pub fn sequence(&self) -> WyckoffSequence {
         let mut letters: Vec<char> = self.sites.iter().map(|&(_, letter)| letter).collect();
@@ -202,6 +233,17 @@ impl TryFrom<Unchecked> for Template {
 
     fn try_from(t: Unchecked) -> Result<Self, Self::Error> {
         Self::new(SpaceGroup::new(t.group)?, t.sites)
+    }
+}
+
+impl TryFrom<UncheckedSequence> for WyckoffSequence {
+    type Error = TemplateError;
+
+    fn try_from(s: UncheckedSequence) -> Result<Self, Self::Error> {
+        // Any element will do: what may be occupied, and how often, does not depend on it.
+        let hydrogen = Element::from_z(1)?;
+        let sites = s.letters.chars().map(|letter| (hydrogen, letter)).collect();
+        Ok(Template::new(SpaceGroup::new(s.group)?, sites)?.sequence())
     }
 }
 
@@ -221,6 +263,21 @@ impl WyckoffSequence {
     /// Number of the space group.
     pub fn group(&self) -> u16 {
         self.group
+    }
+
+    /// The first of the sequences that a shift of the origin or an exchange of axes turns this one into: the same for
+    /// all descriptions of a structure type.
+    pub fn canonical(&self) -> Self {
+        let group = SpaceGroup::new(self.group).expect("the group was checked");
+        let exchanged = |letters: &Vec<char>| {
+            let mut own: Vec<char> = self.letters.chars().map(|l| exchange(group, letters, l)).collect();
+            own.sort_unstable_by_key(|&l| rank(l));
+            own
+        };
+        let first = group.normalizer().letters().iter().map(exchanged);
+        let first = first.min_by_key(|letters| letters.iter().map(|&l| rank(l)).collect::<Vec<_>>());
+        let letters = first.map_or_else(|| self.letters.clone(), String::from_iter);
+        Self { group: self.group, letters }
     }
 
     /// The letters, each as often as it occurs.

@@ -4,6 +4,7 @@ mod centring;
 mod exact;
 mod lattice_system;
 mod nearest;
+mod normalizer;
 mod wyckoff;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use exact::ExactOperation;
 pub use lattice_system::LatticeSystem;
 pub(crate) use nearest::ImageTolerance;
 pub use nearest::PlacedPoint;
+pub use normalizer::Normalizer;
 pub use wyckoff::WyckoffPosition;
 
 use crate::{SymmetryOperation, wrap_unit};
@@ -67,6 +69,7 @@ pub struct SpaceGroup {
     primitive_operations: Vec<SymmetryOperation>,
     inverses: Vec<usize>,
     wyckoff: Vec<WyckoffPosition>,
+    normalizer: OnceLock<Normalizer>,
 }
 
 impl SpaceGroup {
@@ -122,6 +125,7 @@ impl SpaceGroup {
             primitive_operations: point.iter().map(|op| primitive(op, centring).operation()).collect(),
             inverses: point.iter().map(inverse).collect(),
             wyckoff,
+            normalizer: OnceLock::new(),
         }
     }
 
@@ -214,6 +218,11 @@ impl SpaceGroup {
                 letters: letters.collect::<Vec<_>>().join(", "),
             }
         })
+    }
+
+    /// The motions that leave the setting as it is. Found when first asked for, then kept.
+    pub fn normalizer(&self) -> &Normalizer {
+        self.normalizer.get_or_init(|| Normalizer::of(self))
     }
 
     /// Whether all of the group's operations are among these, which are given in its conventional cell: whether the
