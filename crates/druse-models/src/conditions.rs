@@ -10,8 +10,8 @@ use druse_crystal::{Composition, Element};
 pub struct Site {
     /// Its element.
     pub element: Element,
-    /// Letter of its Wyckoff position in the space group that is asked for; the site then stands for the whole orbit.
-    /// Without a letter it is one atom of the cell.
+    /// Letter of its Wyckoff position in the space group that is asked for. Where a space group is asked for, a site stands
+    /// for its whole orbit, and without a letter it may be anywhere; without a space group it is one atom of the cell.
     pub wyckoff: Option<char>,
 }
 
@@ -110,12 +110,16 @@ impl Conditions {
         given.into_iter().filter(|(_, given)| *given).map(|(kind, _)| kind).collect()
     }
 
-    /// The species of the atoms, where sites without Wyckoff letters or a composition give them.
+    /// The sites, where each is one atom of the cell.
+    fn atoms_of_sites(&self) -> Option<&[Site]> {
+        let sites = self.sites.as_ref().filter(|_| self.space_group.is_none())?;
+        sites.iter().all(|site| site.wyckoff.is_none()).then_some(sites)
+    }
+
+    /// The species of the atoms, where sites that are one atom each or a composition give them.
     pub fn species(&self) -> Option<Vec<Element>> {
-        match (&self.sites, &self.composition) {
-            (Some(sites), _) if sites.iter().all(|site| site.wyckoff.is_none()) => {
-                Some(sites.iter().map(|site| site.element).collect())
-            }
+        match (self.atoms_of_sites(), &self.composition) {
+            (Some(sites), _) => Some(sites.iter().map(|site| site.element).collect()),
             (_, Some(composition)) => Some(composition.atoms()),
             _ => None,
         }
@@ -130,10 +134,8 @@ impl Conditions {
 
     /// Number of atoms of the cell, where it is given in some form.
     pub fn atoms(&self) -> Option<usize> {
-        self.num_atoms.or_else(|| self.composition.as_ref().map(Composition::num_atoms)).or_else(|| {
-            let sites = self.sites.as_ref().filter(|sites| sites.iter().all(|s| s.wyckoff.is_none()))?;
-            Some(sites.len())
-        })
+        let composition = || self.composition.as_ref().map(Composition::num_atoms);
+        self.num_atoms.or_else(composition).or_else(|| self.atoms_of_sites().map(<[Site]>::len))
     }
 }
 

@@ -52,6 +52,14 @@ pub enum ModelError {
         /// Largest atomic number that has an embedding.
         limit: u8,
     },
+    /// The model cannot learn from a structure.
+    #[error("the model cannot learn from {what}: {reason}")]
+    Unusable {
+        /// Its formula.
+        what: String,
+        /// Why not.
+        reason: String,
+    },
     /// The bonds of a structure cannot be told.
     #[error(transparent)]
     Bonds(#[from] BondError),

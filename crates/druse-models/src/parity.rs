@@ -23,8 +23,8 @@ pub fn compare(registry: &Registry, text: &str, device: &Device) -> Result<Parit
         .and_then(Value::as_str)
         .ok_or_else(|| ParityError::Format("it names no `network`".into()))?;
     let with_parts = || registry.kinds().iter().filter(|kind| !kind.parity().is_empty());
-    let Some(kind) = with_parts().find(|kind| kind.name() == name) else {
-        let available = with_parts().map(Kind::name).collect::<Vec<_>>().join(", ");
+    let Some(kind) = with_parts().find(|kind| kind.reference_name() == name) else {
+        let available = with_parts().map(Kind::reference_name).collect::<Vec<_>>().join(", ");
         return Err(ParityError::Network { name: name.to_owned(), available });
     };
     let file = File::new(head)?;

@@ -61,6 +61,15 @@ fn symat_agrees_with_the_published_one() {
 }
 
 #[test]
+fn adaptive_cells_agree_with_the_published_ones() {
+    for file in ["diffusion_atoms.json", "diffusion_atoms_full_mp.json"] {
+        let Some(report) = report(file) else { return };
+        check(&report, 12);
+        assert_eq!(report.skipped, Vec::<String>::new());
+    }
+}
+
+#[test]
 fn bonds_are_those_of_the_published_graphs() {
     let Some(text) = reference("cdvae.json.gz") else { return };
     let file: serde_json::Value = serde_json::from_str(&text).unwrap();

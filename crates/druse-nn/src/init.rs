@@ -16,6 +16,8 @@ pub enum Init {
     GlorotOrthogonal,
     /// Uniform in ±bound.
     Uniform(f32),
+    /// Standard normal.
+    Normal,
     /// Uniform in ±1/sqrt(fan-in): the usual default of a linear layer.
     FanIn(usize),
     /// All zero.
@@ -42,6 +44,7 @@ impl Init {
                 direction.into_iter().map(|x| (x / length) as f32).collect()
             }
             Self::Uniform(bound) => (0..n).map(|_| rng.random_range(-bound..=bound)).collect(),
+            Self::Normal => (0..n).map(|_| rng.sample::<f32, _>(StandardNormal)).collect(),
             Self::FanIn(fan_in) => {
                 let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
                 (0..n).map(|_| rng.random_range(-bound..=bound)).collect()

@@ -14,6 +14,15 @@ pub enum Event<'a> {
         /// What is unusual and how it is handled.
         text: &'a str,
     },
+    /// The model cannot learn from some structures of a data set: they are left out.
+    LeftOut {
+        /// Name of the data set.
+        set: &'a str,
+        /// Why, the same for all of them.
+        reason: &'a str,
+        /// How many there are.
+        structures: usize,
+    },
     /// Training begins or continues.
     Started(&'a Start),
     /// An optimizer step is done.

@@ -174,6 +174,9 @@ impl View {
                     console::note(&format!("{id}: {text}"));
                 }
             }
+            Event::LeftOut { set, reason, structures } => {
+                console::note(&format!("{set}: {structures} structures left out: {reason}"));
+            }
             Event::Started(start) => {
                 if self.warnings > MOST_WARNINGS {
                     console::note(&format!("… {} such structures in all", self.warnings));

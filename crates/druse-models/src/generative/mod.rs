@@ -2,6 +2,7 @@
 
 use crate::kinds::Kind;
 
+pub mod adaptive;
 pub mod cdvae;
 pub mod gemsdiff;
 pub mod symat;
@@ -11,4 +12,5 @@ pub(crate) const KINDS: &[fn() -> Kind] = &[
     gemsdiff::kind, //
     cdvae::kind,
     symat::kind,
+    adaptive::kind,
 ];

@@ -70,6 +70,7 @@ pub struct Kind {
     presets: Vec<Preset>,
     import: Option<Import>,
     parity: &'static [Build],
+    reference_name: &'static str,
     upgrade: Option<Upgrade>,
 }
 
@@ -101,6 +102,7 @@ impl Kind {
             presets: Vec::new(),
             import: None,
             parity: &[],
+            reference_name: name,
             upgrade: None,
         }
     }
@@ -127,6 +129,12 @@ impl Kind {
     #[must_use]
     pub(crate) fn with_parity(self, parity: &'static [Build]) -> Self {
         Self { parity, ..self }
+    }
+
+    /// What reference evaluations call its network, where that is not the name of the kind.
+    #[must_use]
+    pub(crate) fn with_reference_name(self, reference_name: &'static str) -> Self {
+        Self { reference_name, ..self }
     }
 
     /// How settings that earlier versions wrote are brought into today's form.
@@ -162,6 +170,10 @@ impl Kind {
 
     pub(crate) fn parity(&self) -> &'static [Build] {
         self.parity
+    }
+
+    pub(crate) fn reference_name(&self) -> &'static str {
+        self.reference_name
     }
 
     /// The default settings of its models.

@@ -1,6 +1,8 @@
-//! Noise processes that models share: schedules, the torus, centered coordinates, the algebra of lattices, reproducible
+//! Noise processes that models share: schedules, the torus, centered coordinates, the algebra of lattices, cell parameters
+//! without bounds, reproducible
 //! noise.
 
+pub mod cell_coordinates;
 pub mod centering;
 mod langevin;
 pub mod lattice_algebra;

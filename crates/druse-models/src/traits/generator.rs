@@ -1,6 +1,6 @@
 //! What a generative model is to the driver that samples it.
 
-use druse_crystal::{Structure, WyckoffSequence};
+use druse_crystal::{Composition, Structure, WyckoffSequence};
 use druse_nn::Params;
 
 use crate::{Autoencoder, Capabilities, Conditions, MicroBatchLimit, ModelError, Trainable};
@@ -63,6 +63,15 @@ pub trait Generator: Trainable {
     /// [`ModelError`] with the reason when it cannot.
     fn check(&self, conditions: &Conditions) -> Result<(), ModelError> {
         self.capabilities().check(self.kind(), conditions)
+    }
+
+    /// Conditions that a structure satisfies and that this model serves, for samples that are like it: its composition, unless
+    /// the model says otherwise.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the structure is none that the model knows.
+    fn conditions_like(&self, structure: &Structure) -> Result<Conditions, ModelError> {
+        Ok(Composition::from_species(&structure.species).into())
     }
 
     /// A sampler without structures. On an accelerator it computes at most `limit` atoms at a time and lowers the limit

@@ -254,6 +254,13 @@ pub trait Trainable: Send + Sync {
     /// Name, shape, initialization and role of every tensor, in a fixed order.
     fn parameters(&self) -> &[ParamSpec];
 
+    /// Why the model cannot learn from each of these structures; `None` for those that it can learn from. The words are the
+    /// same for all structures that a reason holds for: the trainer leaves them out, of training and validation, and counts
+    /// them by reason.
+    fn unusable(&self, structures: &[&Structure]) -> Vec<Option<String>> {
+        vec![None; structures.len()]
+    }
+
     /// Takes from the training set what the model has to know of it (scalers, the largest cell) before training.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! 2020).
 
 use std::f64::consts::PI;
+use std::sync::Arc;
 
 use super::radial::envelope_dimenet;
 
@@ -16,6 +17,63 @@ pub struct SphericalBesselBasis {
     enveloped: bool,
     /// Zero and norm of each function, the degree slow.
     functions: Vec<[f64; 2]>,
+    table: Arc<Table>,
+}
+
+/// Steps of the table for a cut-off length: cubic interpolation between them is exact to 32 bits.
+const STEPS: usize = 1024;
+/// Cut-off lengths that the table reaches.
+const REACH: f64 = 1.5;
+
+/// The functions without envelope and the change of each over a step, row by row.
+#[derive(Debug, Default)]
+struct Table {
+    values: Vec<f32>,
+    slopes: Vec<f32>,
+}
+
+impl Table {
+    fn new(functions: &[[f64; 2]], count: usize) -> Self {
+        let rows = (REACH * STEPS as f64) as usize + 2;
+        let mut table = Self::default();
+        for row in 0..rows {
+            let u = row as f64 / STEPS as f64;
+            for (i, &[z, norm]) in functions.iter().enumerate() {
+                let (l, x) = (i / count.max(1), z * u);
+                // j_l' = l/x j_l - j_{l+1}, which is 1/3 at the origin for l = 1 and zero for others.
+                let slope = match (l, x) {
+                    (1, 0.0) => 1.0 / 3.0,
+                    (0, _) | (_, 0.0) => -spherical_bessel(l + 1, x),
+                    _ => l as f64 / x * spherical_bessel(l, x) - spherical_bessel(l + 1, x),
+                };
+                table.values.push((norm * spherical_bessel(l, x)) as f32);
+                table.slopes.push((norm * z * slope / STEPS as f64) as f32);
+            }
+        }
+        table
+    }
+
+    /// Appends `factor` times all functions at u, unless that lies beyond the table.
+    fn append(&self, columns: usize, u: f64, factor: f64, out: &mut Vec<f32>) -> bool {
+        if !(0.0..REACH).contains(&u) {
+            return false;
+        }
+        let place = u * STEPS as f64;
+        let (row, t) = (place as usize, place.fract());
+        let [a, b, c, d] = [
+            (1.0 + 2.0 * t) * (1.0 - t) * (1.0 - t),
+            t * t * (3.0 - 2.0 * t),
+            t * (1.0 - t) * (1.0 - t),
+            t * t * (t - 1.0),
+        ]
+        .map(|weight| (factor * weight) as f32);
+        let at = row * columns;
+        let (left, right) = (&self.values[at..at + columns], &self.values[at + columns..at + 2 * columns]);
+        let (rise, fall) = (&self.slopes[at..at + columns], &self.slopes[at + columns..at + 2 * columns]);
+        let pairs = left.iter().zip(right).zip(rise.iter().zip(fall));
+        out.extend(pairs.map(|((&l, &r), (&s, &e))| a * l + b * r + c * s + d * e));
+        true
+    }
 }
 
 impl SphericalBesselBasis {
@@ -30,7 +88,8 @@ impl SphericalBesselBasis {
                 [z, 2f64.sqrt() / spherical_bessel(l + 1, z).abs()]
             }));
         }
-        Self { degrees, count, cutoff, enveloped, functions }
+        let table = Arc::new(Table::new(&functions, count));
+        Self { degrees, count, cutoff, enveloped, functions, table }
     }
 
     /// Number of degrees.
@@ -49,6 +108,9 @@ impl SphericalBesselBasis {
         for d in distances {
             let u = d / self.cutoff;
             let envelope = if self.enveloped { envelope_dimenet(u) } else { 1.0 };
+            if self.table.append(self.functions.len(), u, envelope, &mut out) {
+                continue;
+            }
             for (l, functions) in self.functions.chunks_exact(self.count.max(1)).enumerate() {
                 out.extend(functions.iter().map(|&[z, norm]| {
                     let value = envelope * norm * spherical_bessel(l, z * u);
@@ -167,6 +229,15 @@ mod tests {
             zonal_harmonics(angle.cos(), &mut harmonics);
             let radial = f64::from(basis.evaluate(&[2.0 * u])[l * 6 + n - 1]);
             assert!((radial * harmonics[l] - value).abs() < 2e-6, "{l} {n}");
+        }
+        // The table against the functions themselves, on and beside its places and beyond it.
+        let distances: Vec<f64> = (0..700).map(|i| 1e-9 + 0.0049 * f64::from(i)).collect();
+        let fine = SphericalBesselBasis::new(7, 10, 2.0, false);
+        for (row, &d) in fine.evaluate(&distances).chunks_exact(70).zip(&distances) {
+            for (i, (&value, &[z, norm])) in row.iter().zip(&fine.functions).enumerate() {
+                let exact = norm * spherical_bessel(i / 10, z * d / 2.0);
+                assert!((f64::from(value) - exact).abs() < 3e-7 * norm, "{d} {i}: {value} {exact}");
+            }
         }
         let enveloped = SphericalBesselBasis::new(7, 6, 2.0, true).evaluate(&[1.8]);
         for (a, b) in enveloped.iter().zip(basis.evaluate(&[1.8])) {

@@ -17,7 +17,12 @@ pub struct BesselBasis {
 impl BesselBasis {
     /// Registers `name.freq` (count).
     pub fn new(builder: &mut ParamBuilder, name: &str, count: usize, cutoff: f64) -> Self {
-        let frequencies = builder.add(format!("{name}.freq"), &[count], Init::Frequencies);
+        Self::named(builder, &format!("{name}.freq"), count, cutoff)
+    }
+
+    /// [`BesselBasis::new`] with another name of the frequencies.
+    pub fn named(builder: &mut ParamBuilder, name: &str, count: usize, cutoff: f64) -> Self {
+        let frequencies = builder.add(name, &[count], Init::Frequencies);
         Self { frequencies, cutoff, enveloped: true }
     }
 

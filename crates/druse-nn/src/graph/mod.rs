@@ -5,6 +5,7 @@ mod cutoff;
 mod directed;
 mod index;
 mod multigraph;
+mod symmetric;
 mod torsions;
 
 pub use angles::{AngleTable, Angles, FieldTable, MessageAngles, MessagePairs, TripletFields};
@@ -12,4 +13,7 @@ pub use cutoff::{CutoffRule, CutoffSearch, Symmetrization};
 pub use directed::DirectedGraph;
 pub use index::Index;
 pub use multigraph::{EdgeEnds, GraphError, Multigraph};
+pub use symmetric::{
+    AngleRule, GroupOperations, NoGroup, PairedHarmonics, SymmetricEdge, SymmetricEdges, SymmetricGraph,
+};
 pub use torsions::{HarmonicTable, MessageHarmonics, TorsionRule, TripletPlaces};

@@ -24,10 +24,10 @@ mod product;
 mod spherenet;
 
 pub use blocks::with_idle_threads;
-pub use dense::{Activation, affine, dense, merge_edges, pair_dense, split_dense};
+pub use dense::{Activation, affine, dense, layer_norm, merge_edges, pair_dense, split_dense};
 pub use dimenet::{
     MessageUpdateWeights, enveloped_sines, filter, filtered_output, filtered_sum, message_down, message_sum,
-    message_update,
+    message_update, zonal_sum,
 };
 pub use gather::{gather, scatter_sum, weighted_sum};
 pub use gemnet::{

@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use druse_crystal::Lattice;
+use druse_crystal::{Lattice, SpaceGroup};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::blocks::with_idle_threads;
 use super::dense::Affine;
-use super::dense::{Activation, Dense, MergeEdges};
+use super::dense::{Activation, Dense, LayerNorm, MergeEdges};
 use super::dense::{PairDense, SplitDense};
 use super::dimenet::EnvelopedSines;
 use super::dimenet::MessageSum;
+use super::dimenet::ZonalSum;
 use super::dimenet::{Filter, FilteredOutput, FilteredSum};
 use super::dimenet::{MessageDown, MessageUpdate};
 use super::gather::{Gather, ScatterSum, WeightedSum};
@@ -31,6 +32,7 @@ use crate::arch::testing::on_every_arch;
 use crate::basis::GaussianBasis;
 use crate::basis::SphericalBesselBasis;
 use crate::device::cpu;
+use crate::graph::{AngleRule, GroupOperations, PairedHarmonics, SymmetricEdges, SymmetricGraph};
 use crate::graph::{Angles, Index, MessageAngles, MessagePairs, Multigraph, TripletFields};
 use crate::graph::{CutoffRule, CutoffSearch, DirectedGraph, MessageHarmonics, Symmetrization, TorsionRule};
 
@@ -309,6 +311,50 @@ fn sums_over_pairs_of_messages() {
                 check(&op, shapes, &random(shapes, 0.7), 5e-3);
             });
         }
+    }
+}
+
+/// Crystals of the groups F m -3 m and P 1, and one site that no edge reaches.
+fn symmetric_graph() -> Arc<SymmetricGraph> {
+    let cubic = SpaceGroup::new(225).unwrap();
+    let operations =
+        |group: &SpaceGroup| GroupOperations::new(group.primitive_operations().to_vec()).unwrap();
+    let fcc = cubic.centring().primitive_lattice(&Lattice::cubic(2.0).unwrap()).unwrap();
+    let skewed = Lattice::from_rows([[1.1, 0.1, 0.0], [0.3, 0.9, 0.1], [-0.2, 0.1, 1.2]]).unwrap();
+    let nearest = |cell: &Lattice, group: &SpaceGroup, sites: &[[f64; 3]], count| {
+        SymmetricEdges::nearest(cell, &operations(group), sites, count).unwrap()
+    };
+    let mut lonely = nearest(&skewed, SpaceGroup::new(1).unwrap(), &[[0.1; 3], [0.62, 0.57, 0.81]], 9);
+    lonely.sites += 1;
+    let sites = [[0.11, 0.23, 0.31], [0.62, 0.57, 0.81], [0.05, 0.71, 0.44]];
+    Arc::new(SymmetricGraph::join(&[
+        nearest(&fcc, cubic, &sites[..2], 11),
+        lonely,
+        nearest(&fcc, cubic, &sites, 6),
+    ]))
+}
+
+#[test]
+fn sums_of_messages_over_copies() {
+    let graph = symmetric_graph();
+    let e = graph.num_edges();
+    for rule in [AngleRule::Published, AngleRule::Geometric] {
+        for ([width, c], degrees) in [([3, 2], 1), ([17, 5], 4), ([16, 3], 7)] {
+            let harmonics = Arc::new(PairedHarmonics::new(&graph, degrees, rule));
+            let shapes = [[e, width], [e, degrees * c], [width, c]];
+            let op = ZonalSum { graph: graph.clone(), harmonics };
+            on_every_arch(|| {
+                check(&op, shapes, &random(shapes, 0.7), 5e-3);
+            });
+        }
+    }
+}
+
+#[test]
+fn normalized_rows() {
+    for [rows, cols] in [[1, 1], [7, 3], [65, 33], [3, 128], [0, 4]] {
+        let shapes = [[rows, cols], [1, cols], [1, cols]];
+        on_every_arch(|| check(&LayerNorm, shapes, &random(shapes, 1.5), 2e-2));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -95,8 +96,47 @@ pub fn train(
     if data.train.is_empty() {
         return Err(RunError::NoData("the training set is empty".into()));
     }
+    let data = &*usable(model, data, observer)?;
     let mut trainer = Trainer::new(model, config, data, folder, resume, device)?;
     trainer.run(observer, stop)
+}
+
+/// The structures that the model can learn from; how many it cannot, and why, is reported.
+///
+/// # Errors
+/// [`RunError::NoData`] when no training structure is left.
+fn usable<'d>(
+    model: &dyn Trainable,
+    data: &'d TrainingData,
+    observer: &mut dyn Observer,
+) -> Result<Cow<'d, TrainingData>, RunError> {
+    let mut left = Cow::Borrowed(data);
+    let mut first_reason = None;
+    for validation in [false, true] {
+        let set = if validation { &data.validation } else { &data.train };
+        let structures: Vec<&Structure> = set.structures().collect();
+        let reasons = model.unusable(&structures);
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        reasons.iter().flatten().for_each(|reason| *counts.entry(reason).or_default() += 1);
+        if counts.is_empty() {
+            continue;
+        }
+        for (reason, &structures) in &counts {
+            observer.observe(Event::LeftOut { set: &set.name, reason, structures });
+            first_reason.get_or_insert_with(|| reason.to_string());
+        }
+        let left = left.to_mut();
+        let set = if validation { &mut left.validation } else { &mut left.train };
+        let mut keep = reasons.iter().map(Option::is_none);
+        set.entries.retain(|_| keep.next().unwrap_or(true));
+    }
+    if left.train.is_empty() {
+        let reason = first_reason.unwrap_or_default();
+        return Err(RunError::NoData(format!(
+            "the model can learn from no structure of the training set: {reason}"
+        )));
+    }
+    Ok(left)
 }
 
 /// Whether a folder holds a run that `--resume` could continue.

@@ -64,7 +64,7 @@ pub fn sample(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
     let limit = subject.limit();
     let total = subject.generator.sampler(&subject.params, &limit).total_steps();
     let measured = meter.measure(subject, |batch| {
-        let requests = requests(subject.generator.as_ref(), &batch);
+        let requests = requests(subject.generator.as_ref(), &batch)?;
         let mut sampler = subject.generator.sampler(&subject.params, &limit);
         Ok(Box::new(move || {
             if sampler.is_empty() {

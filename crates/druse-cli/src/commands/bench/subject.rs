@@ -1,6 +1,6 @@
 //! The model and the structures that are measured.
 
-use druse_crystal::{Composition, Element, Lattice, Structure};
+use druse_crystal::{Element, Lattice, Structure};
 use druse_models::{Conditions, Generator, MicroBatchLimit, NoiseKey, SampleRequest};
 use druse_nn::Params;
 use druse_nn::device;
@@ -24,7 +24,7 @@ impl Subject {
             return Err(Failure::mistake("--batch-size 0: expected at least 1"));
         }
         let device = device::parse(&compute.device)?;
-        let structures = if config.data.path.as_os_str().is_empty() {
+        let mut structures = if config.data.path.as_os_str().is_empty() {
             vec![perovskite()?; size]
         } else {
             let all = config.data.load()?.train.entries;
@@ -35,6 +35,11 @@ impl Subject {
             (0..size).map(|i| all[i * all.len() / size].structure.clone()).collect()
         };
         let mut generator = config.build(registry())?.into_generator().map_err(lacking)?;
+        let mut reasons = generator.unusable(&structures.iter().collect::<Vec<_>>()).into_iter();
+        structures.retain(|_| reasons.next().flatten().is_none());
+        if structures.is_empty() {
+            return Err(Failure::mistake("the model can learn from none of the structures"));
+        }
         generator.fit_statistics(&structures.iter().collect::<Vec<_>>())?;
         let precision = compute.precision.unwrap_or(config.train.precision);
         let params = Params::init(generator.parameters(), 0, &device).with_precision(precision)?;
@@ -74,16 +79,17 @@ pub fn noise(batch: &[&Structure], epoch: u64) -> Vec<NoiseKey> {
     (0..batch.len() as u64).map(|index| NoiseKey { seed: 0, epoch, index }).collect()
 }
 
-/// Requests for the compositions of a batch; with a latent at the origin where the model decodes latents.
-pub fn requests(model: &dyn Generator, batch: &[&Structure]) -> Vec<SampleRequest> {
+/// Requests for structures like those of a batch; with a latent at the origin where the model decodes latents.
+pub fn requests(model: &dyn Generator, batch: &[&Structure]) -> Result<Vec<SampleRequest>, Failure> {
     let width = model.autoencoder().map(|a| a.latent_width());
     let conditions = |s: &Structure| match width {
-        None => Composition::from_species(&s.species).into(),
-        Some(width) => Conditions::latent(vec![0.0; width]).and_species(s.species.iter().copied()),
+        None => model.conditions_like(s),
+        Some(width) => Ok(Conditions::latent(vec![0.0; width]).and_species(s.species.iter().copied())),
     };
-    let request =
-        |(index, s): (u64, &&Structure)| SampleRequest { conditions: conditions(s), seed: 0, index };
-    (0..).zip(batch).map(request).collect()
+    (0..)
+        .zip(batch)
+        .map(|(index, s)| Ok(SampleRequest { conditions: conditions(s)?, seed: 0, index }))
+        .collect()
 }
 
 /// A copy with every atom moved by up to 3 % of the cell, by a fixed pattern.

@@ -24,12 +24,9 @@ pub(crate) fn linear(
 struct ResidualLayer([Linear; 2]);
 
 impl ResidualLayer {
-    /// Registers `name.lin1` and `name.lin2`.
-    fn new(builder: &mut ParamBuilder, name: &str, width: usize) -> Self {
-        Self(
-            ["lin1", "lin2"]
-                .map(|part| linear(builder, &format!("{name}.{part}"), [width, width], Some(Init::Zeros))),
-        )
+    /// Registers two layers below `name`.
+    fn new(builder: &mut ParamBuilder, name: &str, parts: [&str; 2], width: usize) -> Self {
+        Self(parts.map(|part| linear(builder, &format!("{name}.{part}"), [width, width], Some(Init::Zeros))))
     }
 
     /// `[W₁, b₁, W₂, b₂]`.
@@ -39,8 +36,14 @@ impl ResidualLayer {
     }
 }
 
-fn residual_layers(builder: &mut ParamBuilder, name: &str, count: usize, width: usize) -> Vec<ResidualLayer> {
-    (0..count).map(|i| ResidualLayer::new(builder, &format!("{name}.{i}"), width)).collect()
+fn residual_layers(
+    builder: &mut ParamBuilder,
+    name: &str,
+    parts: [&str; 2],
+    count: usize,
+    width: usize,
+) -> Vec<ResidualLayer> {
+    (0..count).map(|i| ResidualLayer::new(builder, &format!("{name}.{i}"), parts, width)).collect()
 }
 
 /// A table of elements: a row for each atomic number from a first one on.
@@ -135,6 +138,32 @@ pub(crate) struct MessageSizes {
     pub after_skip: usize,
 }
 
+/// What published implementations call the layers of [`MessageLayers`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MessageNames {
+    /// Both layers of the radial basis, without their number.
+    pub radial: &'static str,
+    /// Before and after the sum.
+    pub down_up: [&'static str; 2],
+    /// Of the messages that are summed, of the message itself, and at the skip connection.
+    pub other_own_skip: [&'static str; 3],
+    /// Both layers of a residual layer.
+    pub residual: [&'static str; 2],
+    /// Whether the layer at the skip connection starts as layers do by default, and not glorot-orthogonal.
+    pub default_skip: bool,
+}
+
+impl MessageNames {
+    /// Those of DimeNet++ in PyTorch Geometric, which CDVAE and SphereNet have kept.
+    pub const GEOMETRIC: Self = Self {
+        radial: "lin_rbf",
+        down_up: ["lin_down", "lin_up"],
+        other_own_skip: ["lin_kj", "lin_ji", "lin"],
+        residual: ["lin1", "lin2"],
+        default_skip: false,
+    };
+}
+
 /// What a round of messages does before and after its sum over triplets.
 #[derive(Debug, Clone)]
 pub(crate) struct MessageLayers {
@@ -154,24 +183,33 @@ impl MessageLayers {
         builder: &mut ParamBuilder,
         name: &str,
         sizes: &MessageSizes,
+        names: &MessageNames,
         gates: impl FnOnce(&mut ParamBuilder) -> T,
     ) -> (Self, T) {
         let MessageSizes { hidden: h, interaction, basis, num_radial, before_skip, after_skip } = *sizes;
-        let radial = plain_pair(builder, name, "lin_rbf", [num_radial, basis, h]);
+        let radial = plain_pair(builder, name, names.radial, [num_radial, basis, h]);
         let gates = gates(builder);
         let mut plain = |part: &str, shape| linear(builder, &format!("{name}.{part}"), shape, None);
-        let (down, up) = (plain("lin_down", [h, interaction]), plain("lin_up", [interaction, h]));
-        let mut square = |part: &str| linear(builder, &format!("{name}.{part}"), [h, h], Some(Init::Zeros));
-        let (other, own, skip) = (square("lin_kj"), square("lin_ji"), square("lin"));
+        let [down, up] = names.down_up;
+        let (down, up) = (plain(down, [h, interaction]), plain(up, [interaction, h]));
+        let mut square = |part: &str, [weight, bias]: [Init; 2]| {
+            Linear::with_init(builder, &format!("{name}.{part}"), [h, h], weight, Some(bias))
+        };
+        let orthogonal = [Init::GlorotOrthogonal, Init::Zeros];
+        let at_skip = if names.default_skip { [Init::FanIn(h); 2] } else { orthogonal };
+        let [other, own, skip] = names.other_own_skip;
+        let (other, own, skip) = (square(other, orthogonal), square(own, orthogonal), square(skip, at_skip));
+        let mut residual =
+            |part: &str, count| residual_layers(builder, &format!("{name}.{part}"), names.residual, count, h);
         let layers = Self {
             radial,
             own,
             other,
             down,
             up,
-            before_skip: residual_layers(builder, &format!("{name}.layers_before_skip"), before_skip, h),
+            before_skip: residual("layers_before_skip", before_skip),
             skip,
-            after_skip: residual_layers(builder, &format!("{name}.layers_after_skip"), after_skip, h),
+            after_skip: residual("layers_after_skip", after_skip),
         };
         (layers, gates)
     }

@@ -6,24 +6,30 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use druse_crystal::Element;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::layers::{AtomLayers, EmbeddingBlock, MessageLayers, MessageSizes, linear, plain_pair};
+use self::bases::Bases;
+use self::layers::{
+    AtomLayers, EmbeddingBlock, MessageLayers, MessageNames, MessageSizes, linear, plain_pair,
+};
 use self::sizes::Allowed;
 use super::linear::Linear;
 use super::radial::BesselBasis;
 use crate::basis::SphericalBesselBasis;
 use crate::graph::{MessageAngles, MessagePairs, Multigraph};
-use crate::ops::{self, Activation};
+use crate::ops;
 use crate::{Init, ParamBuilder, Params};
 
+mod bases;
+mod edge_outputs;
 pub(crate) mod layers;
 mod readout;
 pub(crate) mod sizes;
 
+pub use edge_outputs::{EdgeDimeNet, EdgeGeometry, EdgeTrace};
 pub use readout::Readout;
 pub use sizes::SizeError;
 
@@ -166,7 +172,8 @@ impl InteractionBlock {
     fn new(builder: &mut ParamBuilder, name: &str, config: &DimeNetConfig) -> Self {
         let functions = config.num_spherical * config.num_radial;
         let widths = [functions, config.basis, config.interaction];
-        let (messages, spherical) = MessageLayers::new(builder, name, &config.messages(), |builder| {
+        let names = &MessageNames::GEOMETRIC;
+        let (messages, spherical) = MessageLayers::new(builder, name, &config.messages(), names, |builder| {
             plain_pair(builder, name, "lin_sbf", widths)
         });
         Self { messages, spherical }
@@ -179,27 +186,6 @@ impl InteractionBlock {
         let projected = bases.project(first.weight(params));
         let sums = ops::message_sum(x, projected, second.weight(params), &geometry.graph, &geometry.angles);
         self.messages.update(params, m, sums)
-    }
-}
-
-/// The bases of all edges on the device.
-struct Bases {
-    /// (E, R).
-    radial: Tensor<2>,
-    /// (E, L · R).
-    spherical: Tensor<2>,
-    /// (L, 1, L · R): 1 where a column belongs to the degree.
-    degree_of_column: Tensor<3>,
-}
-
-impl Bases {
-    /// Applies the part of a weight (C, L · R) that belongs to a degree to the functions of that degree, for every degree:
-    /// (E, L · C), the degree slow. The angular functions multiply the result, since they depend on the degree alone.
-    fn project(&self, weight: Tensor<2>) -> Tensor<2> {
-        let [c, columns] = weight.dims();
-        let [degrees, ..] = self.degree_of_column.dims();
-        let blocks = weight.reshape([1, c, columns]) * self.degree_of_column.clone();
-        ops::dense(self.spherical.clone(), blocks.reshape([degrees * c, columns]), Activation::Identity)
     }
 }
 
@@ -312,18 +298,8 @@ impl DimeNetPlusPlus {
         assert_eq!(species.len(), graph.num_atoms, "one element for each atom");
         assert!(species.iter().all(|e| e.z() <= MAX_ELEMENT), "elements have an embedding");
         let device = params.device();
-        let (degrees, radial) = (self.config.num_spherical, self.config.num_radial);
-        let mask = (0..degrees * degrees * radial)
-            .map(|i| if i / (degrees * radial) == i % (degrees * radial) / radial { 1f32 } else { 0.0 })
-            .collect::<Vec<_>>();
-        let bases = Bases {
-            radial: self.radial_basis(params, geometry),
-            spherical: ops::matrix(geometry.spherical.to_vec(), degrees * radial, device),
-            degree_of_column: Tensor::from_data(
-                TensorData::new(mask, [degrees, 1, degrees * radial]),
-                device,
-            ),
-        };
+        let radial = self.radial_basis(params, geometry);
+        let bases = Bases::new(radial, &geometry.spherical, &self.spherical, device);
         let output =
             |i: usize, m: &Tensor<2>| self.outputs[i].forward(params, m.clone(), bases.radial.clone(), graph);
         let mut m = {

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::dimenet::SizeError;
-use crate::blocks::dimenet::layers::{EmbeddingBlock, MessageLayers, MessageSizes, linear};
+use crate::blocks::dimenet::layers::{EmbeddingBlock, MessageLayers, MessageNames, MessageSizes, linear};
 use crate::blocks::dimenet::sizes::{self, Allowed};
 use crate::blocks::embedding::MAX_ELEMENT;
 use crate::blocks::linear::Linear;
@@ -113,7 +113,7 @@ impl DistanceNet {
         let interactions = (0..blocks)
             .map(|i| {
                 let name = format!("{prefix}.update_es.{i}");
-                MessageLayers::new(builder, &name, &config.messages(), |_| ()).0
+                MessageLayers::new(builder, &name, &config.messages(), &MessageNames::GEOMETRIC, |_| ()).0
             })
             .collect();
         let name = format!("{prefix}.update_es.{}.lin_rbf", blocks - 1);

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::distance::{DistanceNet, DistanceNetConfig};
 use super::dimenet::SizeError;
-use super::dimenet::layers::{AtomLayers, EmbeddingBlock, MessageLayers, MessageSizes, linear, plain_pair};
+use super::dimenet::layers::{
+    AtomLayers, EmbeddingBlock, MessageLayers, MessageNames, MessageSizes, linear, plain_pair,
+};
 use super::dimenet::sizes::{self, Allowed};
 use super::embedding::MAX_ELEMENT;
 use super::linear::Linear;
@@ -154,7 +156,7 @@ impl InteractionBlock {
         let angle = [degrees * num_radial, config.basis_angle, interaction];
         let torsion = [degrees * degrees * num_radial, config.basis_torsion, interaction];
         let (messages, (angle, torsion, weight)) =
-            MessageLayers::new(builder, name, &config.messages(), |builder| {
+            MessageLayers::new(builder, name, &config.messages(), &MessageNames::GEOMETRIC, |builder| {
                 let angle = plain_pair(builder, name, "lin_sbf", angle);
                 let torsion = plain_pair(builder, name, "lin_t", torsion);
                 let shape = [num_radial, config.hidden];

@@ -2,6 +2,7 @@
 
 mod affine;
 mod layer;
+mod layer_norm;
 mod split;
 
 #[cfg(test)]
@@ -11,6 +12,9 @@ pub use layer::{Activation, dense, merge_edges};
 #[cfg(any(test, feature = "gpu"))]
 pub(crate) use layer::{Dense, MergeEdges};
 pub(crate) use layer::{add_row, add_rows_to};
+#[cfg(test)]
+pub(crate) use layer_norm::LayerNorm;
+pub use layer_norm::layer_norm;
 #[cfg(test)]
 pub(crate) use split::{PairDense, SplitDense};
 pub use split::{pair_dense, split_dense};

@@ -7,15 +7,14 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
+use super::pair_filter::{Pairs, filters};
 use crate::arch::vectorized;
 use crate::graph::{MessageAngles, Multigraph};
 use crate::ops::blocks::for_each;
-use crate::ops::dense::{Activation, dense};
-use crate::ops::gather::{gather, scatter_sum};
 use crate::ops::host::{HostOp, Mat, Matrix, apply};
-use crate::ops::product::{Panels, Use, View, add_gradient, multiply_new, new_vec, product, product_new};
+use crate::ops::product::{Use, View, add_gradient, multiply_new, new_vec, product, product_new};
 
 /// `y[q, a] = Σ_p Σ_l Y_l(p, q) x[reverse(p), a] Σ_c W[a, c] basis[p, l, c]` over the edges p that pair with q: x is
 /// (edges, A), the basis (edges, degrees · C) with the degree slow and equal for an edge and its reverse, the weight (A, C),
@@ -42,17 +41,6 @@ impl MessageSum {
         &self.angles.values[self.angles.ptr[atom]..self.angles.ptr[atom + 1]]
     }
 
-    /// Filters of the edges of an atom, rows (p, l): `Σ_c W[a, c] basis[p, l, c]`.
-    fn filters(&self, basis: Mat<'_>, edges: &Range<usize>, panels: &Panels) -> Vec<f32> {
-        let rows = edges.len() * self.angles.degrees;
-        let mut out = Vec::with_capacity(rows * panels.cols());
-        let view = View::rows(&basis.data[edges.start * basis.cols..], panels.rows());
-        multiply_new(&mut out.spare_capacity_mut()[..rows * panels.cols()], rows, view, panels);
-        // SAFETY: the product has written so many numbers.
-        unsafe { out.set_len(rows * panels.cols()) };
-        out
-    }
-
     /// Row of x that edge number `p` of the atom brings.
     fn message<'a>(&self, x: Mat<'a>, edges: &Range<usize>, p: usize) -> &'a [f32] {
         &x.data[self.graph.reverse[edges.start + p] as usize * x.cols..][..x.cols]
@@ -74,7 +62,7 @@ impl HostOp<3> for MessageSum {
         let per_atom = |(a, out): (usize, &mut [MaybeUninit<f32>])| {
             let edges = self.graph.edges_from(a);
             let (k, depth) = (edges.len(), edges.len() * degrees);
-            let filters = self.filters(basis, &edges, &panels);
+            let filters = filters(basis, &edges, degrees, &panels);
             // Rows (l, p), as the columns of the table. SAFETY: the loops write the row of every l and p.
             let z = unsafe {
                 new_vec(filters.len(), |z| {
@@ -123,7 +111,7 @@ impl HostOp<3> for MessageSum {
             let edges = self.graph.edges_from(a);
             let k = edges.len();
             let depth = k * degrees;
-            let mut filters = self.filters(basis, &edges, &forward);
+            let mut filters = filters(basis, &edges, degrees, &forward);
             dz.resize(depth * width, 0f32);
             let g = View::rows(&grad.data[edges.start * width..], width);
             product(&mut dz, [depth, width, k], View::transposed(self.table(a), depth), g, false);
@@ -151,18 +139,14 @@ impl HostOp<3> for MessageSum {
         [Some(dx), Some(d_basis), Some(dw)]
     }
 
-    fn compose(&self, [x, basis, w]: [Tensor<2>; 3]) -> Tensor<2> {
-        let device = x.device();
-        let [edges, width] = x.dims();
-        let [_, c] = w.dims();
-        let degrees = self.angles.degrees;
+    fn compose(&self, inputs: [Tensor<2>; 3]) -> Tensor<2> {
         let (p, q) = self.angles.pairs();
-        let y = TensorData::new(self.angles.of_pairs(), [p.len(), degrees, 1]);
-        let y = Tensor::<3>::from_data(y, &device);
-        let filters = dense(basis.reshape([edges * degrees, c]), w, Activation::Identity);
-        let filters = gather(filters.reshape([edges, degrees * width]), &p.clone().into());
-        let filters = (filters.reshape([p.len(), degrees, width]) * y).sum_dim(1).reshape([p.len(), width]);
-        let messages = p.iter().map(|&p| self.graph.reverse[p as usize]).collect();
-        scatter_sum(gather(x, &messages) * filters, &q.into(), edges)
+        let pairs = Pairs {
+            message: p.iter().map(|&p| self.graph.reverse[p as usize]).collect(),
+            filter: p.into(),
+            receiver: q.into(),
+            angular: self.angles.of_pairs(),
+        };
+        pairs.sum(inputs)
     }
 }

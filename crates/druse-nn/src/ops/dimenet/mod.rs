@@ -4,7 +4,9 @@
 mod filter;
 mod message_sum;
 mod messages;
+mod pair_filter;
 mod sines;
+mod zonal_sum;
 
 #[cfg(test)]
 pub(crate) use filter::{Filter, FilteredOutput, FilteredSum};
@@ -18,3 +20,6 @@ pub use messages::{MessageUpdateWeights, message_down, message_update};
 #[cfg(test)]
 pub(crate) use sines::EnvelopedSines;
 pub use sines::enveloped_sines;
+#[cfg(test)]
+pub(crate) use zonal_sum::ZonalSum;
+pub use zonal_sum::zonal_sum;

@@ -1,0 +1,103 @@
+//! Layer normalization.
+
+use burn::tensor::Tensor;
+
+use crate::arch::vectorized;
+use crate::ops::host::{HostOp, Mat, Matrix, apply};
+use crate::ops::product::new_vec;
+
+/// Added to the variance.
+const EPSILON: f32 = 1e-5;
+
+/// `γ (x - μ) / √(σ² + 1e-5) + β` with mean and (biased) variance of each row (Ba, Kiros, Hinton 2016): x is (rows, C), γ
+/// and β are (1, C).
+pub fn layer_norm(x: Tensor<2>, gain: Tensor<2>, bias: Tensor<2>) -> Tensor<2> {
+    apply(&LayerNorm, [x, gain, bias])
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct LayerNorm;
+
+/// Partial sums, so that a row is summed in vectors.
+const LANES: usize = 16;
+
+/// `Σ f(x, y)` over two rows.
+#[inline(always)]
+fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0f32; LANES];
+    let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let rest = xs.remainder().iter().zip(ys.remainder()).map(|(&x, &y)| f(x, y)).sum::<f32>();
+    for (x, y) in xs.zip(ys) {
+        for i in 0..LANES {
+            sums[i] += f(x[i], y[i]);
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+/// Mean and inverse deviation of a row.
+#[inline(always)]
+fn moments(x: &[f32]) -> [f32; 2] {
+    let n = x.len() as f32;
+    let mean = sum(x, x, |x, _| x) / n;
+    let variance = sum(x, x, |x, _| (x - mean) * (x - mean)) / n;
+    [mean, 1.0 / (variance + EPSILON).sqrt()]
+}
+
+impl HostOp<3> for LayerNorm {
+    fn forward(&self, [x, gain, bias]: [Mat<'_>; 3], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
+        let cols = x.cols.max(1);
+        // SAFETY: the loops write every number of every row.
+        let data = unsafe {
+            new_vec(x.data.len(), |y| {
+                vectorized!(for (x, y) in x.data.chunks_exact(cols).zip(y.chunks_exact_mut(cols)) {
+                    let [mean, scale] = moments(x);
+                    for (((y, &x), &g), &b) in y.iter_mut().zip(x).zip(gain.data).zip(bias.data) {
+                        y.write(g * ((x - mean) * scale) + b);
+                    }
+                });
+            })
+        };
+        (Matrix { data, rows: x.rows, cols: x.cols }, Vec::new())
+    }
+
+    fn backward(
+        &self,
+        [x, gain, bias]: [Mat<'_>; 3],
+        _: &[Vec<f32>],
+        grad: Mat<'_>,
+        _: [bool; 3],
+    ) -> [Option<Matrix>; 3] {
+        let cols = x.cols.max(1);
+        let mut dx = Matrix { data: grad.data.to_vec(), rows: x.rows, cols: x.cols };
+        let [mut d_gain, mut d_bias] = [gain, bias].map(|w| Matrix::zeros(w.rows, w.cols));
+        let mut unit = vec![0f32; x.cols];
+        vectorized!(for (x, g) in x.data.chunks_exact(cols).zip(dx.data.chunks_exact_mut(cols)) {
+            let [mean, scale] = moments(x);
+            for (u, &x) in unit.iter_mut().zip(x) {
+                *u = (x - mean) * scale;
+            }
+            for ((d, &g), &u) in d_gain.data.iter_mut().zip(&*g).zip(&unit) {
+                *d += g * u;
+            }
+            for (d, &g) in d_bias.data.iter_mut().zip(&*g) {
+                *d += g;
+            }
+            for (g, &gain) in g.iter_mut().zip(gain.data) {
+                *g *= gain;
+            }
+            let (level, tilt) =
+                (sum(g, g, |g, _| g) / cols as f32, sum(g, &unit, |g, u| g * u) / cols as f32);
+            for (g, &u) in g.iter_mut().zip(&unit) {
+                *g = scale * (*g - level - u * tilt);
+            }
+        });
+        [Some(dx), Some(d_gain), Some(d_bias)]
+    }
+
+    fn compose(&self, [x, gain, bias]: [Tensor<2>; 3]) -> Tensor<2> {
+        let centered = x.clone() - x.mean_dim(1);
+        let variance = (centered.clone() * centered.clone()).mean_dim(1);
+        centered / (variance + EPSILON).sqrt() * gain + bias
+    }
+}
