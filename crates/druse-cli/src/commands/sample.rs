@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use druse_crystal::{Composition, SpaceGroup, SymmetricStructure, Template};
+use druse_crystal::{Composition, SpaceGroup, Template};
 use druse_data::{Entry, LoadOptions};
-use druse_models::{Condition, ConditionSet, Conditions, Site};
+use druse_models::{Condition, ConditionSet, Conditions};
 use druse_run::RunError;
 use druse_run::enumerate::{
     Limits, TemplateLimits, Totals, compositions, conditions_of, parse_sites, parse_system, templates,
@@ -114,8 +114,10 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
 /// What models that are told sites have to know.
 const SITES: ConditionSet = ConditionSet::of(&[Condition::SpaceGroup, Condition::Sites]);
 
-/// Tolerance (Å) at which the space groups of --like are found.
-const LIKE_SYMPREC: f64 = 0.1;
+const COMPOSITION: ConditionSet = ConditionSet::of(&[Condition::Composition]);
+
+/// Reasons that are told for rows that are left out.
+const MOST_REASONS: usize = 8;
 
 /// What to sample and the number of structures in all.
 fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Target>, u64), Failure> {
@@ -150,15 +152,7 @@ fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Target>, u64
     } else if let Some(path) = like {
         let options = LoadOptions { niggli: false, ..LoadOptions::default() };
         let rows = sets::load(path, &options)?.entries;
-        let capabilities = model.generator().map_err(lacking)?.capabilities();
-        let composition = ConditionSet::of(&[Condition::Composition]);
-        if !capabilities.serves(composition) && capabilities.serves(SITES) {
-            one_each(sites_like(rows, args.free_positions, model)?.into_iter())
-        } else {
-            one_each(rows.into_iter().map(|row| {
-                Target::from(Composition::from_species(&row.structure.species)).with("like", row.id)
-            }))
-        }
+        one_each(like_rows(&rows, args.free_positions, model)?.into_iter())
     } else if let Some(path) = latents {
         let width = model.autoencoder().map_err(lacking)?.latent_width();
         one_each(read_latents(path, &model.hash, width)?.into_iter().map(|record| {
@@ -198,8 +192,8 @@ fn templates_of(
     let limits = TemplateLimits { max_sites: args.max_sites, count: args.max_templates.max(1) };
     let found = templates(composition, args.space_group, &frequencies, limits).map_err(RunError::from)?;
     let (listed, total) = (found.templates.len(), found.total);
-    let left_out = match total > listed as u64 {
-        true => format!("; {} more are left out (--max-templates)", total - listed as u64),
+    let left_out = match total > listed {
+        true => format!("; {} more are left out (--max-templates)", total - listed),
         false => String::new(),
     };
     console::note(&format!(
@@ -213,37 +207,37 @@ fn templates_of(
     ))
 }
 
-/// Space groups and sites of the structures of a data set that have some that the model can be asked for.
-fn sites_like(rows: Vec<Entry>, free: bool, model: &LoadedModel) -> Result<Vec<Target>, Failure> {
+/// What the model can be asked for to make structures like those of a data set.
+fn like_rows(rows: &[Entry], free: bool, model: &LoadedModel) -> Result<Vec<Target>, Failure> {
     let generator = model.generator().map_err(lacking)?;
     let (mut targets, mut left_out) = (Vec::new(), BTreeMap::new());
-    for row in &rows {
-        let target = SymmetricStructure::from_structure(&row.structure, LIKE_SYMPREC)
-            .map_err(|e| e.kind().to_owned())
-            .map(|s| match free {
-                false => placed(&s.template()),
-                true => {
-                    let sites = s.sites().iter().map(|site| Site { element: site.element, wyckoff: None });
-                    let conditions = Conditions::default().and_space_group(s.group().number());
-                    Target::new(conditions.and_sites(sites.collect()), s.template().to_string())
+    for row in rows {
+        let composition = Composition::from_species(&row.structure.species);
+        let conditions = generator.conditions_like(&row.structure);
+        if conditions.as_ref().is_ok_and(|conditions| conditions.kinds() == COMPOSITION) {
+            targets.push(Target::from(composition).with("like", row.id.clone()));
+            continue;
+        }
+        match conditions.and_then(|conditions| generator.check(&conditions).map(|()| conditions)) {
+            Ok(mut conditions) => {
+                if free {
+                    conditions.sites.iter_mut().flatten().for_each(|site| site.wyckoff = None);
                 }
-            })
-            .and_then(|target| match generator.check(&target.conditions) {
-                Ok(()) => Ok(target.with("like", row.id.clone())),
-                Err(e) => Err(e.to_string()),
-            });
-        match target {
-            Ok(target) => targets.push(target),
-            Err(reason) => *left_out.entry(reason).or_insert(0usize) += 1,
+                targets.push(Target::new(conditions, composition.formula()).with("like", row.id.clone()));
+            }
+            Err(e) => left_out.entry(e.to_string()).or_insert_with(Vec::new).push(&row.id),
         }
     }
-    for (reason, rows) in &left_out {
-        console::warn(&format!("{rows} structures are left out: {reason}"));
+    for (reason, rows) in left_out.iter().take(MOST_REASONS) {
+        let more = if rows.len() > 1 { format!(" and {} more", rows.len() - 1) } else { String::new() };
+        console::warn(&format!("{}{more} left out: {reason}", rows[0]));
+    }
+    if left_out.len() > MOST_REASONS {
+        let rows: usize = left_out.values().skip(MOST_REASONS).map(Vec::len).sum();
+        console::warn(&format!("{rows} more structures are left out"));
     }
     if targets.is_empty() {
-        return Err(Failure::mistake(
-            "no structure has a space group and sites that the model can be asked for",
-        ));
+        return Err(Failure::mistake("the set has no structure that the model can make another like"));
     }
     Ok(targets)
 }

@@ -79,7 +79,8 @@ pub trait Generator: Trainable {
     /// [`InFlightSampler::boxed`](crate::InFlightSampler::boxed).
     fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a>;
 
-    /// How many structures of the training set have a space group with these Wyckoff positions, the most frequent first; empty
+    /// How many structures of the training set have a space group with these Wyckoff positions, in their canonical
+    /// form ([`WyckoffSequence::canonical`]), the most frequent first; empty
     /// for a model that does not keep it.
     fn wyckoff_frequencies(&self) -> Vec<(WyckoffSequence, usize)> {
         Vec::new()

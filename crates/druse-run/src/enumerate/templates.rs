@@ -9,7 +9,7 @@ use druse_crystal::{
 };
 use druse_models::{Conditions, Site};
 
-/// How many structures of a training set have a space group with these Wyckoff positions.
+/// How many structures of a training set have a space group with these Wyckoff positions, in their canonical form.
 pub type Frequencies = [(WyckoffSequence, usize)];
 
 /// Why a text is no list of distinct sites.
@@ -79,8 +79,8 @@ impl Default for TemplateLimits {
 pub struct Templates {
     /// The templates, as many as the limit allows.
     pub templates: Vec<Template>,
-    /// How many there are (at least: numbers beyond [`u64`] are cut).
-    pub total: u64,
+    /// How many there are, or were looked at in groups with very many.
+    pub total: usize,
     /// How many of those that are listed a training set has.
     pub known: usize,
 }
@@ -118,7 +118,6 @@ pub fn templates(
     groups.dedup();
     let (_, units) = composition.reduced();
     let mut found = Vec::new();
-    let mut total = 0u64;
     let mut impossible = None;
     for number in groups {
         let centring = SpaceGroup::new(number)?.centring().order() as u32;
@@ -136,10 +135,7 @@ pub fn templates(
                 limit: MOST_IN_A_GROUP,
             };
             match enumerate_templates(composition, &options) {
-                Ok(list) => {
-                    total = total.saturating_add(list.total);
-                    found.extend(list.templates);
-                }
+                Ok(list) => found.extend(list.templates),
                 Err(error) => _ = impossible.get_or_insert(error),
             }
         }
@@ -156,10 +152,11 @@ pub fn templates(
         };
         return Err(error.into());
     }
+    let total = found.len();
     let counts: HashMap<&WyckoffSequence, usize> = frequencies.iter().map(|(s, n)| (s, *n)).collect();
     let mut ranked: Vec<(usize, Template)> = found
         .into_iter()
-        .map(|template| (counts.get(&template.sequence()).copied().unwrap_or(0), template))
+        .map(|template| (counts.get(&template.sequence().canonical()).copied().unwrap_or(0), template))
         .collect();
     ranked.sort_by(|(a, s), (b, t)| b.cmp(a).then_with(|| s.sites().len().cmp(&t.sites().len())));
     ranked.truncate(limits.count);
@@ -184,7 +181,7 @@ mod tests {
     }
 
     fn sequence(number: u16, text: &str) -> WyckoffSequence {
-        Template::parse(SpaceGroup::new(number).unwrap(), text).unwrap().sequence()
+        Template::parse(SpaceGroup::new(number).unwrap(), text).unwrap().sequence().canonical()
     }
 
     #[test]

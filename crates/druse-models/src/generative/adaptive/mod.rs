@@ -3,7 +3,7 @@
 //! Sultanov, Crivello, Rebafka, Sokolovska, "Data-Driven Score-Based Models for Generating Stable Structures with Adaptive
 //! Crystal Cells", J. Chem. Inf. Model. 63 (2023) 6986.
 
-use druse_crystal::{Element, Structure};
+use druse_crystal::{Element, Structure, WyckoffSequence};
 use druse_nn::blocks::dimenet::EdgeDimeNet;
 use druse_nn::{ParamSpec, Params};
 use serde_json::Value;
@@ -28,7 +28,7 @@ mod tests;
 pub use config::{
     AdaptiveConfig, AdaptiveSampling, Groups, LossWeights, NoiseConfig, PositionTarget, SymmetryConfig,
 };
-pub use model::{Adaptive, PositionSet, Statistics};
+pub use model::{Adaptive, Statistics};
 
 use objective::PreparedMicroBatch;
 use sampler::State;
@@ -111,6 +111,10 @@ impl Generator for Adaptive {
         let crystal = reduced.as_ref().as_ref().map_err(|e| model::unusable(structure, &e.0))?;
         let sites = crystal.sites().iter().map(|s| Site { element: s.element, wyckoff: Some(s.letter) });
         Ok(Conditions::default().and_space_group(crystal.group().number()).and_sites(sites.collect()))
+    }
+
+    fn wyckoff_frequencies(&self) -> Vec<(WyckoffSequence, usize)> {
+        self.statistics.positions.clone()
     }
 
     fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use druse_crystal::{Composition, Element, SpaceGroup, Structure};
+use druse_crystal::{Composition, Element, SpaceGroup, Structure, WyckoffSequence};
 use druse_nn::blocks::dimenet::EdgeDimeNet;
 use druse_nn::{ParamBuilder, ParamSpec};
 use serde::{Deserialize, Serialize};
@@ -12,18 +12,6 @@ use super::corruption::Levels;
 use super::crystals::{FIRST_FIXED, ReducedCache, species};
 use crate::settings::Settings;
 use crate::{Conditions, ModelError};
-
-/// How often a combination of Wyckoff positions of a space group is in the training set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PositionSet {
-    /// Number of the space group.
-    pub group: u16,
-    /// Letters of the distinct sites in alphabetical order, each as often as it is taken.
-    pub letters: String,
-    /// Structures that have it.
-    pub structures: usize,
-}
 
 /// What the model keeps of its training set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -35,8 +23,8 @@ pub struct Statistics {
     pub elements: BTreeSet<Element>,
     /// Distinct sites of the structure that has most; 0 before training.
     pub max_sites: usize,
-    /// Combinations of Wyckoff positions, the most frequent first.
-    pub positions: Vec<PositionSet>,
+    /// Combinations of Wyckoff positions in their canonical form, with their numbers of structures, the most frequent first.
+    pub positions: Vec<(WyckoffSequence, usize)>,
 }
 
 /// An adaptive-cells model without its parameters.
@@ -93,7 +81,7 @@ impl Adaptive {
     /// Takes groups, elements and positions from a training set.
     pub(super) fn fit(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
         let mut statistics = Statistics::default();
-        let mut positions: BTreeMap<(u16, String), usize> = BTreeMap::new();
+        let mut positions: BTreeMap<WyckoffSequence, usize> = BTreeMap::new();
         for s in training {
             let reduced = self.reduced.get(s, &self.config.symmetry);
             let crystal = reduced.as_ref().as_ref().map_err(|e| unusable(s, &e.0))?;
@@ -101,15 +89,11 @@ impl Adaptive {
             *statistics.groups.entry(number).or_default() += 1;
             statistics.elements.extend(species(crystal));
             statistics.max_sites = statistics.max_sites.max(crystal.sites().len());
-            let mut letters: Vec<char> = crystal.sites().iter().map(|site| site.letter).collect();
-            letters.sort_unstable();
-            *positions.entry((number, letters.into_iter().collect())).or_default() += 1;
+            *positions.entry(crystal.template().sequence().canonical()).or_default() += 1;
         }
-        let sets = positions.into_iter();
-        statistics.positions =
-            sets.map(|((group, letters), structures)| PositionSet { group, letters, structures }).collect();
+        statistics.positions = positions.into_iter().collect();
         // A stable sort: equally frequent ones stay in the order of groups and letters.
-        statistics.positions.sort_by_key(|set| std::cmp::Reverse(set.structures));
+        statistics.positions.sort_by_key(|&(_, structures)| std::cmp::Reverse(structures));
         self.statistics = statistics;
         Ok(())
     }
