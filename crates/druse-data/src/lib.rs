@@ -40,6 +40,7 @@
 
 mod benchmark;
 mod convert;
+pub mod crystens;
 mod dataset;
 mod entry;
 mod error;
