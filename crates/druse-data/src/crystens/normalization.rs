@@ -278,12 +278,12 @@ impl Normalization {
         }
     }
 
-    /// The differences of the last slot with the atoms: all that the published loop reaches.
+    /// The pairs of the last slot with the atoms, itself left out: all that the published loop reaches.
     fn last_row(&self, image: &mut Image, atoms: usize, map: fn(&Scale, f64) -> f64) {
-        for q in 0..atoms {
+        for q in 0..atoms.min(SLOTS - 1) {
             let pixel = image.pixel_mut(FIRST_SLOT + SLOTS - 1, FIRST_SLOT + q);
-            for x in &mut pixel[1..] {
-                *x = map(&self.scales.difference, *x);
+            for (channel, x) in pixel.iter_mut().enumerate() {
+                *x = map(self.of_pairs(channel), *x);
             }
         }
     }
