@@ -58,7 +58,7 @@ mod stats;
 mod store;
 
 pub use benchmark::{Benchmark, UnknownBenchmark};
-pub use convert::{write_dataset, write_symmetrized_folder};
+pub use convert::{ImageOptions, write_dataset, write_image_file, write_symmetrized_folder};
 pub use dataset::Dataset;
 pub use entry::{Entry, Skipped};
 pub use error::DataError;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use druse_crystal::{Element, Lattice, Structure};
 use druse_data::crystens::{
-    Antisymmetry, Codec, Counting, DecodeError, Decoding, EncodeError, IMAGE_LEN, Image, Normalization, SLOTS,
-    Species, atoms_of, encode, space_group,
+    Antisymmetry, Codec, Counting, DecodeError, Decoding, EncodeError, IMAGE_LEN, Image, Normalization,
+    SLOTS, Species, atoms_of, encode, space_group,
 };
 use druse_data::{Cache, LoadOptions, load};
 use druse_testkit::prototypes::{crystal, prototypes, quartz};
@@ -113,7 +113,7 @@ fn rhombohedral_cells_are_counted_whatever_the_noise() {
     }
     let decoded = Codec::default().decode(&image).unwrap().structure;
     assert_eq!(decoded.species, zinc_blende.species);
-    assert!(difference(&zinc_blende, &decoded) < 2e-2, "a thousandth of the range of lengths is 0.04 Å");
+    assert!(difference(&zinc_blende, &decoded) < 0.05, "a thousandth of the range of c is 0.11 Å");
     let count =
         |counting| atoms_of(&image, &published.normalization, counting, 51).map(|(atoms, _)| atoms).unwrap();
     assert_eq!((count(Counting::Slots), count(Counting::Alpha)), (2, 51));
@@ -343,7 +343,8 @@ fn structures_of_the_benchmarks_come_back() {
                     let ours = back(Codec::default()).max(back(Codec::new(fitted)));
                     // The published way as far as it goes: 51 atoms, three elements.
                     let decoding = Decoding { species: Species::Round, ..Decoding::published() };
-                    let theirs = if s.len() < SLOTS { back(Codec { decoding, ..Codec::default() }) } else { 0.0 };
+                    let theirs =
+                        if s.len() < SLOTS { back(Codec { decoding, ..Codec::default() }) } else { 0.0 };
                     ours.max(theirs)
                 })
                 .reduce(|| 0.0, f64::max);

@@ -3,8 +3,8 @@
 use druse_crystal::formats::{Format, read_str};
 use druse_crystal::{Structure, wrap_unit};
 use druse_data::crystens::{
-    Antisymmetry, Codec, Consistency, Content, Counting, DecodeError, Decoding, IMAGE_LEN, Image, Normalization,
-    Predictions, Reading, atoms_of, encode, k_means, space_group,
+    Antisymmetry, Codec, Consistency, Content, Counting, DecodeError, Decoding, IMAGE_LEN, Image,
+    Normalization, Predictions, Reading, atoms_of, encode, k_means, space_group,
 };
 use druse_testkit::golden;
 use druse_testkit::reference::field;
@@ -102,8 +102,10 @@ fn images_and_normalizations_are_the_published_ones() {
         nears(&format!("{id} cell"), &cell, &record["norm"]["cell"], 1e-7);
         near(&format!("{id} sg"), attribute(10)[0], &record["norm"]["sg"], 1e-7);
         for c in 0..4 {
-            let upper: Vec<f64> =
-                (0..n).flat_map(|s| (s + 1..n).map(move |q| (s, q))).map(|(s, q)| norm.pair(s, q)[c]).collect();
+            let upper: Vec<f64> = (0..n)
+                .flat_map(|s| (s + 1..n).map(move |q| (s, q)))
+                .map(|(s, q)| norm.pair(s, q)[c])
+                .collect();
             nears(&format!("{id} pairs {c}"), &upper, &record["norm"]["pair_upper"][c], 1e-7);
             let lower: Vec<f64> = (0..n).map(|s| norm.pair(s, 0)[c]).collect();
             nears(&format!("{id} column {c}"), &lower, &record["norm"]["pair_lower_first_column"][c], 1e-7);

@@ -82,8 +82,8 @@ fn optimal_ends(numbers: &[f64], weights: &[f64], k: usize) -> Vec<usize> {
     for clusters in 2..=k {
         let (mut next, mut cut) = (vec![f64::INFINITY; n + 1], vec![0; n + 1]);
         for i in clusters..=n {
-            for j in clusters - 1..i {
-                let total = best[j] + cost(j, i);
+            for (j, &before) in best.iter().enumerate().take(i).skip(clusters - 1) {
+                let total = before + cost(j, i);
                 if total < next[i] {
                     (next[i], cut[i]) = (total, j);
                 }

@@ -123,7 +123,11 @@ impl Consistency {
                 self.space_group_variance.mean(),
             ),
             ("image_coordinate_variance", "variance of coordinates", self.coordinate_variance.mean()),
-            ("image_coordinate_difference", "coordinate difference per atom", self.coordinate_difference.mean()),
+            (
+                "image_coordinate_difference",
+                "coordinate difference per atom",
+                self.coordinate_difference.mean(),
+            ),
             ("image_pairwise_difference", "pairwise difference per atom", self.pairwise_difference.mean()),
         ]
     }
@@ -235,7 +239,8 @@ mod tests {
     fn the_published_way_counts_one_slot_less() {
         let frac = (0..52).map(|i| [f64::from(i) / 52.0; 3]).collect();
         let structure =
-            Structure::new(Lattice::cubic(5.0).unwrap(), vec![Element::from_z(6).unwrap(); 52], frac).unwrap();
+            Structure::new(Lattice::cubic(5.0).unwrap(), vec![Element::from_z(6).unwrap(); 52], frac)
+                .unwrap();
         let mut codec = Codec::default();
         let image = codec.encode_as(&structure, 1).unwrap();
         assert_eq!(Consistency::of(&image, &codec).unwrap().atoms, [Some(52)]);

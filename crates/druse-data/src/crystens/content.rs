@@ -193,13 +193,13 @@ fn agreed(raw: &Image, own: &[[f64; 3]], reading: &Reading) -> Vec<[f64; 3]> {
     let mut predicted = vec![total; atoms];
     for i in 0..atoms {
         for j in i..atoms {
-            for axis in 0..3 {
-                let (d, opposite) = (raw.pair(i, j)[1 + axis], raw.pair(j, i)[1 + axis]);
-                let one = antisymmetric(reading.antisymmetry, i == j, d, opposite);
-                predicted[j][axis] -= one;
-                if i != j {
-                    predicted[i][axis] += one;
-                }
+            let (there, back) = (raw.pair(i, j), raw.pair(j, i));
+            let one: [f64; 3] = std::array::from_fn(|axis| {
+                antisymmetric(reading.antisymmetry, i == j, there[1 + axis], back[1 + axis])
+            });
+            (0..3).for_each(|axis| predicted[j][axis] -= one[axis]);
+            if i != j {
+                (0..3).for_each(|axis| predicted[i][axis] += one[axis]);
             }
         }
     }

@@ -82,8 +82,7 @@ impl Decoding {
     /// # Errors
     /// [`DecodeError`] for numbers that are not finite, a blank image and one without atoms.
     pub fn content(&self, image: &Image, normalization: &Normalization) -> Result<Content, DecodeError> {
-        let (atoms, raw) =
-            atoms_of(image, normalization, self.reading.counting, self.reading.most_atoms)?;
+        let (atoms, raw) = atoms_of(image, normalization, self.reading.counting, self.reading.most_atoms)?;
         Ok(Content::of(&raw, atoms, &self.reading))
     }
 
@@ -128,7 +127,8 @@ impl Decoding {
 
     fn elements(&self, numbers: &[f64]) -> Result<Vec<Element>, DecodeError> {
         let rounded = |numbers: &[f64]| -> Vec<f64> { numbers.iter().map(|z| z.round_ties_even()).collect() };
-        let clustered = |numbers: &[f64], k: usize| -> Vec<f64> { k_means(numbers, k.max(1)).replaced().collect() };
+        let clustered =
+            |numbers: &[f64], k: usize| -> Vec<f64> { k_means(numbers, k.max(1)).replaced().collect() };
         let numbers = match self.species {
             Species::Round => numbers.to_vec(),
             Species::ClusterRound { clusters } => clustered(numbers, clusters),

@@ -13,7 +13,8 @@ pub const SLOTS: usize = EDGE - FIRST_SLOT;
 
 /// Attribute rows (and columns), in order: atomic number, fractional coordinates, cell lengths (Å), cell angles
 /// (degrees), space-group number. Row 11 stays zero.
-pub const ATTRIBUTES: [&str; 11] = ["Z", "x", "y", "z", "a", "b", "c", "alpha", "beta", "gamma", "space group"];
+pub const ATTRIBUTES: [&str; 11] =
+    ["Z", "x", "y", "z", "a", "b", "c", "alpha", "beta", "gamma", "space group"];
 /// The row of the atomic number.
 pub const NUMBER: usize = 0;
 /// The row of x; y and z follow.
@@ -123,7 +124,8 @@ impl Image {
 
     /// The eight numbers that state one attribute of the atom in slot `slot` (from 0).
     pub fn entries(&self, attribute: usize, slot: usize) -> [f64; REPEATS] {
-        let (row, column) = (self.pixel(attribute, FIRST_SLOT + slot), self.pixel(FIRST_SLOT + slot, attribute));
+        let (row, column) =
+            (self.pixel(attribute, FIRST_SLOT + slot), self.pixel(FIRST_SLOT + slot, attribute));
         std::array::from_fn(|k| if k < CHANNELS { row[k] } else { column[k - CHANNELS] })
     }
 

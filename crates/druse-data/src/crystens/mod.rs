@@ -24,6 +24,7 @@
 //! - [`Normalization`]: published constants, or those of a data set.
 //! - [`Codec`]: structures to images and back. [`Decoding`] is how an image is read; [`Decoding::published`] has the quirks
 //!   of the published script, [`Decoding::paper`] is what the paper describes.
+//! - [`ImageFile`] and [`write_images`]: files of images; [`picture()`]: a picture for people.
 //! - [`Consistency`]: how far an image contradicts itself, before anything is averaged.
 
 mod cluster;
@@ -33,8 +34,10 @@ mod content;
 mod decode;
 mod encode;
 mod error;
+mod file;
 mod image;
 mod normalization;
+mod picture;
 mod published;
 
 pub use cluster::{Clusters, k_means};
@@ -44,7 +47,7 @@ pub use content::{Antisymmetry, Content, Counting, Predictions, Reading, atoms_o
 pub use decode::{Decoded, Decoding, Species};
 pub use encode::{SYMPREC, encode, space_group};
 pub use error::{DecodeError, EncodeError};
-pub use image::{
-    ATTRIBUTES, CHANNELS, EDGE, FIRST_SLOT, IMAGE_LEN, Image, REPEATS, SLOTS, ShapeError,
-};
+pub use file::{ImageFile, ImageFileError, ImageHeader, TENSOR, is_image_file, write_images};
+pub use image::{ATTRIBUTES, CHANNELS, EDGE, FIRST_SLOT, IMAGE_LEN, Image, REPEATS, SLOTS, ShapeError};
 pub use normalization::{ConstantsError, Method, Normalization, Scale, Scales};
+pub use picture::picture;

@@ -2,6 +2,7 @@
 
 mod csv;
 mod files;
+mod images;
 mod json_documents;
 pub(crate) mod json_lines;
 mod warnings;
@@ -17,6 +18,7 @@ use druse_crystal::{Composition, Properties, Structure};
 use rayon::prelude::*;
 use warnings::Warnings;
 
+use crate::crystens::is_image_file;
 use crate::entry::default_id;
 use crate::formats::SetFormat;
 use crate::store::{Import, VERSION};
@@ -308,7 +310,9 @@ impl Found {
 fn read_file(path: &Path, raw: &[u8], reading: Reading) -> Result<Rows, DataError> {
     let bytes = content::unpack(path, raw).map_err(no_text(path))?;
     let format = match SetFormat::from_path(path) {
+        Some(SetFormat::Crystens) => return images::read(path, &bytes, reading),
         Some(format) => format,
+        None if is_image_file(&bytes) => return images::read(path, &bytes, reading),
         None => format_by_content(&content::decode_rows(&bytes).map_err(no_text(path))?)
             .ok_or_else(|| DataError::UnknownFormat { path: path.to_owned() })?,
     };
@@ -329,6 +333,7 @@ fn read_file(path: &Path, raw: &[u8], reading: Reading) -> Result<Rows, DataErro
             let rows = document.then(|| json_documents::read(&text, reading)).flatten();
             Ok(rows.unwrap_or_else(|| json_lines::read(&text, reading)))
         }
+        SetFormat::Crystens => images::read(path, &bytes, reading),
         SetFormat::Structures(format) => Ok(files::read(path, &text, format, reading)),
     }
 }
