@@ -70,6 +70,7 @@ pub use listing::{
 };
 pub use load::{Cache, LoadOptions, load};
 pub use record::{JsonlRecord, write_jsonl_record};
+pub use source::image_consistency;
 pub use split::Split;
 pub use splits::{SplitOptions, Splits};
 pub use stats::{

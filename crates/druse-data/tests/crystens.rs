@@ -297,8 +297,8 @@ proptest! {
             image.pixel_mut(hole, 63 - hole)[hole % 4] = f64::INFINITY;
         }
         let antisymmetric = Decoding {
-            reading: druse_data::crystens::Reading {
-                antisymmetry: Antisymmetry::Magnitudes, ..Decoding::default().reading
+            averaging: druse_data::crystens::Averaging {
+                antisymmetry: Antisymmetry::Magnitudes, ..Decoding::default().averaging
             },
             ..Decoding::paper()
         };

@@ -3,8 +3,8 @@
 use druse_crystal::formats::{Format, read_str};
 use druse_crystal::{Structure, wrap_unit};
 use druse_data::crystens::{
-    Antisymmetry, Codec, Consistency, Content, Counting, DecodeError, Decoding, IMAGE_LEN, Image,
-    Normalization, Predictions, Reading, atoms_of, encode, k_means, space_group,
+    Antisymmetry, Averaging, Codec, Consistency, Content, Counting, DecodeError, Decoding, IMAGE_LEN, Image,
+    Normalization, Predictions, atoms_of, encode, k_means, space_group,
 };
 use druse_testkit::golden;
 use druse_testkit::reference::field;
@@ -118,15 +118,16 @@ fn images_and_normalizations_are_the_published_ones() {
 /// The last steps of the reference ("structure"): the published content, three optimal clusters of atomic numbers.
 fn check_decode(what: &str, image: &Image, want: &Value, short: bool) {
     let codec = Codec::published();
-    let reading = &codec.decoding.reading;
+    let averaging = &codec.decoding.averaging;
     if let Some(margin) = want["count_margin"].as_f64()
         && margin < 1e-6
     {
         return;
     }
-    let (atoms, raw) = atoms_of(image, &codec.normalization, reading.counting, reading.most_atoms).unwrap();
+    let (atoms, raw) =
+        atoms_of(image, &codec.normalization, averaging.counting, averaging.most_atoms).unwrap();
     assert_eq!(atoms, field::<usize>(want, "atoms_decoded"), "{what}");
-    let content = Content::of(&raw, atoms, reading);
+    let content = Content::of(&raw, atoms, averaging);
     nears(what, &content.cell, &want["cell"], 1e-5);
     // The published function stops at an atomic number of 0, before it says these.
     let stopped = what.contains("mp-1203559") && what.contains("noise 0.05");
@@ -299,7 +300,7 @@ fn defaults_decode_noisy_images_better_than_the_published_way() {
     let published = Codec::published();
     let mean = Codec {
         decoding: Decoding {
-            reading: Reading {
+            averaging: Averaging {
                 counting: Counting::Slots,
                 most_atoms: 52,
                 antisymmetry: Antisymmetry::Mean,

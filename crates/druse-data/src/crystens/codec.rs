@@ -8,6 +8,10 @@ use super::error::{DecodeError, EncodeError};
 use super::image::Image;
 use super::normalization::Normalization;
 
+/// Property of a structure read from a file of images: the space-group number that its image states, the rounded mean of
+/// all entries.
+pub const STATED_SPACE_GROUP: &str = "image_space_group";
+
 /// Turns structures into normalized images and back.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Codec {

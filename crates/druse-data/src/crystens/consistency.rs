@@ -66,8 +66,8 @@ impl Consistency {
     /// # Errors
     /// [`DecodeError`] where there are no atoms to be counted. That the image shows a structure is not asked.
     pub fn of(image: &Image, codec: &Codec) -> Result<Self, DecodeError> {
-        let reading = &codec.decoding.reading;
-        let (atoms, raw) = atoms_of(image, &codec.normalization, reading.counting, reading.most_atoms)?;
+        let averaging = &codec.decoding.averaging;
+        let (atoms, raw) = atoms_of(image, &codec.normalization, averaging.counting, averaging.most_atoms)?;
         let mut found = Self { atoms: vec![Some(atoms)], ..Self::default() };
         for attribute in A..=SPACE_GROUP {
             let entries: Vec<f64> = (0..atoms).flat_map(|s| raw.entries(attribute, s)).collect();
@@ -87,12 +87,17 @@ impl Consistency {
                 }
             }
         }
-        let content = Content::of(&raw, atoms, reading);
+        let content = Content::of(&raw, atoms, averaging);
         for (own, agreed) in content.own.as_flattened().iter().zip(content.agreed.as_flattened()) {
             found.coordinate_difference.push((own - agreed).abs() / atoms as f64);
         }
         found.pairwise_difference.push(content.pairwise_difference);
         Ok(found)
+    }
+
+    /// Those of one image, which is listed without atoms where there are none to be counted.
+    pub(super) fn or_none(image: &Image, codec: &Codec) -> Self {
+        Self::of(image, codec).unwrap_or_else(|_| Self { atoms: vec![None], ..Self::default() })
     }
 
     /// Adds the statistics of another stack.
@@ -142,13 +147,7 @@ fn variance(values: &[f64]) -> f64 {
 
 /// The statistics of a stack of normalized images, counted as `codec` decodes them.
 pub fn consistency(images: &[Image], codec: &Codec) -> Consistency {
-    let parts: Vec<Consistency> = images
-        .par_iter()
-        .map(|image| {
-            let unread = |_| Consistency { atoms: vec![None], ..Consistency::default() };
-            Consistency::of(image, codec).unwrap_or_else(unread)
-        })
-        .collect();
+    let parts: Vec<Consistency> = images.par_iter().map(|image| Consistency::or_none(image, codec)).collect();
     // In order, so that the number of threads changes no bit.
     let mut all = Consistency::default();
     parts.into_iter().for_each(|part| all.merge(part));

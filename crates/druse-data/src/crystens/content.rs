@@ -2,7 +2,8 @@
 
 use super::error::DecodeError;
 use super::image::{A, ALPHA, FIRST_SLOT, Image, NUMBER, REPEATS, SLOTS, SPACE_GROUP, X};
-use super::normalization::{Normalization, length};
+use super::normalization::Normalization;
+use super::scale::length;
 
 /// Relative difference from the alpha of the first slot at which the published script takes a slot for empty.
 const ANOTHER_ALPHA: f64 = 0.2;
@@ -54,9 +55,9 @@ pub struct Content {
     pub pairwise_difference: f64,
 }
 
-/// How [`Content`] is read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Reading {
+/// How [`Content`] is averaged from all that an image says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Averaging {
     /// How atoms are counted.
     pub counting: Counting,
     /// Most atoms that are counted: 52, or 51 as in the published script, whose scan ends one slot early.
@@ -156,12 +157,12 @@ fn slots_with_atoms(image: &Image, zero: f64, most: usize) -> usize {
 
 impl Content {
     /// What the first `atoms` slots of an image in crystallographic numbers say.
-    pub fn of(raw: &Image, atoms: usize, reading: &Reading) -> Self {
+    pub fn of(raw: &Image, atoms: usize, averaging: &Averaging) -> Self {
         let per_atom = |attribute: usize| (0..atoms).map(move |s| mean(&raw.entries(attribute, s)));
         let over_all = |attribute: usize| per_atom(attribute).sum::<f64>() / atoms as f64;
         let own: Vec<[f64; 3]> =
             (0..atoms).map(|s| std::array::from_fn(|axis| mean(&raw.entries(X + axis, s)))).collect();
-        let agreed = agreed(raw, &own, reading);
+        let agreed = agreed(raw, &own, averaging);
         let mut apart = 0.0;
         for s in 0..atoms {
             for q in 0..atoms {
@@ -185,9 +186,9 @@ fn mean(values: &[f64; REPEATS]) -> f64 {
 }
 
 /// The coordinates on which all atoms agree.
-fn agreed(raw: &Image, own: &[[f64; 3]], reading: &Reading) -> Vec<[f64; 3]> {
+fn agreed(raw: &Image, own: &[[f64; 3]], averaging: &Averaging) -> Vec<[f64; 3]> {
     let atoms = own.len();
-    let weight = reading.predictions.weight(atoms);
+    let weight = averaging.predictions.weight(atoms);
     // Sums of what all atoms predict of each: f_i − d_ij.
     let total: [f64; 3] = std::array::from_fn(|axis| own.iter().map(|f| f[axis]).sum());
     let mut predicted = vec![total; atoms];
@@ -195,7 +196,7 @@ fn agreed(raw: &Image, own: &[[f64; 3]], reading: &Reading) -> Vec<[f64; 3]> {
         for j in i..atoms {
             let (there, back) = (raw.pair(i, j), raw.pair(j, i));
             let one: [f64; 3] = std::array::from_fn(|axis| {
-                antisymmetric(reading.antisymmetry, i == j, there[1 + axis], back[1 + axis])
+                antisymmetric(averaging.antisymmetry, i == j, there[1 + axis], back[1 + axis])
             });
             (0..3).for_each(|axis| predicted[j][axis] -= one[axis]);
             if i != j {

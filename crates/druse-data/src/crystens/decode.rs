@@ -3,7 +3,7 @@
 use druse_crystal::{Element, Lattice, LatticeError, Structure};
 
 use super::cluster::k_means;
-use super::content::{Antisymmetry, Content, Counting, Predictions, Reading, atoms_of};
+use super::content::{Antisymmetry, Averaging, Content, Counting, Predictions, atoms_of};
 use super::error::DecodeError;
 use super::image::{Image, SLOTS};
 use super::normalization::Normalization;
@@ -26,10 +26,10 @@ pub enum Species {
 }
 
 /// How an image becomes a structure.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decoding {
-    /// How the image is read.
-    pub reading: Reading,
+    /// How atoms are counted and what is said several times is averaged.
+    pub averaging: Averaging,
     /// How atomic numbers become elements.
     pub species: Species,
     /// Most different values among all coordinates, which are replaced by the means of so many clusters (the paper: 6);
@@ -41,7 +41,7 @@ impl Default for Decoding {
     /// Nothing of the image is forced: every slot with an atom counts, atomic numbers are rounded, coordinates stay.
     fn default() -> Self {
         Self {
-            reading: Reading {
+            averaging: Averaging {
                 counting: Counting::Slots,
                 most_atoms: SLOTS,
                 antisymmetry: Antisymmetry::Mean,
@@ -57,8 +57,8 @@ impl Decoding {
     /// As the paper describes it (section 3.3): the plain mean of all predictions, 3 clusters of atomic numbers, 6 of
     /// coordinates.
     pub fn paper() -> Self {
-        let reading = Reading { predictions: Predictions::Mean, ..Self::default().reading };
-        Self { reading, species: Species::ClusterRound { clusters: 3 }, coordinate_clusters: Some(6) }
+        let averaging = Averaging { predictions: Predictions::Mean, ..Self::default().averaging };
+        Self { averaging, species: Species::ClusterRound { clusters: 3 }, coordinate_clusters: Some(6) }
     }
 
     /// As the published statistics script, with its quirks: at most 51 atoms, counted by alpha; differences by their
@@ -66,7 +66,7 @@ impl Decoding {
     /// coordinates, which is none here.
     pub fn published() -> Self {
         Self {
-            reading: Reading {
+            averaging: Averaging {
                 counting: Counting::Alpha,
                 most_atoms: SLOTS - 1,
                 antisymmetry: Antisymmetry::Magnitudes,
@@ -77,13 +77,27 @@ impl Decoding {
         }
     }
 
+    /// The named ways: `default`, `paper` ([`Decoding::paper`]) and `published` ([`Decoding::published`]).
+    pub const NAMES: [&str; 3] = ["default", "paper", "published"];
+
+    /// The way of this name ([`Decoding::NAMES`]).
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "default" => Some(Self::default()),
+            "paper" => Some(Self::paper()),
+            "published" => Some(Self::published()),
+            _ => None,
+        }
+    }
+
     /// What a normalized image says.
     ///
     /// # Errors
     /// [`DecodeError`] for numbers that are not finite, a blank image and one without atoms.
     pub fn content(&self, image: &Image, normalization: &Normalization) -> Result<Content, DecodeError> {
-        let (atoms, raw) = atoms_of(image, normalization, self.reading.counting, self.reading.most_atoms)?;
-        Ok(Content::of(&raw, atoms, &self.reading))
+        let (atoms, raw) =
+            atoms_of(image, normalization, self.averaging.counting, self.averaging.most_atoms)?;
+        Ok(Content::of(&raw, atoms, &self.averaging))
     }
 
     /// The structure that a normalized image shows.

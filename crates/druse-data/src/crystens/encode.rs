@@ -4,7 +4,7 @@ use druse_crystal::{Structure, symmetry};
 
 use super::error::EncodeError;
 use super::image::{A, ATTRIBUTES, CHANNELS, FIRST_SLOT, Image, SLOTS, SPACE_GROUP, X};
-use super::normalization::length;
+use super::scale::length;
 
 /// Tolerance of the space-group search in Å.
 pub const SYMPREC: f64 = 0.01;

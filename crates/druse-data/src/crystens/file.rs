@@ -4,12 +4,16 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use druse_crystal::Properties;
+use rayon::prelude::*;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::codec::Codec;
+use super::consistency::Consistency;
 use super::image::{CHANNELS, EDGE, IMAGE_LEN, Image};
-use super::normalization::{ConstantsError, Method, Normalization, Scales};
+use super::normalization::{ConstantsError, Method, Normalization};
+use super::scale::Scales;
 
 /// Name of the tensor.
 pub const TENSOR: &str = "images";
@@ -170,6 +174,15 @@ impl<'a> ImageFile<'a> {
             _ => bytes.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect(),
         };
         Image::from_channels_last(&numbers).unwrap_or_default()
+    }
+
+    /// The consistency of all images, which are made one by one.
+    pub fn consistency(&self, codec: &Codec) -> Consistency {
+        let parts: Vec<Consistency> =
+            (0..self.images).into_par_iter().map(|k| Consistency::or_none(&self.image(k), codec)).collect();
+        let mut all = Consistency::default();
+        parts.into_iter().for_each(|part| all.merge(part));
+        all
     }
 
     /// Name of an image: its identifier, else its number from 1.

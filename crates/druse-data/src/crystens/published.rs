@@ -1,6 +1,6 @@
 //! The published constants of normalization (repository michaeldalverson/CrysTens).
 
-use super::normalization::{Scale, Scales};
+use super::scale::{Scale, Scales};
 
 const fn scale(mean: f64, std: f64, low: f64, high: f64) -> Scale {
     Scale { mean, std, low, high }

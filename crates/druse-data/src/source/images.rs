@@ -2,27 +2,26 @@
 
 use std::path::Path;
 
+use druse_crystal::content;
+use druse_crystal::files as disk;
 use druse_crystal::formats::{CoincidentSites, coincident_sites};
 use rayon::prelude::*;
 
 use super::{Found, Reading, Row, Rows};
 use crate::DataError;
-use crate::crystens::{Codec, Decoding, ImageFile};
+use crate::crystens::{Codec, Consistency, ImageFile, STATED_SPACE_GROUP, is_image_file};
 use crate::properties::{number, scalar};
 
-/// Property that holds the space-group number that an image states.
-pub(crate) const STATED_SPACE_GROUP: &str = "image_space_group";
-
-/// Decodes every image by the defaults; one that shows no crystal is a row without structure.
+/// Decodes every image; one that shows no crystal is a row without structure.
 pub(super) fn read(path: &Path, bytes: &[u8], reading: Reading) -> Result<Rows, DataError> {
     let file =
         ImageFile::parse(bytes).map_err(|source| DataError::Images { path: path.to_owned(), source })?;
-    Ok(Rows { rows: rows(&file, Decoding::default(), reading), warnings: Vec::new() })
+    Ok(Rows { rows: rows(&file, reading), warnings: Vec::new() })
 }
 
-/// A row for each image, decoded in this way.
-pub(crate) fn rows(file: &ImageFile<'_>, decoding: Decoding, reading: Reading) -> Vec<Row> {
-    let codec = Codec { normalization: file.header().normalization, decoding };
+/// A row for each image.
+fn rows(file: &ImageFile<'_>, reading: Reading) -> Vec<Row> {
+    let codec = Codec { normalization: file.header().normalization, decoding: reading.decoding };
     let row = |k: usize| {
         let known = file.header().properties.get(k).cloned().unwrap_or_default();
         let mut properties: druse_crystal::Properties =
@@ -49,4 +48,23 @@ pub(crate) fn rows(file: &ImageFile<'_>, decoding: Decoding, reading: Reading) -
         }
     };
     (0..file.len()).into_par_iter().map(row).collect()
+}
+
+/// The consistency of the images of a file, counted by the defaults; `None` where it is no file of images.
+///
+/// # Errors
+/// [`DataError`]: the file cannot be read, or its images cannot.
+pub fn image_consistency(path: &Path) -> Result<Option<Consistency>, DataError> {
+    if disk::is_dir(path)? {
+        return Ok(None);
+    }
+    let raw = disk::read(path)?;
+    let bytes =
+        content::unpack(path, &raw).map_err(|source| DataError::Content { path: path.to_owned(), source })?;
+    if !is_image_file(&bytes) {
+        return Ok(None);
+    }
+    let file =
+        ImageFile::parse(&bytes).map_err(|source| DataError::Images { path: path.to_owned(), source })?;
+    Ok(Some(file.consistency(&Codec::new(file.header().normalization))))
 }
