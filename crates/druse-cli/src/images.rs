@@ -63,7 +63,7 @@ pub fn describe(path: &Path, file: &ImageFile<'_>) -> String {
     }
     let mut text = format!("CrysTens images: {}\n", path.display());
     let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<34}{value}");
+        let _ = writeln!(text, "  {name:<36}{value}");
     };
     line("images", format!("{} of 64×64 pixels and 4 channels ({})", file.len(), file.number_type()));
     line("layout", "image, row, column, channel".to_owned());

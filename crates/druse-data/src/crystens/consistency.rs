@@ -34,7 +34,7 @@ impl Collected {
     }
 }
 
-/// The consistency statistics of a stack of images (Alverson et al. 2024, Table 1), in crystallographic numbers and before
+/// The consistency statistics of a stack of images (Alverson et al. 2024, Tables 1 and 2), in crystallographic numbers and before
 /// anything is averaged. (The published script averages in place first, so what it reports is zero up to rounding.)
 ///
 /// With A the number of atoms of an image, an attribute of an atom occurs 8 times (row and column, 4 channels), one of the

@@ -73,7 +73,7 @@ pub struct Averaging {
 pub enum Predictions {
     /// `w = 1 − 1 / (12 + A)`: the published script.
     Weighted,
-    /// `w = 1`: the mean of the A predictions (the paper, section 3.3).
+    /// `w = 1`: the mean of the A predictions (the paper, section 3.2).
     Mean,
 }
 

@@ -13,7 +13,7 @@ use super::normalization::Normalization;
 pub enum Species {
     /// Rounded.
     Round,
-    /// Clustered, then rounded (the paper, section 3.3): atoms of a cluster get the element of its mean.
+    /// Clustered, then rounded (the paper, section 3.2): atoms of a cluster get the element of its mean.
     ClusterRound {
         /// Most clusters: the paper's are 3, so that a crystal of more elements loses some.
         clusters: usize,
@@ -54,7 +54,7 @@ impl Default for Decoding {
 }
 
 impl Decoding {
-    /// As the paper describes it (section 3.3): the plain mean of all predictions, 3 clusters of atomic numbers, 6 of
+    /// As the paper describes it (section 3.2): the plain mean of all predictions, 3 clusters of atomic numbers, 6 of
     /// coordinates.
     pub fn paper() -> Self {
         let averaging = Averaging { predictions: Predictions::Mean, ..Self::default().averaging };
