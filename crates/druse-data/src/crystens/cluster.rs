@@ -23,7 +23,8 @@ impl Clusters {
 ///
 /// K-means as the published script runs it (K-means++ with ten restarts) looks for the same and may stop at a worse
 /// division; this one depends on no seed. Equal numbers share a cluster, so that there are no more clusters than different
-/// numbers. Without numbers, or with `k` = 0, there is no cluster and no label.
+/// numbers; of equally good divisions the last cluster is the largest possible, rounding aside. Without numbers, or with
+/// `k` = 0, there is no cluster and no label.
 pub fn k_means(values: &[f64], k: usize) -> Clusters {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&i, &j| values[i].total_cmp(&values[j]));
@@ -65,16 +66,21 @@ pub fn k_means(values: &[f64], k: usize) -> Clusters {
 /// Where each of the `k` optimal clusters of sorted, weighted numbers ends.
 fn optimal_ends(numbers: &[f64], weights: &[f64], k: usize) -> Vec<usize> {
     let n = numbers.len();
-    // Sums of weights, of numbers and of squares up to each number, from the mean on, for their digits' sake.
-    let center = numbers.iter().sum::<f64>() / n as f64;
+    // Counts, sums and sums of squares up to each number, from the mean on, for their digits' sake, and one by one: which of
+    // equally good divisions is found is a matter of rounding, and other implementations add in this way.
+    let total: f64 = weights.iter().sum();
+    let mean = numbers.iter().zip(weights).map(|(x, w)| x * w).sum::<f64>() / total;
     let mut sums = vec![[0.0; 3]; n + 1];
     for i in 0..n {
-        let (x, w) = (numbers[i] - center, weights[i]);
-        sums[i + 1] = [sums[i][0] + w, sums[i][1] + w * x, sums[i][2] + w * x * x];
+        let (x, [mut count, mut sum, mut squares]) = (numbers[i] - mean, sums[i]);
+        for _ in 0..weights[i] as usize {
+            (count, sum, squares) = (count + 1.0, sum + x, squares + x * x);
+        }
+        sums[i + 1] = [count, sum, squares];
     }
     let cost = |from: usize, to: usize| {
-        let [w, x, xx] = [0, 1, 2].map(|m| sums[to][m] - sums[from][m]);
-        (xx - x * x / w).max(0.0)
+        let [count, sum, squares] = [0, 1, 2].map(|m| sums[to][m] - sums[from][m]);
+        squares - sum * sum / count
     };
     // `best[i]`: smallest cost of the first i numbers in the clusters so far; `cuts[c][i]`: where the last of them begins.
     let mut best: Vec<f64> = (0..=n).map(|i| if i == 0 { 0.0 } else { cost(0, i) }).collect();
@@ -82,9 +88,14 @@ fn optimal_ends(numbers: &[f64], weights: &[f64], k: usize) -> Vec<usize> {
     for clusters in 2..=k {
         let (mut next, mut cut) = (vec![f64::INFINITY; n + 1], vec![0; n + 1]);
         for i in clusters..=n {
-            for (j, &before) in best.iter().enumerate().take(i).skip(clusters - 1) {
-                let total = before + cost(j, i);
-                if total < next[i] {
+            for j in (clusters - 1..i).rev() {
+                // The last cluster costs the more, the earlier it begins (but for rounding).
+                let last = cost(j, i);
+                if last > next[i] * (1.0 + 1e-9) {
+                    break;
+                }
+                let total = best[j] + last;
+                if total <= next[i] {
                     (next[i], cut[i]) = (total, j);
                 }
             }
@@ -113,6 +124,12 @@ mod tests {
         }
         assert!((found.inertia - (2.0 / 3.0 + 0.5 + 0.5)).abs() < 1e-12);
         assert_eq!(found.replaced().collect::<Vec<_>>()[2], 26.5);
+    }
+
+    #[test]
+    fn of_equal_divisions_the_last_cluster_is_the_largest() {
+        assert_eq!(k_means(&[1.0, 2.0, 3.0], 2).labels, [0, 1, 1]);
+        assert_eq!(k_means(&[5.0, 1.0, 4.0, 2.0, 3.0], 4).labels, [3, 0, 3, 1, 2]);
     }
 
     #[test]
