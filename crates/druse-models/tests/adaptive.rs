@@ -13,7 +13,7 @@ use druse_models::{
 use druse_nn::Params;
 use druse_nn::blocks::dimenet::DimeNetConfig;
 use druse_nn::device::cpu;
-use druse_nn::graph::AngleRule;
+use druse_nn::graph::{AngleRule, CopyRule};
 use druse_nn::optim::{Adam, AdamConfig};
 use druse_testkit::contract::{self, Check};
 use druse_testkit::prototype;
@@ -75,7 +75,12 @@ fn it_keeps_the_contract() {
         )
         .run();
     contract::generator(move || {
-        contracted(AdaptiveConfig { angles: AngleRule::Geometric, noise: target.clone(), ..tiny() })
+        contracted(AdaptiveConfig {
+            angles: AngleRule::Geometric,
+            copies: CopyRule::Distinct,
+            noise: target.clone(),
+            ..tiny()
+        })
     })
     .skip(
         Check::Translation,

@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use druse_crystal::{LatticeSystem, SpaceGroup};
-use druse_nn::graph::{GroupOperations, SymmetricEdges};
+use druse_nn::graph::{CopyRule, GroupOperations, SymmetricEdges};
 use std::hint::black_box;
 
 fn graphs(c: &mut Criterion) {
@@ -18,7 +18,9 @@ fn graphs(c: &mut Criterion) {
         let operations = GroupOperations::new(group.primitive_operations().to_vec()).expect("a group");
         for (name, sites) in [("general", &sites), ("special", &special)] {
             c.bench_function(&format!("group {number}, three {name} sites, 80 neighbors"), |b| {
-                b.iter(|| SymmetricEdges::nearest(black_box(&lattice), &operations, sites, 80));
+                b.iter(|| {
+                    SymmetricEdges::nearest(black_box(&lattice), &operations, sites, 80, CopyRule::Each)
+                });
             });
         }
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use druse_crystal::{Lattice, NeighborError, SpaceGroup, SymmetryOperation};
-use druse_nn::graph::{AngleRule, GroupOperations, PairedHarmonics, SymmetricEdges, SymmetricGraph};
+use druse_nn::graph::{
+    AngleRule, CopyRule, GroupOperations, PairedHarmonics, SymmetricEdges, SymmetricGraph,
+};
 use nalgebra::{Matrix3, Vector3};
 use proptest::prelude::*;
 
@@ -99,7 +101,7 @@ fn published(lattice: &Lattice, ops: &[SymmetryOperation], sites: &[[f64; 3]], c
 fn check(lattice: &Lattice, group: &SpaceGroup, sites: &[[f64; 3]], count: usize) {
     let ops = operations(group);
     let mut expected = published(lattice, group.primitive_operations(), sites, count);
-    let found = SymmetricEdges::nearest(lattice, &ops, sites, count).unwrap();
+    let found = SymmetricEdges::nearest(lattice, &ops, sites, count, CopyRule::Each).unwrap();
     assert_eq!(found.edges.len(), expected.len(), "{group}");
     let m = lattice.matrix().transpose();
     for e in &found.edges {
@@ -136,7 +138,7 @@ fn copies_on_one_spot_are_all_there() {
     let group = SpaceGroup::new(225).unwrap();
     let lattice = cell(group, [5.64; 3]);
     let sites = [[0.0; 3], [0.5; 3]];
-    let found = SymmetricEdges::nearest(&lattice, &operations(group), &sites, 80).unwrap();
+    let found = SymmetricEdges::nearest(&lattice, &operations(group), &sites, 80, CopyRule::Each).unwrap();
     check(&lattice, group, &sites, 80);
     let from_first = found.edges.iter().filter(|e| e.source == 0).count();
     assert!((80..=160).contains(&from_first), "{from_first}");
@@ -155,11 +157,12 @@ fn bad_cells_are_refused_quickly() {
         [[9.0, 0.0, 0.0], [9.0, 1e-7, 0.0], [0.0, 0.0, 9.0]],
     ] {
         let lattice = Lattice::from_rows(rows).unwrap();
-        let error = SymmetricEdges::nearest(&lattice, &ops, &[[0.1, 0.2, 0.3]], 80).unwrap_err();
+        let error =
+            SymmetricEdges::nearest(&lattice, &ops, &[[0.1, 0.2, 0.3]], 80, CopyRule::Each).unwrap_err();
         assert!(matches!(error, NeighborError::TooManyImages { .. }), "{error}");
     }
     let lattice = Lattice::cubic(5.0).unwrap();
-    let found = SymmetricEdges::nearest(&lattice, &ops, &[[f64::NAN, 0.2, 0.3]], 80);
+    let found = SymmetricEdges::nearest(&lattice, &ops, &[[f64::NAN, 0.2, 0.3]], 80, CopyRule::Each);
     assert!(found.is_err());
 }
 
@@ -174,7 +177,7 @@ proptest! {
     ) {
         let group = SpaceGroup::new(number).unwrap();
         let lattice = cell(group, lengths);
-        let found = SymmetricEdges::nearest(&lattice, &operations(group), &sites, 40).unwrap();
+        let found = SymmetricEdges::nearest(&lattice, &operations(group), &sites, 40, CopyRule::Each).unwrap();
         for i in 0..sites.len() as u32 {
             prop_assert!(found.edges.iter().filter(|e| e.source == i).count() >= 40);
         }
@@ -198,7 +201,7 @@ fn geometric_angles_are_those_of_the_crystal() {
     let lattice = cell(group, [5.1, 5.1, 9.0]);
     let sites = [[0.137, 0.291, 0.418], [0.52, 0.07, 0.733]];
     let ops = operations(group);
-    let edges = SymmetricEdges::nearest(&lattice, &ops, &sites, 30).unwrap();
+    let edges = SymmetricEdges::nearest(&lattice, &ops, &sites, 30, CopyRule::Each).unwrap();
     let graph = Arc::new(SymmetricGraph::join(&[edges]));
     let harmonics = PairedHarmonics::new(&graph, 2, AngleRule::Geometric);
     let occupied = |f: [f64; 3]| {
@@ -230,4 +233,55 @@ fn geometric_angles_are_those_of_the_crystal() {
             assert!((cosine - harmonics.cosine(p as u32, q as u32)).abs() < 1e-9);
         }
     }
+}
+
+/// Copies on one spot as one: the edges are those between the atoms of the crystal.
+#[test]
+fn distinct_copies_are_the_atoms_of_the_crystal() {
+    let rock_salt = SpaceGroup::new(225).unwrap();
+    let lattice = cell(rock_salt, [5.64; 3]);
+    let sites = [[0.0; 3], [0.5; 3]];
+    let edges = |count| {
+        SymmetricEdges::nearest(&lattice, &operations(rock_salt), &sites, count, CopyRule::Distinct).unwrap()
+    };
+    // The first shell has six atoms, the second twelve, whether one or all of a shell are asked for.
+    for (count, expected) in [(1, 6), (6, 6), (7, 18), (18, 18), (19, 26)] {
+        let found = edges(count);
+        for site in 0..2 {
+            assert_eq!(found.edges.iter().filter(|e| e.source == site).count(), expected, "{count}");
+        }
+    }
+    assert!(edges(18).edges.iter().all(|e| !e.own_copy), "translations are the identity's");
+
+    // Sites of unlike surroundings: every edge has all its opposites under the site symmetry.
+    let group = SpaceGroup::new(221).unwrap();
+    let lattice = cell(group, [3.9; 3]);
+    let perovskite = [[0.0; 3], [0.5; 3], [0.5, 0.5, 0.0]];
+    let found =
+        SymmetricEdges::nearest(&lattice, &operations(group), &perovskite, 7, CopyRule::Distinct).unwrap();
+    for e in &found.edges {
+        let turned = group.primitive_operations().iter().filter(|op| {
+            let image = op.apply(perovskite[e.source as usize]);
+            image
+                .iter()
+                .zip(perovskite[e.source as usize])
+                .all(|(a, b)| (a - b - (a - b).round()).abs() < 1e-9)
+        });
+        for op in turned {
+            let rotated: [f64; 3] = std::array::from_fn(|i| {
+                (0..3).map(|j| f64::from(op.rotation[i][j]) * e.frac_vector[j]).sum()
+            });
+            let there = found.edges.iter().filter(|f| {
+                (f.source, f.destination) == (e.source, e.destination) && same(f.frac_vector, rotated, 1e-9)
+            });
+            assert_eq!(there.count(), 1, "{e:?} {op}");
+        }
+    }
+    // On a general position nothing is merged; equals of the last one are more.
+    let general = [[0.137, 0.291, 0.418], [0.52, 0.07, 0.733]];
+    let each = SymmetricEdges::nearest(&lattice, &operations(group), &general, 30, CopyRule::Each).unwrap();
+    let distinct =
+        SymmetricEdges::nearest(&lattice, &operations(group), &general, 30, CopyRule::Distinct).unwrap();
+    assert!(each.edges.iter().all(|e| distinct.edges.contains(e)));
+    assert!((each.edges.len()..each.edges.len() + 12).contains(&distinct.edges.len()));
 }

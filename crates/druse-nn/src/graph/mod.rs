@@ -14,6 +14,7 @@ pub use directed::DirectedGraph;
 pub use index::Index;
 pub use multigraph::{EdgeEnds, GraphError, Multigraph};
 pub use symmetric::{
-    AngleRule, GroupOperations, NoGroup, PairedHarmonics, SymmetricEdge, SymmetricEdges, SymmetricGraph,
+    AngleRule, CopyRule, GroupOperations, NoGroup, PairedHarmonics, SymmetricEdge, SymmetricEdges,
+    SymmetricGraph,
 };
 pub use torsions::{HarmonicTable, MessageHarmonics, TorsionRule, TripletPlaces};

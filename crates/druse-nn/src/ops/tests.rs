@@ -32,7 +32,7 @@ use crate::arch::testing::on_every_arch;
 use crate::basis::GaussianBasis;
 use crate::basis::SphericalBesselBasis;
 use crate::device::cpu;
-use crate::graph::{AngleRule, GroupOperations, PairedHarmonics, SymmetricEdges, SymmetricGraph};
+use crate::graph::{AngleRule, CopyRule, GroupOperations, PairedHarmonics, SymmetricEdges, SymmetricGraph};
 use crate::graph::{Angles, Index, MessageAngles, MessagePairs, Multigraph, TripletFields};
 use crate::graph::{CutoffRule, CutoffSearch, DirectedGraph, MessageHarmonics, Symmetrization, TorsionRule};
 
@@ -322,7 +322,7 @@ fn symmetric_graph() -> Arc<SymmetricGraph> {
     let fcc = cubic.centring().primitive_lattice(&Lattice::cubic(2.0).unwrap()).unwrap();
     let skewed = Lattice::from_rows([[1.1, 0.1, 0.0], [0.3, 0.9, 0.1], [-0.2, 0.1, 1.2]]).unwrap();
     let nearest = |cell: &Lattice, group: &SpaceGroup, sites: &[[f64; 3]], count| {
-        SymmetricEdges::nearest(cell, &operations(group), sites, count).unwrap()
+        SymmetricEdges::nearest(cell, &operations(group), sites, count, CopyRule::Each).unwrap()
     };
     let mut lonely = nearest(&skewed, SpaceGroup::new(1).unwrap(), &[[0.1; 3], [0.62, 0.57, 0.81]], 9);
     lonely.sites += 1;

@@ -1,7 +1,7 @@
 //! Hyper-parameters.
 
 use druse_nn::blocks::dimenet::DimeNetConfig;
-use druse_nn::graph::AngleRule;
+use druse_nn::graph::{AngleRule, CopyRule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,8 @@ pub struct AdaptiveConfig {
     pub angles: AngleRule,
     /// Copies of sites that every site is joined with.
     pub neighbors: usize,
+    /// How copies on one spot count among them.
+    pub copies: CopyRule,
     /// How structures become distinct sites.
     pub symmetry: SymmetryConfig,
     /// Noise of training.
@@ -124,6 +126,7 @@ impl Default for AdaptiveConfig {
             },
             angles: AngleRule::Published,
             neighbors: 80,
+            copies: CopyRule::Each,
             symmetry: SymmetryConfig::default(),
             noise: NoiseConfig::default(),
             weights: LossWeights::default(),
@@ -168,6 +171,17 @@ impl Settings for AdaptiveConfig {
     }
 }
 
+/// What becomes of sites that are asked for without Wyckoff letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Letters {
+    /// They start anywhere, and at the end move onto the special positions that they have come close to (published).
+    Free,
+    /// They get letters before the start: a combination of Wyckoff positions of the training set for this group and so many
+    /// sites, drawn by how often it is there. Where there is none they are free.
+    Drawn,
+}
+
 /// The dynamics of sampling: annealed Langevin of positions and cells in turns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -184,6 +198,8 @@ pub struct AdaptiveSampling {
     pub cell_start: f64,
     /// Times that a cell which has collapsed is drawn again before the structure is given up.
     pub retries: usize,
+    /// What becomes of sites that are asked for without Wyckoff letter.
+    pub letters: Letters,
     /// Sites without Wyckoff letter: images closer than this (Å) are one atom.
     pub merge: f64,
     /// Sites without Wyckoff letter: images that differ by no more than this in each fractional coordinate are one atom.
@@ -202,6 +218,7 @@ impl Default for AdaptiveSampling {
             cell_noise: 0.3,
             cell_start: 2.0,
             retries: 10,
+            letters: Letters::Free,
             merge: 0.4,
             special: 0.04,
             consistency: 0.02,

@@ -5,7 +5,7 @@ use druse_nn::graph::SymmetricEdges;
 use nalgebra::{Matrix3, Vector3};
 
 use super::config::{NoiseConfig, PositionTarget};
-use super::crystals::{NoEdges, edges, operations};
+use super::crystals::{Joined, NoEdges, edges, operations};
 use crate::process::{Noise, NoiseLevels, cell_coordinates};
 
 /// Volume (Å³) for each distinct site below which a cell counts as collapsed.
@@ -134,7 +134,7 @@ impl MovedCell {
         crystal: &SymmetricStructure,
         frac: &[[f64; 3]],
         sigma: f64,
-        neighbors: usize,
+        joined: Joined,
         noise: &mut Noise,
     ) -> Result<Self, NoEdges> {
         let system = crystal.group().lattice_system();
@@ -142,7 +142,7 @@ impl MovedCell {
         let drawn: Vec<f64> = free.iter().map(|_| noise.normal()).collect();
         free.iter_mut().zip(&drawn).for_each(|(u, eps)| *u += sigma * eps);
         let cell = cell_coordinates::cell(system, &free).map_err(|e| NoEdges(e.to_string()))?;
-        let edges = checked_edges(crystal.group(), &cell, frac, neighbors)?;
+        let edges = checked_edges(crystal.group(), &cell, frac, joined)?;
         Ok(Self { free, noise: drawn, edges })
     }
 }
@@ -155,17 +155,18 @@ pub(super) fn checked_edges(
     group: &druse_crystal::SpaceGroup,
     cell: &Lattice,
     frac: &[[f64; 3]],
-    neighbors: usize,
+    joined: Joined,
 ) -> Result<SymmetricEdges, NoEdges> {
     let (volume, least) = (cell.volume(), LEAST_VOLUME * frac.len() as f64);
     if !(volume >= least) {
         return Err(NoEdges(format!("a cell of {volume:.2e} Å³ for {} distinct sites", frac.len())));
     }
-    edges(group, cell, frac, neighbors)
+    edges(group, cell, frac, joined)
 }
 
 #[cfg(test)]
 mod tests {
+    use druse_nn::graph::CopyRule;
     use druse_testkit::prototype;
 
     use super::*;
@@ -215,11 +216,13 @@ mod tests {
         let frac: Vec<[f64; 3]> = crystal.sites().iter().map(|s| s.frac).collect();
         let group = crystal.group();
         let flat = cell_coordinates::cell(group.lattice_system(), &[-60.0, 3.0]).unwrap();
-        assert!(checked_edges(group, &flat, &frac, 20).unwrap_err().0.contains("Å³"));
-        assert!(checked_edges(group, crystal.lattice(), &frac, 20).is_ok());
+        assert!(checked_edges(group, &flat, &frac, (20, CopyRule::Each)).unwrap_err().0.contains("Å³"));
+        assert!(checked_edges(group, crystal.lattice(), &frac, (20, CopyRule::Each)).is_ok());
         let mut refused = 0;
         for i in 0..40 {
-            refused += usize::from(MovedCell::new(&crystal, &frac, 12.0, 20, &mut Noise::new(7, i)).is_err());
+            refused += usize::from(
+                MovedCell::new(&crystal, &frac, 12.0, (20, CopyRule::Each), &mut Noise::new(7, i)).is_err(),
+            );
         }
         assert!((1..40).contains(&refused), "{refused}");
     }

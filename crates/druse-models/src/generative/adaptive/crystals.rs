@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use druse_crystal::{Element, NeighborError, SpaceGroup, Structure, SymmetricStructure};
 use druse_nn::blocks::dimenet::EdgeDimeNet;
-use druse_nn::graph::{GroupOperations, SymmetricEdges};
+use druse_nn::graph::{CopyRule, GroupOperations, SymmetricEdges};
 use rayon::prelude::*;
 
 use super::config::{Groups, SymmetryConfig};
@@ -18,6 +18,9 @@ pub(super) fn operations(group: &SpaceGroup) -> &'static GroupOperations {
     })
 }
 
+/// How many copies a site is joined with, and how they count.
+pub(super) type Joined = (usize, CopyRule);
+
 /// The edges of distinct sites (fractional coordinates in the conventional cell) in their space group.
 ///
 /// # Errors
@@ -26,13 +29,13 @@ pub(super) fn edges(
     group: &SpaceGroup,
     conventional: &druse_crystal::Lattice,
     sites: &[[f64; 3]],
-    neighbors: usize,
+    (neighbors, copies): Joined,
 ) -> Result<SymmetricEdges, NoEdges> {
     let centring = group.centring();
     let lattice = centring.primitive_lattice(conventional).map_err(|e| NoEdges(e.to_string()))?;
     let sites: Vec<[f64; 3]> = sites.iter().map(|&f| centring.to_primitive(f)).collect();
     let found: Result<_, NeighborError> =
-        SymmetricEdges::nearest(&lattice, operations(group), &sites, neighbors);
+        SymmetricEdges::nearest(&lattice, operations(group), &sites, neighbors, copies);
     found.map_err(|e| NoEdges(e.to_string()))
 }
 

@@ -26,7 +26,8 @@ mod scores;
 mod tests;
 
 pub use config::{
-    AdaptiveConfig, AdaptiveSampling, Groups, LossWeights, NoiseConfig, PositionTarget, SymmetryConfig,
+    AdaptiveConfig, AdaptiveSampling, Groups, Letters, LossWeights, NoiseConfig, PositionTarget,
+    SymmetryConfig,
 };
 pub use model::{Adaptive, Statistics};
 

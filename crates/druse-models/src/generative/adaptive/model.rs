@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{AdaptiveConfig, AdaptiveSampling, EMBEDDED_LEVELS};
 use super::corruption::Levels;
-use super::crystals::{FIRST_FIXED, ReducedCache, species};
+use super::crystals::{FIRST_FIXED, Joined, ReducedCache, species};
+use crate::process::Noise;
 use crate::settings::Settings;
 use crate::{Conditions, ModelError};
 
@@ -76,6 +77,36 @@ impl Adaptive {
     /// What the model knows of its training set.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    /// How sites are joined.
+    pub(super) fn joined(&self) -> Joined {
+        (self.config.neighbors, self.config.copies)
+    }
+
+    /// Letters for so many sites: a combination of the training set, by how often it is there, in an order that is drawn, too.
+    /// None where there is no such combination.
+    pub(super) fn drawn_letters(&self, group: u16, sites: usize, noise: &mut Noise) -> Vec<Option<char>> {
+        let suits = |set: &&PositionSet| set.group == group && set.letters.chars().count() == sites;
+        let sets: Vec<&PositionSet> = self.statistics.positions.iter().filter(suits).collect();
+        let total: usize = sets.iter().map(|set| set.structures).sum();
+        if total == 0 {
+            return vec![None; sites];
+        }
+        let mut place = noise.below(total);
+        let mut letters = Vec::new();
+        for set in sets {
+            if place < set.structures {
+                letters = set.letters.chars().map(Some).collect();
+                break;
+            }
+            place -= set.structures;
+        }
+        // Fisher and Yates.
+        for i in (1..letters.len()).rev() {
+            letters.swap(i, noise.below(i + 1));
+        }
+        letters
     }
 
     /// Takes groups, elements and positions from a training set.

@@ -56,7 +56,7 @@ impl Targets {
 impl<'a> PreparedMicroBatch<'a> {
     pub fn new(model: &'a Adaptive, batch: &[&Structure], keys: &[NoiseKey]) -> Result<Self, ModelError> {
         let config = &model.config;
-        let (noise_config, neighbors) = (&config.noise, config.neighbors);
+        let (noise_config, joined) = (&config.noise, model.joined());
         let mut directions = Directions::default();
         let (mut positions, mut cells) = (Targets::new(3), Targets::new(CELL));
         let (mut edges, mut species_of, mut levels) = (Vec::new(), Vec::new(), Vec::new());
@@ -69,7 +69,7 @@ impl<'a> PreparedMicroBatch<'a> {
             let level = noise.below(noise_config.levels);
             let sigma = model.levels.positions.sigma(level);
             let moved = MovedSites::new(crystal, sigma, noise_config.on_positions, &mut noise);
-            let found = checked_edges(crystal.group(), crystal.lattice(), &moved.frac, neighbors)
+            let found = checked_edges(crystal.group(), crystal.lattice(), &moved.frac, joined)
                 .map_err(|e| unusable(s, &e.0))?;
             directions.push_positions(&found, moved.projections.as_deref());
             let target = moved.target(crystal, sigma, noise_config.position_target);
@@ -88,7 +88,7 @@ impl<'a> PreparedMicroBatch<'a> {
             let moved = MovedSites::new(crystal, sigma, noise_config.on_positions, &mut noise);
             let sigma = model.levels.cells.sigma(level);
             // A cell that has become none is left out, and the crystal's error counts as zero.
-            if let Ok(cell) = MovedCell::new(crystal, &moved.frac, sigma, neighbors, &mut noise) {
+            if let Ok(cell) = MovedCell::new(crystal, &moved.frac, sigma, joined, &mut noise) {
                 deformed.push((reduced.clone(), cell, level as u32));
             }
         }

@@ -12,6 +12,7 @@ use druse_nn::graph::{SymmetricEdges, SymmetricGraph};
 use druse_nn::memory::to_host;
 use nalgebra::{Matrix3, Vector3};
 
+use super::config::Letters;
 use super::corruption::{checked_edges, projections};
 use super::crystals::NoEdges;
 use super::model::Adaptive;
@@ -66,12 +67,16 @@ impl State {
             return Err(ModelError::Condition("a space group and sites are needed".into()));
         };
         let group = SpaceGroup::new(number).map_err(|e| condition(&e))?;
-        let positions = sites
-            .iter()
-            .map(|site| site.wyckoff.map(|letter| group.wyckoff(letter)).transpose())
+        let mut noise = Noise::new(request.seed, request.index);
+        let mut letters: Vec<Option<char>> = sites.iter().map(|site| site.wyckoff).collect();
+        if model.sampling.letters == Letters::Drawn && letters.iter().all(Option::is_none) {
+            letters = model.drawn_letters(number, sites.len(), &mut noise);
+        }
+        let positions = letters
+            .into_iter()
+            .map(|letter| letter.map(|letter| group.wyckoff(letter)).transpose())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| condition(&e))?;
-        let mut noise = Noise::new(request.seed, request.index);
         let system = group.lattice_system();
         let mut failure = NoEdges(String::new());
         for _ in 0..START_TRIES {
@@ -196,7 +201,7 @@ fn place(
     frac: &[[f64; 3]],
 ) -> Result<(Lattice, SymmetricEdges), NoEdges> {
     let cell = cell_coordinates::cell(group.lattice_system(), free).map_err(|e| NoEdges(e.to_string()))?;
-    let edges = checked_edges(group, &cell, frac, model.config.neighbors)?;
+    let edges = checked_edges(group, &cell, frac, model.joined())?;
     Ok((cell, edges))
 }
 

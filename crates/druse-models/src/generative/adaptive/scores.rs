@@ -152,6 +152,8 @@ fn length_gradients(
 
 #[cfg(test)]
 mod tests {
+    use druse_nn::graph::CopyRule;
+
     use super::super::crystals::edges;
     use super::*;
 
@@ -166,7 +168,7 @@ mod tests {
         let cubic = SpaceGroup::new(225).unwrap();
         let free = [cell_coordinates::length_coordinate(5.0)];
         let cell = cell_coordinates::cell(cubic.lattice_system(), &free).unwrap();
-        let found = edges(cubic, &cell, &sites, 30).unwrap();
+        let found = edges(cubic, &cell, &sites, (30, CopyRule::Each)).unwrap();
         for (g, edge) in length_gradients(&found, cubic, &free).unwrap().iter().zip(&found.edges) {
             let length = edge.vector.iter().map(|x| x * x).sum::<f64>().sqrt();
             assert!((g[0] - length / 5.0 * slope(free[0])).abs() < 1e-9 && g[1..] == [0.0; 5]);
@@ -174,7 +176,7 @@ mod tests {
         let hexagonal = SpaceGroup::new(194).unwrap();
         let free = [4.0, 9.0].map(cell_coordinates::length_coordinate);
         let cell = cell_coordinates::cell(hexagonal.lattice_system(), &free).unwrap();
-        let found = edges(hexagonal, &cell, &[[0.0, 0.0, 0.25]], 12).unwrap();
+        let found = edges(hexagonal, &cell, &[[0.0, 0.0, 0.25]], (12, CopyRule::Each)).unwrap();
         let gradients = length_gradients(&found, hexagonal, &free).unwrap();
         for (g, edge) in gradients.iter().zip(&found.edges) {
             let [x, y, z] = edge.vector;
@@ -192,7 +194,7 @@ mod tests {
         let group = SpaceGroup::new(221).unwrap();
         let free = [cell_coordinates::length_coordinate(40.0)];
         let cell = cell_coordinates::cell(group.lattice_system(), &free).unwrap();
-        let found = edges(group, &cell, &[[0.1, 0.23, 0.31]], 40).unwrap();
+        let found = edges(group, &cell, &[[0.1, 0.23, 0.31]], (40, CopyRule::Each)).unwrap();
         let gradients = length_gradients(&found, group, &free).unwrap();
         let device = druse_nn::device::cpu();
         let outputs: Vec<f32> = gradients.iter().flat_map(|g| [0.0, 0.7 * g[0] as f32]).collect();

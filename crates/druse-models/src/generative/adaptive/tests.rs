@@ -7,11 +7,11 @@ use druse_crystal::{Element, Lattice, SpaceGroup};
 use druse_nn::Params;
 use druse_nn::blocks::dimenet::DimeNetConfig;
 use druse_nn::device::cpu;
-use druse_nn::graph::{AngleRule, SymmetricGraph};
+use druse_nn::graph::{AngleRule, CopyRule, SymmetricGraph};
 use druse_nn::memory::to_host;
 use nalgebra::{Matrix3, Vector3};
 
-use super::crystals::edges;
+use super::crystals::{Joined, edges};
 use super::scores::Directions;
 use super::{Adaptive, AdaptiveConfig};
 use crate::process::cell_coordinates;
@@ -40,11 +40,11 @@ fn noise(
     group: &SpaceGroup,
     cell: &Lattice,
     frac: &[[f64; 3]],
-    neighbors: usize,
+    joined: Joined,
     rule: AngleRule,
 ) -> (Vec<Vector3<f64>>, Vec<f32>) {
     let free = cell_coordinates::free_coordinates(group.lattice_system(), cell);
-    let found = edges(group, cell, frac, neighbors).unwrap();
+    let found = edges(group, cell, frac, joined).unwrap();
     let mut directions = Directions::default();
     directions.push_positions(&found, None);
     directions.push_cell(&found, group, &free).unwrap();
@@ -69,12 +69,12 @@ fn the_distinct_site_of_an_orbit_does_not_matter() {
     let group = SpaceGroup::new(166).unwrap();
     let cell = group.lattice_system().lattice(&[5.1, 13.0]).unwrap();
     let frac = [[0.137, 0.291, 0.118], [0.52, 0.07, 0.233]];
-    // The graph as a whole is that of the crystal where every site has all neighbors within a distance; so it is with a number
-    // that splits no set of equally distant ones.
-    let (positions, cells) = noise(&both, group, &cell, &frac, 36, AngleRule::Geometric);
+    let (positions, cells) =
+        noise(&both, group, &cell, &frac, (36, CopyRule::Distinct), AngleRule::Geometric);
     for op in group.operations().iter().skip(1).step_by(5) {
         let image = [op.apply(frac[0]), frac[1]];
-        let (moved, same) = noise(&both, group, &cell, &image, 36, AngleRule::Geometric);
+        let (moved, same) =
+            noise(&both, group, &cell, &image, (36, CopyRule::Distinct), AngleRule::Geometric);
         let m = cell.matrix().transpose();
         let rotation = Matrix3::from_fn(|i, j| f64::from(op.rotation[i][j]));
         let turned = m * rotation * m.try_inverse().unwrap() * positions[0];
@@ -98,8 +98,8 @@ fn equivalent_origins_do_not_matter() {
         let frac = [[0.137, 0.291, 0.118], [0.52, 0.07, 0.233]];
         let other = frac.map(|f| std::array::from_fn(|k| f[k] + shift[k]));
         for rule in [AngleRule::Published, AngleRule::Geometric] {
-            let (positions, cells) = noise(&both, group, &cell, &frac, 30, rule);
-            let (moved, same) = noise(&both, group, &cell, &other, 30, rule);
+            let (positions, cells) = noise(&both, group, &cell, &frac, (30, CopyRule::Distinct), rule);
+            let (moved, same) = noise(&both, group, &cell, &other, (30, CopyRule::Distinct), rule);
             let scale = positions[0].norm();
             assert!(
                 (positions[0] - moved[0]).norm() < 1e-3 * scale,

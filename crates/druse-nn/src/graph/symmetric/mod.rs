@@ -10,6 +10,7 @@ use druse_crystal::{Lattice, NeighborError};
 use super::index::Index;
 pub use harmonics::{AngleRule, PairedHarmonics};
 pub use operations::{GroupOperations, NoGroup};
+pub use search::CopyRule;
 use search::{is_own_copy, nearest_copies};
 
 /// One edge: from a site to a copy of a site.
@@ -40,8 +41,8 @@ pub struct SymmetricEdges {
 }
 
 impl SymmetricEdges {
-    /// Joins every site with the `count` nearest copies of all sites under the operations of a space group, copies on one
-    /// spot counted separately, at more than 0.15 Å. Sites are fractional coordinates in a primitive cell of the group.
+    /// Joins every site with the `count` nearest copies of all sites under the operations of a space group, at more than
+    /// 0.15 Å; the rule says how copies on one spot count. Sites are fractional coordinates in a primitive cell of the group.
     ///
     /// Unless an edge leads to a copy of the site that it leaves, by another operation than the identity, its opposite is
     /// there too, from the other site to the copy by the inverse operation, although that may be farther than the nearest
@@ -55,8 +56,9 @@ impl SymmetricEdges {
         group: &GroupOperations,
         sites: &[[f64; 3]],
         count: usize,
+        rule: CopyRule,
     ) -> Result<Self, NeighborError> {
-        let edges = nearest_copies(lattice, group, sites, count)?.into_iter().map(|ends| {
+        let edges = nearest_copies(lattice, group, sites, count, rule)?.into_iter().map(|ends| {
             let copy = group.operations()[ends.operation as usize].apply(sites[ends.destination as usize]);
             let from = sites[ends.source as usize];
             let frac_vector = std::array::from_fn(|k| copy[k] + f64::from(ends.image[k]) - from[k]);

@@ -2,8 +2,26 @@
 //! code).
 
 use druse_crystal::{Lattice, NeighborError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::operations::GroupOperations;
+
+/// How copies of a site on one spot count: a site on a special position has some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyRule {
+    /// One by one, so that the nearest copies may all be on a few spots (published code).
+    Each,
+    /// As one, and all that are as far as the last of the nearest are taken, too: the edges are those between the atoms of
+    /// the crystal, and have its symmetry.
+    Distinct,
+}
+
+/// Fractional coordinates of copies on one spot differ by less than this from each other, up to whole cells.
+const ONE_SPOT: f64 = 1e-6;
+/// Distances that exceed the last one by no more than so many units of the resolution are equal to it.
+const TIE: u64 = 10;
 
 /// Distances (Å) up to which a copy counts as the site itself.
 pub(super) const COINCIDENT: f64 = 0.15;
@@ -30,12 +48,7 @@ pub struct CopyEnds {
 /// A candidate: its squared distance in units of the resolution, its number among the copies, its cell.
 type Candidate = (u64, u32, [i32; 3]);
 
-/// The edges of the symmetric multigraph of a crystal, sorted: every site (fractional coordinates in the cell of the
-/// operations) is joined with the `count` nearest copies of all sites under all operations, copies on one spot counted
-/// separately, at more than 0.15 Å. An edge that does not lead from a site to a copy of itself under another operation
-/// than the identity is there in both directions; the opposite one leads to the copy by the inverse operation.
-///
-/// Of equally distant copies (within 1e-6 Å) those by earlier operations are nearer.
+/// The edges of the symmetric multigraph of a crystal, sorted; see [`super::SymmetricEdges::nearest`].
 ///
 /// # Errors
 /// [`NeighborError::TooManyImages`] for a cell that is so small, flat or long that the search would be endless.
@@ -44,25 +57,92 @@ pub(super) fn nearest_copies(
     group: &GroupOperations,
     sites: &[[f64; 3]],
     count: usize,
+    rule: CopyRule,
 ) -> Result<Vec<CopyEnds>, NeighborError> {
-    let copies: Vec<[f64; 3]> =
-        group.operations().iter().flat_map(|op| sites.iter().map(|&f| op.apply(f))).collect();
-    let mut search =
-        Search { lattice, faces: lattice.face_distances(), copies, found: Vec::new(), looked: 0.0 };
+    let spots: Vec<Spots> = sites.iter().map(|&site| Spots::new(group, site, rule)).collect();
+    let mut copies = Vec::with_capacity(group.len() * sites.len());
+    for (operation, op) in (0u32..).zip(group.operations()) {
+        for ((destination, &site), spots) in (0u32..).zip(sites).zip(&spots) {
+            if spots.stands(operation) {
+                copies.push(Copy { operation, destination, place: op.apply(site) });
+            }
+        }
+    }
+    let faces = lattice.face_distances();
+    let mut search = Search { lattice, faces, copies, found: Vec::new(), looked: 0.0 };
     let mut edges = Vec::with_capacity(3 * count * sites.len());
     for (i, &site) in (0u32..).zip(sites) {
-        for &(_, copy, image) in search.nearest(site, count, sites.len())? {
-            let (operation, destination) = (copy / sites.len() as u32, copy % sites.len() as u32);
+        let found = search.nearest(site, count, sites.len(), rule)?;
+        for &(_, copy, image) in &search.found[..found] {
+            let Copy { operation, destination, .. } = search.copies[copy as usize];
             let edge = CopyEnds { source: i, destination, operation, image };
             edges.push(edge);
-            if !is_own_copy(&edge, group) {
-                edges.push(opposite(&edge, group));
+            if is_own_copy(&edge, group) {
+                continue;
+            }
+            for same in spots[destination as usize].all(&edge) {
+                edges.push(spots[i as usize].standing(&opposite(&same, group)));
             }
         }
     }
     edges.sort_unstable();
     edges.dedup();
     Ok(edges)
+}
+
+/// The copies of a site by the spots that they are on.
+struct Spots {
+    /// For each operation the one that stands for its spot, and the cells by which the copy is farther.
+    stands_for: Vec<(u32, [i32; 3])>,
+}
+
+impl Spots {
+    fn new(group: &GroupOperations, site: [f64; 3], rule: CopyRule) -> Self {
+        let operations = 0..group.len() as u32;
+        if rule == CopyRule::Each {
+            return Self { stands_for: operations.map(|o| (o, [0; 3])).collect() };
+        }
+        let places: Vec<[f64; 3]> = group.operations().iter().map(|op| op.apply(site)).collect();
+        // The identity stands for its spot wherever it is in the list.
+        let order = std::iter::once(group.identity()).chain(operations);
+        let mut stands_for: Vec<Option<(u32, [i32; 3])>> = vec![None; places.len()];
+        for first in order {
+            if stands_for[first as usize].is_some() {
+                continue;
+            }
+            for (place, spot) in places.iter().zip(&mut stands_for) {
+                let apart: [f64; 3] = std::array::from_fn(|k| place[k] - places[first as usize][k]);
+                if spot.is_none() && apart.iter().all(|x| (x - x.round()).abs() < ONE_SPOT) {
+                    *spot = Some((first, apart.map(|x| x.round() as i32)));
+                }
+            }
+        }
+        // A coordinate that is no number is on no spot; its edges are refused later.
+        let own = |(o, spot): (u32, Option<_>)| spot.unwrap_or((o, [0; 3]));
+        Self { stands_for: (0..).zip(stands_for).map(own).collect() }
+    }
+
+    /// Whether an operation stands for the spot of its copy.
+    fn stands(&self, operation: u32) -> bool {
+        self.stands_for[operation as usize].0 == operation
+    }
+
+    /// The edge by the operation that stands for its spot.
+    fn standing(&self, edge: &CopyEnds) -> CopyEnds {
+        let (operation, cells) = self.stands_for[edge.operation as usize];
+        CopyEnds { operation, image: std::array::from_fn(|k| edge.image[k] + cells[k]), ..*edge }
+    }
+
+    /// The edge by all operations whose copies are on its spot.
+    fn all(&self, edge: &CopyEnds) -> impl Iterator<Item = CopyEnds> {
+        (0u32..).zip(&self.stands_for).filter(move |(_, spot)| spot.0 == edge.operation).map(
+            move |(operation, (_, cells))| CopyEnds {
+                operation,
+                image: std::array::from_fn(|k| edge.image[k] - cells[k]),
+                ..*edge
+            },
+        )
+    }
 }
 
 /// Whether an edge joins a site with a copy of itself that is no periodic image.
@@ -84,19 +164,32 @@ fn opposite(edge: &CopyEnds, group: &GroupOperations) -> CopyEnds {
     }
 }
 
+/// A copy of a site, in whatever cell.
+struct Copy {
+    operation: u32,
+    destination: u32,
+    place: [f64; 3],
+}
+
 struct Search<'a> {
     lattice: &'a Lattice,
     faces: [f64; 3],
     /// Copies of all sites, those of one operation together.
-    copies: Vec<[f64; 3]>,
+    copies: Vec<Copy>,
     found: Vec<Candidate>,
     /// Positions looked at for all sites.
     looked: f64,
 }
 
 impl Search<'_> {
-    /// The nearest copies, the nearest first.
-    fn nearest(&mut self, site: [f64; 3], count: usize, sites: usize) -> Result<&[Candidate], NeighborError> {
+    /// Lists the nearest copies, the nearest first, and returns their number.
+    fn nearest(
+        &mut self,
+        site: [f64; 3],
+        count: usize,
+        sites: usize,
+        rule: CopyRule,
+    ) -> Result<usize, NeighborError> {
         let density = self.copies.len() as f64 / self.lattice.volume();
         let mut radius = (0.75 * SURPLUS * count as f64 / (std::f64::consts::PI * density)).cbrt();
         loop {
@@ -113,17 +206,32 @@ impl Search<'_> {
                 });
             }
             self.within(site, radius);
-            if self.found.len() >= count {
-                break;
+            // One more than is wanted, so that the last one's equals are within the radius.
+            let equals = usize::from(rule == CopyRule::Distinct);
+            if self.found.len() >= count + equals {
+                let mut farthest = |n: usize| self.found.select_nth_unstable(n).1.0;
+                let reach = (radius / RESOLUTION) as u64;
+                if rule == CopyRule::Each || farthest(count.max(1) - 1) + TIE < reach {
+                    break;
+                }
             }
             radius *= 1.3;
         }
-        if self.found.len() > count {
-            self.found.select_nth_unstable(count);
-            self.found.truncate(count);
+        let taken = match rule {
+            CopyRule::Each => count,
+            CopyRule::Distinct => {
+                let (_, &mut (last, ..), _) = self.found.select_nth_unstable(count.max(1) - 1);
+                // The radius may cut ties off, but only beyond its own rounding.
+                self.found.retain(|(distance, ..)| *distance <= last + TIE);
+                self.found.len()
+            }
+        };
+        if self.found.len() > taken {
+            self.found.select_nth_unstable(taken);
+            self.found.truncate(taken);
         }
         self.found.sort_unstable();
-        Ok(&self.found)
+        Ok(taken)
     }
 
     /// Lists the copies within a radius.
@@ -133,7 +241,7 @@ impl Search<'_> {
         let reach = self.faces.map(|face| radius / face + 1e-9);
         let (least, most) = (COINCIDENT * COINCIDENT, radius * radius);
         for (number, copy) in (0u32..).zip(&self.copies) {
-            let delta: [f64; 3] = std::array::from_fn(|k| copy[k] - site[k]);
+            let delta: [f64; 3] = std::array::from_fn(|k| copy.place[k] - site[k]);
             let low: [f64; 3] = std::array::from_fn(|k| (-reach[k] - delta[k]).ceil());
             let high: [f64; 3] = std::array::from_fn(|k| (reach[k] - delta[k]).floor());
             let mut a = low[0];
