@@ -47,7 +47,7 @@ const SYMAT: Kind = Kind {
     ],
     parts: &["num_elements", "presence", "num_atoms", "lattice", "coordinate", "kl", "property"],
     latent: 24,
-    too_large: &["Sr1 Ti1 O3", "elements", "3 atoms", "2"],
+    too_large: &["Sr1 Ti1 O3", "3 elements", "up to 2"],
 };
 
 const KINDS: [Kind; 2] = [CDVAE, SYMAT];

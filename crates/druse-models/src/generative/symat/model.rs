@@ -127,17 +127,15 @@ impl Symat {
         check_elements(&s.species, LARGEST_Z)?;
         let limit = self.config.max_atoms;
         let counts = element_counts(&s.species);
-        let most = counts.iter().map(|&(_, n)| n).chain([counts.len()]).max().unwrap_or(0);
-        if most > limit {
-            let formula = druse_crystal::Composition::from_species(&s.species).formula();
-            let what = if counts.len() > limit {
-                format!("{formula}: its list of elements")
-            } else {
-                format!("{formula}: one of its elements")
-            };
-            return Err(ModelError::TooManyAtoms { what, atoms: most, limit });
+        let most = counts.iter().map(|&(_, n)| n).max().unwrap_or(0);
+        let too_many = [(counts.len(), "elements"), (most, "atoms of one element")];
+        match too_many.into_iter().find(|&(n, _)| n > limit) {
+            None => Ok(()),
+            Some((n, what)) => Err(ModelError::Unusable {
+                what: druse_crystal::Composition::from_species(&s.species).formula(),
+                reason: format!("it has {n} {what}, the heads count up to {limit} (model.max_atoms)"),
+            }),
         }
-        Ok(())
     }
 
     /// The bonded multigraph of crystals as the encoder reads it.
