@@ -123,6 +123,23 @@ fn images_of_a_generator_are_judged() {
     assert!(variance > 1e-6 && variance < 1e-4, "{variance}");
     assert!(metric("image_coordinate_variance") < 1e-7 && metric("image_pairwise_difference") < 0.01);
     assert!(metric("ks_image_space_group") < 0.5);
+    // A file of the same crystals has the same distributions, though its numbers have 32 bits.
+    druse(dir, &["data", "convert", "set.csv", "set.safetensors"]).ok();
+    let same = [
+        "evaluate",
+        "set.safetensors",
+        "--reference",
+        "set.csv",
+        "--protocol",
+        "crystens",
+        "--json",
+        "s.json",
+    ];
+    druse(dir, &same).ok();
+    let s: Value = serde_json::from_slice(&fs::read(dir.join("s.json")).unwrap()).unwrap();
+    for key in ["ks_a", "ks_alpha", "ks_gamma", "ks_niggli_beta", "ks_space_group", "ks_atomic_number"] {
+        assert_eq!(s["metrics"][key].as_f64(), Some(0.0), "{key}");
+    }
     // As the paper: three elements and six coordinates at most.
     let paper = ["data", "convert", "sampled.safetensors", "p", "--format", "cif", "--decoding", "paper"];
     druse(dir, &paper).fails(2, &["3 of 6 structures cannot be used", "image-5", "blank"]);
