@@ -14,6 +14,16 @@ use crate::process::Noise;
 use crate::settings::Settings;
 use crate::{Conditions, ModelError};
 
+/// How often a combination of Wyckoff positions of a space group is in the training set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PositionSet {
+    /// The group and the letters of the distinct sites.
+    #[serde(flatten)]
+    pub sequence: WyckoffSequence,
+    /// Structures that have it.
+    pub structures: usize,
+}
+
 /// What the model keeps of its training set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,8 +34,8 @@ pub struct Statistics {
     pub elements: BTreeSet<Element>,
     /// Distinct sites of the structure that has most; 0 before training.
     pub max_sites: usize,
-    /// Combinations of Wyckoff positions in their canonical form, with their numbers of structures, the most frequent first.
-    pub positions: Vec<(WyckoffSequence, usize)>,
+    /// Combinations of Wyckoff positions, the most frequent first.
+    pub positions: Vec<PositionSet>,
 }
 
 /// An adaptive-cells model without its parameters.
@@ -87,7 +97,9 @@ impl Adaptive {
     /// Letters for so many sites: a combination of the training set, by how often it is there, in an order that is drawn, too.
     /// None where there is no such combination.
     pub(super) fn drawn_letters(&self, group: u16, sites: usize, noise: &mut Noise) -> Vec<Option<char>> {
-        let suits = |set: &&PositionSet| set.group == group && set.letters.chars().count() == sites;
+        let suits = |set: &&PositionSet| {
+            set.sequence.group() == group && set.sequence.letters().chars().count() == sites
+        };
         let sets: Vec<&PositionSet> = self.statistics.positions.iter().filter(suits).collect();
         let total: usize = sets.iter().map(|set| set.structures).sum();
         if total == 0 {
@@ -97,7 +109,7 @@ impl Adaptive {
         let mut letters = Vec::new();
         for set in sets {
             if place < set.structures {
-                letters = set.letters.chars().map(Some).collect();
+                letters = set.sequence.letters().chars().map(Some).collect();
                 break;
             }
             place -= set.structures;
@@ -120,11 +132,13 @@ impl Adaptive {
             *statistics.groups.entry(number).or_default() += 1;
             statistics.elements.extend(species(crystal));
             statistics.max_sites = statistics.max_sites.max(crystal.sites().len());
-            *positions.entry(crystal.template().sequence().canonical()).or_default() += 1;
+            *positions.entry(crystal.template().sequence()).or_default() += 1;
         }
-        statistics.positions = positions.into_iter().collect();
+        let sets = positions.into_iter();
+        statistics.positions =
+            sets.map(|(sequence, structures)| PositionSet { sequence, structures }).collect();
         // A stable sort: equally frequent ones stay in the order of groups and letters.
-        statistics.positions.sort_by_key(|&(_, structures)| std::cmp::Reverse(structures));
+        statistics.positions.sort_by_key(|set| std::cmp::Reverse(set.structures));
         self.statistics = statistics;
         Ok(())
     }
