@@ -5,6 +5,7 @@ mod commands;
 mod console;
 mod failure;
 mod formats;
+mod images;
 mod models;
 mod sampling;
 mod sets;

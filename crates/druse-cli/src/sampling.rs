@@ -9,7 +9,9 @@ use clap::Args;
 use druse_crystal::formats::Format;
 use druse_run::model::LoadedModel;
 use druse_run::output::{FAILURES_FILE, STRUCTURES_FILE, SampleFormat};
-use druse_run::sample::{FolderSink, SamplePlan, Shard, Summary, Target, Workers, sample};
+use druse_run::sample::{
+    FolderSink, LARGER_THAN_TRAINING, SamplePlan, Shard, Summary, Target, Workers, sample,
+};
 use druse_run::{Event, RunError, RunFolder};
 
 use crate::console;
@@ -95,6 +97,12 @@ pub fn run(
     ));
     if summary.failed > 0 {
         console::warn(&format!("{} structures failed: {out}/{FAILURES_FILE}", summary.failed));
+    }
+    if summary.larger_than_training > 0 {
+        console::note(&format!(
+            "{} structures have more atoms than any of the training data, marked {LARGER_THAN_TRAINING}",
+            summary.larger_than_training
+        ));
     }
     if summary.interrupted {
         console::note("interrupted; continue with --resume");

@@ -118,7 +118,7 @@ fn mistakes_are_named() {
     model("cut.safetensors").fails(2, &["cut.safetensors", "cut off"]);
     for (from, to, words) in [
         ("\"version\":\"1\"", "\"version\":\"7\"", "format version 7"),
-        ("\"kind\":\"gemsdiff\"", "\"kind\":\"adaptive\"", "adaptive"),
+        ("\"kind\":\"gemsdiff\"", "\"kind\":\"nameless\"", "nameless"),
     ] {
         let at = good.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
         let mut bytes = good.clone();

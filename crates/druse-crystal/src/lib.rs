@@ -69,7 +69,12 @@ pub use element::{Element, ElementError};
 pub use lattice::{Lattice, LatticeError};
 pub use neighbors::{Neighbor, NeighborError, NeighborList, k_nearest, within_cutoff};
 pub use reduction::{NiggliReduction, ReductionError, niggli};
-pub use sites::{DistinctSite, ReduceError, SettleTolerances, SiteError, SymmetricStructure};
-pub use space_group::{Centring, LatticeSystem, PlacedPoint, SpaceGroup, SpaceGroupError, WyckoffPosition};
+pub use sites::{
+    DistinctSite, EnumerateError, EnumerateOptions, Enumeration, ReduceError, SettleTolerances, SiteError,
+    SymmetricStructure, Template, TemplateError, WyckoffSequence, count_templates, enumerate_templates,
+};
+pub use space_group::{
+    Centring, LatticeSystem, Normalizer, PlacedPoint, SpaceGroup, SpaceGroupError, WyckoffPosition,
+};
 pub use structure::{Properties, Structure, StructureError, wrap_unit};
 pub use symmetry::{SymmetryDataset, SymmetryError, SymmetryOperation};

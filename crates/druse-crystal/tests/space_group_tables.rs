@@ -166,3 +166,54 @@ fn standard_settings_are_those_of_the_symmetry_search() {
         assert_eq!(operation_key(ours), operation_key(theirs));
     }
 }
+
+#[test]
+fn normalizers_map_each_group_onto_itself() {
+    for group in SpaceGroup::all() {
+        let normalizer = group.normalizer();
+        let own: BTreeSet<_> = group.operations().iter().map(operation_key).collect();
+        assert_eq!(normalizer.operations()[0].to_string(), "x,y,z", "{group}");
+        for n in normalizer.operations() {
+            // Centring translations need no test of their own: n maps the primitive lattice onto itself.
+            for op in &group.operations()[..group.order()] {
+                // n op n⁻¹, by its action on four points.
+                let conjugate = |f: [f64; 3]| n.apply(op.apply(n.apply_inverse(f)));
+                let origin = conjugate([0.0; 3]);
+                let column = |j: usize| {
+                    let end = conjugate(std::array::from_fn(|i| f64::from(u8::from(i == j))));
+                    std::array::from_fn::<i32, 3, _>(|i| (end[i] - origin[i]).round() as i32)
+                };
+                let columns = [column(0), column(1), column(2)];
+                let rotation = std::array::from_fn(|i| std::array::from_fn(|j| columns[j][i]));
+                assert!(own.contains(&(rotation, key(origin))), "{group}: ({n}) ({op})");
+            }
+        }
+        // A group, so letters are permuted, and positions keep their multiplicity.
+        for letters in normalizer.letters() {
+            let distinct: BTreeSet<char> = letters.iter().copied().collect();
+            assert_eq!(distinct.len(), group.wyckoff_positions().len(), "{group}: {letters:?}");
+            for (w, &letter) in group.wyckoff_positions().iter().zip(letters) {
+                let image = group.wyckoff(letter).unwrap();
+                assert_eq!(
+                    (image.multiplicity(), image.freedom()),
+                    (w.multiplicity(), w.freedom()),
+                    "{group}"
+                );
+            }
+        }
+        let polar = normalizer.polar_directions();
+        let fixed = |d: &[f64; 3], op: &SymmetryOperation| {
+            (0..3).all(|i| {
+                ((0..3).map(|j| f64::from(op.rotation[i][j]) * d[j]).sum::<f64>() - d[i]).abs() < 1e-9
+            })
+        };
+        assert!(polar.iter().all(|d| group.operations().iter().all(|op| fixed(d, op))), "{group}");
+        let order = group.order() as i32;
+        let trace: i32 = group
+            .primitive_operations()
+            .iter()
+            .map(|op| (0..3).map(|i| op.rotation[i][i]).sum::<i32>())
+            .sum();
+        assert_eq!(polar.len() as i32 * order, trace, "{group}");
+    }
+}

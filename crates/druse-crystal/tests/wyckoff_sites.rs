@@ -28,7 +28,7 @@ fn name(group: &SpaceGroup, w: &WyckoffPosition) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2, ..ProptestConfig::default() })]
 
     /// Every position of every group in each case.
     #[test]
@@ -73,6 +73,37 @@ proptest! {
         }
     }
 
+    /// Every position of every group in each case: what a sampler leaves near a position becomes an exact site.
+    #[test]
+    fn sampled_sites_near_a_position_settle_on_it(
+        u in prop::array::uniform3(0.0..1.0f64),
+        noise in prop::array::uniform3(-0.1..0.1f64),
+        pick in 0usize..192,
+    ) {
+        let element = Element::from_z(8).unwrap();
+        for group in SpaceGroup::all() {
+            let lattice = cell(group);
+            for w in group.wyckoff_positions() {
+                let name = name(group, w);
+                let op = &group.operations()[pick % group.operations().len()];
+                let exact = op.apply(w.point(&u[..w.freedom()]));
+                let moved = lattice.to_fractional(noise);
+                let near = std::array::from_fn(|i| exact[i] + moved[i]);
+                let settled = SymmetricStructure::settle(group, &lattice, &[(element, near)], SettleTolerances::default());
+                let settled = settled.map_err(|e| TestCaseError::fail(format!("{name}: {e}")))?;
+                let position = settled.positions().next().unwrap();
+                prop_assert!(position.multiplicity() <= w.multiplicity(), "{name}: {}", position.letter());
+                // Images that are two atoms are apart.
+                let atoms = settled.conventional();
+                prop_assert!(atoms.min_distance().is_none_or(|d| d > 0.4), "{name}: {:?}", atoms.min_distance());
+                // Exactly the orbit, whatever symmetry search says.
+                let first = atoms.frac_coords[0];
+                let images: Vec<[f64; 3]> = group.operations().iter().map(|op| op.apply(first)).collect();
+                prop_assert!(images.iter().all(|&f| to_orbit(&lattice, &atoms.frac_coords, f) < 1e-9), "{name}");
+            }
+        }
+    }
+
     /// The atoms of one general site, and of one on each position, have the group that made them or a supergroup.
     #[test]
     fn generated_atoms_have_the_group(u in prop::array::uniform3(0.05..0.95f64)) {
@@ -109,6 +140,28 @@ proptest! {
                 prop_assert!(back.num_primitive_atoms() <= one.num_primitive_atoms(), "{name}");
             }
         }
+    }
+}
+
+#[test]
+fn general_sites_have_exactly_the_group() {
+    for group in SpaceGroup::all() {
+        let letter = group.general_position().letter();
+        let site =
+            |symbol, frac| DistinctSite { element: Element::from_symbol(symbol).unwrap(), letter, frac };
+        let sites = vec![site("Na", [0.1234, 0.3719, 0.2203]), site("Cl", [0.0717, 0.1931, 0.3417])];
+        // Large cells, so that no two of up to 96 atoms are close.
+        let parameters = [12.13, 13.37, 14.71, 83.0, 97.0, 101.0];
+        let system = group.lattice_system();
+        let lattice = system.lattice(&system.free_of(parameters)).unwrap();
+        let structure = SymmetricStructure::new(group, &lattice, sites).unwrap();
+        let primitive = structure.primitive();
+        let found = SymmetricStructure::from_structure(&primitive, 1e-3).unwrap();
+        assert_eq!(found.group(), group);
+        assert_eq!(found.num_primitive_atoms(), primitive.len(), "{group}");
+        assert_eq!(found.composition(), structure.composition(), "{group}");
+        let volume = |s: &SymmetricStructure| s.lattice().volume();
+        assert!((volume(&found) - volume(&structure)).abs() < 1e-6, "{group}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Writing a data set in another format.
 
+mod images;
+
 use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -10,6 +12,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rayon::prelude::*;
 use serde_json::Value;
+
+pub use images::{ImageOptions, write_image_file};
 
 use crate::formats::SetFormat;
 use crate::{DataError, Dataset, Entry, JsonlRecord, OutputFormat, properties, write_jsonl_record};
@@ -22,7 +26,8 @@ const BLOCK: usize = 4096;
 ///
 /// # Errors
 /// [`DataError::OutputExists`] for a file or a non-empty folder that is already there unless `overwrite`;
-/// [`DataError::File`] when writing fails.
+/// [`DataError::File`] when writing fails; those of [`write_image_file`] for images, which are written with the published
+/// constants and not if one structure has none.
 pub fn write_dataset(
     dataset: &Dataset,
     path: &Path,
@@ -31,6 +36,10 @@ pub fn write_dataset(
 ) -> Result<(), DataError> {
     if !overwrite && is_in_the_way(path, format.is_folder()) {
         return Err(DataError::OutputExists { path: path.to_owned() });
+    }
+    if format.format() == SetFormat::Crystens {
+        let options = ImageOptions { gzip: format.is_gzip(), overwrite, ..ImageOptions::default() };
+        return write_image_file(dataset, path, &options).map(drop);
     }
     if let (true, SetFormat::Structures(format)) = (format.is_folder(), format.format()) {
         return write_folder(dataset, path, format.extension(), |entry| {
@@ -68,6 +77,8 @@ fn write_file(dataset: &Dataset, format: SetFormat, out: &mut impl Write) -> io:
         SetFormat::JsonLines => {
             dataset.entries.iter().try_for_each(|entry| write_jsonl_record(out, &JsonlRecord::from(entry)))
         }
+        // Has a writer of its own, for not every structure has an image.
+        SetFormat::Crystens => Err(io::Error::from(io::ErrorKind::Unsupported)),
         SetFormat::Structures(format) => write_blocks(dataset, out, |entry| frame(entry, format)),
     }
 }

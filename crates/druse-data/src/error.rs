@@ -6,6 +6,7 @@ use druse_crystal::SymmetryError;
 use druse_crystal::content::ContentError;
 use druse_crystal::files::FileError;
 
+use crate::crystens::{EncodeError, ImageFileError};
 use crate::formats::readable_formats;
 use crate::{FilterError, Skipped, Split, UnknownOutputFormat};
 
@@ -39,6 +40,22 @@ pub enum DataError {
         path: PathBuf,
         /// What they are.
         source: ContentError,
+    },
+    /// A file of images cannot be read.
+    #[error("`{}` {source}", path.display())]
+    Images {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ImageFileError,
+    },
+    /// A structure has no image.
+    #[error("`{id}`: {source}")]
+    Image {
+        /// Identifier of the structure.
+        id: String,
+        /// Why.
+        source: EncodeError,
     },
     /// Neither name nor content says how to read the file.
     #[error(

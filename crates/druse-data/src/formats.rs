@@ -15,6 +15,8 @@ pub enum SetFormat {
     Csv,
     /// JSON Lines of [`JsonlRecord`](crate::JsonlRecord)s; the only format that keeps every bit of every number.
     JsonLines,
+    /// CrysTens images of crystals ([`crystens`](crate::crystens)) in a safetensors file: cells of at most 52 atoms.
+    Crystens,
     /// A structure format: one file with many structures, or a folder of files.
     Structures(Format),
 }
@@ -32,7 +34,7 @@ struct TableInfo {
 }
 
 /// The formats of sets that are no structure formats: a line a format.
-static TABLES: [TableInfo; 2] = [
+static TABLES: [TableInfo; 3] = [
     TableInfo {
         format: SetFormat::Csv,
         name: "csv",
@@ -46,6 +48,13 @@ static TABLES: [TableInfo; 2] = [
         title: "JSON Lines",
         about: "JSON Lines, which keep every bit of every number",
         endings: &["jsonl", "ndjson"],
+    },
+    TableInfo {
+        format: SetFormat::Crystens,
+        name: "crystens",
+        title: "CrysTens images (safetensors)",
+        about: "CrysTens images in a safetensors file, for cells of at most 52 atoms",
+        endings: &["safetensors"],
     },
 ];
 
@@ -125,6 +134,8 @@ impl OutputFormat {
     pub const CSV_GZ: Self = Self { format: SetFormat::Csv, gzip: true };
     /// JSON Lines.
     pub const JSONL: Self = Self { format: SetFormat::JsonLines, gzip: false };
+    /// CrysTens images.
+    pub const CRYSTENS: Self = Self { format: SetFormat::Crystens, gzip: false };
 
     /// All formats.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -165,7 +176,12 @@ impl OutputFormat {
 
     /// Name of the file or folder of a set called `stem`: a folder has no ending.
     pub fn file_name(self, stem: &str) -> String {
-        if self.is_folder() { stem.to_owned() } else { format!("{stem}.{}", self.name()) }
+        if self.is_folder() {
+            return stem.to_owned();
+        }
+        let (name, .., endings) = self.format.info();
+        let ending = endings.first().unwrap_or(&name);
+        format!("{stem}.{ending}{}", if self.gzip { ".gz" } else { "" })
     }
 
     /// The format a file name tells; `None` for a name without one of the known endings, and for the formats that make a

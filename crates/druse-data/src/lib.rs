@@ -40,6 +40,7 @@
 
 mod benchmark;
 mod convert;
+pub mod crystens;
 mod dataset;
 mod entry;
 mod error;
@@ -57,7 +58,7 @@ mod stats;
 mod store;
 
 pub use benchmark::{Benchmark, UnknownBenchmark};
-pub use convert::{write_dataset, write_symmetrized_folder};
+pub use convert::{ImageOptions, write_dataset, write_image_file, write_symmetrized_folder};
 pub use dataset::Dataset;
 pub use entry::{Entry, Skipped};
 pub use error::DataError;
@@ -69,8 +70,10 @@ pub use listing::{
 };
 pub use load::{Cache, LoadOptions, load};
 pub use record::{JsonlRecord, write_jsonl_record};
+pub use source::image_consistency;
 pub use split::Split;
 pub use splits::{SplitOptions, Splits};
 pub use stats::{
-    DatasetStats, Duplicates, PropertyStats, Quantiles, SpaceGroupCount, SplitStats, StatsOptions,
+    DatasetStats, DistinctSiteStats, Duplicates, PropertyStats, Quantiles, SpaceGroupCount, SplitStats,
+    StatsOptions,
 };

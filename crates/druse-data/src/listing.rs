@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use druse_crystal::formats::{CoincidentSites, Warning};
 use druse_crystal::{Composition, Properties, Structure};
 
+use crate::crystens::Decoding;
 use crate::entry::default_id;
 use crate::load::{in_pool, name_of};
 use crate::source::{AllRows, Found, Reading, Source, json_lines, refused_by_doubts};
@@ -22,13 +23,21 @@ pub struct ListOptions {
     /// contradiction within the file ([`WarningKind::is_doubt`](druse_crystal::formats::WarningKind::is_doubt)); default
     /// `false`.
     pub strict: bool,
+    /// How images ([`crystens`](crate::crystens)) become structures, where the source is a file of them.
+    pub decoding: Decoding,
     /// Worker threads; `None` for rayon's global pool.
     pub threads: Option<usize>,
 }
 
 impl Default for ListOptions {
     fn default() -> Self {
-        Self { filters: Vec::new(), coincident: CoincidentSites::Keep, strict: false, threads: None }
+        Self {
+            filters: Vec::new(),
+            coincident: CoincidentSites::Keep,
+            strict: false,
+            decoding: Decoding::default(),
+            threads: None,
+        }
     }
 }
 
@@ -225,7 +234,8 @@ impl Listing {
 /// [`DataError`]: the source cannot be read, is no data set, holds no row, or no row passes the filters.
 pub fn list(path: &Path, options: &ListOptions) -> Result<Listing, DataError> {
     let source = Source::open(path)?;
-    let reading = Reading { coincident: options.coincident, cut_end: false, strict: options.strict };
+    let (coincident, strict, decoding) = (options.coincident, options.strict, options.decoding);
+    let reading = Reading { coincident, cut_end: false, strict, decoding };
     let AllRows { rows, mut warnings } = in_pool(options.threads, || source.rows(reading))??;
     if rows.is_empty() {
         return Err(DataError::Empty { path: path.to_owned(), reason: "it holds no structure".into() });

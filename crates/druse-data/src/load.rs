@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::crystens::Decoding;
 use crate::source::Source;
 use crate::store::{self, Import, StoreError};
 use crate::{DataError, Dataset, Filter, Skipped};
@@ -45,6 +46,8 @@ pub struct LoadOptions {
     /// contradiction within the file ([`WarningKind::is_doubt`](druse_crystal::formats::WarningKind::is_doubt)); default
     /// `false`.
     pub strict: bool,
+    /// How images ([`crystens`](crate::crystens)) become structures, where the source is a file of them.
+    pub decoding: Decoding,
     /// Conditions that every structure must meet; applied after the cache, which holds all structures.
     pub filters: Vec<Filter>,
     /// Where the packed data set is kept.
@@ -59,6 +62,7 @@ impl Default for LoadOptions {
             niggli: true,
             max_skipped_share: 0.01,
             strict: false,
+            decoding: Decoding::default(),
             filters: Vec::new(),
             cache: Cache::Default,
             threads: None,
@@ -82,12 +86,13 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
         return Err(DataError::SkippedShare { share: options.max_skipped_share });
     }
     let source = Source::open(path)?;
-    let (niggli, strict) = (options.niggli, options.strict);
-    let file = options.cache.folder().map(|f| f.join(format!("{}.druse", source.key(niggli, strict))));
+    let (niggli, strict, decoding) = (options.niggli, options.strict, options.decoding);
+    let file =
+        options.cache.folder().map(|f| f.join(format!("{}.druse", source.key(niggli, strict, decoding))));
     let (import, content_hash) = match file.as_deref().and_then(read_cache) {
         Some(cached) => cached,
         None => {
-            let import = in_pool(options.threads, || source.import(niggli, strict))??;
+            let import = in_pool(options.threads, || source.import(niggli, strict, decoding))??;
             let content = store::encode(&import.entries);
             if let Some(file) = &file
                 && let Err(e) = store::write(file, &import, &content)

@@ -26,6 +26,9 @@ fn halides_have_textbook_statistics() {
     assert_eq!((stats.elements["Cl"], stats.elements["F"], stats.elements.len()), (3, 1, 6));
     let groups: Vec<_> = stats.space_groups.iter().map(|g| (g.number, g.symbol.as_str(), g.count)).collect();
     assert_eq!(groups, [(225, "Fm-3m", 3), (221, "Pm-3m", 1)]);
+    let sites = stats.distinct_sites.unwrap();
+    assert_eq!((sites.reduced, sites.orthorhombic_and_higher, sites.monoclinic_and_triclinic), (4, 4, 0));
+    assert_eq!((sites.sites.unwrap().max, sites.not_reduced.len()), (2.0, 0));
     assert!((stats.density.max - 3.997).abs() < 0.01, "CsCl: {}", stats.density.max);
     assert_eq!(stats.properties["band_gap"].count, 3);
     assert_eq!(stats.properties["band_gap"].numbers.unwrap().max, 8.7);
@@ -54,6 +57,19 @@ fn duplicates_are_counted_by_the_stated_rules() {
     assert_eq!(data.warnings.len(), 1, "a repeated identifier is worth a warning: {:?}", data.warnings);
     let stats = DatasetStats::compute(&data, StatsOptions::default()).unwrap();
     assert_eq!((stats.duplicates.ids, stats.duplicates.identical, stats.duplicates.alike), (1, 1, Some(2)));
+    // One site on the other's place, which no space group can have.
+    let twice = cif("CsCl", cell, " Cl Cl0 0 0 0\n Cl Cl1 0 0 0.005\n Cs Cs2 0.5 0.5 0.5\n");
+    let close = load(
+        &put(folder.path(), "close.csv", csv_text(&["material_id", "cif"], &[row("x", twice)])),
+        &plain(),
+    );
+    let close = DatasetStats::compute(&close.unwrap(), StatsOptions::default()).unwrap();
+    let table = close.to_string();
+    let line = "0 structures reduce to theirs; 1 do not: sites closer than the tolerance (1)";
+    assert!(table.contains(line), "{table}");
+    let sites = close.distinct_sites.unwrap();
+    assert_eq!(sites.reduced, 0);
+    assert_eq!(sites.not_reduced["sites closer than the tolerance"], 1);
     let quick = DatasetStats::compute(&data, StatsOptions { symprec: None }).unwrap();
     assert_eq!((quick.duplicates.alike, quick.space_groups.len(), quick.space_group_failures), (None, 0, 0));
 }
@@ -67,6 +83,8 @@ fn the_table_and_the_json_say_the_same() {
     for part in [
         "structures      4 (0 skipped)",
         "225 Fm-3m (3), 221 Pm-3m (1)",
+        "4 structures reduce to theirs: mean 2.00, at most 2; 2 different",
+        "adaptive cells as published can use 4; 0 are",
         "Cl (3)",
         "band_gap",
         "8.700",

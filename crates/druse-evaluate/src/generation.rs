@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 
 use druse_crystal::{Element, Structure};
+use druse_data::crystens::STATED_SPACE_GROUP;
 use druse_data::{Cache, Item, Listing};
 use druse_metrics::Metric;
+use druse_metrics::crystens::{Consistency, consistency_metrics, stated_space_groups};
 use druse_metrics::descriptors::{DescriptorSettings, Descriptors};
 use druse_metrics::distribution::Bootstrap;
 use druse_metrics::generation::{GenerationMetrics, Options, ResolvedRules, evaluate, property_metrics};
@@ -38,6 +40,8 @@ pub struct GenerationSettings {
     pub properties: Vec<String>,
     /// The matcher of uniqueness and novelty; `None` to leave them out.
     pub matcher: Option<StructureMatcher>,
+    /// Consistency of the images that the generated structures were decoded from; `None` where there are none.
+    pub images: Option<Consistency>,
     /// Success rates of a property optimization.
     pub optimization: Option<Optimization>,
     /// Where features are kept.
@@ -55,6 +59,7 @@ impl GenerationSettings {
             bootstrap: Some(Bootstrap::default()),
             properties: Vec::new(),
             matcher: Some(StructureMatcher::default()),
+            images: None,
             optimization: None,
             cache: Cache::Default,
         }
@@ -107,6 +112,13 @@ pub fn generation(
     let mut all = found.metrics.clone();
     for name in &settings.properties {
         all.extend(compare_property(name, sets, &found, bootstrap)?);
+    }
+    if let Some(images) = &settings.images {
+        all.extend(consistency_metrics(images));
+        if let Some([_, reference]) = &found.symmetry {
+            let stated = numbers(sets.generated, STATED_SPACE_GROUP, 0..sets.generated.len());
+            all.push(stated_space_groups(&stated, &reference.numbers()));
+        }
     }
     if let Some(optimization) = &settings.optimization {
         all.extend(success(optimization, sets, &found, settings)?);

@@ -307,6 +307,57 @@ pub const METRICS: &[MetricInfo] = &[
         Optimization,
         "starts whose best valid property reaches that percentile of the reference",
     ),
+    info(
+        "ks_image_space_group",
+        "KS of the stated space group",
+        Lower,
+        Reference,
+        "Kolmogorov–Smirnov statistic of space-group numbers that CrysTens images state, against those of the reference",
+    ),
+    info(
+        "image_length_variance",
+        "Length variance of images",
+        Lower,
+        Nothing,
+        "variance of the entries of a CrysTens image that state a, b or c",
+    )
+    .unit("Å²"),
+    info(
+        "image_angle_variance",
+        "Angle variance of images",
+        Lower,
+        Nothing,
+        "the same of alpha, beta and gamma",
+    )
+    .unit("deg²"),
+    info(
+        "image_space_group_variance",
+        "Space-group variance of images",
+        Lower,
+        Nothing,
+        "the same of the space-group number",
+    ),
+    info(
+        "image_coordinate_variance",
+        "Coordinate variance of images",
+        Lower,
+        Nothing,
+        "the same of a fractional coordinate of an atom",
+    ),
+    info(
+        "image_coordinate_difference",
+        "Coordinate difference of images",
+        Lower,
+        Nothing,
+        "how far the coordinates of an atom are from those that all atoms agree on, over the number of atoms",
+    ),
+    info(
+        "image_pairwise_difference",
+        "Pairwise difference of images",
+        Lower,
+        Nothing,
+        "how far stated distances are from those of the agreed coordinates, per atom",
+    ),
     info("unique", "Unique", Higher, Nothing, "different structures over all generated ones").headline(),
     info("novel", "Novel", Higher, Training, "structures that match none of the training set"),
     info(

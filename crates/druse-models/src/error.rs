@@ -52,8 +52,8 @@ pub enum ModelError {
         /// Largest atomic number that has an embedding.
         limit: u8,
     },
-    /// The model cannot learn from a structure.
-    #[error("the model cannot learn from {what}: {reason}")]
+    /// A structure is beyond what the model can represent.
+    #[error("the model cannot represent {what}: {reason}")]
     Unusable {
         /// Its formula.
         what: String,

@@ -4,7 +4,8 @@ use druse_crystal::{Composition, Element, Structure};
 use druse_data::{LoadOptions, Split, Splits};
 use druse_models::registry::{Registry, preset_model};
 use druse_models::symat::{
-    LossWeights, NoiseConfig, Protocol, ScoreConfig, ScoreLoss, ScoreNorm, Symat, SymatConfig, SymatSampling,
+    LossWeights, NoiseConfig, OtherTemperatures, Protocol, ScoreConfig, ScoreLoss, ScoreNorm, Symat,
+    SymatConfig, SymatSampling,
 };
 use druse_models::{
     Autoencoder, Conditions, Generator, MicroBatchLimit, ModelError, NoiseKey, SampleRequest, Trainable,
@@ -155,7 +156,7 @@ fn what_it_cannot_represent_is_refused_with_a_reason() {
     large.species = vec![large.species[0]; 7];
     large.frac_coords = (0..7).map(|i| [0.1 * f64::from(i), 0.0, 0.0]).collect();
     let error = model.fit_statistics(&[&all[0], &large]).unwrap_err();
-    assert!(matches!(error, ModelError::TooManyAtoms { atoms: 7, limit: 6, .. }), "{error}");
+    assert!(message(error).contains("7 atoms of one element, the heads count up to 6"));
     let mut heavy = all[0].clone();
     heavy.species[0] = Element::from_symbol("Am").unwrap();
     assert!(matches!(model.inspect(&[&heavy]), Err(ModelError::UnknownElement { limit: 94, .. })));
@@ -314,6 +315,34 @@ fn protocols_differ_in_what_they_draw() {
     assert_ne!(spread(Protocol::Published), spread(Protocol::Paper));
     let none = SymatSampling { steps_per_level: 0, ..SymatSampling::default() };
     assert!(Symat::new(tiny()).unwrap().with_sampling(&none).is_err());
+}
+
+/// A temperature of one run replaces that of the protocol, and only that.
+#[test]
+fn temperatures_can_be_set_for_a_run() {
+    let all = prototypes();
+    let refs: Vec<&Structure> = all.iter().collect();
+    let sampled = |temperatures: OtherTemperatures, seed| {
+        let sampling = SymatSampling { steps_per_level: 1, temperatures, ..SymatSampling::default() };
+        let (model, params) = built(tiny(), &refs);
+        let model = model.with_sampling(&sampling).unwrap();
+        let request = SampleRequest { conditions: Conditions::default(), seed, index: 0 };
+        sample_all(&model, &params, &[request]).unwrap().remove(0).unwrap()
+    };
+    let still = OtherTemperatures {
+        composition: Some(0.0),
+        lattice: Some(0.0),
+        position: Some(0.0),
+        ..OtherTemperatures::default()
+    };
+    let (a, b) = (sampled(still.clone(), 1), sampled(still, 2));
+    assert_eq!((&a.species, a.lattice), (&b.species, b.lattice));
+    let moving = OtherTemperatures { lattice: Some(3.0), ..OtherTemperatures::default() };
+    assert_ne!(sampled(moving.clone(), 1).lattice, sampled(OtherTemperatures::default(), 1).lattice);
+    let wrong = OtherTemperatures { noise: Some(-1.0), ..moving };
+    let wrong = SymatSampling { temperatures: wrong, ..SymatSampling::default() };
+    let error = Symat::new(tiny()).unwrap().with_sampling(&wrong).err().unwrap().to_string();
+    assert!(error.contains("temperatures.noise = -1"), "{error}");
 }
 
 /// A few crystals are learned by heart: their latents decode to them. None of them is polar: distances do not tell a

@@ -12,7 +12,7 @@ use druse_nn::weights::WeightsError;
 
 use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, Violation};
-use crate::enumerate::EnumerationError;
+use crate::enumerate::{EnumerationError, TemplatesError};
 
 /// The thread that works ahead has panicked: a bug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +40,9 @@ pub enum RunError {
     /// The chemical system cannot be enumerated.
     #[error(transparent)]
     Enumeration(#[from] EnumerationError),
+    /// The composition has no template.
+    #[error(transparent)]
+    Templates(#[from] TemplatesError),
     /// A file or folder cannot be written.
     #[error("cannot write `{}`: {source}; what was finished before is kept", path.display())]
     Write {

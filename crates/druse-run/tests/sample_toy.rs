@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::{Toy, prototypes};
 use druse_crystal::Composition;
 use druse_crystal::formats::Format;
+use druse_data::JsonlRecord;
 use druse_models::{ModelError, Trainable};
 use druse_nn::{Params, Precision};
 use druse_run::merge::merge;
 use druse_run::output::{FAILURES_FILE, Failure, STRUCTURES_FILE, SampleFormat, parse_lines};
 use druse_run::sample::{
-    ChannelSink, Finished, FolderSink, MemorySink, SamplePlan, Shard, Summary, Workers, sample,
+    ChannelSink, Finished, FolderSink, LARGER_THAN_TRAINING, MemorySink, SamplePlan, Shard, Summary, Workers,
+    sample,
 };
 use druse_run::{Event, RunError, RunFolder};
 
@@ -79,7 +81,7 @@ fn output_does_not_depend_on_batches_interruption_or_shards() {
     let at = |name: &str| dir.path().join(name);
     let summary = run(&plan(), &at("whole"), NEW).unwrap();
     // Indices 5, 12 and 19 fail by design.
-    assert_eq!(summary, Summary { sampled: 17, failed: 3, found: 0, interrupted: false });
+    assert_eq!(summary, Summary { sampled: 17, failed: 3, ..Summary::default() });
     let whole = output(&at("whole"));
     assert_eq!(whole[0].lines().count(), 17);
     let failures: Vec<Failure> = parse_lines(&at("whole").join(FAILURES_FILE)).unwrap();
@@ -224,7 +226,7 @@ fn structures_also_go_to_memory_and_through_a_channel() {
         sample(&toy, &params, &plan(), sink, &mut druse_run::Silent, &stop)
     };
     let mut memory = MemorySink::default();
-    assert_eq!(into(&mut memory).unwrap(), Summary { sampled: 17, failed: 3, found: 0, interrupted: false });
+    assert_eq!(into(&mut memory).unwrap(), Summary { sampled: 17, failed: 3, ..Summary::default() });
     assert_eq!(memory.finished.iter().map(|f| f.index).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
     assert!(memory.finished[5].result.is_err() && memory.finished[0].label == "Po1");
     // What is there is not sampled again.
@@ -240,4 +242,25 @@ fn structures_also_go_to_memory_and_through_a_channel() {
     let nothing = SamplePlan { targets: vec![], ..plan() };
     let error = sample(&toy, &params, &nothing, &mut memory, &mut druse_run::Silent, &stop).unwrap_err();
     assert!(matches!(error, RunError::NothingToSample));
+}
+
+#[test]
+fn cells_larger_than_any_of_the_training_set_are_kept_and_marked() {
+    let dir = tempfile::tempdir().unwrap();
+    let marked = |largest_seen, name: &str| {
+        let path = dir.path().join(name);
+        let summary = run_model(Toy::trained_up_to(largest_seen), &plan(), &path, NEW).unwrap();
+        let records: Vec<JsonlRecord> = parse_lines(&path.join(STRUCTURES_FILE)).unwrap();
+        let mark = |r: &JsonlRecord| r.properties.get(LARGER_THAN_TRAINING) == Some(&true.into());
+        assert_eq!(records.len() as u64, summary.sampled);
+        if let Some(largest) = largest_seen {
+            assert!(records.iter().all(|r| mark(r) == (r.structure.len() > largest)));
+        }
+        let marked = records.iter().filter(|r| mark(r)).count() as u64;
+        assert_eq!(summary.larger_than_training, marked);
+        marked
+    };
+    assert!(marked(Some(2), "some") > 0);
+    assert_eq!(marked(Some(5), "none"), 0);
+    assert_eq!(marked(None, "unknown"), 0);
 }

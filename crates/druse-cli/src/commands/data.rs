@@ -1,22 +1,25 @@
 //! `druse data`.
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use druse_crystal::files;
 use druse_crystal::formats::Format;
+use druse_data::crystens::{ImageFile, Normalization};
 use druse_data::fetch::{FetchError, FetchOptions, FileStatus, Manifest, fetch};
 use druse_data::{
-    DataError, Dataset, DatasetStats, Filter, LoadOptions, OutputFormat, Split, SplitOptions, SplitStats,
-    Splits, StatsOptions, write_dataset, write_symmetrized_folder,
+    DataError, Dataset, DatasetStats, Filter, ImageOptions, LoadOptions, OutputFormat, SetFormat, Split,
+    SplitOptions, SplitStats, Splits, StatsOptions, write_dataset, write_image_file,
+    write_symmetrized_folder,
 };
 use serde::Serialize;
 
 use crate::console;
 use crate::failure::Failure;
 use crate::formats::{set_format, source_help};
+use crate::images::{DecodingArgs, image_bytes};
 use crate::sets::{StrictArgs, load, say};
 
 /// Subcommands of `druse data`.
@@ -32,7 +35,9 @@ pub enum DataCommand {
     #[command(after_help = "Examples:
   druse data convert train.csv.gz train.jsonl
   druse data convert lifeo2/structures.jsonl cifs --format cif
-  druse data convert lifeo2/structures.jsonl symmetric --format cif --symmetrize 0.1")]
+  druse data convert lifeo2/structures.jsonl symmetric --format cif --symmetrize 0.1
+  druse data convert train.csv.gz train.safetensors --normalization fit       (CrysTens images)
+  druse data convert generated.safetensors cifs --format cif --decoding paper")]
     Convert(ConvertArgs),
     /// Divide a data set into train, val and test files.
     #[command(after_help = "Example:
@@ -95,7 +100,7 @@ pub struct StatsArgs {
     /// Distance tolerance of the space group search in Å.
     #[arg(long, default_value_t = 0.1)]
     symprec: f64,
-    /// Leave out space groups, which take most of the time.
+    /// Leave out space groups and distinct sites, the slowest part.
     #[arg(long)]
     no_symmetry: bool,
     /// Print JSON.
@@ -120,6 +125,12 @@ pub struct ConvertArgs {
     /// distance in Å.
     #[arg(long, value_name = "SYMPREC")]
     symmetrize: Option<f64>,
+    /// With images: avg-std (published constants), fit (avg-std with the constants of this set), divide-near-max,
+    /// divide-near-max-published, or a file of images whose constants are taken [default: avg-std].
+    #[arg(long, value_name = "NAME|FILE")]
+    normalization: Option<String>,
+    #[command(flatten)]
+    decoding: DecodingArgs,
     /// Replace an existing file.
     #[arg(long)]
     overwrite: bool,
@@ -207,13 +218,57 @@ fn convert(args: &ConvertArgs) -> Result<(), Failure> {
             )));
         }
     }
-    let dataset = args.source.load(args.niggli)?;
+    let to_images = format.format() == SetFormat::Crystens;
+    if args.normalization.is_some() && !to_images {
+        return Err(Failure::mistake("--normalization belongs to images: add --format crystens"));
+    }
+    let images = ImageOptions {
+        normalization: normalization(args.normalization.as_deref())?,
+        max_skipped_share: args.source.max_skipped_share,
+        gzip: format.is_gzip(),
+        overwrite: args.overwrite,
+    };
+    let options = LoadOptions {
+        decoding: args.decoding.of_source(&args.source.path)?,
+        ..args.source.options(args.niggli)?
+    };
+    let dataset = load(&args.source.path, &options)?;
     match args.symmetrize {
         Some(symprec) => write_symmetrized_folder(&dataset, &args.out, symprec, args.overwrite)?,
+        None if to_images => {
+            let skipped = write_image_file(&dataset, &args.out, &images)?;
+            skipped.iter().for_each(|structure| console::warn(&format!("skipped {structure}")));
+            let written = dataset.len() - skipped.len();
+            console::note(&format!("{written} images: {}", args.out.display()));
+            return Ok(());
+        }
         None => write_dataset(&dataset, &args.out, format, args.overwrite)?,
     }
     console::note(&format!("{} structures: {}", dataset.len(), args.out.display()));
     Ok(())
+}
+
+/// The normalization of a name or of a file of images; `None` for constants that are to be fitted.
+fn normalization(name: Option<&str>) -> Result<Option<Normalization>, Failure> {
+    Ok(Some(match name {
+        None | Some("avg-std") => Normalization::published(),
+        Some("fit") => return Ok(None),
+        Some("divide-near-max") => Normalization::divide_near_max(),
+        Some("divide-near-max-published") => Normalization::divide_near_max_published(),
+        Some(file) if Path::new(file).is_file() => {
+            let bytes = image_bytes(Path::new(file))?;
+            ImageFile::parse(&bytes)
+                .map_err(|source| DataError::Images { path: file.into(), source })?
+                .header()
+                .normalization
+        }
+        Some(other) => {
+            return Err(Failure::mistake(format!(
+                "--normalization {other}: expected avg-std, fit, divide-near-max, divide-near-max-published, or a file \
+                 of images"
+            )));
+        }
+    }))
 }
 
 fn split(args: &SplitArgs) -> Result<(), Failure> {

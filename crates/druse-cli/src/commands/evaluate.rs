@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use druse_data::Cache;
+use druse_data::crystens::{Consistency, STATED_SPACE_GROUP};
+use druse_data::{Cache, Item, Listing, image_consistency};
 use druse_evaluate::{
     GenerationSettings, MatchingSettings, Optimization, Pairing, Sets, Task, generation, matching,
 };
@@ -182,6 +183,15 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The consistency of the images that a set was read from; `None` where it was read from something else.
+fn images_of(set: &Listing) -> Result<Option<Consistency>, Failure> {
+    let stated = |item: &Item| item.properties().contains_key(STATED_SPACE_GROUP);
+    match set.items.iter().any(stated) {
+        true => Ok(image_consistency(&set.path)?),
+        false => Ok(None),
+    }
+}
+
 impl EvaluateArgs {
     fn optimization(&self) -> Option<Optimization> {
         let (property, start) = (self.optimize.clone()?, self.start.clone()?);
@@ -226,6 +236,7 @@ impl RuleArgs {
             bootstrap: self.intervals(),
             properties: self.properties.clone(),
             matcher: (!self.no_unique || sets.train.is_some()).then_some(matcher),
+            images: images_of(sets.generated)?,
             optimization,
             cache: self.cache(),
         })

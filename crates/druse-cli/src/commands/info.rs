@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use druse_crystal::formats::CoincidentSites;
 use druse_crystal::{Composition, Structure, files};
+use druse_data::crystens::{Codec, ImageFile, is_image_file};
 use druse_data::{
-    DatasetStats, Item, ListOptions, LoadOptions, SetFormat, SplitStats, Splits, StatsOptions, list,
+    DataError, DatasetStats, Item, ListOptions, LoadOptions, SetFormat, SplitStats, Splits, StatsOptions,
+    list,
 };
 use druse_run::Checkpoint;
 use druse_run::model::{checkpoint_path, shipped_checkpoint};
@@ -15,6 +17,7 @@ use druse_run::train::CONFIG_FILE;
 
 use crate::console;
 use crate::failure::Failure;
+use crate::images::{MAX_PICTURED, describe as describe_images, image_bytes, write_picture};
 use crate::sets::{StrictArgs, load, say};
 
 /// Structures of a file that are described one by one.
@@ -26,10 +29,15 @@ const MAX_STRUCTURES: usize = 50;
   druse info                                   (the shipped model)
   druse info runs/mp20/checkpoints/best.safetensors
   druse info data/mp_20/train.csv.gz
-  druse info POSCAR")]
+  druse info POSCAR
+  druse info images.safetensors --picture images.png")]
 pub struct InfoArgs {
-    /// Checkpoint, folder of a run, data set, folder of a data set or structure file [default: the shipped model].
+    /// Checkpoint, folder of a run, data set, folder of a data set, structure file or file of CrysTens images [default: the
+    /// shipped model].
     path: Option<PathBuf>,
+    /// Write a PNG picture of the first eight structures as CrysTens images, channels side by side.
+    #[arg(long, value_name = "FILE", requires = "path")]
+    picture: Option<PathBuf>,
     #[command(flatten)]
     strict: StrictArgs,
 }
@@ -43,8 +51,32 @@ pub fn run(args: &InfoArgs) -> crate::Outcome {
     if !path.exists() {
         return Err(Failure::mistake(format!("`{}` does not exist", path.display())));
     }
+    if args.picture.as_deref() == Some(path) {
+        return Err(Failure::mistake(format!("`{}` would be replaced by its picture", path.display())));
+    }
+    if path.is_file() && SetFormat::from_path(path) == Some(SetFormat::Crystens) {
+        let bytes = image_bytes(path)?;
+        if is_image_file(&bytes) {
+            let file = ImageFile::parse(&bytes)
+                .map_err(|source| DataError::Images { path: path.clone(), source })?;
+            console::data(&describe_images(path, &file))?;
+            if let Some(picture) = &args.picture {
+                let first = file.len().min(MAX_PICTURED);
+                write_picture(picture, &(0..first).map(|k| file.image(k)).collect::<Vec<_>>())?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
     let is_run = path.is_dir() && path.join(CONFIG_FILE).exists();
-    if is_run || path.extension().is_some_and(|e| e == "safetensors") {
+    let is_checkpoint = is_run || path.extension().is_some_and(|e| e == "safetensors");
+    if let Some(picture) = &args.picture {
+        if is_checkpoint {
+            let words = format!("`{}` holds a model, of which there is no picture", path.display());
+            return Err(Failure::mistake(words));
+        }
+        picture_of(path, args.strict, picture)?;
+    }
+    if is_checkpoint {
         checkpoint(&Checkpoint::load(&checkpoint_path(path)?)?)?;
     } else if is_table(path) || is_large(path) || !structures(path, args.strict)? {
         dataset(path, args.strict)?;
@@ -113,6 +145,26 @@ fn structures(path: &Path, strict: StrictArgs) -> Result<bool, Failure> {
         console::note(warning);
     }
     Ok(true)
+}
+
+/// A picture of the first structures, as images with the published constants.
+fn picture_of(path: &Path, strict: StrictArgs, picture: &Path) -> Result<(), Failure> {
+    let listing = list(path, &ListOptions { strict: strict.strict, ..ListOptions::default() })?;
+    let mut images = Vec::new();
+    for item in listing.items.iter().take(MAX_PICTURED) {
+        match item.structure().map(|s| Codec::default().encode(s)) {
+            Some(Ok(image)) => images.push(image),
+            Some(Err(e)) => console::warn(&format!("{}: {e}", item.id)),
+            None => console::warn(&format!("{}: {}", item.id, item.reason().unwrap_or_default())),
+        }
+    }
+    if images.is_empty() {
+        return Err(Failure::mistake(format!(
+            "`{}` holds no structure that fits into an image",
+            path.display()
+        )));
+    }
+    write_picture(picture, &images)
 }
 
 /// Composition, cell, density, space group and shortest distance.

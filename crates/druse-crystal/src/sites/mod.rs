@@ -2,36 +2,19 @@
 //!
 //! A [`SymmetricStructure`] has the symmetry of its group by construction: its cell has the free parameters of the
 //! lattice system alone, and each site lies exactly on its Wyckoff position, whose orbit is generated.
-//!
-//! ```
-//! use druse_crystal::{DistinctSite, Element, SpaceGroup, SymmetricStructure};
-//!
-//! // Rutile: Ti on 2a, O on 4f (x, x, 0).
-//! let group = SpaceGroup::new(136)?;
-//! let lattice = group.lattice_system().lattice(&[4.594, 2.959])?;
-//! let site = |symbol, letter, parameters: &[f64]| {
-//!     let frac = group.wyckoff(letter)?.point(parameters);
-//!     Ok::<_, Box<dyn std::error::Error>>(DistinctSite { element: Element::from_symbol(symbol)?, letter, frac })
-//! };
-//! let rutile = SymmetricStructure::new(group, &lattice, vec![site("Ti", 'a', &[])?, site("O", 'f', &[0.305])?])?;
-//! let cell = rutile.conventional();
-//! assert_eq!(cell.len(), 6);
-//! assert_eq!(druse_crystal::symmetry::analyze(&cell, 0.01)?.number, 136);
-//!
-//! // And back from the atoms.
-//! let found = SymmetricStructure::from_structure(&cell, 0.01)?;
-//! assert_eq!(found.to_string(), "136 (P4_2/mnm): O 4f, Ti 2a");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
 
+mod enumerate;
 mod error;
 mod reduce;
 mod settle;
+mod template;
 
 use std::fmt;
 
+pub use enumerate::{EnumerateError, EnumerateOptions, Enumeration, count_templates, enumerate_templates};
 pub use error::{ReduceError, SiteError};
 pub use settle::SettleTolerances;
+pub use template::{Template, TemplateError, WyckoffSequence};
 
 use crate::{Composition, Element, Lattice, SpaceGroup, Structure, WyckoffPosition, wrap_unit};
 
@@ -52,6 +35,27 @@ pub struct DistinctSite {
 }
 
 /// A crystal by its space group in the standard setting, its conventional cell and its distinct sites.
+///
+/// ```
+/// use druse_crystal::{DistinctSite, Element, SpaceGroup, SymmetricStructure};
+///
+/// // Rutile: Ti on 2a, O on 4f (x, x, 0).
+/// let group = SpaceGroup::new(136)?;
+/// let lattice = group.lattice_system().lattice(&[4.594, 2.959])?;
+/// let site = |symbol, letter, parameters: &[f64]| {
+///     let frac = group.wyckoff(letter)?.point(parameters);
+///     Ok::<_, Box<dyn std::error::Error>>(DistinctSite { element: Element::from_symbol(symbol)?, letter, frac })
+/// };
+/// let rutile = SymmetricStructure::new(group, &lattice, vec![site("Ti", 'a', &[])?, site("O", 'f', &[0.305])?])?;
+/// let cell = rutile.conventional();
+/// assert_eq!(cell.len(), 6);
+/// assert_eq!(druse_crystal::symmetry::analyze(&cell, 0.01)?.number, 136);
+///
+/// // And back from the atoms.
+/// let found = SymmetricStructure::from_structure(&cell, 0.01)?;
+/// assert_eq!(found.template().sequence().canonical().to_string(), "136 f a");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SymmetricStructure {
     group: &'static SpaceGroup,
@@ -61,8 +65,8 @@ pub struct SymmetricStructure {
 
 impl SymmetricStructure {
     /// A structure from the conventional cell and its distinct sites, made exact: the cell becomes one of the group's
-    /// lattice system (a along x, b in the xy plane), each site the equivalent one of its position's own subspace,
-    /// wrapped into [0, 1).
+    /// lattice system (a along x, b in the xy plane), each site the equivalent one of its position's own subspace, with
+    /// free parameters in [0, 1).
     ///
     /// # Errors
     /// [`SiteError`] when there is no site, the cell is not one of the group's lattice system (within 0.1 % of the
@@ -100,7 +104,9 @@ impl SymmetricStructure {
             {
                 return Err(SiteError::Taken { first, second: index, letter });
             }
-            exact.push(DistinctSite { frac: placed.site.map(wrap_unit), ..site });
+            // Wrapped along the subspace: another lattice translation would leave it.
+            let parameters: Vec<f64> = position.parameters(placed.site).into_iter().map(wrap_unit).collect();
+            exact.push(DistinctSite { frac: position.point(&parameters), ..site });
         }
         if exact.is_empty() {
             return Err(SiteError::Empty);
@@ -118,7 +124,8 @@ impl SymmetricStructure {
         &self.lattice
     }
 
-    /// The distinct sites, each on its position's own subspace.
+    /// The distinct sites, each on its position's own subspace ([`WyckoffPosition::point`]), so that components may be
+    /// outside of [0, 1).
     pub fn sites(&self) -> &[DistinctSite] {
         &self.sites
     }

@@ -158,3 +158,67 @@ impl fmt::Display for LatticeSystem {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::Matrix3;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::SpaceGroup;
+
+    fn metric(lattice: &Lattice) -> Matrix3<f64> {
+        lattice.matrix() * lattice.matrix().transpose()
+    }
+
+    #[test]
+    fn free_parameters_expand_to_the_cell() {
+        let p = [5.0, 6.0, 7.0, 80.0, 95.0, 103.0];
+        for system in LatticeSystem::ALL {
+            let expanded = system.expand(&system.free_of(p));
+            assert_eq!(expanded, system.constrained(p), "{system}");
+            let lattice = system.lattice(&system.free_of(p)).unwrap();
+            let back = lattice.parameters();
+            assert!(back.iter().zip(expanded).all(|(a, b)| (a - b).abs() < 1e-12), "{system}: {back:?}");
+        }
+        assert_eq!(LatticeSystem::Monoclinic.free_of(p), [5.0, 6.0, 7.0, 95.0]);
+        // Right angles leave no rounding behind.
+        let cubic = LatticeSystem::Cubic.lattice(&[4.0]).unwrap();
+        assert_eq!(cubic.rows(), [[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 4.0]]);
+    }
+
+    #[test]
+    fn impossible_cells_are_refused() {
+        assert!(LatticeSystem::Cubic.lattice(&[-1.0]).is_err());
+        assert!(LatticeSystem::Hexagonal.lattice(&[3.0, f64::NAN]).is_err());
+        assert!(LatticeSystem::Triclinic.lattice(&[1.0, 1.0, 1.0, 30.0, 30.0, 120.0]).is_err());
+        assert!(LatticeSystem::Monoclinic.lattice(&[1.0, 1.0, 1.0, 180.0]).is_err());
+        assert_eq!(LatticeSystem::of_number(0), None);
+        assert_eq!(LatticeSystem::of_number(231), None);
+    }
+
+    proptest! {
+        #[test]
+        fn constrained_cells_have_the_mean_metric(
+            lengths in prop::array::uniform3(4.0..9.0f64), angles in prop::array::uniform3(75.0..105.0f64),
+        ) {
+            let [a, b, c] = lengths;
+            let [alpha, beta, gamma] = angles;
+            // Groups of the holohedries, one of each system.
+            for number in [2, 10, 47, 123, 191, 221] {
+                let group = SpaceGroup::new(number).unwrap();
+                let system = group.lattice_system();
+                let gamma = if system == LatticeSystem::Hexagonal { gamma + 30.0 } else { gamma };
+                let lattice = Lattice::from_parameters([a, b, c, alpha, beta, gamma]).unwrap();
+                let g = metric(&lattice);
+                let rotations = group.primitive_operations().iter();
+                let rotations = rotations.map(|op| Matrix3::from_fn(|i, j| f64::from(op.rotation[i][j])));
+                let mean = rotations.map(|r| r.transpose() * g * r).sum::<Matrix3<f64>>() / group.order() as f64;
+                let constrained = metric(&system.constrain(&lattice).unwrap());
+                prop_assert!((constrained - mean).amax() < 1e-9, "{system}: {constrained} {mean}");
+                let again = system.constrain(&system.constrain(&lattice).unwrap()).unwrap();
+                prop_assert!((metric(&again) - constrained).amax() < 1e-9, "{system}");
+            }
+        }
+    }
+}

@@ -4,6 +4,7 @@ mod centring;
 mod exact;
 mod lattice_system;
 mod nearest;
+mod normalizer;
 mod wyckoff;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use exact::ExactOperation;
 pub use lattice_system::LatticeSystem;
 pub(crate) use nearest::ImageTolerance;
 pub use nearest::PlacedPoint;
+pub use normalizer::Normalizer;
 pub use wyckoff::WyckoffPosition;
 
 use crate::{SymmetryOperation, wrap_unit};
@@ -67,6 +69,7 @@ pub struct SpaceGroup {
     primitive_operations: Vec<SymmetryOperation>,
     inverses: Vec<usize>,
     wyckoff: Vec<WyckoffPosition>,
+    normalizer: OnceLock<Normalizer>,
 }
 
 impl SpaceGroup {
@@ -122,6 +125,7 @@ impl SpaceGroup {
             primitive_operations: point.iter().map(|op| primitive(op, centring).operation()).collect(),
             inverses: point.iter().map(inverse).collect(),
             wyckoff,
+            normalizer: OnceLock::new(),
         }
     }
 
@@ -216,18 +220,21 @@ impl SpaceGroup {
         })
     }
 
+    /// The motions that leave the setting as it is. Found when first asked for, then kept.
+    pub fn normalizer(&self) -> &Normalizer {
+        self.normalizer.get_or_init(|| Normalizer::of(self))
+    }
+
     /// Whether all of the group's operations are among these, which are given in its conventional cell: whether the
     /// group that was found there ([`SymmetryDataset::operations`](crate::SymmetryDataset::operations)) is this one or
     /// a supergroup of it. Translations may differ by 0.02 of an edge.
     pub fn is_contained_in(&self, operations: &[SymmetryOperation]) -> bool {
-        self.operations.iter().all(|op| {
-            operations.iter().filter(|found| found.rotation == op.rotation).any(|found| {
-                op.translation.iter().zip(found.translation).all(|(a, b)| {
-                    let d = a - b;
-                    (d - d.round()).abs() < SAME_TRANSLATION
-                })
-            })
-        })
+        are_among(self.operations(), operations)
+    }
+
+    /// As [`SpaceGroup::is_contained_in`], for operations in its primitive cell.
+    pub fn is_contained_in_primitive(&self, operations: &[SymmetryOperation]) -> bool {
+        are_among(self.primitive_operations(), operations)
     }
 
     /// The orbit, in the conventional cell, of a point of the position's subspace: [`WyckoffPosition::multiplicity`]
@@ -247,6 +254,18 @@ impl SpaceGroup {
         let images = position.representatives().iter().map(|&k| self.operations[k].apply(frac));
         images.map(|f| self.centring.to_primitive(f).map(wrap_unit)).collect()
     }
+}
+
+/// Whether each of `wanted` is among `found`, translations within 0.02 of an edge.
+fn are_among(wanted: &[SymmetryOperation], found: &[SymmetryOperation]) -> bool {
+    wanted.iter().all(|op| {
+        found.iter().filter(|found| found.rotation == op.rotation).any(|found| {
+            op.translation.iter().zip(found.translation).all(|(a, b)| {
+                let d = a - b;
+                (d - d.round()).abs() < SAME_TRANSLATION
+            })
+        })
+    })
 }
 
 /// The same operation on coordinates of the primitive cell: R' = C⁻ᵀ R Cᵀ, t' = C⁻ᵀ t.

@@ -2,6 +2,7 @@
 
 mod csv;
 mod files;
+mod images;
 mod json_documents;
 pub(crate) mod json_lines;
 mod warnings;
@@ -17,6 +18,9 @@ use druse_crystal::{Composition, Properties, Structure};
 use rayon::prelude::*;
 use warnings::Warnings;
 
+pub use images::image_consistency;
+
+use crate::crystens::{Decoding, is_image_file};
 use crate::entry::default_id;
 use crate::formats::SetFormat;
 use crate::store::{Import, VERSION};
@@ -43,12 +47,14 @@ pub(crate) struct Reading {
     pub cut_end: bool,
     /// Whether a structure that may be another one than its author meant is refused ([`Warning::is_doubt`]).
     pub strict: bool,
+    /// How images become structures.
+    pub decoding: Decoding,
 }
 
 impl Reading {
     /// To learn from: structures that nothing could be computed of are unusable.
-    pub fn to_learn(strict: bool) -> Self {
-        Self { coincident: CoincidentSites::Refuse, cut_end: true, strict }
+    pub fn to_learn(strict: bool, decoding: Decoding) -> Self {
+        Self { coincident: CoincidentSites::Refuse, cut_end: true, strict, decoding }
     }
 }
 
@@ -114,10 +120,14 @@ impl Source {
 
     /// Key of the packed import: the source's bytes, its name (which may say the format and give identifiers),
     /// the options and the versions of program and store.
-    pub fn key(&self, niggli: bool, strict: bool) -> String {
+    pub fn key(&self, niggli: bool, strict: bool, decoding: Decoding) -> String {
         let name = self.root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let decoding = match decoding == Decoding::default() {
+            true => String::new(),
+            false => format!(" {decoding:?}"),
+        };
         let text = format!(
-            "druse {} store {VERSION} niggli {niggli} strict {strict} files {} name {name}\n{}",
+            "druse {} store {VERSION} niggli {niggli} strict {strict}{decoding} files {} name {name}\n{}",
             env!("CARGO_PKG_VERSION"),
             self.files.len(),
             self.hash.to_hex()
@@ -126,11 +136,11 @@ impl Source {
     }
 
     /// Reads every structure; in parallel, in the order of the source.
-    pub fn import(&self, niggli: bool, strict: bool) -> Result<Import, DataError> {
+    pub fn import(&self, niggli: bool, strict: bool, decoding: Decoding) -> Result<Import, DataError> {
         let mut import = Import { entries: Vec::new(), skipped: Vec::new(), warnings: Vec::new() };
         let mut warnings = Warnings::default();
         warnings.of_files(&self.warnings);
-        for (rows, relative) in self.read(Reading::to_learn(strict))?.into_iter().zip(&self.files) {
+        for (rows, relative) in self.read(Reading::to_learn(strict, decoding))?.into_iter().zip(&self.files) {
             collect(rows, relative, niggli, &mut import, &mut warnings);
         }
         warnings.repeated_ids(import.entries.iter().map(|e| e.id.as_str()).collect());
@@ -308,7 +318,9 @@ impl Found {
 fn read_file(path: &Path, raw: &[u8], reading: Reading) -> Result<Rows, DataError> {
     let bytes = content::unpack(path, raw).map_err(no_text(path))?;
     let format = match SetFormat::from_path(path) {
+        Some(SetFormat::Crystens) => return images::read(path, &bytes, reading),
         Some(format) => format,
+        None if is_image_file(&bytes) => return images::read(path, &bytes, reading),
         None => format_by_content(&content::decode_rows(&bytes).map_err(no_text(path))?)
             .ok_or_else(|| DataError::UnknownFormat { path: path.to_owned() })?,
     };
@@ -329,6 +341,7 @@ fn read_file(path: &Path, raw: &[u8], reading: Reading) -> Result<Rows, DataErro
             let rows = document.then(|| json_documents::read(&text, reading)).flatten();
             Ok(rows.unwrap_or_else(|| json_lines::read(&text, reading)))
         }
+        SetFormat::Crystens => images::read(path, &bytes, reading),
         SetFormat::Structures(format) => Ok(files::read(path, &text, format, reading)),
     }
 }

@@ -336,11 +336,11 @@ impl Run<'_> {
             all.push((
                 format!("ks_{name}"),
                 format!("{name} of the cell as given"),
-                geometry(&|g| Some(g.lattice[i])),
+                geometry(&|g| Some(resolved(g.lattice[i]))),
             ));
         }
         for (i, name) in PARAMETERS.into_iter().enumerate() {
-            let samples = geometry(&|g| g.niggli.map(|n| n[i]));
+            let samples = geometry(&|g| g.niggli.map(|n| resolved(n[i])));
             all.push((format!("ks_niggli_{name}"), format!("{name} of the Niggli cell"), samples));
         }
         all.push((
@@ -388,6 +388,12 @@ impl Run<'_> {
         }
         self.result.symmetry = Some([generated, reference]);
     }
+}
+
+/// A cell parameter to 0.001 Å or degrees. Many cells have the same one, 90° above all, and a file that keeps fewer digits
+/// would tell them apart.
+fn resolved(parameter: f64) -> f64 {
+    (parameter * 1e3).round() / 1e3
 }
 
 /// Of the crystals at `indices` those that have a fingerprint, their features, and the others with the reason.

@@ -15,18 +15,21 @@ pub enum ProtocolName {
     Adaptive,
     /// [`Protocol::gemsdiff`](super::Protocol::gemsdiff).
     Gemsdiff,
+    /// [`Protocol::crystens`](super::Protocol::crystens).
+    Crystens,
     /// [`Protocol::strict`](super::Protocol::strict).
     Strict,
 }
 
 /// A name that is no protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown protocol `{0}`; known are cdvae, symat, adaptive, gemsdiff and strict")]
+#[error("unknown protocol `{0}`; known are cdvae, symat, adaptive, gemsdiff, crystens and strict")]
 pub struct UnknownProtocol(String);
 
 impl ProtocolName {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Cdvae, Self::Symat, Self::Adaptive, Self::Gemsdiff, Self::Strict];
+    pub const ALL: [Self; 6] =
+        [Self::Cdvae, Self::Symat, Self::Adaptive, Self::Gemsdiff, Self::Crystens, Self::Strict];
 
     /// The name.
     pub fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl ProtocolName {
             Self::Symat => "symat",
             Self::Adaptive => "adaptive",
             Self::Gemsdiff => "gemsdiff",
+            Self::Crystens => "crystens",
             Self::Strict => "strict",
         }
     }
@@ -46,6 +50,9 @@ impl ProtocolName {
             Self::Symat => "SyMat's",
             Self::Adaptive => "That of diffusion with adaptive cells",
             Self::Gemsdiff => "GemsDiff's",
+            Self::Crystens => {
+                "CrysTens': distributions over all structures, and how images contradict themselves"
+            }
             Self::Strict => "CDVAE's metrics by rules without its quirks",
         }
     }

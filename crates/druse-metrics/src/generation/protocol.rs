@@ -64,6 +64,7 @@ impl Protocol {
             ProtocolName::Symat => Self::symat(benchmark),
             ProtocolName::Adaptive => Self::adaptive(),
             ProtocolName::Gemsdiff => Self::gemsdiff(),
+            ProtocolName::Crystens => Self::crystens(benchmark),
             ProtocolName::Strict => Self::strict(benchmark),
         }
     }
@@ -130,6 +131,20 @@ impl Protocol {
             density_on: Population::All,
             elements_on: Population::All,
             frechet_on: Population::All,
+        }
+    }
+
+    /// CrysTens: Kolmogorov–Smirnov statistics of cells, space groups, elements and properties over all structures that
+    /// could be built; compositions are not judged. The paper counts every structure whose CIF can be read; here the 0.5 Å
+    /// rule says which are valid. Coverage, with CDVAE's cut-offs, is not part of the original.
+    pub fn crystens(benchmark: Benchmark) -> Self {
+        Self {
+            name: ProtocolName::Crystens.to_string(),
+            cutoffs: Some(Cutoffs::cdvae(benchmark)),
+            density_on: Population::Built,
+            elements_on: Population::Built,
+            frechet_on: Population::Built,
+            ..Self::gemsdiff()
         }
     }
 

@@ -15,6 +15,8 @@ pub struct Capabilities {
     pub largest_z: u8,
     /// Atoms of the largest cell, where there is a limit.
     pub max_atoms: Option<usize>,
+    /// Atoms of the largest cell of its training set, for a model that may make larger ones.
+    pub largest_seen: Option<usize>,
     /// Dimensions of its latent space, for a model with one.
     pub latent_width: Option<usize>,
     /// Names of the properties that it can be conditioned on.
@@ -31,6 +33,12 @@ impl Capabilities {
     #[must_use]
     pub fn with_max_atoms(self, max_atoms: Option<usize>) -> Self {
         Self { max_atoms, ..self }
+    }
+
+    /// Trained on cells of at most so many atoms, without being limited to them.
+    #[must_use]
+    pub fn with_largest_seen(self, largest_seen: Option<usize>) -> Self {
+        Self { largest_seen, ..self }
     }
 
     /// With a latent space of so many dimensions.

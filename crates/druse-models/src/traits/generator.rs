@@ -1,6 +1,6 @@
 //! What a generative model is to the driver that samples it.
 
-use druse_crystal::{Composition, Structure};
+use druse_crystal::{Composition, Structure, WyckoffSequence};
 use druse_nn::Params;
 
 use crate::{Autoencoder, Capabilities, Conditions, MicroBatchLimit, ModelError, Trainable};
@@ -78,6 +78,13 @@ pub trait Generator: Trainable {
     /// when they do not fit. A model that is a [`Reverse`](crate::Reverse) process returns
     /// [`InFlightSampler::boxed`](crate::InFlightSampler::boxed).
     fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a>;
+
+    /// How many structures of the training set have a space group with these Wyckoff positions, in their canonical
+    /// form ([`WyckoffSequence::canonical`]), the most frequent first; empty
+    /// for a model that does not keep it.
+    fn wyckoff_frequencies(&self) -> Vec<(WyckoffSequence, usize)> {
+        Vec::new()
+    }
 
     /// The model's latent space, if it has one.
     fn autoencoder(&self) -> Option<&dyn Autoencoder> {

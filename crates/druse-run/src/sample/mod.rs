@@ -11,6 +11,7 @@ mod ordered;
 pub mod output;
 mod plan;
 mod sink;
+pub mod symmetry;
 mod target;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use druse_models::{Generator, MicroBatchLimit, Sampled};
 use druse_nn::Params;
 
+pub use ordered::LARGER_THAN_TRAINING;
 pub use plan::{Manifest, SamplePlan, Shard, Summary, Workers};
 pub use sink::{ChannelSink, Finished, FolderSink, MemorySink, Sink};
 pub use target::Target;
@@ -63,7 +65,8 @@ pub fn sample(
         }
     };
     let limit = MicroBatchLimit::for_device(params.device());
-    let output = Ordered::new(plan, found.len() as u64, missing, workers, sink, observer);
+    let largest_seen = generator.capabilities().largest_seen;
+    let output = Ordered::new(plan, largest_seen, found.len() as u64, missing, workers, sink, observer);
     let shared = Shared {
         generator,
         params,
@@ -171,7 +174,16 @@ impl<'a> Shared<'a> {
     }
 
     fn deliver(&self, sampled: Sampled) {
-        if !self.output().deliver(sampled.slot, sampled.result) {
+        // Looked for here, by the workers side by side.
+        let asked = self.plan.target(sampled.slot).conditions.space_group;
+        let (result, groups) = match (sampled.result, asked) {
+            (Ok(structure), Some(asked)) => match symmetry::found_groups(&structure, asked) {
+                Ok(groups) => (Ok(structure), Some(groups)),
+                Err(e) => (Err(e), None),
+            },
+            (result, _) => (result, None),
+        };
+        if !self.output().deliver(sampled.slot, result, groups) {
             self.given_up.store(true, Ordering::Relaxed);
         }
     }

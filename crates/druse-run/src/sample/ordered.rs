@@ -4,14 +4,24 @@ use std::collections::BTreeMap;
 
 use druse_crystal::Structure;
 use druse_models::ModelError;
+use serde_json::Value;
 
+use super::symmetry::{ASKED, FOUND};
 use super::{Finished, SamplePlan, Sink, Summary};
 use crate::RunError;
 use crate::observer::{Event, Observer};
 
+/// Property of structures that have more atoms than any of the model's training set.
+pub const LARGER_THAN_TRAINING: &str = "larger_than_training";
+
+/// A structure, and the space groups that were found where one was asked for.
+type Waiting = (Result<Structure, ModelError>, Option<Value>);
+
 /// Takes structures in any order and hands them on in that of their indices.
 pub struct Ordered<'a> {
     plan: &'a SamplePlan,
+    /// Atoms of the largest cell of the training set, for a model that may make larger ones.
+    largest_seen: Option<usize>,
     sink: &'a mut dyn Sink,
     observer: &'a mut (dyn Observer + Send),
     summary: Summary,
@@ -20,7 +30,7 @@ pub struct Ordered<'a> {
     order: Vec<u64>,
     written: usize,
     /// Structures that wait for one with a smaller index.
-    waiting: BTreeMap<u64, Result<Structure, ModelError>>,
+    waiting: BTreeMap<u64, Waiting>,
     /// Structures in flight at each worker, and their share of steps summed up.
     in_flight: Vec<(usize, f64)>,
     /// The limit of atoms that was seen last.
@@ -30,6 +40,7 @@ pub struct Ordered<'a> {
 impl<'a> Ordered<'a> {
     pub fn new(
         plan: &'a SamplePlan,
+        largest_seen: Option<usize>,
         found: u64,
         order: Vec<u64>,
         workers: usize,
@@ -38,6 +49,7 @@ impl<'a> Ordered<'a> {
     ) -> Self {
         Self {
             plan,
+            largest_seen,
             sink,
             observer,
             summary: Summary { found, ..Summary::default() },
@@ -51,26 +63,44 @@ impl<'a> Ordered<'a> {
     }
 
     /// Takes a structure and writes what is due; false when nothing more can be written.
-    pub fn deliver(&mut self, index: u64, result: Result<Structure, ModelError>) -> bool {
-        self.waiting.insert(index, result);
+    pub fn deliver(
+        &mut self,
+        index: u64,
+        result: Result<Structure, ModelError>,
+        groups: Option<Value>,
+    ) -> bool {
+        self.waiting.insert(index, (result, groups));
         while self.error.is_none()
             && let Some(&next) = self.order.get(self.written)
-            && let Some(result) = self.waiting.remove(&next)
+            && let Some((result, groups)) = self.waiting.remove(&next)
         {
-            self.error = self.write(next, result).err();
+            self.error = self.write(next, result, groups).err();
             self.written += 1;
         }
         self.error.is_none()
     }
 
-    fn write(&mut self, index: u64, result: Result<Structure, ModelError>) -> Result<(), RunError> {
+    fn write(
+        &mut self,
+        index: u64,
+        result: Result<Structure, ModelError>,
+        groups: Option<Value>,
+    ) -> Result<(), RunError> {
         let failure = result.as_ref().err().map(ToString::to_string);
         let target = self.plan.target(index);
+        let mut properties = target.properties.clone();
+        properties.extend(target.conditions.space_group.map(|asked| (ASKED.to_owned(), asked.into())));
+        properties.extend(groups.map(|groups| (FOUND.to_owned(), groups)));
+        let larger = |s: &Structure| self.largest_seen.is_some_and(|largest| s.len() > largest);
+        if result.as_ref().is_ok_and(larger) {
+            self.summary.larger_than_training += 1;
+            properties.insert(LARGER_THAN_TRAINING.to_owned(), true.into());
+        }
         self.sink.put(Finished {
             index,
             seed: self.plan.seed,
             label: target.label.clone(),
-            properties: target.properties.clone(),
+            properties,
             result,
         })?;
         match failure {

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use druse_crystal::files;
-use druse_crystal::formats::{self, FORMATS, Format, SetLayout, UnknownFormat};
+use druse_crystal::formats::{self, FORMATS, Format, SetLayout, UnknownFormat, cif};
 use druse_crystal::{Composition, Structure};
 use druse_data::{Absent, Item, JsonlRecord, ListOptions, Listing, properties, write_jsonl_record};
 use serde::{Deserialize, Serialize};
 
+use super::symmetry::{ASKED, SYMPRECS};
 use crate::RunError;
 use crate::folder::{RunFolder, complete_lines};
 
@@ -237,7 +238,7 @@ impl StructureWriter {
     pub fn write(&mut self, record: &JsonlRecord) -> Result<(), RunError> {
         if let Some(format) = self.format.singles() {
             let stem = format!("{:0>6}-{}", record.id, record.formula);
-            let text = formats::write(&record.structure, format, &stem);
+            let text = text_of(record, format, &stem);
             let name = format!("{stem}.{}", format.extension());
             files::write_atomic(&self.folder.join(name), text.as_bytes())?;
         }
@@ -258,6 +259,19 @@ impl StructureWriter {
         line.push(b'\n');
         self.failures.write_all(&line).map_err(RunError::write(&self.folder.join(FAILURES_FILE)))
     }
+}
+
+/// A structure as the text of a file of its own. A CIF of a structure that was asked for a space group holds its symmetry: the
+/// conventional cell with all operations and Wyckoff letters.
+fn text_of(record: &JsonlRecord, format: Format, name: &str) -> String {
+    if format == Format::Cif && record.properties.contains_key(ASKED) {
+        let [.., exact] = SYMPRECS;
+        // Without a group at the narrow tolerance (which the record says) all atoms are listed.
+        if let Ok(text) = cif::write_symmetrized(&record.structure, name, exact) {
+            return text;
+        }
+    }
+    formats::write(&record.structure, format, name)
 }
 
 /// Index of a sampled structure.

@@ -203,6 +203,8 @@ pub struct Summary {
     pub sampled: u64,
     /// Structures the model failed at, in this call.
     pub failed: u64,
+    /// Structures finished by this call that have more atoms than any of the model's training set.
+    pub larger_than_training: u64,
     /// Structures that were there already.
     pub found: u64,
     /// Whether it was asked to stop before the end.

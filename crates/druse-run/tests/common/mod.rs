@@ -28,9 +28,16 @@ pub struct Toy {
     outlier: u64,
     capacity: Option<usize>,
     panics_at: Option<u64>,
+    /// Atoms of the largest cell that it says it was trained on.
+    largest_seen: Option<usize>,
 }
 
 impl Toy {
+    /// A model that says that the largest cell of its training set had so many atoms.
+    pub fn trained_up_to(largest_seen: Option<usize>) -> Self {
+        Self { largest_seen, ..Self::default() }
+    }
+
     /// A model whose loss is not a number for structures of so many atoms.
     pub fn poisoned(atoms: usize) -> Self {
         Self { poison: Some(atoms), ..Self::default() }
@@ -73,6 +80,7 @@ impl Default for Toy {
             outlier: 0,
             capacity: None,
             panics_at: None,
+            largest_seen: None,
         }
     }
 }
@@ -143,7 +151,9 @@ impl Trainable for Toy {
 impl Generator for Toy {
     fn capabilities(&self) -> Capabilities {
         let limit = (self.max_atoms > 0).then_some(self.max_atoms);
-        Capabilities::new([ConditionSet::of(&[Condition::Composition])], 118).with_max_atoms(limit)
+        Capabilities::new([ConditionSet::of(&[Condition::Composition])], 118)
+            .with_max_atoms(limit)
+            .with_largest_seen(self.largest_seen)
     }
 
     fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {

@@ -24,4 +24,4 @@ pub use parse::read;
 pub(super) use parse::read_with;
 pub(super) use split::{recognize, split};
 pub use symmetry::SymmetryOperationError;
-pub use write::{write, write_symmetrized};
+pub use write::{write, write_symmetric, write_symmetrized};

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 
 use moyo::data::hall_symbol_entry;
 
-use crate::{Composition, Structure, SymmetryError, symmetry};
+use crate::{
+    Composition, Element, Lattice, Structure, SymmetricStructure, SymmetryError, SymmetryOperation, symmetry,
+    wrap_unit,
+};
 
 /// The structure as a P 1 CIF, all atoms listed, coordinates with ten decimals.
 ///
@@ -16,7 +19,13 @@ pub fn write(structure: &Structure, name: &str) -> String {
     let structure = &*structure.right_handed();
     let mut out = String::with_capacity(1024 + 64 * structure.len());
     let composition = Composition::from_species(&structure.species);
-    header(&mut out, name, structure, &composition, &Group { symbol: "P 1", number: 1, hall: "P 1" });
+    header(
+        &mut out,
+        name,
+        &structure.lattice,
+        &composition,
+        &Group { symbol: "P 1", number: 1, hall: "P 1" },
+    );
     out.push_str("loop_\n _symmetry_equiv_pos_site_id\n _symmetry_equiv_pos_as_xyz\n  1  'x, y, z'\n");
     out.push_str(
         "loop_\n _atom_site_type_symbol\n _atom_site_label\n _atom_site_symmetry_multiplicity\n \
@@ -46,19 +55,63 @@ pub fn write_symmetrized(structure: &Structure, name: &str, symprec: f64) -> Res
     // The operations suit the cell as it is: standard cells are right-handed.
     debug_assert!(cell.structure.lattice.is_right_handed());
     let standard = &cell.structure;
+    let sites = cell.asymmetric_unit().into_iter().map(|(i, multiplicity)| Site {
+        element: standard.species[i],
+        multiplicity,
+        letter: cell.wyckoffs[i],
+        frac: standard.frac_coords[i],
+    });
     let composition = Composition::from_species(&standard.species);
+    let text =
+        with_symmetry(name, &standard.lattice, &composition, dataset.hall_number, &cell.operations, sites);
+    text.ok_or_else(|| SymmetryError::NotFound {
+        symprec,
+        reason: format!("there is no setting {} of a space group", dataset.hall_number),
+    })
+}
+
+/// The conventional cell as a CIF with its space group, all symmetry operations, and the distinct sites with their
+/// multiplicities and Wyckoff letters.
+pub fn write_symmetric(structure: &SymmetricStructure, name: &str) -> String {
+    let group = structure.group();
+    let sites = structure.sites().iter().zip(structure.positions()).map(|(site, position)| Site {
+        element: site.element,
+        multiplicity: position.multiplicity(),
+        letter: site.letter,
+        frac: site.frac.map(wrap_unit),
+    });
+    let atoms = structure.sites().iter().zip(structure.positions());
+    let composition = Composition::from_counts(atoms.map(|(s, w)| (s.element, w.multiplicity() as u32)));
+    with_symmetry(name, structure.lattice(), &composition, group.hall_number(), group.operations(), sites)
+        .expect("the settings of space groups are tabulated")
+}
+
+/// A site of an asymmetric unit.
+struct Site {
+    element: Element,
+    multiplicity: usize,
+    letter: char,
+    frac: [f64; 3],
+}
+
+/// A CIF with the space group of a tabulated setting; `None` where there is no such setting.
+fn with_symmetry(
+    name: &str,
+    lattice: &Lattice,
+    composition: &Composition,
+    hall_number: u16,
+    operations: &[SymmetryOperation],
+    sites: impl Iterator<Item = Site>,
+) -> Option<String> {
+    let entry = hall_symbol_entry(i32::from(hall_number))?;
+    let number = u16::try_from(entry.number).ok()?;
     // Short monoclinic symbols do not tell the axis; the full ones do.
-    let monoclinic = (3..=15).contains(&dataset.number);
-    let symbol = match hall_symbol_entry(i32::from(dataset.hall_number)) {
-        Some(entry) if !monoclinic => entry.hm_short.replace('_', ""),
-        _ => dataset.international_full.replace('_', ""),
-    };
-    let hall = dataset.hall_symbol.replace('^', "'").replace('=', "\"");
-    let mut out = String::with_capacity(2048 + 32 * cell.operations.len());
-    let group = Group { symbol: &symbol, number: dataset.number, hall: &hall };
-    header(&mut out, name, standard, &composition, &group);
+    let symbol = if (3..=15).contains(&number) { entry.hm_full } else { entry.hm_short }.replace('_', "");
+    let hall = entry.hall_symbol.replace('^', "'").replace('=', "\"");
+    let mut out = String::with_capacity(2048 + 32 * operations.len());
+    header(&mut out, name, lattice, composition, &Group { symbol: &symbol, number, hall: &hall });
     out.push_str("loop_\n _symmetry_equiv_pos_site_id\n _symmetry_equiv_pos_as_xyz\n");
-    for (i, operation) in cell.operations.iter().enumerate() {
+    for (i, operation) in operations.iter().enumerate() {
         push(&mut out, format_args!("  {}  '{operation}'\n", i + 1));
     }
     out.push_str(
@@ -66,9 +119,8 @@ pub fn write_symmetrized(structure: &Structure, name: &str, symprec: f64) -> Res
          _atom_site_Wyckoff_symbol\n _atom_site_fract_x\n _atom_site_fract_y\n _atom_site_fract_z\n \
          _atom_site_occupancy\n",
     );
-    for (n, (i, multiplicity)) in cell.asymmetric_unit().into_iter().enumerate() {
-        let (element, [x, y, z]) = (standard.species[i], standard.frac_coords[i]);
-        let letter = cell.wyckoffs[i];
+    for (n, site) in sites.enumerate() {
+        let Site { element, multiplicity, letter, frac: [x, y, z] } = site;
         push(
             &mut out,
             format_args!(
@@ -76,7 +128,7 @@ pub fn write_symmetrized(structure: &Structure, name: &str, symprec: f64) -> Res
             ),
         );
     }
-    Ok(out)
+    Some(out)
 }
 
 /// The space group a header names.
@@ -90,9 +142,9 @@ struct Group<'a> {
 }
 
 /// Data block name, cell, space group and formulas.
-fn header(out: &mut String, name: &str, structure: &Structure, composition: &Composition, group: &Group) {
-    let [a, b, c, alpha, beta, gamma] = structure.lattice.parameters();
-    let volume = structure.lattice.volume();
+fn header(out: &mut String, name: &str, lattice: &Lattice, composition: &Composition, group: &Group) {
+    let [a, b, c, alpha, beta, gamma] = lattice.parameters();
+    let volume = lattice.volume();
     let (_, z) = composition.reduced();
     let (reduced, sum) = (composition.reduced_formula(), composition.formula());
     let Group { symbol, number, hall } = group;

@@ -3,7 +3,9 @@
 //! Sultanov, Crivello, Rebafka, Sokolovska, "Data-Driven Score-Based Models for Generating Stable Structures with Adaptive
 //! Crystal Cells", J. Chem. Inf. Model. 63 (2023) 6986.
 
-use druse_crystal::{Element, Structure};
+use std::collections::BTreeMap;
+
+use druse_crystal::{Element, Structure, WyckoffSequence};
 use druse_nn::blocks::dimenet::EdgeDimeNet;
 use druse_nn::{ParamSpec, Params};
 use serde_json::Value;
@@ -112,6 +114,16 @@ impl Generator for Adaptive {
         let crystal = reduced.as_ref().as_ref().map_err(|e| model::unusable(structure, &e.0))?;
         let sites = crystal.sites().iter().map(|s| Site { element: s.element, wyckoff: Some(s.letter) });
         Ok(Conditions::default().and_space_group(crystal.group().number()).and_sites(sites.collect()))
+    }
+
+    fn wyckoff_frequencies(&self) -> Vec<(WyckoffSequence, usize)> {
+        let mut counts: BTreeMap<WyckoffSequence, usize> = BTreeMap::new();
+        for set in &self.statistics.positions {
+            *counts.entry(set.sequence.canonical()).or_default() += set.structures;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by_key(|&(_, structures)| std::cmp::Reverse(structures));
+        counts
     }
 
     fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {

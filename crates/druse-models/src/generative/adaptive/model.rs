@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use druse_crystal::{Composition, Element, SpaceGroup, Structure};
+use druse_crystal::{Composition, Element, SpaceGroup, Structure, WyckoffSequence};
 use druse_nn::blocks::dimenet::EdgeDimeNet;
 use druse_nn::{ParamBuilder, ParamSpec};
 use serde::{Deserialize, Serialize};
@@ -16,12 +16,10 @@ use crate::{Conditions, ModelError};
 
 /// How often a combination of Wyckoff positions of a space group is in the training set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PositionSet {
-    /// Number of the space group.
-    pub group: u16,
-    /// Letters of the distinct sites in alphabetical order, each as often as it is taken.
-    pub letters: String,
+    /// The group and the letters of the distinct sites.
+    #[serde(flatten)]
+    pub sequence: WyckoffSequence,
     /// Structures that have it.
     pub structures: usize,
 }
@@ -99,7 +97,9 @@ impl Adaptive {
     /// Letters for so many sites: a combination of the training set, by how often it is there, in an order that is drawn, too.
     /// None where there is no such combination.
     pub(super) fn drawn_letters(&self, group: u16, sites: usize, noise: &mut Noise) -> Vec<Option<char>> {
-        let suits = |set: &&PositionSet| set.group == group && set.letters.chars().count() == sites;
+        let suits = |set: &&PositionSet| {
+            set.sequence.group() == group && set.sequence.letters().chars().count() == sites
+        };
         let sets: Vec<&PositionSet> = self.statistics.positions.iter().filter(suits).collect();
         let total: usize = sets.iter().map(|set| set.structures).sum();
         if total == 0 {
@@ -109,7 +109,7 @@ impl Adaptive {
         let mut letters = Vec::new();
         for set in sets {
             if place < set.structures {
-                letters = set.letters.chars().map(Some).collect();
+                letters = set.sequence.letters().chars().map(Some).collect();
                 break;
             }
             place -= set.structures;
@@ -124,7 +124,7 @@ impl Adaptive {
     /// Takes groups, elements and positions from a training set.
     pub(super) fn fit(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
         let mut statistics = Statistics::default();
-        let mut positions: BTreeMap<(u16, String), usize> = BTreeMap::new();
+        let mut positions: BTreeMap<WyckoffSequence, usize> = BTreeMap::new();
         for s in training {
             let reduced = self.reduced.get(s, &self.config.symmetry);
             let crystal = reduced.as_ref().as_ref().map_err(|e| unusable(s, &e.0))?;
@@ -132,13 +132,11 @@ impl Adaptive {
             *statistics.groups.entry(number).or_default() += 1;
             statistics.elements.extend(species(crystal));
             statistics.max_sites = statistics.max_sites.max(crystal.sites().len());
-            let mut letters: Vec<char> = crystal.sites().iter().map(|site| site.letter).collect();
-            letters.sort_unstable();
-            *positions.entry((number, letters.into_iter().collect())).or_default() += 1;
+            *positions.entry(crystal.template().sequence()).or_default() += 1;
         }
         let sets = positions.into_iter();
         statistics.positions =
-            sets.map(|((group, letters), structures)| PositionSet { group, letters, structures }).collect();
+            sets.map(|(sequence, structures)| PositionSet { sequence, structures }).collect();
         // A stable sort: equally frequent ones stay in the order of groups and letters.
         statistics.positions.sort_by_key(|set| std::cmp::Reverse(set.structures));
         self.statistics = statistics;

@@ -1,42 +1,39 @@
 //! The latent space: posteriors of crystals, and the property read off latents.
 
+use burn::tensor::Tensor;
 use druse_crystal::{Element, Structure};
 use druse_nn::Params;
 
 use super::model::Cdvae;
-use crate::autoencoder::property_gradient;
-use crate::engine::map_micro_batches;
-use crate::{Autoencoder, ModelError, Posterior, PropertyGradient};
+use crate::ModelError;
+use crate::autoencoder::{Gaussian, LatentSpace};
+use crate::bonds::BondCache;
+use crate::standardizer::Standardizer;
 
-impl Cdvae {
-    fn posteriors(&self, params: &Params, micro_batch: &[&Structure]) -> Result<Vec<Posterior>, ModelError> {
-        let geometry = self.encoder_input(micro_batch)?;
-        let species: Vec<Element> = micro_batch.iter().flat_map(|s| &s.species).copied().collect();
-        params.scope(|| self.posterior(params, &geometry, &species)).into_posteriors()
-    }
-}
-
-impl Autoencoder for Cdvae {
-    fn latent_width(&self) -> usize {
+impl LatentSpace for Cdvae {
+    fn width(&self) -> usize {
         self.config.latent
     }
 
-    fn encode(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<Posterior>, ModelError> {
-        self.bonds.fill(structures)?;
-        map_micro_batches(structures, params.device(), |structures| self.posteriors(params, structures))
+    fn bond_cache(&self) -> &BondCache {
+        &self.bonds
     }
 
-    fn property(&self) -> Option<&str> {
+    fn gaussian(&self, params: &Params, micro_batch: &[&Structure]) -> Result<Gaussian, ModelError> {
+        let geometry = self.encoder_input(micro_batch)?;
+        let species: Vec<Element> = micro_batch.iter().flat_map(|s| &s.species).copied().collect();
+        Ok(self.posterior(params, &geometry, &species))
+    }
+
+    fn property_name(&self) -> Option<&str> {
         self.config.property.as_deref()
     }
 
-    fn property_gradient(
-        &self,
-        params: &Params,
-        latents: &[Vec<f32>],
-    ) -> Result<PropertyGradient, ModelError> {
-        let (width, standardizer) = (self.config.latent, self.statistics.property.as_ref());
-        let predict = |params: &Params, z| self.heads.property(params, z);
-        property_gradient(params, latents, width, standardizer, predict)
+    fn property_scaler(&self) -> Option<&Standardizer> {
+        self.statistics.property.as_ref()
+    }
+
+    fn read_property(&self, params: &Params, z: Tensor<2>) -> Option<Tensor<2>> {
+        self.heads.property(params, z)
     }
 }

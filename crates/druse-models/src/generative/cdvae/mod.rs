@@ -3,7 +3,7 @@
 //! Xie, Fu, Ganea, Barzilay, Jaakkola, "Crystal Diffusion Variational Autoencoder for Periodic Material Generation",
 //! ICLR 2022.
 
-use druse_crystal::{Element, Structure};
+use druse_crystal::Structure;
 use druse_nn::graph::Multigraph;
 use druse_nn::{ParamSpec, Params};
 use serde_json::{Map, Value};
@@ -11,9 +11,8 @@ use serde_json::{Map, Value};
 use crate::autoencoder::{fit_scalers, inspect, restored};
 use crate::kinds::Kind;
 use crate::{
-    Autoencoder, Capabilities, Condition, ConditionSet, Generator, InFlight, InFlightSampler,
-    MicroBatchLimit, Model, ModelError, NoiseKey, Objective, Prepared, Reverse, SampleRequest, Sampler,
-    Trainable, Warning,
+    Autoencoder, Capabilities, Condition, ConditionSet, Generator, InFlightSampler, MicroBatchLimit, Model,
+    ModelError, NoiseKey, Objective, Prepared, Sampler, Trainable, Warning,
 };
 
 mod config;
@@ -35,7 +34,6 @@ pub use published::PublishedStatistics;
 
 use model::{LARGEST_Z, Statistics};
 use objective::PreparedMicroBatch;
-use sampler::State;
 
 /// The combinations of conditions that it serves: everything drawn, or a latent, alone or with what is not to be decoded.
 const SERVED: &[ConditionSet] = &[
@@ -142,29 +140,5 @@ impl Generator for Cdvae {
 
     fn autoencoder(&self) -> Option<&dyn Autoencoder> {
         Some(self)
-    }
-}
-
-impl Reverse for Cdvae {
-    type State = State;
-
-    fn total_steps(&self) -> usize {
-        self.langevin.total_steps()
-    }
-
-    fn start(&self, params: &Params, request: &SampleRequest) -> Result<State, ModelError> {
-        State::start(self, params, request)
-    }
-
-    fn species<'s>(&self, state: &'s State) -> &'s [Element] {
-        state.species()
-    }
-
-    fn step(&self, params: &Params, crystals: &mut [InFlight<State>]) -> Result<(), ModelError> {
-        sampler::step(self, params, crystals)
-    }
-
-    fn finish(&self, _: &Params, state: State) -> Result<Structure, ModelError> {
-        state.finish()
     }
 }

@@ -145,12 +145,28 @@ impl Default for Temperatures {
     }
 }
 
+/// Temperatures for one run; absent ones are those of the protocol.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OtherTemperatures {
+    /// Of latents of compositions.
+    pub composition: Option<f64>,
+    /// Of latents of positions.
+    pub position: Option<f64>,
+    /// Of latents of cells.
+    pub lattice: Option<f64>,
+    /// Factor of the noise of the dynamics.
+    pub noise: Option<f64>,
+}
+
 /// The dynamics of sampling: annealed Langevin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SymatSampling {
     /// How crystals are drawn; absent: as the model says.
     pub protocol: Option<Protocol>,
+    /// Temperatures other than those of the protocol. Metrics of such structures are no protocol's.
+    pub temperatures: OtherTemperatures,
     /// Langevin steps at each noise level. Fewer are faster; metrics of such structures are not those of a protocol.
     pub steps_per_level: usize,
     /// Langevin step size at the last level (Å²).
@@ -160,7 +176,8 @@ pub struct SymatSampling {
 impl Default for SymatSampling {
     /// The published dynamics.
     fn default() -> Self {
-        Self { protocol: None, steps_per_level: 100, step_size: 1e-4 }
+        let temperatures = OtherTemperatures::default();
+        Self { protocol: None, temperatures, steps_per_level: 100, step_size: 1e-4 }
     }
 }
 
@@ -172,8 +189,32 @@ impl SymatSampling {
     }
 }
 
+impl SymatSampling {
+    /// Standard deviations of what is drawn with a model of this configuration.
+    pub(super) fn temperatures(&self, config: &SymatConfig) -> Temperatures {
+        let protocol = match self.protocol.unwrap_or(config.protocol) {
+            Protocol::Published => config.temperatures.clone(),
+            Protocol::Paper => Temperatures { composition: 1.0, position: 1.0, lattice: 1.0, noise: 1.0 },
+        };
+        let other = &self.temperatures;
+        Temperatures {
+            composition: other.composition.unwrap_or(protocol.composition),
+            position: other.position.unwrap_or(protocol.position),
+            lattice: other.lattice.unwrap_or(protocol.lattice),
+            noise: other.noise.unwrap_or(protocol.noise),
+        }
+    }
+}
+
 impl Settings for SymatSampling {
     fn validate(&self) -> Result<(), ModelError> {
+        let t = &self.temperatures;
+        not_negative(&[
+            ("temperatures.composition", t.composition.unwrap_or_default()),
+            ("temperatures.position", t.position.unwrap_or_default()),
+            ("temperatures.lattice", t.lattice.unwrap_or_default()),
+            ("temperatures.noise", t.noise.unwrap_or_default()),
+        ])?;
         check_dynamics(self.steps_per_level, self.step_size)
     }
 }

@@ -1,37 +1,37 @@
 //! The latent space: posteriors of crystals, and the property read off latents.
 
+use burn::tensor::Tensor;
 use druse_crystal::Structure;
 use druse_nn::Params;
 
 use super::model::Symat;
-use crate::autoencoder::property_gradient;
-use crate::engine::map_micro_batches;
-use crate::{Autoencoder, ModelError, Posterior, PropertyGradient};
+use crate::ModelError;
+use crate::autoencoder::{Gaussian, LatentSpace};
+use crate::bonds::BondCache;
+use crate::standardizer::Standardizer;
 
-impl Autoencoder for Symat {
-    fn latent_width(&self) -> usize {
-        Symat::latent_width(self)
+impl LatentSpace for Symat {
+    fn width(&self) -> usize {
+        3 * self.config.latent
     }
 
-    fn encode(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<Posterior>, ModelError> {
-        self.bonds.fill(structures)?;
-        map_micro_batches(structures, params.device(), |structures| {
-            let input = self.encoder_input(structures)?;
-            params.scope(|| self.posterior(params, &input)).into_posteriors()
-        })
+    fn bond_cache(&self) -> &BondCache {
+        &self.bonds
     }
 
-    fn property(&self) -> Option<&str> {
+    fn gaussian(&self, params: &Params, micro_batch: &[&Structure]) -> Result<Gaussian, ModelError> {
+        Ok(self.posterior(params, &self.encoder_input(micro_batch)?))
+    }
+
+    fn property_name(&self) -> Option<&str> {
         self.config.property.as_deref()
     }
 
-    fn property_gradient(
-        &self,
-        params: &Params,
-        latents: &[Vec<f32>],
-    ) -> Result<PropertyGradient, ModelError> {
-        let (width, standardizer) = (Symat::latent_width(self), self.statistics.property.as_ref());
-        let predict = |params: &Params, z| self.heads.property(params, z);
-        property_gradient(params, latents, width, standardizer, predict)
+    fn property_scaler(&self) -> Option<&Standardizer> {
+        self.statistics.property.as_ref()
+    }
+
+    fn read_property(&self, params: &Params, z: Tensor<2>) -> Option<Tensor<2>> {
+        self.heads.property(params, z)
     }
 }

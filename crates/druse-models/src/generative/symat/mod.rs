@@ -3,17 +3,16 @@
 //!
 //! Luo, Liu, Ji, "Towards Symmetry-Aware Generation of Periodic Materials", NeurIPS 2023.
 
-use druse_crystal::{Element, Structure};
+use druse_crystal::Structure;
 use druse_nn::graph::Multigraph;
 use druse_nn::{ParamSpec, Params};
 use serde_json::Value;
 
-use crate::autoencoder::{fit_scalers, inspect, restored, wrong_statistics};
+use crate::autoencoder::{LatentSpace, fit_scalers, inspect, restored, wrong_statistics};
 use crate::kinds::Kind;
 use crate::{
-    Autoencoder, Capabilities, Condition, ConditionSet, Generator, InFlight, InFlightSampler,
-    MicroBatchLimit, Model, ModelError, NoiseKey, Prepared, Reverse, SampleRequest, Sampler, Trainable,
-    Warning,
+    Autoencoder, Capabilities, Condition, ConditionSet, Generator, InFlightSampler, MicroBatchLimit, Model,
+    ModelError, NoiseKey, Prepared, Sampler, Trainable, Warning,
 };
 
 mod config;
@@ -31,14 +30,14 @@ mod sampler;
 mod score;
 
 pub use config::{
-    LossWeights, NoiseConfig, Protocol, ScoreLoss, ScoreNorm, SymatConfig, SymatSampling, Temperatures,
+    LossWeights, NoiseConfig, OtherTemperatures, Protocol, ScoreLoss, ScoreNorm, SymatConfig, SymatSampling,
+    Temperatures,
 };
 pub use model::Symat;
 pub use score::ScoreConfig;
 
 use model::{LARGEST_Z, Statistics};
 use objective::PreparedMicroBatch;
-use sampler::State;
 
 /// The combinations of conditions that it serves: everything drawn, or a latent, alone or with atoms that are not to be
 /// decoded.
@@ -84,7 +83,8 @@ impl Trainable for Symat {
             }
             None => corruption::derive_norms(&self.levels, training)?,
         };
-        self.statistics = Statistics { lattice, property, score_norm };
+        let max_atoms = training.iter().map(|s| s.len()).max();
+        self.statistics = Statistics { lattice, property, score_norm, max_atoms };
         Ok(())
     }
 
@@ -130,7 +130,9 @@ impl Trainable for Symat {
 
 impl Generator for Symat {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(SERVED, LARGEST_Z).with_latent(self.latent_width())
+        Capabilities::new(SERVED, LARGEST_Z)
+            .with_latent(self.width())
+            .with_largest_seen(self.statistics.max_atoms)
     }
 
     fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
@@ -139,29 +141,5 @@ impl Generator for Symat {
 
     fn autoencoder(&self) -> Option<&dyn Autoencoder> {
         Some(self)
-    }
-}
-
-impl Reverse for Symat {
-    type State = State;
-
-    fn total_steps(&self) -> usize {
-        self.langevin.total_steps()
-    }
-
-    fn start(&self, params: &Params, request: &SampleRequest) -> Result<State, ModelError> {
-        State::start(self, params, request)
-    }
-
-    fn species<'s>(&self, state: &'s State) -> &'s [Element] {
-        state.species()
-    }
-
-    fn step(&self, params: &Params, crystals: &mut [InFlight<State>]) -> Result<(), ModelError> {
-        sampler::step(self, params, crystals)
-    }
-
-    fn finish(&self, _: &Params, state: State) -> Result<Structure, ModelError> {
-        state.finish()
     }
 }

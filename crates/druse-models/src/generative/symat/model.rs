@@ -9,7 +9,7 @@ use druse_nn::ops::matrix;
 use druse_nn::{ParamBuilder, ParamSpec, Params};
 use serde::{Deserialize, Serialize};
 
-use super::config::{Protocol, SymatConfig, SymatSampling, Temperatures};
+use super::config::{SymatConfig, SymatSampling, Temperatures};
 use super::encoder::Encoder;
 use super::heads::{HeadSizes, Heads};
 use super::score::ScoreNetwork;
@@ -34,6 +34,9 @@ pub(super) struct Statistics {
     pub property: Option<Standardizer>,
     /// Standard deviation of the change of distances (Å) at each noise level, the smallest first.
     pub score_norm: Vec<f64>,
+    /// Atoms of its largest cell, where that is known.
+    #[serde(default)]
+    pub max_atoms: Option<usize>,
 }
 
 impl Statistics {
@@ -53,7 +56,8 @@ pub struct Symat {
     /// The smallest first.
     pub(super) levels: NoiseLevels,
     pub(super) langevin: Langevin,
-    pub(super) protocol: Protocol,
+    /// Standard deviations of what sampling draws.
+    pub(super) temperatures: Temperatures,
     pub(super) statistics: Statistics,
     pub(super) bonds: BondCache,
 }
@@ -86,10 +90,15 @@ impl Symat {
         };
         Ok(Self {
             langevin: SymatSampling::default().langevin(&config.noise),
-            protocol: config.protocol,
+            temperatures: SymatSampling::default().temperatures(&config),
             levels,
             specs: builder.finish(),
-            statistics: Statistics { lattice: Standardizer::identity(6), property: None, score_norm },
+            statistics: Statistics {
+                lattice: Standardizer::identity(6),
+                property: None,
+                score_norm,
+                max_atoms: None,
+            },
             bonds: BondCache::default(),
             config,
             encoder,
@@ -104,8 +113,8 @@ impl Symat {
     /// [`ModelError::Config`] when they are impossible.
     pub fn with_sampling(self, sampling: &SymatSampling) -> Result<Self, ModelError> {
         sampling.validate()?;
-        let protocol = sampling.protocol.unwrap_or(self.config.protocol);
-        Ok(Self { langevin: sampling.langevin(&self.config.noise), protocol, ..self })
+        let temperatures = sampling.temperatures(&self.config);
+        Ok(Self { langevin: sampling.langevin(&self.config.noise), temperatures, ..self })
     }
 
     /// Hyper-parameters.
@@ -113,35 +122,20 @@ impl Symat {
         &self.config
     }
 
-    /// Width of the whole latent: composition, position, cell.
-    pub(super) fn latent_width(&self) -> usize {
-        3 * self.config.latent
-    }
-
-    /// Standard deviations of what sampling draws.
-    pub(super) fn temperatures(&self) -> Temperatures {
-        match self.protocol {
-            Protocol::Published => self.config.temperatures.clone(),
-            Protocol::Paper => Temperatures { composition: 1.0, position: 1.0, lattice: 1.0, noise: 1.0 },
-        }
-    }
-
     /// Refuses crystals that the heads cannot count or the networks do not know.
     pub(super) fn check_structure(&self, s: &Structure) -> Result<(), ModelError> {
         check_elements(&s.species, LARGEST_Z)?;
         let limit = self.config.max_atoms;
         let counts = element_counts(&s.species);
-        let most = counts.iter().map(|&(_, n)| n).chain([counts.len()]).max().unwrap_or(0);
-        if most > limit {
-            let formula = druse_crystal::Composition::from_species(&s.species).formula();
-            let what = if counts.len() > limit {
-                format!("{formula}: its list of elements")
-            } else {
-                format!("{formula}: one of its elements")
-            };
-            return Err(ModelError::TooManyAtoms { what, atoms: most, limit });
+        let most = counts.iter().map(|&(_, n)| n).max().unwrap_or(0);
+        let too_many = [(counts.len(), "elements"), (most, "atoms of one element")];
+        match too_many.into_iter().find(|&(n, _)| n > limit) {
+            None => Ok(()),
+            Some((n, what)) => Err(ModelError::Unusable {
+                what: druse_crystal::Composition::from_species(&s.species).formula(),
+                reason: format!("it has {n} {what}, the heads count up to {limit} (model.max_atoms)"),
+            }),
         }
-        Ok(())
     }
 
     /// The bonded multigraph of crystals as the encoder reads it.

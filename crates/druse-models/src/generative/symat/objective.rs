@@ -12,7 +12,7 @@ use super::config::ScoreLoss;
 use super::corruption::{Centered, Noisy};
 use super::model::{EncoderInput, Symat, element_counts};
 use super::score::ScoreInput;
-use crate::autoencoder::{binary_cross_entropy, cross_entropy, property_targets, squared_error};
+use crate::autoencoder::{LatentSpace, binary_cross_entropy, cross_entropy, property_targets, squared_error};
 use crate::process::Noise;
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};
 
@@ -46,12 +46,12 @@ impl<'a> PreparedMicroBatch<'a> {
     pub fn new(model: &'a Symat, batch: &[&Structure], keys: &[NoiseKey]) -> Result<Self, ModelError> {
         let (config, classes) = (&model.config, model.config.max_atoms);
         let encoder = model.encoder_input(batch)?;
-        let mut latent_noise = Vec::with_capacity(batch.len() * model.latent_width());
+        let mut latent_noise = Vec::with_capacity(batch.len() * model.width());
         let mut noisy = Vec::with_capacity(batch.len());
         let mut norms = Vec::with_capacity(batch.len());
         for (s, key) in batch.iter().zip(keys) {
             let mut noise = Noise::of_epoch(key.seed, key.epoch, key.index);
-            latent_noise.extend((0..model.latent_width()).map(|_| noise.normal() as f32));
+            latent_noise.extend((0..model.width()).map(|_| noise.normal() as f32));
             let level = noise.below(config.noise.levels);
             norms.push(model.statistics.score_norm[level]);
             let sigma = model.levels.sigma(level);
@@ -139,7 +139,7 @@ impl Prepared for PreparedMicroBatch<'_> {
     fn loss(&self, params: &Params) -> Result<Vec<LossTerm>, ModelError> {
         let (model, device) = (self.model, params.device());
         let posterior = model.posterior(params, &self.encoder);
-        let z = posterior.sample(matrix(self.latent_noise.clone(), model.latent_width(), device));
+        let z = posterior.sample(matrix(self.latent_noise.clone(), model.width(), device));
         let [composition, position, cell] = model.parts(&z);
         let (heads, classes) = (&model.heads, model.config.max_atoms);
         let given = |values: &[f32], columns: usize| matrix(values.to_vec(), columns, device);

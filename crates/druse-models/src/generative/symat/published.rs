@@ -76,7 +76,9 @@ impl Symat {
         let wrong = |source: ModelError| PublishedError::Model { name: file.name().to_owned(), source };
         let mut model = Symat::new(config).map_err(wrong)?;
         let (weights, ignored) = keys.finish("symat", model.parameters())?;
-        model.statistics = Statistics { lattice, ..model.statistics };
+        // The published heads count as far as the largest cell of their data set.
+        let max_atoms = Some(model.config.max_atoms);
+        model.statistics = Statistics { lattice, max_atoms, ..model.statistics };
         Ok(PublishedModel { model, weights, ignored, warnings: Vec::new() })
     }
 }

@@ -1,12 +1,20 @@
 //! What is in a data set, in numbers.
 
+mod counts;
+mod distinct_sites;
+mod quantiles;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use druse_crystal::Structure;
+use druse_crystal::{Structure, symmetry};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use counts::{histogram, pairs};
+pub use distinct_sites::DistinctSiteStats;
+pub use quantiles::Quantiles;
 
 use crate::source::reduced_formula;
 use crate::{Dataset, Split, properties};
@@ -31,50 +39,6 @@ pub struct StatsOptions {
 impl Default for StatsOptions {
     fn default() -> Self {
         Self { symprec: Some(0.1) }
-    }
-}
-
-/// Order statistics of a list of numbers; quantiles interpolate linearly between neighbors.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Quantiles {
-    /// Smallest value.
-    pub min: f64,
-    /// 5 % quantile.
-    pub q05: f64,
-    /// 25 % quantile.
-    pub q25: f64,
-    /// Median.
-    pub median: f64,
-    /// Arithmetic mean.
-    pub mean: f64,
-    /// 75 % quantile.
-    pub q75: f64,
-    /// 95 % quantile.
-    pub q95: f64,
-    /// Largest value.
-    pub max: f64,
-}
-
-impl Quantiles {
-    /// The statistics of `values`; `None` for an empty list.
-    pub fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_unstable_by(f64::total_cmp);
-        let (first, last) = (*values.first()?, *values.last()?);
-        let at = |q: f64| {
-            let x = q * (values.len() - 1) as f64;
-            let (low, high) = (values[x.floor() as usize], values[x.ceil() as usize]);
-            low + (high - low) * x.fract()
-        };
-        Some(Self {
-            min: first,
-            q05: at(0.05),
-            q25: at(0.25),
-            median: at(0.5),
-            mean: values.iter().sum::<f64>() / values.len() as f64,
-            q75: at(0.75),
-            q95: at(0.95),
-            max: last,
-        })
     }
 }
 
@@ -145,6 +109,9 @@ pub struct DatasetStats {
     pub space_groups: Vec<SpaceGroupCount>,
     /// Structures whose space group could not be determined.
     pub space_group_failures: usize,
+    /// Structures by their distinct sites; `None` when space groups were not looked for.
+    #[serde(default)]
+    pub distinct_sites: Option<DistinctSiteStats>,
     /// Structures that occur more than once.
     pub duplicates: Duplicates,
     /// The properties by name.
@@ -192,6 +159,7 @@ struct Summary {
     volume_per_atom: f64,
     density: f64,
     space_group: Option<(u16, String)>,
+    sites: Option<distinct_sites::Outcome>,
 }
 
 impl DatasetStats {
@@ -233,6 +201,9 @@ impl DatasetStats {
             symprec: options.symprec,
             space_groups,
             space_group_failures: if options.symprec.is_some() { failures } else { 0 },
+            distinct_sites: options
+                .symprec
+                .map(|_| DistinctSiteStats::of(summaries.iter().filter_map(|s| s.sites.as_ref()))),
             duplicates: Duplicates {
                 ids: repeats(dataset.entries.iter().map(|e| e.id.as_str())),
                 identical: repeats(summaries.iter().map(|s| s.identity.as_bytes())),
@@ -245,26 +216,16 @@ impl DatasetStats {
 
 impl Summary {
     fn of(structure: &Structure, symprec: Option<f64>) -> Self {
+        let symmetry = symprec.map(|tolerance| symmetry::analyze(structure, tolerance));
         Self {
             formula: reduced_formula(structure),
             identity: identity(structure),
             volume_per_atom: structure.lattice.volume() / structure.len() as f64,
             density: structure.density(),
-            space_group: symprec.and_then(|tolerance| space_group(structure, tolerance)),
+            sites: symmetry.as_ref().map(distinct_sites::outcome),
+            space_group: symmetry.and_then(Result::ok).map(|s| (s.number, s.international)),
         }
     }
-}
-
-fn space_group(structure: &Structure, symprec: f64) -> Option<(u16, String)> {
-    druse_crystal::symmetry::analyze(structure, symprec).ok().map(|s| (s.number, s.international))
-}
-
-fn histogram<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, usize> {
-    let mut counts = BTreeMap::new();
-    for key in keys {
-        *counts.entry(key).or_insert(0) += 1;
-    }
-    counts
 }
 
 /// How many keys repeat an earlier one.
@@ -387,6 +348,9 @@ impl fmt::Display for DatasetStats {
                 n => writeln!(f, "; {n} not determined")?,
             }
         }
+        if let Some(sites) = &self.distinct_sites {
+            write!(f, "{sites}")?;
+        }
         let d = &self.duplicates;
         writeln!(f, "duplicates      {} repeated identifiers", d.ids)?;
         writeln!(
@@ -410,8 +374,4 @@ fn row(f: &mut fmt::Formatter<'_>, width: usize, name: &str, q: &Quantiles) -> f
         write!(f, " {x:>10.3}")?;
     }
     writeln!(f)
-}
-
-fn pairs<K: fmt::Display, V: fmt::Display>(items: impl Iterator<Item = (K, V)>) -> String {
-    items.map(|(k, v)| format!("{k} ({v})")).collect::<Vec<_>>().join(", ")
 }

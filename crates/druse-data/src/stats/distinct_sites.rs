@@ -1,0 +1,78 @@
+//! Structures by their distinct sites.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use druse_crystal::{ReduceError, SymmetricStructure, SymmetryDataset, SymmetryError, WyckoffSequence};
+use serde::{Deserialize, Serialize};
+
+use super::counts::{histogram, pairs};
+use super::quantiles::Quantiles;
+
+/// Number of the first space group above the monoclinic ones.
+const FIRST_ORTHORHOMBIC: u16 = 16;
+
+/// Structures by their distinct sites, which models of symmetric crystals learn from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DistinctSiteStats {
+    /// Structures whose distinct sites generate them.
+    pub reduced: usize,
+    /// Those of them in groups 16 to 230: what models without monoclinic and triclinic cells can use.
+    pub orthorhombic_and_higher: usize,
+    /// Those of them in groups 1 to 15.
+    pub monoclinic_and_triclinic: usize,
+    /// Distinct sites a structure; `None` where no structure could be reduced.
+    pub sites: Option<Quantiles>,
+    /// Different space groups with their occupied Wyckoff positions, whatever the choice of the origin.
+    pub wyckoff_sequences: usize,
+    /// Why the other structures could not be reduced, with their number.
+    pub not_reduced: BTreeMap<String, usize>,
+}
+
+/// Number and Wyckoff sequence of a structure's distinct sites, or the kind of reason why there are none.
+pub(super) type Outcome = Result<(usize, WyckoffSequence), &'static str>;
+
+/// The distinct sites that a symmetry search leads to.
+pub(super) fn outcome(symmetry: &Result<SymmetryDataset, SymmetryError>) -> Outcome {
+    let found = symmetry.as_ref().map_err(|e| ReduceError::from(e.clone()).kind())?;
+    let reduced =
+        SymmetricStructure::from_standard(found.number, &found.conventional).map_err(|e| e.kind())?;
+    Ok((reduced.sites().len(), reduced.template().sequence().canonical()))
+}
+
+impl DistinctSiteStats {
+    pub(super) fn of<'a>(outcomes: impl Iterator<Item = &'a Outcome> + Clone) -> Self {
+        let reduced: Vec<&(usize, WyckoffSequence)> =
+            outcomes.clone().filter_map(|o| o.as_ref().ok()).collect();
+        let low = reduced.iter().filter(|(_, sequence)| sequence.group() < FIRST_ORTHORHOMBIC).count();
+        Self {
+            reduced: reduced.len(),
+            orthorhombic_and_higher: reduced.len() - low,
+            monoclinic_and_triclinic: low,
+            sites: Quantiles::of(reduced.iter().map(|(sites, _)| *sites as f64).collect()),
+            wyckoff_sequences: histogram(reduced.iter().map(|(_, sequence)| sequence)).len(),
+            not_reduced: histogram(
+                outcomes.filter_map(|o| o.as_ref().err()).map(|reason| (*reason).to_owned()),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for DistinctSiteStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "distinct sites  {} structures reduce to theirs", self.reduced)?;
+        if let Some(sites) = &self.sites {
+            let (mean, most, sequences) = (sites.mean, sites.max, self.wyckoff_sequences);
+            write!(f, ": mean {mean:.2}, at most {most}; {sequences} different Wyckoff sequences")?;
+        }
+        match self.not_reduced.values().sum::<usize>() {
+            0 => writeln!(f)?,
+            n => writeln!(f, "; {n} do not: {}", pairs(self.not_reduced.iter()))?,
+        }
+        let (usable, low) = (self.orthorhombic_and_higher, self.monoclinic_and_triclinic);
+        writeln!(
+            f,
+            "                adaptive cells as published can use {usable}; {low} are monoclinic or triclinic"
+        )
+    }
+}
