@@ -197,11 +197,13 @@ fn a_latent_can_be_decoded_with_given_atoms() {
     assert_eq!(model.sampler(&params, &limit).total_steps(), 40);
 }
 
-/// A few crystals are learned by heart: their latents decode to them.
+/// A few crystals are learned by heart: their latents decode to them. Zinc blende is not among them: exchanging its two
+/// elements is an inversion, so that neither is preferred where all is noise, and which one wins at both sites depends on
+/// rounding.
 #[test]
 fn learned_crystals_are_reconstructed() {
     let all = prototypes();
-    let refs: Vec<&Structure> = [0, 3, 5].map(|i| &all[i]).into();
+    let refs: Vec<&Structure> = [0, 1, 5].map(|i| &all[i]).into();
     let config = CdvaeConfig {
         property: Some("energy".into()),
         weights: LossWeights { kl: 1e-4, ..LossWeights::default() },
