@@ -275,20 +275,22 @@ fn shipped_models_sample_what_they_were_trained_on() {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
     let dir = tempfile::tempdir().unwrap();
     let sample = |name: &str| {
-        let model = models.join(format!("cdvae-small-{name}.safetensors"));
+        let model = models.join(format!("{name}.safetensors"));
         let line = "sample --count 4 --set steps_per_level=4 --format jsonl --model";
         let arguments = line.split(' ').chain([model.to_str().unwrap(), "--out", name]);
         druse(dir.path(), &arguments.collect::<Vec<_>>()).ok();
         made(dir.path(), name)
     };
     let species = |record: &Value| record["structure"]["species"].as_array().unwrap().clone();
-    let carbon = sample("carbon-24");
+    let carbon = sample("cdvae-small-carbon-24");
     assert_eq!(carbon.len(), 4);
     for record in &carbon {
         let species = species(record);
         assert!(species.iter().all(|e| e == "C") && (4..=24).contains(&species.len()), "{record}");
     }
-    let mp = sample("mp-20");
-    assert_eq!(mp.len(), 4);
-    assert!(mp.iter().any(|record| species(record).iter().any(|e| *e != species(record)[0])));
+    for name in ["cdvae-small-mp-20", "symat-small-mp-20"] {
+        let mp = sample(name);
+        assert_eq!(mp.len(), 4);
+        assert!(mp.iter().any(|record| species(record).iter().any(|e| *e != species(record)[0])), "{name}");
+    }
 }
