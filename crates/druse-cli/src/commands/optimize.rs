@@ -125,8 +125,9 @@ impl OptimizeArgs {
     /// Predicts the property of what was decoded and says how many starts succeeded.
     fn judge(&self, predictor: &LoadedModel, stop: &AtomicBool) -> Result<(), Failure> {
         let structures = self.sampling.out.join(STRUCTURES_FILE);
-        let options = LoadOptions { niggli: false, ..LoadOptions::default() };
-        let set = druse_data::load(&structures, &options)?;
+        // Decoded structures with atoms on one spot are none that a predictor could judge, and no success; the others count.
+        let options = LoadOptions { niggli: false, max_skipped_share: 1.0, ..LoadOptions::default() };
+        let set = sets::load(&structures, &options)?;
         let predictions = predict(predictor.predictor().map_err(lacking)?, &predictor.params, &set)?;
         let path = self.sampling.out.join(OPTIMIZED_FILE);
         write_result(&path, |out| predictions.write_structures(&set, &self.property, out))?;
