@@ -8,6 +8,8 @@ use druse_crystal::{Composition, Structure};
 use druse_nn::graph::{EdgeEnds, Multigraph};
 use rayon::prelude::*;
 
+use crate::identity::{Key, key};
+
 /// Why bonds cannot be had.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum BondError {
@@ -65,22 +67,6 @@ impl Bonds {
         let isolated = (0u32..).zip(bonded).filter(|(_, bonded)| !bonded).map(|(i, _)| i).collect();
         Self { edges, isolated }
     }
-}
-
-type Key = [u8; 16];
-
-/// What decides the bonds: cell, elements, positions, bit by bit.
-fn key(s: &Structure) -> Key {
-    let mut hash = blake3::Hasher::new();
-    for x in s.lattice.rows().iter().chain(&s.frac_coords).flatten() {
-        hash.update(&x.to_le_bytes());
-    }
-    for e in &s.species {
-        hash.update(&[e.z()]);
-    }
-    let mut key = [0; 16];
-    key.copy_from_slice(&hash.finalize().as_bytes()[..16]);
-    key
 }
 
 /// The bonds of the crystals met so far. Threads may share it.

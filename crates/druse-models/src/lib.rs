@@ -31,6 +31,7 @@ mod conditions;
 mod engine;
 mod error;
 pub mod generative;
+mod identity;
 mod kinds;
 pub mod parity;
 pub mod process;

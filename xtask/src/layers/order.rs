@@ -47,6 +47,7 @@ pub(super) const ORDERS: &[Order] = &[
         krate: "druse-models",
         module: &[],
         rooms: &[
+            &["identity"],
             &["bonds", "conditions", "process", "standardizer"],
             &["error"],
             &["settings", "targets", "traits"],

@@ -9,6 +9,7 @@ use druse_nn::graph::{CopyRule, GroupOperations, SymmetricEdges};
 use rayon::prelude::*;
 
 use super::config::{Groups, SymmetryConfig};
+use crate::identity::{Key, key};
 
 /// The operations of a space group in its primitive cell, found once.
 pub(super) fn operations(group: &SpaceGroup) -> &'static GroupOperations {
@@ -66,22 +67,6 @@ fn reduce(structure: &Structure, config: &SymmetryConfig) -> Result<SymmetricStr
 
 /// The first space group whose cell has no free angle.
 pub(super) const FIRST_FIXED: u16 = 16;
-
-type Key = [u8; 16];
-
-/// What decides the symmetry: cell, elements, positions, bit by bit.
-fn key(s: &Structure) -> Key {
-    let mut hash = blake3::Hasher::new();
-    for x in s.lattice.rows().iter().chain(&s.frac_coords).flatten() {
-        hash.update(&x.to_le_bytes());
-    }
-    for e in &s.species {
-        hash.update(&[e.z()]);
-    }
-    let mut key = [0; 16];
-    key.copy_from_slice(&hash.finalize().as_bytes()[..16]);
-    key
-}
 
 type Reduced = Arc<Result<SymmetricStructure, Unusable>>;
 

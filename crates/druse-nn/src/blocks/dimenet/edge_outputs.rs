@@ -8,7 +8,8 @@ use burn::tensor::Tensor;
 use druse_crystal::Element;
 
 use super::bases::Bases;
-use super::layers::{ElementTable, MessageLayers, MessageNames, linear, plain_pair};
+use super::interaction::InteractionBlock;
+use super::layers::{ElementTable, MessageNames, linear};
 use super::{DimeNetConfig, SizeError};
 use crate::basis::SphericalBesselBasis;
 use crate::blocks::linear::Linear;
@@ -113,34 +114,6 @@ impl EmbeddingBlock {
     }
 }
 
-/// One round of messages.
-#[derive(Debug, Clone)]
-struct InteractionBlock {
-    messages: MessageLayers,
-    spherical: [Linear; 2],
-}
-
-impl InteractionBlock {
-    fn new(builder: &mut ParamBuilder, name: &str, config: &DimeNetConfig) -> Self {
-        let functions = config.num_spherical * config.num_radial;
-        let widths = [functions, config.basis, config.interaction];
-        let (messages, spherical) =
-            MessageLayers::new(builder, name, &config.messages(), &NAMES, |builder| {
-                plain_pair(builder, name, "dense_sbf", widths)
-            });
-        Self { messages, spherical }
-    }
-
-    /// m is (E, H), returns (E, H).
-    fn forward(&self, params: &Params, m: Tensor<2>, bases: &Bases, geometry: &EdgeGeometry) -> Tensor<2> {
-        let x = self.messages.down(params, m.clone(), bases.radial.clone());
-        let [first, second] = &self.spherical;
-        let projected = bases.project(first.weight(params));
-        let sums = ops::zonal_sum(x, projected, second.weight(params), &geometry.graph, &geometry.harmonics);
-        self.messages.update(params, m, sums)
-    }
-}
-
 /// What is done with messages to get the numbers of the edges.
 #[derive(Debug, Clone)]
 struct OutputBlock {
@@ -225,7 +198,10 @@ impl EdgeDimeNet {
                 .map(|i| OutputBlock::new(builder, &format!("{prefix}output_blocks.{i}"), config, output))
                 .collect(),
             interactions: (0..blocks)
-                .map(|i| InteractionBlock::new(builder, &format!("{prefix}interaction_blocks.{i}"), config))
+                .map(|i| {
+                    let name = format!("{prefix}interaction_blocks.{i}");
+                    InteractionBlock::new(builder, &name, config, &NAMES, "dense_sbf")
+                })
                 .collect(),
             config: config.clone(),
         })
@@ -307,7 +283,9 @@ impl EdgeDimeNet {
         let mut m = self.embedding.forward(params, graph, species, &level_of_site, rbf.clone());
         visit(&m, output(0, &m));
         for (i, block) in self.interactions.iter().enumerate() {
-            m = block.forward(params, m, &bases, geometry);
+            m = block.forward(params, m, &bases, |x, basis, weight| {
+                ops::zonal_sum(x, basis, weight, &geometry.graph, &geometry.harmonics)
+            });
             visit(&m, output(i + 1, &m));
         }
     }

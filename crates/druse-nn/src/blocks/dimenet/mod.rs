@@ -12,9 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::bases::Bases;
-use self::layers::{
-    AtomLayers, EmbeddingBlock, MessageLayers, MessageNames, MessageSizes, linear, plain_pair,
-};
+use self::interaction::InteractionBlock;
+use self::layers::{AtomLayers, EmbeddingBlock, MessageNames, MessageSizes, linear};
 use self::sizes::Allowed;
 use super::linear::Linear;
 use super::radial::BesselBasis;
@@ -25,6 +24,7 @@ use crate::{Init, ParamBuilder, Params};
 
 mod bases;
 mod edge_outputs;
+mod interaction;
 pub(crate) mod layers;
 mod readout;
 pub(crate) mod sizes;
@@ -160,35 +160,6 @@ impl OutputBlock {
     }
 }
 
-/// One round of messages from triplets.
-#[derive(Debug, Clone)]
-struct InteractionBlock {
-    messages: MessageLayers,
-    spherical: [Linear; 2],
-}
-
-impl InteractionBlock {
-    /// Registers the layers below `name`.
-    fn new(builder: &mut ParamBuilder, name: &str, config: &DimeNetConfig) -> Self {
-        let functions = config.num_spherical * config.num_radial;
-        let widths = [functions, config.basis, config.interaction];
-        let names = &MessageNames::GEOMETRIC;
-        let (messages, spherical) = MessageLayers::new(builder, name, &config.messages(), names, |builder| {
-            plain_pair(builder, name, "lin_sbf", widths)
-        });
-        Self { messages, spherical }
-    }
-
-    /// m is (E, H), returns (E, H).
-    fn forward(&self, params: &Params, m: Tensor<2>, bases: &Bases, geometry: &MessageGeometry) -> Tensor<2> {
-        let x = self.messages.down(params, m.clone(), bases.radial.clone());
-        let [first, second] = &self.spherical;
-        let projected = bases.project(first.weight(params));
-        let sums = ops::message_sum(x, projected, second.weight(params), &geometry.graph, &geometry.angles);
-        self.messages.update(params, m, sums)
-    }
-}
-
 /// What the network computes on its way, for checks against reference values.
 #[derive(Debug, Clone)]
 pub struct MessageTrace {
@@ -237,7 +208,10 @@ impl DimeNetPlusPlus {
                 .map(|i| OutputBlock::new(builder, &format!("{prefix}.output_blocks.{i}"), config, output))
                 .collect(),
             interactions: (0..blocks)
-                .map(|i| InteractionBlock::new(builder, &format!("{prefix}.interaction_blocks.{i}"), config))
+                .map(|i| {
+                    let name = format!("{prefix}.interaction_blocks.{i}");
+                    InteractionBlock::new(builder, &name, config, &MessageNames::GEOMETRIC, "lin_sbf")
+                })
                 .collect(),
             config: config.clone(),
         })
@@ -308,7 +282,9 @@ impl DimeNetPlusPlus {
         };
         visit(&m, output(0, &m));
         for (i, block) in self.interactions.iter().enumerate() {
-            m = block.forward(params, m, &bases, geometry);
+            m = block.forward(params, m, &bases, |x, basis, weight| {
+                ops::message_sum(x, basis, weight, &geometry.graph, &geometry.angles)
+            });
             visit(&m, output(i + 1, &m));
         }
     }
