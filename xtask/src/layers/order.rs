@@ -37,7 +37,7 @@ pub(super) const ORDERS: &[Order] = &[
             &["device_op"],
             &["host"],
             &["gather"],
-            &["dense", "geometry"],
+            &["attention", "dense", "geometry"],
             &["gemnet"],
             &["dimenet", "gemsdiff", "spherenet"],
             &["cube"],

@@ -3,9 +3,10 @@
 //!
 //! Its rooms in order, each reading only those before it: `product` (matrix products), `blocks` (threads), `kernels`
 //! (elementwise loops) and `matrix`; `device_op` and `host`, which make an operation out of a forward and a backward
-//! pass; `gather`, `dense`, `geometry`; the families `gemnet`, `dimenet`, `spherenet`, `gemsdiff`; and `cube`, the kernels for GPUs of
+//! pass; `gather`, `attention`, `dense`, `geometry`; the families `gemnet`, `dimenet`, `spherenet`, `gemsdiff`; and `cube`, the kernels for GPUs of
 //! all of them. `cargo xtask layers` checks that.
 
+mod attention;
 mod blocks;
 #[cfg(feature = "gpu")]
 pub(crate) mod cube;
@@ -23,6 +24,7 @@ mod matrix;
 mod product;
 mod spherenet;
 
+pub use attention::{TokenSets, pair_attention};
 pub use blocks::with_idle_threads;
 pub use dense::{Activation, affine, dense, layer_norm, merge_edges, pair_dense, split_dense};
 pub use dimenet::{

@@ -8,6 +8,7 @@ use druse_crystal::{Lattice, SpaceGroup};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::attention::{PairAttention, TokenSets};
 use super::blocks::with_idle_threads;
 use super::dense::Affine;
 use super::dense::{Activation, Dense, LayerNorm, MergeEdges};
@@ -347,6 +348,16 @@ fn sums_of_messages_over_copies() {
                 check(&op, shapes, &random(shapes, 0.7), 5e-3);
             });
         }
+    }
+}
+
+#[test]
+fn attention_of_pairs_in_sets_of_several_sizes() {
+    for (heads, channels) in [(2, 3), (1, 21), (4, 16)] {
+        let sets = TokenSets::new(vec![3, 1, 4]);
+        let width = heads * channels;
+        let shapes = [[8, 3 * width], [26, heads], [26, width]];
+        on_every_arch(|| check(&PairAttention { sets: sets.clone() }, shapes, &random(shapes, 0.8), 2e-2));
     }
 }
 

@@ -1,0 +1,337 @@
+//! The model: network, and what it knows of its training set.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use druse_crystal::{
+    Composition, Element, LatticeSystem, SpaceGroup, Structure, SymmetricStructure, Template,
+    WyckoffPosition, WyckoffSequence,
+};
+use druse_nn::{ParamBuilder, ParamSpec};
+use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
+
+use super::cell::{self, COORDINATES};
+use super::config::{OrbitConfig, OrbitSampling};
+use super::network::Network;
+use super::pairs::Radial;
+use super::paths::Described;
+use super::tokens::Frame;
+use crate::identity::{Key, key};
+use crate::process::Noise;
+use crate::settings::Settings;
+use crate::{Conditions, ModelError, Site};
+
+/// Pulls volumes of elements towards the mean volume of an atom: as many crystals of the mean, of that element alone.
+const RIDGE: f64 = 0.2;
+/// Smallest volume of an element, Å³.
+const LEAST_VOLUME: f64 = 2.0;
+/// Spread of cell numbers of a lattice system with fewer than two crystals.
+const UNKNOWN_SPREAD: f64 = 0.15;
+/// Smallest spread.
+const LEAST_SPREAD: f64 = 1e-3;
+
+/// Mean and standard deviation of the cell numbers of a lattice system.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellScale {
+    /// Means. The first is of ⅓ ln(V / Σ v), v the volumes of the elements.
+    pub mean: [f64; COORDINATES],
+    /// Standard deviations.
+    pub std: [f64; COORDINATES],
+}
+
+impl Default for CellScale {
+    fn default() -> Self {
+        Self { mean: [0.0; COORDINATES], std: [UNKNOWN_SPREAD; COORDINATES] }
+    }
+}
+
+/// How often a combination of Wyckoff positions of a space group is in the training set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PositionSet {
+    /// The group and the letters of the distinct sites.
+    #[serde(flatten)]
+    pub sequence: WyckoffSequence,
+    /// Structures that have it.
+    pub structures: usize,
+}
+
+/// What the model keeps of its training set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statistics {
+    /// Volume of an atom of each element, Å³.
+    pub volumes: BTreeMap<Element, f64>,
+    /// Volume of an atom of any other, Å³.
+    pub mean_volume: f64,
+    /// Cell numbers of each lattice system, from triclinic to cubic.
+    pub cells: [CellScale; 6],
+    /// Atoms in the primitive cell of the largest crystal; 0 before training.
+    pub max_atoms: usize,
+    /// Combinations of Wyckoff positions in canonical form, the most frequent first.
+    pub positions: Vec<PositionSet>,
+}
+
+/// An orbit model without its parameters.
+pub struct Orbit {
+    pub(super) config: OrbitConfig,
+    pub(super) sampling: OrbitSampling,
+    pub(super) specs: Vec<ParamSpec>,
+    pub(super) network: Network,
+    pub(super) radial: Radial,
+    pub(super) statistics: Statistics,
+    described: RwLock<HashMap<Key, Arc<Result<Described, String>>>>,
+}
+
+impl Orbit {
+    /// Builds the network.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when the configuration is impossible.
+    pub fn new(config: OrbitConfig) -> Result<Self, ModelError> {
+        config.validate()?;
+        let mut builder = ParamBuilder::default();
+        let network = Network::new(&mut builder, &config.network);
+        Ok(Self {
+            radial: Radial::new(&config.network),
+            specs: builder.finish(),
+            sampling: OrbitSampling::default(),
+            statistics: Statistics { mean_volume: 20.0, ..Statistics::default() },
+            described: RwLock::default(),
+            config,
+            network,
+        })
+    }
+
+    /// With other settings of sampling.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when they are impossible.
+    pub fn with_sampling(self, sampling: &OrbitSampling) -> Result<Self, ModelError> {
+        sampling.validate()?;
+        Ok(Self { sampling: sampling.clone(), ..self })
+    }
+
+    /// Hyper-parameters.
+    pub fn config(&self) -> &OrbitConfig {
+        &self.config
+    }
+
+    /// What the model knows of its training set.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// A structure by its distinct sites, or why there are none, found once.
+    pub(super) fn described(&self, structure: &Structure) -> Arc<Result<Described, String>> {
+        let key = key(structure);
+        if let Some(known) = self.described.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return known.clone();
+        }
+        let found = SymmetricStructure::from_structure(structure, self.config.tolerance)
+            .map(|crystal| Described::new(in_order(crystal), self.config.flow.coupling))
+            .map_err(|e| e.kind().to_owned());
+        let mut all = self.described.write().unwrap_or_else(PoisonError::into_inner);
+        all.entry(key).or_insert_with(|| Arc::new(found)).clone()
+    }
+
+    /// Σ v of a conventional cell, Å³.
+    fn expected_volume(&self, frame: &Frame) -> f64 {
+        let sites = frame.elements.iter().zip(&frame.positions);
+        let volume = |e: &Element| self.statistics.volumes.get(e).copied();
+        sites.map(|(e, w)| volume(e).unwrap_or(self.statistics.mean_volume) * w.multiplicity() as f64).sum()
+    }
+
+    fn scale(&self, system: LatticeSystem) -> &CellScale {
+        let index = LatticeSystem::ALL.iter().position(|&s| s == system);
+        &self.statistics.cells[index.expect("all systems are listed")]
+    }
+
+    /// Standardized numbers of a cell; those that are fixed are zero.
+    pub(super) fn normalized(&self, frame: &Frame, mut numbers: [f64; COORDINATES]) -> [f64; COORDINATES] {
+        let system = frame.group.lattice_system();
+        let scale = self.scale(system);
+        numbers[0] -= self.expected_volume(frame).ln() / 3.0;
+        let mut normalized = [0.0; COORDINATES];
+        for &i in cell::free(system) {
+            normalized[i] = (numbers[i] - scale.mean[i]) / scale.std[i];
+        }
+        normalized
+    }
+
+    /// The numbers of a cell that standardized ones stand for.
+    pub(super) fn restored(&self, frame: &Frame, normalized: [f64; COORDINATES]) -> [f64; COORDINATES] {
+        let scale = self.scale(frame.group.lattice_system());
+        let mut numbers: [f64; COORDINATES] =
+            std::array::from_fn(|i| normalized[i] * scale.std[i] + scale.mean[i]);
+        numbers[0] += self.expected_volume(frame).ln() / 3.0;
+        numbers
+    }
+
+    /// Takes volumes, cells and positions from a training set.
+    pub(super) fn fit(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
+        let crystals: Vec<_> = training
+            .iter()
+            .map(|s| {
+                let described = self.described(s);
+                match described.as_ref() {
+                    Ok(_) => Ok(described),
+                    Err(reason) => Err(unusable(s, reason)),
+                }
+            })
+            .collect::<Result<_, _>>()?;
+        let crystals = || crystals.iter().filter_map(|d| d.as_ref().as_ref().ok());
+        let mut statistics = fitted_volumes(training);
+        let mut positions: BTreeMap<WyckoffSequence, usize> = BTreeMap::new();
+        for d in crystals() {
+            *positions.entry(d.crystal.template().sequence().canonical()).or_default() += 1;
+            statistics.max_atoms = statistics.max_atoms.max(d.crystal.num_primitive_atoms());
+        }
+        let sets = positions.into_iter();
+        statistics.positions =
+            sets.map(|(sequence, structures)| PositionSet { sequence, structures }).collect();
+        statistics.positions.sort_by_key(|set| std::cmp::Reverse(set.structures));
+        self.statistics = statistics;
+        let mut rows: [Vec<[f64; COORDINATES]>; 6] = Default::default();
+        for d in crystals() {
+            let frame = Frame::new(&d.crystal.template());
+            let system = frame.group.lattice_system();
+            let index = LatticeSystem::ALL.iter().position(|&s| s == system);
+            let mut numbers = d.cell;
+            numbers[0] -= self.expected_volume(&frame).ln() / 3.0;
+            rows[index.expect("all systems are listed")].push(numbers);
+        }
+        self.statistics.cells = rows.map(|rows| fitted_scale(&rows));
+        Ok(())
+    }
+
+    /// What is asked for beyond what [`Capabilities`](crate::Capabilities) say: sites of a group that exist.
+    pub(super) fn check_sites(&self, conditions: &Conditions) -> Result<(), ModelError> {
+        let (group, sites) = asked(conditions)?;
+        let given = sites.iter().filter_map(|site| Some((site.element, site.wyckoff?))).collect::<Vec<_>>();
+        if given.is_empty() && !sites.is_empty() {
+            return Ok(());
+        }
+        Template::new(group, given).map(|_| ()).map_err(|e| ModelError::Condition(e.to_string()))
+    }
+
+    /// The sites that are asked for, each with a Wyckoff position. Where no site has one, they are those of a combination of
+    /// the training set for this group and so many sites, drawn by how often it is there, in an order that is drawn, too. Any
+    /// other is drawn from the group's.
+    pub(super) fn template(
+        &self,
+        conditions: &Conditions,
+        noise: &mut Noise,
+    ) -> Result<Template, ModelError> {
+        let (group, sites) = asked(conditions)?;
+        let mut letters: Vec<Option<char>> = sites.iter().map(|site| site.wyckoff).collect();
+        if letters.iter().all(Option::is_none) {
+            letters = self.drawn_letters(group.number(), sites.len(), noise);
+        }
+        for i in 0..letters.len() {
+            if letters[i].is_none() {
+                let is_left = |w: &&WyckoffPosition| !(w.is_fixed() && letters.contains(&Some(w.letter())));
+                let left: Vec<&WyckoffPosition> = group.wyckoff_positions().iter().filter(is_left).collect();
+                letters[i] = Some(left[noise.below(left.len())].letter());
+            }
+        }
+        let sites = sites.iter().zip(letters).filter_map(|(site, letter)| Some((site.element, letter?)));
+        Template::new(group, sites.collect()).map_err(|e| ModelError::Condition(e.to_string()))
+    }
+
+    fn drawn_letters(&self, group: u16, sites: usize, noise: &mut Noise) -> Vec<Option<char>> {
+        let suits = |set: &&PositionSet| {
+            set.sequence.group() == group && set.sequence.letters().chars().count() == sites
+        };
+        let sets: Vec<&PositionSet> = self.statistics.positions.iter().filter(suits).collect();
+        let total: usize = sets.iter().map(|set| set.structures).sum();
+        if total == 0 {
+            return vec![None; sites];
+        }
+        let mut place = noise.below(total);
+        let mut chosen = sets.iter().skip_while(|set| {
+            let passed = place >= set.structures;
+            place = place.saturating_sub(set.structures);
+            passed
+        });
+        let letters = chosen.next().map(|set| set.sequence.letters().chars().map(Some).collect());
+        let mut letters: Vec<Option<char>> = letters.unwrap_or_else(|| vec![None; sites]);
+        // Fisher and Yates.
+        for i in (1..letters.len()).rev() {
+            letters.swap(i, noise.below(i + 1));
+        }
+        letters
+    }
+}
+
+/// The group and the sites of a request.
+fn asked(conditions: &Conditions) -> Result<(&'static SpaceGroup, &[Site]), ModelError> {
+    let wrong = ModelError::Condition;
+    let (Some(number), Some(sites)) = (conditions.space_group, &conditions.sites) else {
+        return Err(wrong("a space group and sites are needed".into()));
+    };
+    let group = SpaceGroup::new(number).map_err(|e| wrong(e.to_string()))?;
+    match sites.is_empty() {
+        true => Err(wrong("a list of sites without any".into())),
+        false => Ok((group, sites)),
+    }
+}
+
+/// The same crystal with its sites in the order of its template.
+fn in_order(crystal: SymmetricStructure) -> SymmetricStructure {
+    let template = crystal.template();
+    let mut left = crystal.sites().to_vec();
+    let sites = template.sites().iter().map(|&site| {
+        let place = left.iter().position(|s| (s.element, s.letter) == site);
+        left.remove(place.expect("the template is the crystal's"))
+    });
+    let sites = sites.collect();
+    let lattice = *crystal.lattice();
+    SymmetricStructure::new(crystal.group(), &lattice, sites).unwrap_or(crystal)
+}
+
+/// The error of a structure that the model cannot learn from.
+pub(super) fn unusable(structure: &Structure, reason: &str) -> ModelError {
+    let what = Composition::from_species(&structure.species).formula();
+    ModelError::Unusable { what, reason: reason.to_owned() }
+}
+
+/// Volumes of elements by ridge regression of volumes per atom on compositions.
+fn fitted_volumes(training: &[&Structure]) -> Statistics {
+    let elements: BTreeSet<Element> = training.iter().flat_map(|s| s.species.iter().copied()).collect();
+    let place: BTreeMap<Element, usize> = elements.iter().copied().zip(0..).collect();
+    let per_atom = |s: &Structure| s.lattice.volume() / s.len() as f64;
+    let mean = training.iter().map(|s| per_atom(s)).sum::<f64>() / training.len().max(1) as f64;
+    let n = elements.len();
+    let mut square = DMatrix::<f64>::identity(n, n) * RIDGE;
+    let mut target = DVector::<f64>::zeros(n);
+    for s in training {
+        let mut share = vec![0.0; n];
+        s.species.iter().for_each(|e| share[place[e]] += 1.0 / s.len() as f64);
+        for (i, x) in share.iter().enumerate().filter(|(_, x)| **x > 0.0) {
+            target[i] += x * (per_atom(s) - mean);
+            for (j, y) in share.iter().enumerate() {
+                square[(i, j)] += x * y;
+            }
+        }
+    }
+    let deviations = square.cholesky().map_or_else(|| DVector::zeros(n), |c| c.solve(&target));
+    let volumes = place.into_iter().map(|(e, i)| (e, (mean + deviations[i]).max(LEAST_VOLUME))).collect();
+    Statistics { volumes, mean_volume: mean.max(LEAST_VOLUME), ..Statistics::default() }
+}
+
+fn fitted_scale(rows: &[[f64; COORDINATES]]) -> CellScale {
+    let mut scale = CellScale::default();
+    let n = rows.len() as f64;
+    for i in 0..COORDINATES {
+        if !rows.is_empty() {
+            scale.mean[i] = rows.iter().map(|r| r[i]).sum::<f64>() / n;
+        }
+        if rows.len() > 1 {
+            let variance = rows.iter().map(|r| (r[i] - scale.mean[i]).powi(2)).sum::<f64>() / n;
+            scale.std[i] = variance.sqrt().max(LEAST_SPREAD);
+        }
+    }
+    scale
+}

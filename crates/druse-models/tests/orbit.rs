@@ -1,0 +1,106 @@
+//! Properties of the orbit model: the contract of models, what it refuses, symmetry, learning by heart.
+
+use druse_crystal::symmetry::analyze;
+use druse_crystal::{Structure, SymmetricStructure};
+use druse_models::orbit::{Coupling, FlowConfig, NetworkConfig, Orbit, OrbitConfig, OrbitSampling};
+use druse_models::registry::Registry;
+use druse_models::{
+    Conditions, Generator, ModelError, NoiseKey, SampleRequest, Site, Trainable, differentiate, evaluate,
+    sample_all,
+};
+use druse_nn::Params;
+use druse_nn::device::cpu;
+use druse_nn::optim::{Adam, AdamConfig};
+use druse_testkit::contract::{self, Check};
+use druse_testkit::prototype;
+
+fn tiny() -> OrbitConfig {
+    OrbitConfig {
+        network: NetworkConfig {
+            width: 24,
+            layers: 2,
+            heads: 2,
+            pair_width: 12,
+            radial: 12,
+            ..NetworkConfig::default()
+        },
+        tolerance: 0.01,
+        ..OrbitConfig::default()
+    }
+}
+
+fn model(config: OrbitConfig) -> Orbit {
+    let sampling = OrbitSampling { evaluations: 4, ..OrbitSampling::default() };
+    Orbit::new(config).unwrap().with_sampling(&sampling).unwrap()
+}
+
+fn keys(n: usize, epoch: u64) -> Vec<NoiseKey> {
+    (0..n as u64).map(|index| NoiseKey { seed: 5, epoch, index }).collect()
+}
+
+#[test]
+fn it_keeps_the_contract() {
+    contract::kind(&Registry::builtin(), "orbit").run();
+    let origin = "the origin is that of the space group, and in P 1 the first atom's place is noise";
+    let of = |self_conditioning, coupling| {
+        let flow = FlowConfig { self_conditioning, coupling, ..FlowConfig::default() };
+        move || model(OrbitConfig { flow: flow.clone(), ..tiny() })
+    };
+    contract::generator(of(0.0, Coupling::Normalizer)).skip(Check::Translation, origin).run();
+    contract::generator(of(0.5, Coupling::None))
+        .skip(Check::Translation, origin)
+        .skip(Check::Gradient, "the earlier prediction is a constant to the objective, by definition")
+        .run();
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name() {
+    let model = model(tiny());
+    let site = |element: &str, wyckoff: Option<char>| Site { element: element.parse().unwrap(), wyckoff };
+    let ask = |group: u16, sites: Vec<Site>| {
+        model.check(&Conditions::default().and_space_group(group).and_sites(sites))
+    };
+    ask(225, vec![site("Na", Some('a')), site("Cl", Some('b'))]).unwrap();
+    ask(225, vec![site("Na", None), site("Cl", None)]).unwrap();
+    for (group, sites, words) in [
+        (225, vec![site("Na", Some('a')), site("Cl", Some('a'))], vec!["4a", "225", "2 times"]),
+        (225, vec![site("Na", Some('z'))], vec!["225", "`z`"]),
+        (225, vec![], vec!["without any"]),
+    ] {
+        let error = ask(group, sites).unwrap_err();
+        assert!(matches!(error, ModelError::Condition(_)));
+        words.iter().for_each(|w| assert!(error.to_string().contains(w), "{error}"));
+    }
+}
+
+/// Crystals with free coordinates, and the same ones from their space group and Wyckoff positions alone.
+#[test]
+fn a_few_crystals_can_be_learned() {
+    let crystals: Vec<Structure> = ["quartz", "NaCl", "KNbO3", "CsCl"].map(prototype).into();
+    let training: Vec<&Structure> = crystals.iter().collect();
+    let mut model = model(tiny());
+    model.fit_statistics(&training).unwrap();
+    let mut params = Params::init(model.parameters(), 3, &cpu());
+    let mut adam = Adam::new(&params, AdamConfig::default());
+    let loss = |params: &Params| {
+        (900..908).map(|e| evaluate(&model, params, &training, &keys(4, e)).unwrap().total).sum::<f64>() / 8.0
+    };
+    let before = loss(&params);
+    for epoch in 0..300 {
+        let mut gradient = differentiate(&model, &params, &training, &keys(4, epoch)).unwrap();
+        gradient.clip(1.0);
+        adam.step(&mut params, &gradient.grads, 3e-3);
+    }
+    let after = loss(&params);
+    assert!(after < 0.3 * before, "{before} {after}");
+    for (i, s) in crystals.iter().enumerate() {
+        let conditions = model.conditions_like(s).unwrap();
+        let request = SampleRequest { conditions, seed: 1, index: i as u64 };
+        let drawn = sample_all(&model, &params, &[request]).unwrap().remove(0).unwrap();
+        let wanted = SymmetricStructure::from_structure(s, 0.01).unwrap();
+        let found = analyze(&drawn, 0.01).unwrap();
+        assert!(wanted.group().is_contained_in(&found.operations) || found.number == wanted.group().number());
+        let volume = |s: &Structure| s.lattice.volume() / s.len() as f64;
+        assert!((volume(&drawn) / volume(s) - 1.0).abs() < 0.15, "{} {}", volume(&drawn), volume(s));
+    }
+}
