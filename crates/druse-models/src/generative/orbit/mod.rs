@@ -21,6 +21,7 @@ mod pairs;
 mod paths;
 mod sampler;
 mod tokens;
+mod trunk;
 
 pub use config::{Coupling, FlowConfig, NetworkConfig, OrbitConfig, OrbitSampling, OrbitWeights};
 pub use model::{CellScale, Orbit, PositionSet, Statistics};

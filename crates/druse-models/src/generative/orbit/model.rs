@@ -92,7 +92,7 @@ impl Orbit {
     pub fn new(config: OrbitConfig) -> Result<Self, ModelError> {
         config.validate()?;
         let mut builder = ParamBuilder::default();
-        let network = Network::new(&mut builder, &config.network);
+        let network = Network::new(&mut builder, "", &config.network);
         Ok(Self {
             radial: Radial::new(&config.network),
             specs: builder.finish(),
