@@ -5,6 +5,7 @@ use crate::kinds::Kind;
 pub mod adaptive;
 pub mod cdvae;
 pub mod gemsdiff;
+pub mod substitute;
 pub mod symat;
 
 /// The kinds of generative models: a line a kind.
@@ -13,4 +14,5 @@ pub(crate) const KINDS: &[fn() -> Kind] = &[
     cdvae::kind,
     symat::kind,
     adaptive::kind,
+    substitute::kind,
 ];
