@@ -32,6 +32,7 @@ struct Constants {
     atomic_radius: Option<f64>,
     row: u8,
     group: u8,
+    mendeleev_number: Option<u8>,
 }
 
 /// Source: the table's own header line.
@@ -54,6 +55,7 @@ fn constants() -> &'static [Constants] {
                     atomic_radius: number(5),
                     row: fields[6].parse().expect("row in the built-in table"),
                     group: fields[7].parse().expect("group in the built-in table"),
+                    mendeleev_number: fields[8].parse().ok(),
                 }
             })
             .collect()
@@ -143,6 +145,12 @@ impl Element {
         self.constants().group
     }
 
+    /// Place of the element in an order in which neighbors replace each other in compounds, 1 (He) to 103 (H); `None` beyond
+    /// Lr (Pettifor, Solid State Communications 51, 31, 1984).
+    pub fn mendeleev_number(self) -> Option<u8> {
+        self.constants().mendeleev_number
+    }
+
     /// Order in which formulas list elements: by electronegativity, elements without one last, ties by symbol.
     pub fn cmp_electronegativity(self, other: Self) -> std::cmp::Ordering {
         let key = |e: Self| e.electronegativity().unwrap_or(f64::INFINITY);
@@ -198,6 +206,10 @@ mod tests {
         let fe = Element::from_z(26).unwrap();
         assert_eq!((fe.symbol(), fe.mass(), fe.electronegativity()), ("Fe", 55.845, Some(1.83)));
         assert_eq!(fe.covalent_radius(), Some(1.42));
+        assert_eq!(fe.mendeleev_number(), Some(61));
+        let mut numbers: Vec<u8> = Element::all().filter_map(Element::mendeleev_number).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=103).collect::<Vec<u8>>(), "an order of the elements to Lr");
     }
 
     #[test]

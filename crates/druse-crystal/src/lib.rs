@@ -49,6 +49,7 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod assignment;
 mod basis;
 mod composition;
 pub mod content;

@@ -56,6 +56,7 @@ mod split;
 mod splits;
 mod stats;
 mod store;
+pub mod substitution;
 
 pub use benchmark::{Benchmark, UnknownBenchmark};
 pub use convert::{ImageOptions, write_dataset, write_image_file, write_symmetrized_folder};

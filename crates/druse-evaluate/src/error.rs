@@ -23,6 +23,9 @@ pub enum EvaluateError {
         /// Why the first gives none.
         first: String,
     },
+    /// A baseline has nothing to be made of.
+    #[error("the baseline substitutes elements in crystals of a training set, and none is given")]
+    NoTraining,
     /// Nothing can be measured.
     #[error(transparent)]
     Generation(#[from] GenerationError),

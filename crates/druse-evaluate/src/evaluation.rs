@@ -131,7 +131,7 @@ pub struct Evaluation {
     pub generated: SetSummary,
     /// What it was compared with.
     pub reference: SetSummary,
-    /// The training set, where novelty was asked for.
+    /// The training set, where novelty or a baseline was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<SetSummary>,
     /// The rules.

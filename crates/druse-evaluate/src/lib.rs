@@ -39,6 +39,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod baseline;
 mod cache;
 mod charts;
 mod describe;
@@ -55,6 +56,7 @@ pub mod report;
 mod rows;
 mod sets;
 
+pub use baseline::Baseline;
 pub use charts::Chart;
 pub use describe::{Described, describe};
 pub use error::EvaluateError;

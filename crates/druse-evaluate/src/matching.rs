@@ -11,6 +11,7 @@ use druse_metrics::generation::Protocol;
 use druse_metrics::matcher::{Displacement, StructureMatcher};
 use druse_metrics::reconstruction::{Compared, match_everyone, metre_metrics, reconstruct};
 
+use crate::baseline::{Baseline, Judge, substitution};
 use crate::describe::describe;
 use crate::evaluation::{ClosestReference, Evaluation, FORMAT, RowReason, SetSummary, Task};
 use crate::generation::prepare;
@@ -35,6 +36,8 @@ pub struct MatchingSettings {
     pub matcher: StructureMatcher,
     /// Which predictions belong to which reference.
     pub pairing: Pairing,
+    /// What is to be measured beside the predictions; it needs the training set ([`Sets::train`]).
+    pub baseline: Option<Baseline>,
     /// Resamples of the bootstrap over references; `None` for no intervals.
     pub bootstrap: Option<Bootstrap>,
     /// Where features are kept.
@@ -42,13 +45,14 @@ pub struct MatchingSettings {
 }
 
 impl MatchingSettings {
-    /// Matching with CDVAE's tolerances, 95 % intervals of 1,000 resamples, the default cache.
+    /// Matching with CDVAE's tolerances, no baseline, 95 % intervals of 1,000 resamples, the default cache.
     pub fn new(task: Task, protocol: Protocol, pairing: Pairing) -> Self {
         Self {
             task,
             protocol,
             matcher: StructureMatcher::CDVAE,
             pairing,
+            baseline: None,
             bootstrap: Some(Bootstrap::default()),
             cache: Cache::Default,
         }
@@ -58,7 +62,8 @@ impl MatchingSettings {
 /// Evaluates predictions against their references.
 ///
 /// # Errors
-/// [`EvaluateError::Pairing`] when they cannot be paired, [`EvaluateError::Interrupted`].
+/// [`EvaluateError::Pairing`] when they cannot be paired, [`EvaluateError::NoTraining`] for a baseline without a training
+/// set, [`EvaluateError::Interrupted`].
 pub fn matching(
     sets: Sets<'_>,
     settings: &MatchingSettings,
@@ -66,6 +71,9 @@ pub fn matching(
     stop: &AtomicBool,
 ) -> Result<Evaluation, EvaluateError> {
     some_structures(sets.reference, "reference")?;
+    if settings.baseline.is_some() && sets.train.is_none() {
+        return Err(EvaluateError::NoTraining);
+    }
     let Paired { rows: candidates, remark } = pair(sets, settings.task, &settings.pairing)?;
     let wanted = DescriptorSettings { fingerprint: settings.protocol.fingerprint, symprec: None };
     let described =
@@ -109,6 +117,20 @@ pub fn matching(
     let compared = Compared { matcher: &settings.matcher, displacements: &displacements, valid: &valid };
     let mut all = compared.metrics(settings.task == Task::Prediction, settings.bootstrap.as_ref());
     all.extend(everyone(sets, settings, &invalid, watch, stop)?);
+    let mut train = None;
+    if let (Some(Baseline::Substitute), Some(set)) = (settings.baseline, sets.train) {
+        let count = rows.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        let judge = Judge {
+            matcher: &settings.matcher,
+            protocol,
+            bootstrap: settings.bootstrap.as_ref(),
+            candidates: settings.task == Task::Prediction,
+        };
+        let (metrics, remark) = substitution(set, &references, count, &judge, watch, stop)?;
+        all.extend(metrics);
+        remarks.push(remark);
+        train = Some(SetSummary::of(set));
+    }
     let (best, worst) = neighbors(sets, &kept, &rows, &displacements, &invalid);
     let evaluation = Evaluation {
         format: FORMAT,
@@ -116,7 +138,7 @@ pub fn matching(
         task: settings.task,
         generated: SetSummary::of(sets.generated),
         reference: SetSummary::of(sets.reference),
-        train: None,
+        train,
         protocol: protocol.clone(),
         remarks,
         values: Default::default(),

@@ -54,4 +54,7 @@ pub mod symmetry;
 pub mod validity;
 
 pub use druse_data::Benchmark;
-pub use metric::{Direction, METRICS, Metric, MetricInfo, Needs, describe, direction, label, markdown_table};
+pub use metric::{
+    BASELINE_PREFIX, Direction, METRICS, Metric, MetricInfo, Needs, describe, direction, label,
+    markdown_table,
+};

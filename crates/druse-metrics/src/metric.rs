@@ -162,7 +162,8 @@ use Needs::{Nothing, Optimization, Pairs, Property, Reference, Training};
 /// Every metric, in the order of reports.
 ///
 /// A metric of pairs comes, besides, with the suffixes `_k{n}` (the best of the first n candidates) and
-/// `_without_validity` (invalid predictions may match, too).
+/// `_without_validity` (invalid predictions may match, too), and with the prefix [`BASELINE_PREFIX`] for what substitution
+/// from the training set reaches on the same references.
 pub const METRICS: &[MetricInfo] = &[
     info("comp_valid", "Composition validity", Higher, Nothing, "crystals with a valid composition"),
     info("struct_valid", "Structure validity", Higher, Nothing, "crystals with a valid structure"),
@@ -397,6 +398,16 @@ pub const METRICS: &[MetricInfo] = &[
     info("metre_crmse", "cRMSE of METRe", Lower, Pairs, "`crmse` of those matches"),
 ];
 
+/// Beginning of the keys of metrics that a baseline, substitution, reaches on the same references.
+pub const BASELINE_PREFIX: &str = "substitute_";
+
+/// The metric of pairs that a baseline's key stands for, with its suffixes.
+fn of_baseline(key: &str) -> Option<&str> {
+    let stem = key.strip_prefix(BASELINE_PREFIX)?;
+    (without_suffix(stem).is_some() || METRICS.iter().any(|m| m.key == stem && m.needs == Pairs))
+        .then_some(stem)
+}
+
 /// Looks a key up: the metric of the table, and what stands in place of the braces of a family.
 fn find(key: &str) -> Option<(&'static MetricInfo, &str)> {
     let exact = METRICS.iter().find(|m| m.key == key).map(|m| (m, ""));
@@ -434,11 +445,15 @@ fn without_suffix(key: &str) -> Option<(&'static MetricInfo, String)> {
 /// assert!(describe("color").is_none());
 /// ```
 pub fn describe(key: &str) -> Option<&'static MetricInfo> {
+    let key = of_baseline(key).unwrap_or(key);
     without_suffix(key).map(|(m, _)| m).or_else(|| find(key).map(|(m, _)| m))
 }
 
 /// The name of a metric in reports, with its unit; the key where it is no metric.
 pub fn label(key: &str) -> String {
+    if let Some(stem) = of_baseline(key) {
+        return format!("Baseline, substitution: {}", label(stem));
+    }
     if let Some((metric, suffix)) = without_suffix(key) {
         return format!("{}, {suffix}", metric.title());
     }
@@ -502,6 +517,9 @@ mod tests {
             ("rms_dist_k20", "RMSE of the matched, 20 candidates", Lower),
             ("crmse_without_validity", "cRMSE, validity not asked", Lower),
             ("share_p1", "Share of P1", Neither),
+            ("substitute_match_rate", "Baseline, substitution: Match rate", Higher),
+            ("substitute_rms_dist_k5", "Baseline, substitution: RMSE of the matched, 5 candidates", Lower),
+            ("substitute_unique", "substitute_unique", Neither),
             ("color", "color", Neither),
         ] {
             assert_eq!((label(key).as_str(), direction(key)), (name, better), "{key}");

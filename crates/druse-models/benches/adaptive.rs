@@ -16,7 +16,7 @@ fn steps(c: &mut Criterion) {
     for group in [62, 166, 194, 225] {
         let limit = MicroBatchLimit::for_device(params.device());
         let conditions = Conditions::default().and_space_group(group).and_sites(sites.clone());
-        let request = SampleRequest { conditions, seed: 1, index: 0 };
+        let request = SampleRequest::new(conditions, 1, 0);
         let mut sampler = model.sampler(&params, &limit);
         c.bench_function(&format!("group {group}: one of {} steps", sampler.total_steps()), |b| {
             b.iter(|| {

@@ -73,11 +73,7 @@ fn network(c: &mut Criterion) {
         });
         let requests: Vec<_> = (0u64..)
             .zip(&all)
-            .map(|(index, s)| SampleRequest {
-                conditions: Composition::from_species(&s.species).into(),
-                seed: 1,
-                index,
-            })
+            .map(|(index, s)| SampleRequest::new(Composition::from_species(&s.species).into(), 1, index))
             .collect();
         let params = ema.params();
         group.bench_function("sampling step", |b| {

@@ -48,11 +48,12 @@ pub use bonds::{BondCache, BondError, Bonds};
 pub use conditions::{Condition, ConditionSet, Conditions, Site};
 pub use engine::{Batch, Gradient, InFlight, InFlightSampler, Reverse, differentiate, evaluate};
 pub use error::ModelError;
-pub use generative::{adaptive, cdvae, gemsdiff, orbit, symat};
+pub use generative::{adaptive, cdvae, gemsdiff, orbit, substitute, symat};
 pub use kinds::Registry;
 pub use standardizer::Standardizer;
 pub use traits::{
-    Autoencoder, BatchStatistics, Capabilities, Generator, LossTerm, MicroBatchLimit, Model, NoiseKey,
-    Objective, Phase, PhaseOptimizer, PhaseParameters, Posterior, Predictor, Prepared, PropertyGradient,
-    SampleRequest, Sampled, Sampler, Trainable, TrainingPhase, Warning, repetition_seed, sample_all,
+    Arrays, Autoencoder, BatchStatistics, Capabilities, Generator, LossTerm, MicroBatchLimit, Model,
+    NoiseKey, Objective, Phase, PhaseOptimizer, PhaseParameters, Posterior, Predictor, Prepared,
+    PropertyGradient, SampleRequest, Sampled, Sampler, Trainable, TrainingPhase, Warning, repetition_seed,
+    sample_all,
 };

@@ -172,10 +172,8 @@ fn sites_with_letters_stay_on_their_positions() {
     ]
     .into_iter()
     .zip(0..)
-    .map(|((group, sites), index)| SampleRequest {
-        conditions: Conditions::default().and_space_group(group).and_sites(sites),
-        seed: 3,
-        index,
+    .map(|((group, sites), index)| {
+        SampleRequest::new(Conditions::default().and_space_group(group).and_sites(sites), 3, index)
     })
     .collect();
     let found = sample_all(&model, &params, &requests).unwrap();
@@ -197,10 +195,8 @@ fn sites_without_letters_get_the_group() {
     let (model, params) = built(tiny(), &all.iter().collect::<Vec<_>>());
     let sites = vec![Site { element: "C".parse().unwrap(), wyckoff: None }];
     let requests: Vec<SampleRequest> = (0..6)
-        .map(|index| SampleRequest {
-            conditions: Conditions::default().and_space_group(227).and_sites(sites.clone()),
-            seed: 8,
-            index,
+        .map(|index| {
+            SampleRequest::new(Conditions::default().and_space_group(227).and_sites(sites.clone()), 8, index)
         })
         .collect();
     let found = sample_all(&model, &params, &requests).unwrap();

@@ -80,7 +80,7 @@ fn built(config: CdvaeConfig, training: &[&Structure]) -> (Cdvae, Params) {
 }
 
 fn from_latent(z: Vec<f32>, index: u64) -> SampleRequest {
-    SampleRequest { conditions: Conditions::latent(z), seed: 4, index }
+    SampleRequest::new(Conditions::latent(z), 4, index)
 }
 
 #[test]
@@ -187,11 +187,11 @@ fn a_latent_can_be_decoded_with_given_atoms() {
     // Species that are given stay; the number of atoms follows from them.
     let species: Vec<Element> = all[5].species.clone();
     let conditions = Conditions::latent(vec![0.1; 16]).and_species(species.clone());
-    let request = SampleRequest { conditions, seed: 1, index: 3 };
+    let request = SampleRequest::new(conditions, 1, 3);
     let s = sample_all(&model, &params, &[request]).unwrap().remove(0).unwrap();
     assert_eq!(s.species, species);
     let conditions = Conditions::latent(vec![0.1; 16]).and_num_atoms(3);
-    let request = SampleRequest { conditions, seed: 1, index: 3 };
+    let request = SampleRequest::new(conditions, 1, 3);
     assert_eq!(sample_all(&model, &params, &[request]).unwrap().remove(0).unwrap().len(), 3);
     let limit = MicroBatchLimit::for_device(&cpu());
     assert_eq!(model.sampler(&params, &limit).total_steps(), 40);

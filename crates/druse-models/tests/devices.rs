@@ -160,7 +160,7 @@ fn sampling_agrees_with_the_cpu() {
         let requests: Vec<_> = ["SrTiO3", "CsCl", "Fe"]
             .into_iter()
             .zip(0..)
-            .map(|(formula, index)| SampleRequest { conditions: conditions(formula), seed: 4, index })
+            .map(|(formula, index)| SampleRequest::new(conditions(formula), 4, index))
             .collect();
         let on = |device: &Device| {
             let params = Params::init(model.parameters(), 7, device);

@@ -247,11 +247,7 @@ fn overfits_sixteen_structures() {
     let targets: Vec<&Structure> = refs.iter().cycle().take(4 * refs.len()).copied().collect();
     let requests: Vec<SampleRequest> = (0u64..)
         .zip(&targets)
-        .map(|(index, s)| SampleRequest {
-            conditions: Composition::from_species(&s.species).into(),
-            seed: 1,
-            index,
-        })
+        .map(|(index, s)| SampleRequest::new(Composition::from_species(&s.species).into(), 1, index))
         .collect();
     let results = sample_all(&model, ema.params(), &requests).unwrap();
     let (mut volumes, mut distances) = (0, 0);

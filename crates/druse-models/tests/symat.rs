@@ -306,7 +306,7 @@ fn protocols_differ_in_what_they_draw() {
         assert_eq!(model.sampler(&params, &limit).total_steps(), 20);
         let species = all[5].species.clone();
         let conditions = Conditions::latent(vec![0.1; 72]).and_species(species.clone());
-        let request = SampleRequest { conditions, seed: 1, index: 3 };
+        let request = SampleRequest::new(conditions, 1, 3);
         let s = sample_all(&model, &params, &[request]).unwrap().remove(0).unwrap();
         // Species that are given stay.
         assert_eq!(s.species, species);
@@ -326,7 +326,7 @@ fn temperatures_can_be_set_for_a_run() {
         let sampling = SymatSampling { steps_per_level: 1, temperatures, ..SymatSampling::default() };
         let (model, params) = built(tiny(), &refs);
         let model = model.with_sampling(&sampling).unwrap();
-        let request = SampleRequest { conditions: Conditions::default(), seed, index: 0 };
+        let request = SampleRequest::new(Conditions::default(), seed, 0);
         sample_all(&model, &params, &[request]).unwrap().remove(0).unwrap()
     };
     let still = OtherTemperatures {
@@ -373,7 +373,7 @@ fn learned_crystals_are_reconstructed() {
     let requests: Vec<_> = (0..DRAWS * latents.len() as u64)
         .map(|i| {
             let conditions = Conditions::latent(latents[(i / DRAWS) as usize].clone());
-            SampleRequest { conditions, seed: 4, index: i }
+            SampleRequest::new(conditions, 4, i)
         })
         .collect();
     let made = sample_all(&model, &params, &requests).unwrap();

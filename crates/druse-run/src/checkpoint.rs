@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use druse_models::registry::{Registry, RegistryError};
-use druse_models::{Model, Phase, Trainable};
+use druse_models::{Arrays, Model, ModelError, Phase, Trainable};
 use druse_nn::weights::{WeightFile, WeightsError};
 use druse_nn::{ParamSpec, Params, Role};
 use serde::{Deserialize, Serialize};
@@ -168,6 +168,8 @@ pub struct EarlierState {
 /// Prefixes of the tensors of a checkpoint.
 const AVERAGE: &str = "ema.";
 const WEIGHTS: &str = "weights.";
+/// Prefix of the arrays among the statistics of the training set.
+const ARRAYS: &str = "statistics.";
 
 /// Prefixes of the first and second moments of a phase: without its name where it is the only one.
 fn moments(phase: Option<&str>) -> [String; 2] {
@@ -274,6 +276,7 @@ impl Checkpoint {
     ) -> Self {
         let mut tensors = BTreeMap::new();
         insert(&mut tensors, "", model.parameters(), average, state);
+        tensors.extend(model.arrays().into_iter().map(|(name, array)| (format!("{ARRAYS}{name}"), array)));
         let counters = state
             .map(|state| serde_json::to_string(&Counters::new(state)).expect("counters are plain numbers"));
         Self {
@@ -403,10 +406,24 @@ impl Checkpoint {
         // Reading has done this for the built-in kinds; another one is known only here.
         kind.upgrade(&mut settings, &mut sampling);
         let mut model = kind.build(&settings, &sampling).map_err(wrong)?;
-        let restored = model.trainable_mut().restore_statistics(&self.statistics);
-        restored.map_err(|e| wrong(e.into()))?;
+        self.restore_statistics(model.trainable_mut()).map_err(|e| wrong(e.into()))?;
         let params = self.averaged(model.trainable().parameters(), device)?;
         Ok((model, params))
+    }
+
+    /// The arrays among the statistics of the training set.
+    pub fn arrays(&self) -> Arrays {
+        let named = self.file.tensors.iter().map(|(name, array)| (name.strip_prefix(ARRAYS), array));
+        named.filter_map(|(name, array)| Some((name?.to_owned(), array.clone()))).collect()
+    }
+
+    /// Gives a model what it knew of its training set.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when it is not of the model's form.
+    pub fn restore_statistics(&self, model: &mut dyn Trainable) -> Result<(), ModelError> {
+        model.restore_statistics(&self.statistics)?;
+        model.restore_arrays(&self.arrays())
     }
 
     /// The averaged weights.
@@ -447,6 +464,8 @@ impl Checkpoint {
             })
         };
         let optimizers = match phases.as_slice() {
+            // Nothing to train.
+            [] if trainable.is_empty() => Vec::new(),
             [] => vec![optimizer(Phase::default().name, moments(None), &trainable, adam_steps)?],
             phases => phases
                 .iter()
@@ -507,7 +526,7 @@ impl Checkpoint {
         slim.config.data.path = name_of(&self.config.data.path);
         slim.config.train.init = self.config.train.init.as_deref().map(name_of);
         slim.counters = None;
-        slim.file.tensors.retain(|name, _| name.starts_with(AVERAGE));
+        slim.file.tensors.retain(|name, _| name.starts_with(AVERAGE) || name.starts_with(ARRAYS));
         slim
     }
 }

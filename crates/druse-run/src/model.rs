@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use druse_crystal::files;
-use druse_models::{Autoencoder, Generator, Model, ModelError, Predictor, Registry};
+use druse_models::{Arrays, Autoencoder, Generator, Model, ModelError, Predictor, Registry};
 use druse_nn::{Params, Precision};
 use serde_json::Value;
 
@@ -45,6 +45,7 @@ pub struct LoadedModel {
     /// What to call it in messages: `shipped model`, `model runs/mp20/…`.
     pub name: String,
     statistics: Value,
+    arrays: Arrays,
 }
 
 impl LoadedModel {
@@ -76,6 +77,7 @@ impl LoadedModel {
             params,
             hash: blake3::hash(bytes).to_hex().to_string(),
             name: name.to_owned(),
+            arrays: checkpoint.arrays(),
             statistics: checkpoint.statistics,
             config: checkpoint.config,
         })
@@ -108,6 +110,7 @@ impl LoadedModel {
         self.config.sampling = sampling_settings(registry, &self.config, settings)?;
         self.model = self.config.build(registry)?;
         self.model.trainable_mut().restore_statistics(&self.statistics)?;
+        self.model.trainable_mut().restore_arrays(&self.arrays)?;
         Ok(self)
     }
 

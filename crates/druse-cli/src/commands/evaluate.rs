@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use druse_data::crystens::{Consistency, STATED_SPACE_GROUP};
 use druse_data::{Cache, Item, Listing, image_consistency};
 use druse_evaluate::{
-    GenerationSettings, MatchingSettings, Optimization, Pairing, Sets, Task, generation, matching,
+    Baseline, GenerationSettings, MatchingSettings, Optimization, Pairing, Sets, Task, generation, matching,
 };
 use druse_metrics::distribution::Bootstrap;
 use druse_metrics::generation::{CutoffChoice, ProtocolName, Rules};
@@ -26,7 +26,7 @@ use crate::sets::{Destinations, MatcherArgs, MatcherPreset, StrictArgs, read};
   druse evaluate generated/ --reference data/mp_20/test.csv.gz --html report.html
   druse evaluate generated.jsonl --reference test.csv --train train.csv --json metrics.json
   druse evaluate reconstructed.jsonl --reference test.csv --task reconstruction
-  druse evaluate candidates.jsonl --reference test.csv --task prediction --group-by prompt
+  druse evaluate candidates.jsonl --reference test.csv --task prediction --group-by prompt --train train.csv
 
 Every metric is printed with its protocol: on what it is measured, with which tolerance, over how many structures. \
 docs/evaluate.md explains metrics and protocols. Features are kept in the cache folder, so that a second evaluation \
@@ -37,7 +37,7 @@ pub struct EvaluateArgs {
     /// What it is compared with, in any of these forms.
     #[arg(long, value_name = "SET")]
     reference: PathBuf,
-    /// What the model was trained on: adds novelty.
+    /// What the model was trained on: adds novelty; with prediction, what substitution from it reaches.
     #[arg(long, value_name = "SET")]
     train: Option<PathBuf>,
     /// What the structures were made for.
@@ -57,6 +57,10 @@ pub struct EvaluateArgs {
     /// With prediction: property that holds the identifier of the reference.
     #[arg(long, value_name = "PROPERTY", conflicts_with = "pair")]
     group_by: Option<String>,
+    /// With reconstruction and prediction: what is measured beside the predictions, from the crystals of --train [default:
+    /// substitute with prediction and --train].
+    #[arg(long, value_enum, requires = "train")]
+    baseline: Option<BaselineArg>,
     /// Success rates SR5, SR10, SR15 of this predicted property; needs --start.
     #[arg(long, value_name = "PROPERTY", requires = "start")]
     optimize: Option<String>,
@@ -128,6 +132,15 @@ enum TaskArg {
     Prediction,
 }
 
+/// Names of the baselines.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BaselineArg {
+    /// Crystals of the training set with other elements, those of the nearest compositions first.
+    Substitute,
+    /// None.
+    None,
+}
+
 /// Names of the protocols.
 fn protocols() -> impl TypedValueParser<Value = ProtocolName> {
     let values = ProtocolName::ALL.map(|protocol| {
@@ -153,6 +166,12 @@ enum PairArg {
 pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     set_threads(args.rules.threads.unwrap_or(0))?;
     args.rules.rules()?;
+    if args.task == TaskArg::Generation && args.baseline.is_some() {
+        return Err(Failure::mistake(
+            "a baseline predicts structures, which generated sets are not compared with",
+        )
+        .hint("add --task prediction, or leave out --baseline"));
+    }
     for out in [&args.json, &args.html].into_iter().flatten() {
         if [Some(&args.generated), Some(&args.reference), args.train.as_ref()].contains(&Some(out)) {
             return Err(Failure::mistake(format!("`{}` would be replaced by the result", out.display())));
@@ -174,7 +193,8 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
         let settings = args.rules.generation(sets, args.optimization())?;
         console::Progress::of(|watch| generation(sets, &settings, watch, &stop))?
     } else {
-        let settings = args.rules.matching(sets, task, args.pairing())?;
+        let baseline = args.baseline(task);
+        let settings = MatchingSettings { baseline, ..args.rules.matching(sets, task, args.pairing())? };
         console::Progress::of(|watch| matching(sets, &settings, watch, &stop))?
     };
     Destinations { json: args.json.as_deref(), html: args.html.as_deref() }
@@ -197,6 +217,14 @@ impl EvaluateArgs {
         let (property, start) = (self.optimize.clone()?, self.start.clone()?);
         let goal = if self.maximize { Goal::Maximize } else { Goal::Minimize };
         Some(Optimization { property, start, goal })
+    }
+
+    fn baseline(&self, task: Task) -> Option<Baseline> {
+        match self.baseline {
+            Some(BaselineArg::Substitute) => Some(Baseline::Substitute),
+            Some(BaselineArg::None) => None,
+            None => (task == Task::Prediction && self.train.is_some()).then_some(Baseline::Substitute),
+        }
     }
 
     fn pairing(&self) -> Pairing {
@@ -249,6 +277,7 @@ impl RuleArgs {
             protocol: sets.resolve(&self.rules()?).protocol,
             matcher: self.matcher.matcher(MatcherPreset::Cdvae)?,
             pairing,
+            baseline: None,
             bootstrap: self.intervals(),
             cache: self.cache(),
         })

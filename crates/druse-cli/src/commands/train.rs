@@ -183,6 +183,11 @@ impl View {
                 }
                 self.epochs = start.epochs;
                 let (parameters, epoch, step) = (start.parameters, start.epoch, start.step);
+                if parameters == 0 {
+                    let n = start.training;
+                    console::note(&format!("nothing to train: the model is what it keeps of {n} structures"));
+                    return;
+                }
                 console::note(&format!(
                     "model of {parameters} parameters, {} batches an epoch",
                     start.batches

@@ -1,7 +1,8 @@
 //! Pairing the sites of two structures in one cell.
 
+use druse_crystal::assignment::Assignment;
+
 use super::{
-    assignment::Assignment,
     average::{AverageCell, round, times},
     mappings::dot,
     prepared::{Block, Cell},

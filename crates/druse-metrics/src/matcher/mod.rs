@@ -20,7 +20,6 @@
 //! the cell of the second structure) nor transitive.
 
 mod alignment;
-mod assignment;
 mod average;
 mod mappings;
 mod prepared;

@@ -6,6 +6,7 @@ pub mod adaptive;
 pub mod cdvae;
 pub mod gemsdiff;
 pub mod orbit;
+pub mod substitute;
 pub mod symat;
 
 /// The kinds of generative models: a line a kind.
@@ -15,4 +16,5 @@ pub(crate) const KINDS: &[fn() -> Kind] = &[
     symat::kind,
     adaptive::kind,
     orbit::kind,
+    substitute::kind,
 ];

@@ -14,6 +14,16 @@ pub struct SampleRequest {
     pub seed: u64,
     /// Index of the structure within the run.
     pub index: u64,
+    /// Which of the run's structures for the same target it is, from 0. A model that has an order of its structures gives
+    /// them in it; one that draws them has index and seed.
+    pub nth: u64,
+}
+
+impl SampleRequest {
+    /// The first structure of its target.
+    pub fn new(conditions: Conditions, seed: u64, index: u64) -> Self {
+        Self { conditions, seed, index, nth: 0 }
+    }
 }
 
 /// A structure that left its sampler.

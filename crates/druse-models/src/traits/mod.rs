@@ -16,6 +16,6 @@ pub(crate) use limit::cut;
 pub use model::Model;
 pub use predictor::Predictor;
 pub use trainable::{
-    BatchStatistics, LossTerm, NoiseKey, Objective, Phase, PhaseOptimizer, PhaseParameters, Prepared,
+    Arrays, BatchStatistics, LossTerm, NoiseKey, Objective, Phase, PhaseOptimizer, PhaseParameters, Prepared,
     Trainable, TrainingPhase, Warning, repetition_seed,
 };

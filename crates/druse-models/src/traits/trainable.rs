@@ -1,5 +1,7 @@
 //! What a model is to the driver that trains it.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::Tensor;
 use druse_crystal::Structure;
 use druse_nn::graph::Multigraph;
@@ -7,6 +9,9 @@ use druse_nn::{ParamGroup, ParamSpec, Params, Role};
 use serde_json::Value;
 
 use crate::ModelError;
+
+/// Named arrays of numbers: shape and row-major values.
+pub type Arrays = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// Identifies the noise that one training structure receives: equal keys draw equal noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,8 +191,8 @@ impl TrainingPhase {
     /// The phases of a model, checked.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when there is none, two have the same name, one moves nothing or is never done, a setting is
-    /// out of range, or a trainable parameter is moved by none.
+    /// [`ModelError::Config`] when two have the same name, one moves nothing or is never done, a setting is out of range, or
+    /// a trainable parameter is moved by none.
     pub fn all(model: &dyn Trainable) -> Result<Vec<Self>, ModelError> {
         let (phases, specs) = (model.phases(), model.parameters());
         let wrong = |text: String| Err(ModelError::Config(text));
@@ -214,9 +219,6 @@ impl TrainingPhase {
             }
             group.indices().iter().for_each(|&i| moved[i] = true);
             all.push(Self { index, phase, group });
-        }
-        if all.is_empty() {
-            return wrong("a model without a training phase".into());
         }
         match specs.iter().zip(moved).find(|(spec, moved)| spec.role == Role::Trainable && !moved) {
             Some((spec, _)) => wrong(format!("no training phase moves the parameter `{}`", spec.name)),
@@ -267,6 +269,16 @@ pub trait Trainable: Send + Sync {
     /// [`ModelError`] when a structure cannot be represented.
     fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError>;
 
+    /// [`Trainable::fit_statistics`] of structures with their identifiers: what the trainer calls. A model that names
+    /// structures of its training set implements it.
+    ///
+    /// # Errors
+    /// As [`Trainable::fit_statistics`].
+    fn fit_named_statistics(&mut self, training: &[(&str, &Structure)]) -> Result<(), ModelError> {
+        let structures: Vec<&Structure> = training.iter().map(|&(_, structure)| structure).collect();
+        self.fit_statistics(&structures)
+    }
+
     /// The fitted statistics as JSON, to be kept in the checkpoint.
     fn statistics(&self) -> Value;
 
@@ -275,6 +287,24 @@ pub trait Trainable: Send + Sync {
     /// # Errors
     /// [`ModelError::Config`] when the value is not of this model's form.
     fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError>;
+
+    /// What of the fitted statistics is too much for JSON, to be kept in the checkpoint beside them; nothing for most models.
+    fn arrays(&self) -> Arrays {
+        Arrays::new()
+    }
+
+    /// Restores what [`Trainable::arrays`] returned, after [`Trainable::restore_statistics`].
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when they are not of this model's form.
+    fn restore_arrays(&mut self, arrays: &Arrays) -> Result<(), ModelError> {
+        match arrays.keys().next() {
+            None => Ok(()),
+            Some(name) => {
+                Err(ModelError::Config(format!("statistics of the training set: unknown array `{name}`")))
+            }
+        }
+    }
 
     /// Looks at a data set before it is used: does the work that every pass over it would repeat, and reports
     /// structures that are handled in an unusual way.
@@ -308,6 +338,7 @@ pub trait Trainable: Send + Sync {
     }
 
     /// What a training step consists of, in order: one phase that moves all parameters, unless the model says otherwise.
+    /// Without a phase there is nothing to train: the model is finished when its statistics are fitted.
     fn phases(&self) -> Vec<Phase> {
         vec![Phase::default()]
     }

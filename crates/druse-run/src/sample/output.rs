@@ -176,11 +176,14 @@ pub fn list_structures(path: &Path, options: &ListOptions) -> Result<Listing, Ru
 pub fn record(
     index: u64,
     seed: u64,
-    structure: Structure,
+    mut structure: Structure,
     properties: &BTreeMap<String, serde_json::Value>,
 ) -> JsonlRecord {
     let formula = Composition::from_species(&structure.species).reduced_formula();
-    let mut properties = properties.clone();
+    // What the model says of it, the request, its place in the run.
+    let mut of_structure = std::mem::take(&mut structure.properties);
+    of_structure.extend(properties.clone());
+    let mut properties = of_structure;
     properties.extend([("index".to_owned(), index.into()), ("seed".to_owned(), seed.into())]);
     JsonlRecord { id: index.to_string(), formula, structure, properties }
 }

@@ -109,7 +109,8 @@ pub struct SamplePlan {
 impl SamplePlan {
     /// The request with this index.
     pub fn request(&self, index: u64) -> SampleRequest {
-        SampleRequest { conditions: self.target(index).conditions.clone(), seed: self.seed, index }
+        let conditions = self.target(index).conditions.clone();
+        SampleRequest { conditions, seed: self.seed, index, nth: index / self.targets.len() as u64 }
     }
 
     /// What the structure with this index is.

@@ -199,7 +199,7 @@ impl<'a> Trainer<'a> {
         let (now, earlier) = match saved {
             Some(checkpoint) => {
                 check_unchanged(&checkpoint, model.kind(), config, data, folder.path())?;
-                model.restore_statistics(&checkpoint.statistics)?;
+                checkpoint.restore_statistics(model)?;
                 let specs = model.parameters();
                 let average = checkpoint.averaged(specs, device)?;
                 let mut state = checkpoint.training(specs)?;
@@ -209,8 +209,8 @@ impl<'a> Trainer<'a> {
                 (now, Rollback::restored(&checkpoint, earlier, &phases, specs, place)?)
             }
             None => {
-                let structures: Vec<&Structure> = data.train.structures().collect();
-                model.fit_statistics(&structures)?;
+                let named = data.train.entries.iter().map(|e| (e.id.as_str(), &e.structure));
+                model.fit_named_statistics(&named.collect::<Vec<_>>())?;
                 let specs = model.parameters();
                 let params = match &config.train.init {
                     Some(path) => {
@@ -263,6 +263,11 @@ impl<'a> Trainer<'a> {
             step: self.progress.step,
             epoch: self.progress.epoch,
         }));
+        if self.phases.is_empty() {
+            // Nothing to train: what the model knows of its training set is the model.
+            self.progress.epoch = train.epochs;
+            self.save(LAST, observer)?;
+        }
         while self.progress.epoch < train.epochs {
             if self.exhausted() {
                 return Ok(self.outcome(Ending::EarlyStop));

@@ -73,7 +73,7 @@ pub(super) fn requests<'f>(fitted: &'f Fitted<'_>) -> Result<Vec<Asked<'f>>, Str
         let before = all.len();
         for s in &structures {
             if let Some(conditions) = conditions_of(&capabilities, kinds, s)? {
-                all.push((*s, SampleRequest { conditions, seed: 4, index: all.len() as u64 }));
+                all.push((*s, SampleRequest::new(conditions, 4, all.len() as u64)));
             }
         }
         if all.len() == before {
@@ -265,7 +265,7 @@ pub(super) fn conditions(fitted: &Fitted<'_>) -> Finding {
     let mut refuse = |conditions: Conditions, word: &str| {
         let what = || format!("{} ({conditions:?})", conditions.kinds());
         let Err(error) = generator.check(&conditions) else { return Err(format!("{} is accepted", what())) };
-        let request = SampleRequest { conditions: conditions.clone(), seed: 0, index: 0 };
+        let request = SampleRequest::new(conditions.clone(), 0, 0);
         let added = generator.sampler(&fitted.params, &limit).add(0, &request);
         if added.as_ref() != Err(&error) {
             return Err(format!("{}: the sampler says {added:?}, not {error:?}", what()));

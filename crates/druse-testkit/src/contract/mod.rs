@@ -256,6 +256,10 @@ impl Contract {
                     || model.as_autoencoder().is_ok()
             }
             Check::Samples | Check::Elements | Check::Conditions => model.as_generator().is_ok(),
+            // Questions to the objective and to its gradient.
+            Check::Gradient | Check::Rotation | Check::Translation | Check::MicroBatches | Check::Resume => {
+                !model.trainable().phases().is_empty()
+            }
             _ => true,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use druse_data::{Dataset, Entry};
 use druse_models::registry::{ModelSettings, Registry};
-use druse_models::{BatchStatistics, Model, SampleRequest, sample_all};
+use druse_models::{Arrays, BatchStatistics, Model, SampleRequest, sample_all};
 use druse_nn::device::cpu;
 use druse_run::checkpoint::TrainingState;
 use druse_run::config::{DataConfig, OptimConfig, TrainConfig};
@@ -59,6 +59,7 @@ struct State {
     training: TrainingState,
     average: Vec<Vec<f32>>,
     statistics: serde_json::Value,
+    arrays: Arrays,
 }
 
 /// Trains until so many steps are done in this call, and reads the checkpoint.
@@ -86,7 +87,8 @@ fn run(
     let mut training = checkpoint.training(specs).map_err(text)?;
     training.progress.seconds = 0.0;
     let average = checkpoint.averaged(specs, &cpu()).map_err(text)?.to_host();
-    Ok((State { training, average, statistics: checkpoint.statistics }, outcome.ending))
+    let (arrays, statistics) = (checkpoint.arrays(), checkpoint.statistics);
+    Ok((State { training, average, statistics, arrays }, outcome.ending))
 }
 
 pub(super) fn resume(fitted: &Fitted<'_>) -> Finding {
@@ -147,6 +149,7 @@ pub(super) fn statistics(fitted: &Fitted<'_>) -> Finding {
     let parsed = serde_json::from_str(&json).map_err(text)?;
     let mut restored = (fitted.contract.build)();
     restored.trainable_mut().restore_statistics(&parsed).map_err(text)?;
+    restored.trainable_mut().restore_arrays(&fitted.trainable().arrays()).map_err(text)?;
     if restored.trainable().statistics() != statistics {
         let again = restored.trainable().statistics();
         return Err(format!("the restored statistics are {again}, not {statistics}"));
@@ -189,7 +192,7 @@ pub(super) fn checkpoint(fitted: &Fitted<'_>) -> Result<Option<String>, String> 
         return Err("a checkpoint returns other weights".into());
     }
     let mut restored = (fitted.contract.build)();
-    restored.trainable_mut().restore_statistics(&loaded.statistics).map_err(text)?;
+    loaded.restore_statistics(restored.trainable_mut()).map_err(text)?;
     same_model(fitted, &restored)?;
     Ok(Some(format!("a checkpoint of {} tensors", values.len())))
 }

@@ -86,10 +86,7 @@ pub fn requests(model: &dyn Generator, batch: &[&Structure]) -> Result<Vec<Sampl
         None => model.conditions_like(s),
         Some(width) => Ok(Conditions::latent(vec![0.0; width]).and_species(s.species.iter().copied())),
     };
-    (0..)
-        .zip(batch)
-        .map(|(index, s)| Ok(SampleRequest { conditions: conditions(s)?, seed: 0, index }))
-        .collect()
+    (0..).zip(batch).map(|(index, s)| Ok(SampleRequest::new(conditions(s)?, 0, index))).collect()
 }
 
 /// A copy with every atom moved by up to 3 % of the cell, by a fixed pattern.

@@ -185,7 +185,7 @@ mod tests {
         let params = Params::init(model.parameters(), 2, &cpu());
         let start = |slot, formula: &str| {
             let conditions = Composition::parse(formula).unwrap().into();
-            let state = State::start(&model, &SampleRequest { conditions, seed: 8, index: slot }).unwrap();
+            let state = State::start(&model, &SampleRequest::new(conditions, 8, slot)).unwrap();
             InFlight::new(slot, state)
         };
         let alone = |crystal: &mut InFlight<State>| {

@@ -6,7 +6,7 @@
 /// Trans. Aerosp. Electron. Syst. 52, 1679 (2016), that `scipy.optimize.linear_sum_assignment` has), O(n³) at worst.
 /// An infinite cost forbids a pair. Buffers are kept between calls.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Assignment {
+pub struct Assignment {
     column_of: Vec<usize>,
     row_of: Vec<usize>,
     u: Vec<f64>,
@@ -17,7 +17,7 @@ pub(super) struct Assignment {
     row_seen: Vec<bool>,
     column_seen: Vec<bool>,
     /// Matrix entries looked at so far.
-    pub(super) work: u64,
+    pub work: u64,
 }
 
 const NONE: usize = usize::MAX;
@@ -25,7 +25,7 @@ const NONE: usize = usize::MAX;
 impl Assignment {
     /// Solves the square problem given row by row, with the cheapest column of each row (of finite cost); `None` when
     /// no assignment avoids the forbidden pairs.
-    pub(super) fn solve(&mut self, cost: &[f64], cheapest: &[usize]) -> Option<&[usize]> {
+    pub fn solve(&mut self, cost: &[f64], cheapest: &[usize]) -> Option<&[usize]> {
         let n = cheapest.len();
         for (list, value) in [(&mut self.column_of, NONE), (&mut self.row_of, NONE), (&mut self.parent, NONE)]
         {

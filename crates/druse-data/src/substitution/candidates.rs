@@ -1,0 +1,109 @@
+//! What structures of a library become for a composition, one after the other.
+
+use std::collections::HashSet;
+use std::vec;
+
+use druse_crystal::{Composition, Element, Lattice, LatticeError, Structure, Template};
+
+use super::parent::{Arrangement, exchanged};
+use super::{ElementVolumes, Parent};
+
+/// A structure of the library, and what becomes of its elements.
+type Ranked = (f64, usize, Vec<(Element, Element)>);
+
+/// The candidates of a composition, the likeliest first: an iterator, as further ones cost time.
+#[derive(Debug)]
+pub struct Candidates<'l> {
+    parents: &'l [Parent],
+    volumes: &'l ElementVolumes,
+    /// Volume of the atoms asked for, by the library's element volumes (Å³).
+    volume: f64,
+    space_group: Option<u16>,
+    rest: vec::IntoIter<Ranked>,
+    /// What was given, the last one aside.
+    given: HashSet<Arrangement>,
+    last: Option<Candidate<'l>>,
+    rank: usize,
+}
+
+/// A structure of the library with its elements exchanged and its cell scaled.
+#[derive(Debug, Clone)]
+pub struct Candidate<'l> {
+    /// Place among the candidates, from 1.
+    pub rank: usize,
+    /// Distance of the compositions: the sum of [`element_distance`](super::element_distance) over the pairs of elements.
+    pub distance: f64,
+    /// The structure that it is made of.
+    pub parent: &'l Parent,
+    /// Each element of the parent, and what takes its place.
+    pub exchange: Vec<(Element, Element)>,
+    /// The volume of its cell over that of its parent's.
+    pub scale: f64,
+}
+
+impl<'l> Candidates<'l> {
+    pub(super) fn new(
+        parents: &'l [Parent],
+        volumes: &'l ElementVolumes,
+        composition: &Composition,
+        space_group: Option<u16>,
+        ranked: Vec<Ranked>,
+    ) -> Self {
+        let volume = volumes.sum(composition);
+        let (rest, given) = (ranked.into_iter(), HashSet::new());
+        Self { parents, volumes, volume, space_group, rest, given, last: None, rank: 0 }
+    }
+}
+
+impl<'l> Iterator for Candidates<'l> {
+    type Item = Candidate<'l>;
+
+    fn next(&mut self) -> Option<Candidate<'l>> {
+        // Only now: who asks for one alone needs no space group.
+        if let Some(last) = self.last.take() {
+            self.given.insert(last.arrangement());
+        }
+        for (distance, place, exchange) in self.rest.by_ref() {
+            let parent = &self.parents[place];
+            if self.space_group.is_some_and(|group| parent.template().group().number() != group) {
+                continue;
+            }
+            let scale = self.volume / self.volumes.sum(&parent.composition());
+            let candidate = Candidate { rank: self.rank + 1, distance, parent, exchange, scale };
+            if !self.given.is_empty() && self.given.contains(&candidate.arrangement()) {
+                continue;
+            }
+            self.rank += 1;
+            self.last = Some(candidate.clone());
+            return Some(candidate);
+        }
+        None
+    }
+}
+
+impl Candidate<'_> {
+    /// The crystal, in the cell of its parent, scaled.
+    ///
+    /// # Errors
+    /// [`LatticeError`] when the scaled cell is none.
+    pub fn structure(&self) -> Result<Structure, LatticeError> {
+        let parent = self.parent.structure();
+        Ok(Structure {
+            lattice: Lattice::from_matrix(parent.lattice.matrix() * self.scale.cbrt())?,
+            species: parent.species.iter().map(|&element| exchanged(&self.exchange, element)).collect(),
+            ..parent.clone()
+        })
+    }
+
+    /// Its space group and the Wyckoff positions of its elements: those of its parent, which hold other elements as well.
+    pub fn template(&self) -> Template {
+        let parent = self.parent.template();
+        let site = |&(element, letter): &(Element, char)| (exchanged(&self.exchange, element), letter);
+        Template::new(parent.group(), parent.sites().iter().map(site).collect())
+            .expect("positions hold any element as often")
+    }
+
+    fn arrangement(&self) -> Arrangement {
+        self.parent.arrangement(&self.exchange)
+    }
+}
