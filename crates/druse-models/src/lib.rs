@@ -33,6 +33,7 @@ mod error;
 pub mod generative;
 mod identity;
 mod kinds;
+mod known_crystals;
 pub mod parity;
 pub mod process;
 pub mod property;

@@ -94,8 +94,8 @@ fn a_few_crystals_can_be_learned() {
     let after = loss(&params);
     assert!(after < 0.3 * before, "{before} {after}");
     for (i, s) in crystals.iter().enumerate() {
-        let conditions = model.conditions_like(s).unwrap();
-        let request = SampleRequest { conditions, seed: 1, index: i as u64 };
+        let conditions = model.sites_like(s).unwrap();
+        let request = SampleRequest::new(conditions, 1, i as u64);
         let drawn = sample_all(&model, &params, &[request]).unwrap().remove(0).unwrap();
         let wanted = SymmetricStructure::from_structure(s, 0.01).unwrap();
         let found = analyze(&drawn, 0.01).unwrap();

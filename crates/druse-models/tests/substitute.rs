@@ -44,8 +44,7 @@ fn composition(formula: &str) -> Conditions {
 #[test]
 fn candidates_come_in_order_with_what_they_are_made_of() {
     let model = textbook();
-    let found: Vec<Structure> =
-        (0..3).map(|nth| ask(&model, composition("KBr"), nth).unwrap()).collect();
+    let found: Vec<Structure> = (0..3).map(|nth| ask(&model, composition("KBr"), nth).unwrap()).collect();
     for (s, rank) in found.iter().zip(1..) {
         assert_eq!(Composition::from_species(&s.species), Composition::parse("KBr").unwrap());
         assert_eq!(s.properties["rank"], json!(rank));

@@ -71,8 +71,12 @@ pub struct SampleArgs {
     #[arg(long, value_name = "N", default_value_t = 20)]
     max_sites: usize,
     /// With --like and a model that has to be told sites: leave open which Wyckoff positions they are on.
-    #[arg(long, requires = "like")]
+    #[arg(long, requires = "like", conflicts_with = "with_sites")]
     free_positions: bool,
+    /// With --like and a model that can be told sites: the space groups and Wyckoff positions of the data set, beside its
+    /// compositions.
+    #[arg(long, requires = "like")]
+    with_sites: bool,
     #[command(flatten)]
     compute: ComputeArgs,
 }
@@ -152,7 +156,7 @@ fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Target>, u64
     } else if let Some(path) = like {
         let options = LoadOptions { niggli: false, ..LoadOptions::default() };
         let rows = sets::load(path, &options)?.entries;
-        one_each(like_rows(&rows, args.free_positions, model)?.into_iter())
+        one_each(like_rows(&rows, args, model)?.into_iter())
     } else if let Some(path) = latents {
         let width = model.autoencoder().map_err(lacking)?.latent_width();
         one_each(read_latents(path, &model.hash, width)?.into_iter().map(|record| {
@@ -208,19 +212,22 @@ fn templates_of(
 }
 
 /// What the model can be asked for to make structures like those of a data set.
-fn like_rows(rows: &[Entry], free: bool, model: &LoadedModel) -> Result<Vec<Target>, Failure> {
+fn like_rows(rows: &[Entry], args: &SampleArgs, model: &LoadedModel) -> Result<Vec<Target>, Failure> {
     let generator = model.generator().map_err(lacking)?;
     let (mut targets, mut left_out) = (Vec::new(), BTreeMap::new());
     for row in rows {
         let composition = Composition::from_species(&row.structure.species);
-        let conditions = generator.conditions_like(&row.structure);
+        let conditions = match args.with_sites {
+            true => generator.sites_like(&row.structure),
+            false => generator.conditions_like(&row.structure),
+        };
         if conditions.as_ref().is_ok_and(|conditions| conditions.kinds() == COMPOSITION) {
             targets.push(Target::from(composition).with("like", row.id.clone()));
             continue;
         }
         match conditions.and_then(|conditions| generator.check(&conditions).map(|()| conditions)) {
             Ok(mut conditions) => {
-                if free {
+                if args.free_positions {
                     conditions.sites.iter_mut().flatten().for_each(|site| site.wyckoff = None);
                 }
                 targets.push(Target::new(conditions, composition.formula()).with("like", row.id.clone()));

@@ -9,7 +9,7 @@ use super::parent::{Arrangement, exchanged};
 use super::{ElementVolumes, Parent};
 
 /// A structure of the library, and what becomes of its elements.
-type Ranked = (f64, usize, Vec<(Element, Element)>);
+pub(super) type Ranked = (f64, usize, Vec<(Element, Element)>);
 
 /// The candidates of a composition, the likeliest first: an iterator, as further ones cost time.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Candidates<'l> {
     /// Volume of the atoms asked for, by the library's element volumes (Å³).
     volume: f64,
     space_group: Option<u16>,
+    left_out: Option<usize>,
     rest: vec::IntoIter<Ranked>,
     /// What was given, the last one aside.
     given: HashSet<Arrangement>,
@@ -35,6 +36,8 @@ pub struct Candidate<'l> {
     pub distance: f64,
     /// The structure that it is made of.
     pub parent: &'l Parent,
+    /// Place of that structure in the library.
+    pub place: usize,
     /// Each element of the parent, and what takes its place.
     pub exchange: Vec<(Element, Element)>,
     /// The volume of its cell over that of its parent's.
@@ -51,7 +54,13 @@ impl<'l> Candidates<'l> {
     ) -> Self {
         let volume = volumes.sum(composition);
         let (rest, given) = (ranked.into_iter(), HashSet::new());
-        Self { parents, volumes, volume, space_group, rest, given, last: None, rank: 0 }
+        Self { parents, volumes, volume, space_group, left_out: None, rest, given, last: None, rank: 0 }
+    }
+
+    /// Without what would be made of one structure, by its place in the library.
+    #[must_use]
+    pub fn without(self, place: Option<usize>) -> Self {
+        Self { left_out: place, ..self }
     }
 }
 
@@ -65,11 +74,15 @@ impl<'l> Iterator for Candidates<'l> {
         }
         for (distance, place, exchange) in self.rest.by_ref() {
             let parent = &self.parents[place];
+            if self.left_out == Some(place) {
+                continue;
+            }
             if self.space_group.is_some_and(|group| parent.template().group().number() != group) {
                 continue;
             }
             let scale = self.volume / self.volumes.sum(&parent.composition());
-            let candidate = Candidate { rank: self.rank + 1, distance, parent, exchange, scale };
+            let rank = self.rank + 1;
+            let candidate = Candidate { rank, distance, parent, place, exchange, scale };
             if !self.given.is_empty() && self.given.contains(&candidate.arrangement()) {
                 continue;
             }

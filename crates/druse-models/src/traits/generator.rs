@@ -84,6 +84,14 @@ pub trait Generator: Trainable {
         Ok(Composition::from_species(&structure.species).into())
     }
 
+    /// Conditions of the space group and the Wyckoff positions of a structure, for a model that can be told them but need not.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the model cannot be told them, or the structure is none that the model knows.
+    fn sites_like(&self, structure: &Structure) -> Result<Conditions, ModelError> {
+        self.conditions_like(structure)
+    }
+
     /// A sampler without structures. On an accelerator it computes at most `limit` atoms at a time and lowers the limit
     /// when they do not fit. A model that is a [`Reverse`](crate::Reverse) process returns
     /// [`InFlightSampler::boxed`](crate::InFlightSampler::boxed).

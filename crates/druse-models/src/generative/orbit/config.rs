@@ -54,13 +54,52 @@ pub struct FlowConfig {
     pub coupling: Coupling,
     /// Share of the structures that see an earlier prediction of the end (Chen, Zhang, Hinton 2023).
     pub self_conditioning: f64,
+    /// Share of the structures whose path begins at a known crystal of the same template with other elements, where there is
+    /// one; all others begin anywhere.
+    pub from_known: f64,
+    /// Standard deviation of what is added to the sites of a known crystal (in units of the cube root of the volume per atom)
+    /// and to the standardized numbers of its cell.
+    pub known_noise: f64,
     /// Largest weight of a structure: an error of the end at time t counts (1 - t)⁻² times, up to this.
     pub most_weight: f64,
 }
 
 impl Default for FlowConfig {
     fn default() -> Self {
-        Self { coupling: Coupling::Normalizer, self_conditioning: 0.5, most_weight: 25.0 }
+        Self {
+            coupling: Coupling::Normalizer,
+            self_conditioning: 0.5,
+            from_known: 0.5,
+            known_noise: 0.05,
+            most_weight: 25.0,
+        }
+    }
+}
+
+/// The network that tells which of several templates a composition has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JudgeConfig {
+    /// The network.
+    pub network: NetworkConfig,
+    /// Templates that it compares for a structure in training, its own among them.
+    pub shown: usize,
+    /// How many of the nearest templates these are drawn from.
+    pub among: usize,
+}
+
+impl Default for JudgeConfig {
+    fn default() -> Self {
+        let network = NetworkConfig {
+            width: 128,
+            layers: 4,
+            heads: 4,
+            pair_width: 48,
+            radial: 24,
+            absolute_head: false,
+            ..NetworkConfig::default()
+        };
+        Self { network, shown: 4, among: 24 }
     }
 }
 
@@ -88,6 +127,8 @@ pub struct OrbitConfig {
     pub network: NetworkConfig,
     /// The training objective.
     pub flow: FlowConfig,
+    /// Which template a composition has.
+    pub judge: JudgeConfig,
     /// Weights of the objective.
     pub weights: OrbitWeights,
     /// Distance (Å) within which symmetry operations have to map atoms onto atoms.
@@ -99,6 +140,7 @@ impl Default for OrbitConfig {
         Self {
             network: NetworkConfig::default(),
             flow: FlowConfig::default(),
+            judge: JudgeConfig::default(),
             weights: OrbitWeights::default(),
             tolerance: 0.1,
         }
@@ -111,22 +153,37 @@ fn wrong<T>(key: &str, value: &dyn std::fmt::Debug, expected: &str) -> Result<T,
 
 impl Settings for OrbitConfig {
     fn validate(&self) -> Result<(), ModelError> {
-        let n = &self.network;
-        at_least_one(&[
-            ("network.width", n.width),
-            ("network.layers", n.layers),
-            ("network.heads", n.heads),
-            ("network.pair_width", n.pair_width),
-        ])?;
-        if !n.width.is_multiple_of(n.heads) {
-            return wrong("network.heads", &n.heads, &format!("a divisor of network.width = {}", n.width));
+        for (name, n) in [("network", &self.network), ("judge.network", &self.judge.network)] {
+            at_least_one(&[
+                (&format!("{name}.width"), n.width),
+                (&format!("{name}.layers"), n.layers),
+                (&format!("{name}.heads"), n.heads),
+                (&format!("{name}.pair_width"), n.pair_width),
+            ])?;
+            if !n.width.is_multiple_of(n.heads) {
+                return wrong(
+                    &format!("{name}.heads"),
+                    &n.heads,
+                    &format!("a divisor of {name}.width = {}", n.width),
+                );
+            }
+            if !(2..=256).contains(&n.radial) {
+                return wrong(&format!("{name}.radial"), &n.radial, "2 to 256");
+            }
+            if !(1.0..=6.0).contains(&n.cutoff) {
+                return wrong(&format!("{name}.cutoff"), &n.cutoff, "1 to 6");
+            }
         }
-        if !(2..=256).contains(&n.radial) {
-            return wrong("network.radial", &n.radial, "2 to 256");
+        if self.judge.shown < 2 || self.judge.among < self.judge.shown {
+            let both = [self.judge.shown, self.judge.among];
+            return wrong("judge.shown, judge.among", &both, "2 or more, the second not the smaller one");
         }
-        if !(1.0..=6.0).contains(&n.cutoff) {
-            return wrong("network.cutoff", &n.cutoff, "1 to 6");
+        for (key, share) in [("flow.from_known", self.flow.from_known)] {
+            if !(0.0..=1.0).contains(&share) {
+                return wrong(key, &share, "a share, 0 to 1");
+            }
         }
+        not_negative(&[("flow.known_noise", self.flow.known_noise)])?;
         if !(0.0..=1.0).contains(&self.flow.self_conditioning) {
             return wrong("flow.self_conditioning", &self.flow.self_conditioning, "a share, 0 to 1");
         }
@@ -150,17 +207,31 @@ pub struct OrbitSampling {
     pub position_push: f64,
     /// The same for cells.
     pub cell_push: f64,
+    /// How many templates are compared for a composition.
+    pub proposals: usize,
+    /// Where the path of a template begins that a known crystal has.
+    pub begin: Begin,
+}
+
+/// Where a path begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Begin {
+    /// At the known crystal.
+    Known,
+    /// Anywhere.
+    Anywhere,
 }
 
 impl Default for OrbitSampling {
     fn default() -> Self {
-        Self { evaluations: 16, position_push: 0.0, cell_push: 0.0 }
+        Self { evaluations: 16, position_push: 0.0, cell_push: 0.0, proposals: 40, begin: Begin::Known }
     }
 }
 
 impl Settings for OrbitSampling {
     fn validate(&self) -> Result<(), ModelError> {
-        at_least_one(&[("evaluations", self.evaluations)])?;
+        at_least_one(&[("evaluations", self.evaluations), ("proposals", self.proposals)])?;
         not_negative(&[("position_push", self.position_push), ("cell_push", self.cell_push)])
     }
 }

@@ -2,41 +2,29 @@
 //! of its parent.
 
 use burn::tensor::{Tensor, activation};
-use druse_crystal::{Composition, Structure};
+use druse_crystal::Structure;
 use druse_nn::blocks::Linear;
 use druse_nn::graph::Index;
 use druse_nn::memory::to_host;
 use druse_nn::ops::{self, Activation, matrix};
-use druse_nn::{ParamBuilder, ParamId, Params};
+use druse_nn::{ParamBuilder, Params};
 
 use super::cell;
 use super::config::NetworkConfig;
 use super::model::{Orbit, unusable};
 use super::pairs::Pairs;
-use super::shelf::{Proposal, arrangement};
+use super::shelf::{Proposal, Ticket};
 use super::tokens::{Place, Tokens};
-use super::trunk::{ELEMENTS, Trunk, silent, table};
+use super::trunk::{Trunk, silent};
 use crate::process::Noise;
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};
 
-/// Numbers of a proposal: distance per element, whether there is one, the logarithm of its rank.
-const FACTS: usize = 3;
 /// The score of what is not there.
 const NOTHING: f32 = -1e9;
 
 pub(super) struct Judge {
     trunk: Trunk,
-    /// What was on a site before.
-    replaced: ParamId,
-    facts: Linear,
     read: [Linear; 2],
-}
-
-/// Proposals that the network reads together.
-pub(super) struct Docket {
-    tokens: Tokens,
-    replaced: Index,
-    facts: Vec<f32>,
 }
 
 impl Judge {
@@ -45,8 +33,6 @@ impl Judge {
         let d = config.width;
         Self {
             trunk: Trunk::new(builder, prefix, config),
-            replaced: table(builder, &format!("{prefix}replaced"), [ELEMENTS, d]),
-            facts: Linear::new(builder, &format!("{prefix}facts"), [FACTS, d], true),
             read: [
                 Linear::new(builder, &format!("{prefix}read.0"), [d, d], true),
                 silent(builder, &format!("{prefix}read.1"), [d, 1]),
@@ -55,12 +41,8 @@ impl Judge {
     }
 
     /// A score for each proposal: (proposals, 1).
-    pub fn forward(&self, params: &Params, docket: &Docket) -> Tensor<2> {
-        let tokens = &docket.tokens;
-        let facts = self.facts.forward(params, matrix(docket.facts.clone(), FACTS, params.device()));
-        let more = ops::gather(params.get(self.replaced), &docket.replaced)
-            + ops::gather(facts, &tokens.crystals);
-        let known = self.trunk.forward(params, tokens, Some(more));
+    pub fn forward(&self, params: &Params, tokens: &Tokens) -> Tensor<2> {
+        let known = self.trunk.forward(params, tokens);
         let cells = ops::gather(known.tokens, &tokens.cells);
         let read = self.read[0].activated(params, cells, Activation::Silu);
         self.read[1].forward(params, read)
@@ -81,39 +63,28 @@ fn laid<'p>(model: &Orbit, proposal: &'p Proposal) -> Option<Laid<'p>> {
     Some(Laid { proposal, cell: model.normalized(frame, proposal.cell), pairs })
 }
 
-impl Docket {
-    fn new(model: &Orbit, laid: &[Laid<'_>]) -> Self {
-        let places: Vec<Place<'_>> = laid
-            .iter()
-            .map(|l| Place {
-                frame: &l.proposal.frame,
+fn tokens(model: &Orbit, laid: &[Laid<'_>]) -> Tokens {
+    let places: Vec<Place<'_>> = laid
+        .iter()
+        .map(|l| {
+            let p = l.proposal;
+            Place {
+                frame: &p.frame,
+                origin: Some(&p.origin),
                 cell: l.cell,
-                frac: &l.proposal.frac,
+                frac: &p.frac,
                 time: 1.0,
                 pairs: &l.pairs,
-            })
-            .collect();
-        let mut replaced = Vec::new();
-        let mut facts = Vec::with_capacity(FACTS * laid.len());
-        for l in laid {
-            let p = l.proposal;
-            replaced.extend(p.replaced.iter().map(|e| u32::from(e.z())));
-            replaced.push(0);
-            let mut elements = p.frame.elements.clone();
-            elements.sort_unstable();
-            elements.dedup();
-            facts.push((p.distance / elements.len() as f64) as f32);
-            facts.push(if p.distance == 0.0 { 1.0 } else { 0.0 });
-            facts.push((p.rank as f32).ln());
-        }
-        Self { tokens: Tokens::new(&places, model.judge_radial.count()), replaced: replaced.into(), facts }
-    }
+            }
+        })
+        .collect();
+    Tokens::new(&places, model.judge_radial.count())
 }
 
 /// Proposals for each structure of a micro-batch, its own template among them where the training set has it.
 pub(super) struct PreparedProposals<'a> {
     model: &'a Orbit,
-    docket: Option<Docket>,
+    tokens: Option<Tokens>,
     structures: usize,
     /// Rows of scores, `shown` for each structure that has its own template among them; behind the last row where there are
     /// fewer.
@@ -123,38 +94,31 @@ pub(super) struct PreparedProposals<'a> {
 }
 
 impl<'a> PreparedProposals<'a> {
-    pub fn new(
-        model: &'a Orbit,
-        batch: &[&Structure],
-        keys: &[NoiseKey],
-    ) -> Result<Self, ModelError> {
+    pub fn new(model: &'a Orbit, batch: &[&Structure], keys: &[NoiseKey]) -> Result<Self, ModelError> {
         let judge = &model.config.judge;
-        let mut shown: Vec<(Vec<Proposal>, usize)> = Vec::new();
+        let mut shown: Vec<Vec<Proposal>> = Vec::new();
         for (s, key) in batch.iter().zip(keys) {
             let described = model.described(s);
             let described = described.as_ref().as_ref().map_err(|reason| unusable(s, reason))?;
-            let composition = Composition::from_species(&s.species);
-            let proposals = model.shelf().proposals(&composition, None, Some(s), judge.among);
-            let Ok(mut proposals) = proposals else { continue };
-            let own = arrangement(&described.crystal.template());
-            let Some(place) = proposals.iter().position(|p| arrangement(&p.template) == own) else { continue };
-            if proposals.len() < 2 {
-                continue;
-            }
+            let tickets = model.own_tickets(s, &described.crystal.template());
+            let Some(own) = tickets.iter().find(|ticket| ticket.is_own) else { continue };
+            let mut others: Vec<&Ticket> = tickets.iter().filter(|ticket| !ticket.is_own).collect();
             let mut noise = Noise::of_epoch(key.seed, key.epoch, key.index);
-            // Its own, and some of the others.
-            let mut kept = vec![proposals.swap_remove(place)];
-            while kept.len() < judge.shown && !proposals.is_empty() {
-                kept.push(proposals.swap_remove(noise.below(proposals.len())));
+            let mut kept = vec![own];
+            while kept.len() < judge.shown && !others.is_empty() {
+                kept.push(others.swap_remove(noise.below(others.len())));
             }
-            shown.push((kept, 0));
+            shown.push(kept.into_iter().filter_map(|ticket| model.proposal(ticket)).collect());
         }
         let mut all = Vec::new();
         let (mut rows, mut own) = (Vec::new(), Vec::new());
-        for (proposals, _) in &shown {
+        for proposals in &shown {
             let found: Vec<Laid<'_>> = proposals.iter().filter_map(|p| laid(model, p)).collect();
             // Where its own could not be laid out there is nothing to tell.
-            if found.len() < 2 || !std::ptr::eq(found[0].proposal, &proposals[0]) {
+            let own_is_laid = proposals
+                .first()
+                .is_some_and(|own| found.first().is_some_and(|f| std::ptr::eq(f.proposal, own)));
+            if found.len() < 2 || !own_is_laid {
                 continue;
             }
             own.extend((0..judge.shown).map(|i| if i == 0 { 1.0 } else { 0.0 }));
@@ -164,7 +128,7 @@ impl<'a> PreparedProposals<'a> {
         let behind = all.len();
         Ok(Self {
             model,
-            docket: (!all.is_empty()).then(|| Docket::new(model, &all)),
+            tokens: (!all.is_empty()).then(|| tokens(model, &all)),
             structures: batch.len(),
             rows: rows.into_iter().map(|row| row.unwrap_or(behind) as u32).collect(),
             own,
@@ -177,10 +141,11 @@ impl Prepared for PreparedProposals<'_> {
     fn loss(&self, params: &Params) -> Result<Vec<LossTerm>, ModelError> {
         let device = params.device();
         let shown = self.model.config.judge.shown;
-        let sum = match &self.docket {
-            None => Tensor::zeros([1], device),
-            Some(docket) => {
-                let scores = self.model.judge.forward(params, docket);
+        let sum = match &self.tokens {
+            // Zero, but of the parameters.
+            None => self.model.judge.read[1].bias(params).sum().mul_scalar(0.0),
+            Some(tokens) => {
+                let scores = self.model.judge.forward(params, tokens);
                 let scores = Tensor::cat(vec![scores, Tensor::full([1, 1], NOTHING, device)], 0);
                 let scores = ops::gather(scores, &self.rows).reshape([self.rows.len() / shown, shown]);
                 let likely = activation::log_softmax(scores, 1);
@@ -203,8 +168,8 @@ pub(super) fn judged(
     let scores = match found.is_empty() {
         true => Vec::new(),
         false => {
-            let docket = Docket::new(model, &found);
-            to_host(params.scope(|| model.judge.forward(params, &docket)))?
+            let tokens = tokens(model, &found);
+            to_host(params.scope(|| model.judge.forward(params, &tokens)))?
         }
     };
     let mut scores = scores.into_iter();

@@ -1,5 +1,8 @@
-//! Crystals on Wyckoff orbits: the free numbers of a cell and of its distinct sites, by a flow, for a given space group and
-//! Wyckoff positions.
+//! Crystals on Wyckoff orbits: for a composition, templates (space groups with the Wyckoff positions of each element) of known
+//! crystals and structure types, in the order of their likelihood; for a template, the free numbers of the cell and of the
+//! distinct sites, by a flow.
+
+use std::sync::RwLock;
 
 use druse_crystal::{Element, Structure, WyckoffSequence};
 use druse_nn::{ParamSpec, Params};
@@ -7,30 +10,44 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::kinds::{Kind, Preset};
+use crate::traits::Arrays;
 use crate::{
     Capabilities, Condition, ConditionSet, Conditions, Generator, InFlight, InFlightSampler, MicroBatchLimit,
-    Model, ModelError, NoiseKey, Prepared, Reverse, SampleRequest, Sampler, Site, Trainable,
+    Model, ModelError, NoiseKey, Phase, PhaseParameters, Prepared, Reverse, SampleRequest, Sampler, Site,
+    Trainable,
 };
 
 mod cell;
 mod config;
+mod judge;
 mod model;
 mod network;
 mod objective;
 mod pairs;
 mod paths;
 mod sampler;
+mod shelf;
 mod tokens;
 mod trunk;
 
-pub use config::{Coupling, FlowConfig, NetworkConfig, OrbitConfig, OrbitSampling, OrbitWeights};
+pub use config::{
+    Begin, Coupling, FlowConfig, JudgeConfig, NetworkConfig, OrbitConfig, OrbitSampling, OrbitWeights,
+};
 pub use model::{CellScale, Orbit, PositionSet, Statistics};
 
+use judge::PreparedProposals;
 use objective::PreparedMicroBatch;
 use sampler::State;
 
 /// The combinations of conditions that it serves.
-const SERVED: &[ConditionSet] = &[ConditionSet::of(&[Condition::SpaceGroup, Condition::Sites])];
+const SERVED: &[ConditionSet] = &[
+    ConditionSet::of(&[Condition::Composition]),
+    ConditionSet::of(&[Condition::Composition, Condition::SpaceGroup]),
+    ConditionSet::of(&[Condition::SpaceGroup, Condition::Sites]),
+];
+
+/// Key of what was fitted among the statistics.
+const FITTED: &str = "fitted";
 
 /// Crystals on Wyckoff orbits as a kind of model.
 pub fn kind() -> Kind {
@@ -62,17 +79,57 @@ impl Trainable for Orbit {
     }
 
     fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
+        let ids: Vec<String> = (1..=training.len()).map(|row| format!("row-{row}")).collect();
+        let named = ids.iter().map(String::as_str).zip(training.iter().copied());
+        self.fit(&named.collect::<Vec<_>>())
+    }
+
+    fn fit_named_statistics(&mut self, training: &[(&str, &Structure)]) -> Result<(), ModelError> {
         self.fit(training)
     }
 
     fn statistics(&self) -> Value {
-        serde_json::to_value(&self.statistics).expect("statistics are plain data")
+        let mut statistics = self.known.ids();
+        statistics[FITTED] = serde_json::to_value(&self.statistics).expect("statistics are plain data");
+        statistics
     }
 
     fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
-        self.statistics = serde_json::from_value(statistics.clone())
+        let fitted = statistics.get(FITTED).cloned().unwrap_or_default();
+        self.statistics = serde_json::from_value(fitted)
             .map_err(|e| ModelError::Config(format!("statistics of the training set: {e}")))?;
-        Ok(())
+        self.known.restore_ids(statistics)
+    }
+
+    fn arrays(&self) -> Arrays {
+        self.known.arrays()
+    }
+
+    fn restore_arrays(&mut self, arrays: &Arrays) -> Result<(), ModelError> {
+        self.tickets = RwLock::default();
+        self.known.restore_arrays(arrays)
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        let below =
+            |name, path| Phase { name, parameters: PhaseParameters::Below(vec![path]), ..Phase::default() };
+        vec![below("flow", "flow"), below("judge", "judge")]
+    }
+
+    fn prepare_phase<'a>(
+        &'a self,
+        phase: usize,
+        micro_batch: &[&Structure],
+        noise: &[NoiseKey],
+    ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
+        match phase {
+            0 => self.prepare(micro_batch, noise),
+            _ => Ok(Box::new(PreparedProposals::new(self, micro_batch, noise)?)),
+        }
+    }
+
+    fn phase_loss_counts(&self, phase: usize, batch: &[&Structure]) -> Vec<f64> {
+        vec![batch.len() as f64; if phase == 0 { 2 } else { 1 }]
     }
 
     fn prepare<'a>(
@@ -90,16 +147,18 @@ impl Trainable for Orbit {
 
 impl Generator for Orbit {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(SERVED, 118)
+        Capabilities::new(SERVED, Element::MAX_Z)
     }
 
     fn check(&self, conditions: &Conditions) -> Result<(), ModelError> {
         self.capabilities().check("orbit", conditions)?;
+        if conditions.composition.is_some() {
+            return Ok(());
+        }
         self.check_sites(conditions)
     }
 
-    /// Its space group and its distinct sites with their Wyckoff letters.
-    fn conditions_like(&self, structure: &Structure) -> Result<Conditions, ModelError> {
+    fn sites_like(&self, structure: &Structure) -> Result<Conditions, ModelError> {
         let described = self.described(structure);
         let described = described.as_ref().as_ref().map_err(|e| model::unusable(structure, e))?;
         let sites = described.crystal.sites().iter();
@@ -123,8 +182,8 @@ impl Reverse for Orbit {
         self.sampling.evaluations
     }
 
-    fn start(&self, _: &Params, request: &SampleRequest) -> Result<State, ModelError> {
-        State::start(self, request)
+    fn start(&self, params: &Params, request: &SampleRequest) -> Result<State, ModelError> {
+        State::start(self, params, request)
     }
 
     fn species<'s>(&self, state: &'s State) -> &'s [Element] {

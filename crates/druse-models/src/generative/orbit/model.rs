@@ -1,31 +1,29 @@
 //! The model: network, and what it knows of its training set.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use druse_crystal::{
-    Composition, Element, LatticeSystem, SpaceGroup, Structure, SymmetricStructure, Template,
-    WyckoffPosition, WyckoffSequence,
+    Composition, LatticeSystem, SpaceGroup, Structure, SymmetricStructure, Template, WyckoffPosition,
+    WyckoffSequence,
 };
 use druse_nn::{ParamBuilder, ParamSpec};
-use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
 use super::cell::{self, COORDINATES};
 use super::config::{OrbitConfig, OrbitSampling};
+use super::judge::Judge;
 use super::network::Network;
 use super::pairs::Radial;
 use super::paths::Described;
+use super::shelf::Ticket;
 use super::tokens::Frame;
 use crate::identity::{Key, key};
+use crate::known_crystals::KnownCrystals;
 use crate::process::Noise;
 use crate::settings::Settings;
 use crate::{Conditions, ModelError, Site};
 
-/// Pulls volumes of elements towards the mean volume of an atom: as many crystals of the mean, of that element alone.
-const RIDGE: f64 = 0.2;
-/// Smallest volume of an element, Å³.
-const LEAST_VOLUME: f64 = 2.0;
 /// Spread of cell numbers of a lattice system with fewer than two crystals.
 const UNKNOWN_SPREAD: f64 = 0.15;
 /// Smallest spread.
@@ -61,10 +59,6 @@ pub struct PositionSet {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Statistics {
-    /// Volume of an atom of each element, Å³.
-    pub volumes: BTreeMap<Element, f64>,
-    /// Volume of an atom of any other, Å³.
-    pub mean_volume: f64,
     /// Cell numbers of each lattice system, from triclinic to cubic.
     pub cells: [CellScale; 6],
     /// Atoms in the primitive cell of the largest crystal; 0 before training.
@@ -80,7 +74,12 @@ pub struct Orbit {
     pub(super) specs: Vec<ParamSpec>,
     pub(super) network: Network,
     pub(super) radial: Radial,
+    pub(super) judge: Judge,
+    pub(super) judge_radial: Radial,
     pub(super) statistics: Statistics,
+    pub(super) known: KnownCrystals,
+    /// What is proposed for the structures met so far.
+    pub(super) tickets: RwLock<HashMap<Key, Arc<Vec<Ticket>>>>,
     described: RwLock<HashMap<Key, Arc<Result<Described, String>>>>,
 }
 
@@ -92,12 +91,17 @@ impl Orbit {
     pub fn new(config: OrbitConfig) -> Result<Self, ModelError> {
         config.validate()?;
         let mut builder = ParamBuilder::default();
-        let network = Network::new(&mut builder, "", &config.network);
+        let network = Network::new(&mut builder, "flow.", &config.network);
+        let judge = Judge::new(&mut builder, "judge.", &config.judge.network);
         Ok(Self {
             radial: Radial::new(&config.network),
+            judge_radial: Radial::new(&config.judge.network),
+            known: KnownCrystals::default(),
+            tickets: RwLock::default(),
+            judge,
             specs: builder.finish(),
             sampling: OrbitSampling::default(),
-            statistics: Statistics { mean_volume: 20.0, ..Statistics::default() },
+            statistics: Statistics::default(),
             described: RwLock::default(),
             config,
             network,
@@ -130,7 +134,7 @@ impl Orbit {
             return known.clone();
         }
         let found = SymmetricStructure::from_structure(structure, self.config.tolerance)
-            .map(|crystal| Described::new(in_order(crystal), self.config.flow.coupling))
+            .map(|crystal| Described::new(crystal, self.config.flow.coupling))
             .map_err(|e| e.kind().to_owned());
         let mut all = self.described.write().unwrap_or_else(PoisonError::into_inner);
         all.entry(key).or_insert_with(|| Arc::new(found)).clone()
@@ -139,8 +143,7 @@ impl Orbit {
     /// Σ v of a conventional cell, Å³.
     fn expected_volume(&self, frame: &Frame) -> f64 {
         let sites = frame.elements.iter().zip(&frame.positions);
-        let volume = |e: &Element| self.statistics.volumes.get(e).copied();
-        sites.map(|(e, w)| volume(e).unwrap_or(self.statistics.mean_volume) * w.multiplicity() as f64).sum()
+        sites.map(|(&e, w)| self.known.library().volumes().of(e) * w.multiplicity() as f64).sum()
     }
 
     fn scale(&self, system: LatticeSystem) -> &CellScale {
@@ -170,10 +173,12 @@ impl Orbit {
     }
 
     /// Takes volumes, cells and positions from a training set.
-    pub(super) fn fit(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
+    pub(super) fn fit(&mut self, training: &[(&str, &Structure)]) -> Result<(), ModelError> {
+        self.known.fit(training)?;
+        self.tickets = RwLock::default();
         let crystals: Vec<_> = training
             .iter()
-            .map(|s| {
+            .map(|(_, s)| {
                 let described = self.described(s);
                 match described.as_ref() {
                     Ok(_) => Ok(described),
@@ -182,7 +187,7 @@ impl Orbit {
             })
             .collect::<Result<_, _>>()?;
         let crystals = || crystals.iter().filter_map(|d| d.as_ref().as_ref().ok());
-        let mut statistics = fitted_volumes(training);
+        let mut statistics = Statistics::default();
         let mut positions: BTreeMap<WyckoffSequence, usize> = BTreeMap::new();
         for d in crystals() {
             *positions.entry(d.crystal.template().sequence().canonical()).or_default() += 1;
@@ -278,47 +283,10 @@ fn asked(conditions: &Conditions) -> Result<(&'static SpaceGroup, &[Site]), Mode
     }
 }
 
-/// The same crystal with its sites in the order of its template.
-fn in_order(crystal: SymmetricStructure) -> SymmetricStructure {
-    let template = crystal.template();
-    let mut left = crystal.sites().to_vec();
-    let sites = template.sites().iter().map(|&site| {
-        let place = left.iter().position(|s| (s.element, s.letter) == site);
-        left.remove(place.expect("the template is the crystal's"))
-    });
-    let sites = sites.collect();
-    let lattice = *crystal.lattice();
-    SymmetricStructure::new(crystal.group(), &lattice, sites).unwrap_or(crystal)
-}
-
 /// The error of a structure that the model cannot learn from.
 pub(super) fn unusable(structure: &Structure, reason: &str) -> ModelError {
     let what = Composition::from_species(&structure.species).formula();
     ModelError::Unusable { what, reason: reason.to_owned() }
-}
-
-/// Volumes of elements by ridge regression of volumes per atom on compositions.
-fn fitted_volumes(training: &[&Structure]) -> Statistics {
-    let elements: BTreeSet<Element> = training.iter().flat_map(|s| s.species.iter().copied()).collect();
-    let place: BTreeMap<Element, usize> = elements.iter().copied().zip(0..).collect();
-    let per_atom = |s: &Structure| s.lattice.volume() / s.len() as f64;
-    let mean = training.iter().map(|s| per_atom(s)).sum::<f64>() / training.len().max(1) as f64;
-    let n = elements.len();
-    let mut square = DMatrix::<f64>::identity(n, n) * RIDGE;
-    let mut target = DVector::<f64>::zeros(n);
-    for s in training {
-        let mut share = vec![0.0; n];
-        s.species.iter().for_each(|e| share[place[e]] += 1.0 / s.len() as f64);
-        for (i, x) in share.iter().enumerate().filter(|(_, x)| **x > 0.0) {
-            target[i] += x * (per_atom(s) - mean);
-            for (j, y) in share.iter().enumerate() {
-                square[(i, j)] += x * y;
-            }
-        }
-    }
-    let deviations = square.cholesky().map_or_else(|| DVector::zeros(n), |c| c.solve(&target));
-    let volumes = place.into_iter().map(|(e, i)| (e, (mean + deviations[i]).max(LEAST_VOLUME))).collect();
-    Statistics { volumes, mean_volume: mean.max(LEAST_VOLUME), ..Statistics::default() }
 }
 
 fn fitted_scale(rows: &[[f64; COORDINATES]]) -> CellScale {

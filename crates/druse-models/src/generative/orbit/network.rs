@@ -44,7 +44,7 @@ impl Network {
     }
 
     pub fn forward(&self, params: &Params, tokens: &Tokens) -> Ends {
-        let known = self.trunk.forward(params, tokens, None);
+        let known = self.trunk.forward(params, tokens);
         let cells = self.cell.forward(params, ops::gather(known.tokens.clone(), &tokens.cells));
         Ends { cells, displacements: self.displacements(params, tokens, known) }
     }

@@ -1,7 +1,7 @@
 //! The training objective: the end of the path that leads from a random start to the crystal (conditional flow matching:
 //! Lipman et al. 2023), each crystal at a time of its own.
 
-use druse_crystal::Structure;
+use druse_crystal::{Structure, Template, WyckoffPosition};
 use druse_nn::Params;
 use druse_nn::memory::to_host;
 use druse_nn::ops::matrix;
@@ -9,6 +9,7 @@ use druse_nn::ops::matrix;
 use super::cell::{self, COORDINATES};
 use super::model::{Orbit, unusable};
 use super::paths::{Parameters, directions};
+use super::shelf::Proposal;
 use super::tokens::{Earlier, Frame, Place, Tokens};
 use crate::process::Noise;
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};
@@ -39,6 +40,51 @@ fn drawn_time(noise: &mut Noise) -> f64 {
     t.min(LATEST)
 }
 
+/// Numbers of a start: of the cell, standardized, and free parameters of the sites.
+pub(super) type Start = ([f64; COORDINATES], Vec<Parameters>);
+
+/// A start that tells nothing of the end.
+pub(super) fn anywhere(frame: &Frame, noise: &mut Noise) -> Start {
+    let mut numbers = [0.0; COORDINATES];
+    cell::free(frame.group.lattice_system()).iter().for_each(|&i| numbers[i] = noise.normal());
+    let site =
+        |w: &&WyckoffPosition| std::array::from_fn(|i| if i < w.freedom() { noise.uniform() } else { 0.0 });
+    (numbers, frame.positions.iter().map(site).collect())
+}
+
+/// A start beside a known crystal.
+pub(super) fn beside(
+    model: &Orbit,
+    frame: &Frame,
+    parent: &Proposal,
+    spread: f64,
+    noise: &mut Noise,
+) -> Start {
+    let mut numbers = model.normalized(frame, parent.cell);
+    cell::free(frame.group.lattice_system()).iter().for_each(|&i| numbers[i] += spread * noise.normal());
+    let lengths = cell::cell(frame.group.lattice_system(), parent.cell).map(|lattice| {
+        let scale = (lattice.volume() / (frame.atoms() * frame.group.centring().order()) as f64).cbrt();
+        let columns = lattice.matrix().transpose();
+        move |w: &WyckoffPosition, i: usize| (columns * directions(w)).column(i).norm() / scale
+    });
+    let site = |(w, &frac): (&&WyckoffPosition, &[f64; 3])| {
+        let own = w.parameters(frac);
+        std::array::from_fn(|i| match (own.get(i), &lengths) {
+            (Some(u), Ok(length)) => u + spread * noise.normal() / length(w, i),
+            (Some(u), Err(_)) => *u,
+            (None, _) => 0.0,
+        })
+    };
+    (numbers, frame.positions.iter().zip(&parent.frac).map(site).collect())
+}
+
+/// The known crystal that proposes the template of a structure.
+fn known(model: &Orbit, s: &Structure, template: &Template) -> Option<Proposal> {
+    let tickets = model.own_tickets(s, template);
+    let own = tickets.iter().find(|ticket| ticket.is_own)?;
+    model.proposal(own).filter(|proposal| proposal.template == *template)
+}
+
 impl<'a> PreparedMicroBatch<'a> {
     pub fn new(model: &'a Orbit, batch: &[&Structure], keys: &[NoiseKey]) -> Result<Self, ModelError> {
         let flow = &model.config.flow;
@@ -48,20 +94,22 @@ impl<'a> PreparedMicroBatch<'a> {
             let described = model.described(s);
             let described = described.as_ref().as_ref().map_err(|reason| unusable(s, reason))?;
             let mut noise = Noise::of_epoch(key.seed, key.epoch, key.index);
-            let frame = Frame::new(&described.crystal.template());
+            let template = described.crystal.template();
+            let frame = Frame::new(&template);
             let system = frame.group.lattice_system();
             let end = model.normalized(&frame, described.cell);
             let time = drawn_time(&mut noise);
             conditioned.push(noise.uniform() < flow.self_conditioning);
+            let parent = match noise.uniform() < flow.from_known {
+                true => known(model, s, &template),
+                false => None,
+            };
             let mut drawn = None;
             for _ in 0..TRIES {
-                let mut start = [0.0; COORDINATES];
-                cell::free(system).iter().for_each(|&i| start[i] = noise.normal());
-                let starts: Vec<Parameters> = frame
-                    .positions
-                    .iter()
-                    .map(|w| std::array::from_fn(|i| if i < w.freedom() { noise.uniform() } else { 0.0 }))
-                    .collect();
+                let (start, starts) = match &parent {
+                    Some(parent) => beside(model, &frame, parent, flow.known_noise, &mut noise),
+                    None => anywhere(&frame, &mut noise),
+                };
                 let path = described.path(&starts);
                 let now: [f64; COORDINATES] =
                     std::array::from_fn(|i| (1.0 - time) * start[i] + time * end[i]);
@@ -82,12 +130,13 @@ impl<'a> PreparedMicroBatch<'a> {
                 }
             }
             let drawn = drawn.ok_or_else(|| unusable(s, "no start with a cell was found"))?;
-            prepared.push((frame, end, time, drawn));
+            prepared.push((frame, parent.map(|p| p.origin), end, time, drawn));
         }
         let places: Vec<Place<'_>> = prepared
             .iter()
-            .map(|(frame, _, time, (now, frac, _, _, pairs))| Place {
+            .map(|(frame, origin, _, time, (now, frac, _, _, pairs))| Place {
                 frame,
+                origin: origin.as_ref(),
                 cell: *now,
                 frac,
                 time: *time,
@@ -105,7 +154,7 @@ impl<'a> PreparedMicroBatch<'a> {
             displacements: Vec::new(),
             displacement_weights: Vec::new(),
         };
-        for (frame, end, time, (_, _, path, lattice, pairs)) in &prepared {
+        for (frame, _, end, time, (_, _, path, lattice, pairs)) in &prepared {
             let weight = (1.0 - time).powi(-2).min(flow.most_weight);
             let free = cell::free(frame.group.lattice_system());
             this.cells.extend(end.iter().map(|&x| x as f32));

@@ -4,12 +4,16 @@ use druse_crystal::{Lattice, Structure, Template, wrap_unit};
 use druse_nn::Params;
 use druse_nn::memory::to_host;
 use nalgebra::Vector3;
+use serde_json::Value;
 
 use super::cell::{self, COORDINATES};
+use super::config::Begin;
+use super::judge;
 use super::model::Orbit;
-use super::objective::earlier;
+use super::objective::{anywhere, beside, earlier};
 use super::pairs::Pairs;
-use super::tokens::{Earlier, Frame, Place, Tokens, parameters_of};
+use super::shelf::Proposal;
+use super::tokens::{Earlier, Frame, Origin, Place, Tokens, parameters_of};
 use crate::process::Noise;
 use crate::{InFlight, ModelError, SampleRequest};
 
@@ -29,6 +33,10 @@ pub struct State {
     frac: Vec<[f64; 3]>,
     pairs: Pairs,
     earlier: Option<Earlier>,
+    /// The known crystal that it began at.
+    origin: Option<Origin>,
+    /// What is said of it.
+    properties: Vec<(&'static str, Value)>,
 }
 
 /// Time before a step: later steps are shorter.
@@ -56,25 +64,87 @@ fn placed(
     Ok((lattice, frac, pairs))
 }
 
+/// What a request is answered with, before its numbers are known.
+struct Answer {
+    template: Template,
+    proposal: Option<Proposal>,
+    properties: Vec<(&'static str, Value)>,
+}
+
+/// The template that comes at the place of the request: first those that known crystals propose, the likeliest first, then
+/// those that structure types of the training set allow.
+fn answer(
+    model: &Orbit,
+    params: &Params,
+    request: &SampleRequest,
+    noise: &mut Noise,
+) -> Result<Answer, ModelError> {
+    let conditions = &request.conditions;
+    let Some(composition) = &conditions.composition else {
+        let template = model.template(conditions, noise)?;
+        return Ok(Answer { template, proposal: None, properties: Vec::new() });
+    };
+    let (group, count) = (conditions.space_group, model.sampling.proposals);
+    // Without any, structure types are left.
+    let tickets = model.tickets(composition, group, None, None, count);
+    let proposals = tickets.iter().flatten().filter_map(|ticket| model.proposal(ticket)).collect();
+    let mut judged = judge::judged(model, params, proposals)?;
+    let place = usize::try_from(request.nth).unwrap_or(usize::MAX);
+    let rank = ("rank", (request.nth + 1).into());
+    if place < judged.len() {
+        let most = judged[0].1;
+        let sum = judged.iter().map(|(_, score)| (score - most).exp()).sum::<f64>().ln();
+        let (proposal, score) = judged.swap_remove(place);
+        let properties = vec![
+            rank,
+            ("log_probability", (score - most - sum).into()),
+            ("distance", proposal.distance.into()),
+            ("parent", proposal.parent.clone().into()),
+        ];
+        let template = proposal.template.clone();
+        return Ok(Answer { template, proposal: Some(proposal), properties });
+    }
+    let further = place - judged.len();
+    let known: Vec<Proposal> = judged.into_iter().map(|(proposal, _)| proposal).collect();
+    let mut templates = model.further_templates(composition, group, &known, further + 1);
+    if templates.len() <= further {
+        let formula = composition.formula();
+        let all = known.len() + templates.len();
+        return Err(ModelError::Condition(match (all, tickets) {
+            (0, Err(why)) => format!("no template for {formula}: {why}"),
+            (0, Ok(_)) => format!("no template for {formula} in this space group is in the training set"),
+            (all, _) => format!("no further template for {formula}: there are {all} in all"),
+        }));
+    }
+    Ok(Answer { template: templates.swap_remove(further), proposal: None, properties: vec![rank] })
+}
+
 impl State {
-    pub(super) fn start(model: &Orbit, request: &SampleRequest) -> Result<Self, ModelError> {
+    pub(super) fn start(model: &Orbit, params: &Params, request: &SampleRequest) -> Result<Self, ModelError> {
         let mut noise = Noise::new(request.seed, request.index);
-        let template = model.template(&request.conditions, &mut noise)?;
+        let Answer { template, proposal, properties } = answer(model, params, request, &mut noise)?;
         let frame = Frame::new(&template);
+        let proposal = proposal.filter(|_| model.sampling.begin == Begin::Known);
         let mut failure = None;
         for _ in 0..TRIES {
-            let mut numbers = [0.0; COORDINATES];
-            let free = cell::free(frame.group.lattice_system());
-            free.iter().for_each(|&i| numbers[i] = noise.normal());
-            let parameters: Vec<[f64; 3]> = frame
-                .positions
-                .iter()
-                .map(|w| std::array::from_fn(|i| if i < w.freedom() { noise.uniform() } else { 0.0 }))
-                .collect();
-            match placed(model, &frame, numbers, &parameters) {
+            let (cell, parameters) = match &proposal {
+                Some(known) => beside(model, &frame, known, model.config.flow.known_noise, &mut noise),
+                None => anywhere(&frame, &mut noise),
+            };
+            match placed(model, &frame, cell, &parameters) {
                 Ok((lattice, frac, pairs)) => {
-                    let (cell, earlier) = (numbers, None);
-                    return Ok(Self { template, frame, cell, parameters, lattice, frac, pairs, earlier });
+                    return Ok(Self {
+                        origin: proposal.map(|p| p.origin),
+                        earlier: None,
+                        properties,
+                        template,
+                        frame,
+                        cell,
+                        parameters,
+                        lattice,
+                        frac,
+                        pairs,
+                    });
                 }
                 Err(e) => failure = Some(e),
             }
@@ -87,7 +157,8 @@ impl State {
     }
 
     fn place(&self, time: f64) -> Place<'_> {
-        Place { frame: &self.frame, cell: self.cell, frac: &self.frac, time, pairs: &self.pairs }
+        let (frame, origin) = (&self.frame, self.origin.as_ref());
+        Place { frame, origin, cell: self.cell, frac: &self.frac, time, pairs: &self.pairs }
     }
 
     /// A step towards a predicted end; the last one goes there.
@@ -124,7 +195,11 @@ impl State {
         let own = self.frame.positions.iter().zip(&self.parameters);
         let coordinates: Vec<f64> = own.flat_map(|(w, u)| u[..w.freedom()].to_vec()).collect();
         let structure = self.template.structure(&self.lattice, &coordinates);
-        structure.map(|s| s.primitive()).map_err(|e| ModelError::Output(e.to_string()))
+        let mut structure = structure.map_err(|e| ModelError::Output(e.to_string()))?.primitive();
+        let said = self.properties.into_iter().map(|(name, value)| (name.to_owned(), value));
+        structure.properties.extend(said);
+        structure.properties.insert("template".to_owned(), self.template.to_string().into());
+        Ok(structure)
     }
 }
 

@@ -1,21 +1,35 @@
-//! Templates for a composition, from known crystals with other elements.
+//! Templates for a composition: those of known crystals with other elements, and all others that structure types of the
+//! training set allow.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, PoisonError};
 
-use druse_crystal::{Composition, Element, Structure, Template};
-use druse_data::substitution::{Candidate, Library, NoParent, Parent};
+use druse_crystal::{
+    Composition, Element, SpaceGroup, Structure, Template, WyckoffPosition, WyckoffSequence,
+};
+use druse_data::substitution::{Candidate, NoParent};
 
 use super::cell;
-use super::paths::Described;
-use super::tokens::Frame;
-use crate::identity::{Key, key};
+use super::model::Orbit;
+use super::tokens::{Frame, Origin};
+use crate::identity::key;
 
-/// The crystals of the training set, ready to have their elements exchanged.
-pub(super) struct Shelf {
-    library: Library,
-    /// Those of the library, in its order, where they have distinct sites.
-    crystals: Vec<Option<Described>>,
-    places: HashMap<Key, usize>,
+/// Most ways to fill a structure type that are looked at.
+const MOST_FILLINGS: usize = 2000;
+/// Relative difference of numbers that are one.
+const SAME: f64 = 1e-5;
+
+/// How a known crystal gets other elements.
+#[derive(Debug, Clone)]
+pub(super) struct Ticket {
+    /// Place in the library.
+    place: usize,
+    exchange: Vec<(Element, Element)>,
+    scale: f64,
+    distance: f64,
+    rank: usize,
+    /// Whether its template is that of the structure that it was written for.
+    pub is_own: bool,
 }
 
 /// A known crystal with other elements: a template, and numbers that it may begin with.
@@ -26,18 +40,15 @@ pub(super) struct Proposal {
     pub cell: [f64; cell::COORDINATES],
     /// Fractional coordinates of the parent's sites.
     pub frac: Vec<[f64; 3]>,
-    /// What was on each site.
-    pub replaced: Vec<Element>,
+    pub origin: Origin,
     /// Distance of the compositions.
     pub distance: f64,
-    /// Place among the proposals by distance, from 1.
-    pub rank: usize,
     /// Identifier of the parent.
     pub parent: String,
 }
 
 /// The space group and the places of each element: equal for templates that an origin shift turns into each other.
-type Arrangement = (u16, BTreeMap<Element, Vec<(usize, &'static str)>>);
+pub(super) type Arrangement = (u16, BTreeMap<Element, Vec<(usize, &'static str)>>);
 
 /// What two templates have in common that an origin shift turns into each other.
 pub(super) fn arrangement(template: &Template) -> Arrangement {
@@ -49,70 +60,189 @@ pub(super) fn arrangement(template: &Template) -> Arrangement {
     (template.group().number(), places)
 }
 
-impl Shelf {
-    /// Structures under their identifiers, each with its distinct sites.
-    pub fn new<'s>(structures: impl IntoIterator<Item = (&'s str, &'s Structure, Option<Described>)>) -> Self {
-        let (mut parents, mut crystals, mut places) = (Vec::new(), Vec::new(), HashMap::new());
-        for (id, structure, described) in structures {
-            places.insert(key(structure), parents.len());
-            let parent = Parent::new(id, structure.clone());
-            parents.push(match &described {
-                Some(d) => parent.with_template(d.crystal.template()),
-                None => parent,
-            });
-            crystals.push(described);
-        }
-        Self { library: Library::new(parents), crystals, places }
-    }
+/// Whether two structures are one, but for a rotation and for digits beyond single precision.
+fn is_same(a: &Structure, b: &Structure) -> bool {
+    let near = |a: f64, b: f64| (a - b).abs() <= SAME * (1.0 + a.abs());
+    a.species == b.species
+        && a.lattice.parameters().iter().zip(b.lattice.parameters()).all(|(&a, b)| near(a, b))
+        && a.frac_coords.as_flattened().iter().zip(b.frac_coords.as_flattened()).all(|(&a, &b)| near(a, b))
+}
 
-    pub fn library(&self) -> &Library {
-        &self.library
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.crystals.is_empty()
-    }
-
-    /// The nearest proposals for a composition, each template once; never a structure itself where that is given.
+impl Orbit {
+    /// The nearest known crystals for a composition, each template once; never the one at a place of the library, where that
+    /// is given.
     ///
     /// # Errors
     /// [`NoParent`] when no crystal has its numbers of atoms.
-    pub fn proposals(
+    pub(super) fn tickets(
         &self,
         composition: &Composition,
         space_group: Option<u16>,
-        but: Option<&Structure>,
+        but: Option<usize>,
+        own: Option<&Template>,
         count: usize,
-    ) -> Result<Vec<Proposal>, NoParent> {
-        let but = but.and_then(|s| self.places.get(&key(s)).copied());
-        let candidates = self.library.candidates(composition, space_group)?.without(but);
-        Ok(candidates.filter_map(|candidate| self.proposal(&candidate)).take(count).collect())
+    ) -> Result<Vec<Ticket>, NoParent> {
+        let own = own.map(arrangement);
+        let candidates = self.known.library().candidates(composition, space_group)?.without(but);
+        let ticket = |c: Candidate<'_>| Ticket {
+            is_own: own.as_ref().is_some_and(|own| *own == arrangement(&c.template())),
+            place: c.place,
+            exchange: c.exchange,
+            scale: c.scale,
+            distance: c.distance,
+            rank: c.rank,
+        };
+        Ok(candidates.take(count).map(ticket).collect())
     }
 
-    fn proposal(&self, candidate: &Candidate<'_>) -> Option<Proposal> {
-        let described = self.crystals[candidate.place].as_ref()?;
+    /// What a ticket is for; `None` where the known crystal has no distinct sites.
+    pub(super) fn proposal(&self, ticket: &Ticket) -> Option<Proposal> {
+        let parent = &self.known.library().parents()[ticket.place];
+        let described = self.described(parent.structure());
+        let crystal = &described.as_ref().as_ref().ok()?.crystal;
         let exchanged = |element: Element| {
-            let found = candidate.exchange.iter().find(|(old, _)| *old == element);
+            let found = ticket.exchange.iter().find(|(old, _)| *old == element);
             found.map_or(element, |&(_, new)| new)
         };
-        let sites = described.crystal.sites();
-        let mut sites: Vec<_> =
-            sites.iter().map(|s| (exchanged(s.element), s.letter, s.frac, s.element)).collect();
+        let sites = crystal.sites().iter();
+        let mut sites: Vec<_> = sites.map(|s| (exchanged(s.element), s.letter, s.frac, s.element)).collect();
         // In the order of templates.
         sites.sort_by_key(|&(element, letter, ..)| (element, letter.is_ascii_uppercase(), letter));
-        let group = described.crystal.group();
-        let template = Template::new(group, sites.iter().map(|s| (s.0, s.1)).collect()).ok()?;
-        let mut cell = described.cell;
-        cell[0] += candidate.scale.ln() / 3.0;
+        let pairs = sites.iter().map(|&(element, letter, ..)| (element, letter)).collect();
+        let template = Template::new(crystal.group(), pairs).ok()?;
+        let mut cell = cell::coordinates(crystal.lattice());
+        cell[0] += ticket.scale.ln() / 3.0;
+        let elements = ticket.exchange.len().max(1) as f64;
+        let same = if ticket.distance == 0.0 { 1.0 } else { 0.0 };
+        let facts = [1.0, (ticket.distance / elements) as f32, same, (ticket.rank as f32).ln()];
         Some(Proposal {
             frame: Frame::new(&template),
             template,
             cell,
             frac: sites.iter().map(|s| s.2).collect(),
-            replaced: sites.iter().map(|s| s.3).collect(),
-            distance: candidate.distance,
-            rank: candidate.rank,
-            parent: candidate.parent.id().to_owned(),
+            origin: Origin { replaced: sites.iter().map(|s| s.3).collect(), facts },
+            distance: ticket.distance,
+            parent: parent.id().to_owned(),
         })
+    }
+
+    /// What is proposed for a structure by its composition, itself left out; found once.
+    pub(super) fn own_tickets(&self, structure: &Structure, template: &Template) -> Arc<Vec<Ticket>> {
+        let key = key(structure);
+        if let Some(known) = self.tickets.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return known.clone();
+        }
+        let itself = self.known.library().parents().iter().position(|p| is_same(structure, p.structure()));
+        let composition = Composition::from_species(&structure.species);
+        let among = self.config.judge.among;
+        let found = self.tickets(&composition, None, itself, Some(template), among).unwrap_or_default();
+        let mut all = self.tickets.write().unwrap_or_else(PoisonError::into_inner);
+        all.entry(key).or_insert_with(|| Arc::new(found)).clone()
+    }
+
+    /// Templates of a composition that no known crystal proposes but structure types of the training set allow, those of the
+    /// most frequent types first.
+    pub(super) fn further_templates(
+        &self,
+        composition: &Composition,
+        space_group: Option<u16>,
+        known: &[Proposal],
+        count: usize,
+    ) -> Vec<Template> {
+        let mut given: HashSet<Arrangement> = known.iter().map(|p| arrangement(&p.template)).collect();
+        let mut found = Vec::new();
+        for set in &self.statistics.positions {
+            if space_group.is_some_and(|group| group != set.sequence.group()) {
+                continue;
+            }
+            for template in fillings(&set.sequence, composition) {
+                if found.len() == count {
+                    return found;
+                }
+                if given.insert(arrangement(&template)) {
+                    found.push(template);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// All ways to put the atoms of a composition on the positions of a structure type.
+fn fillings(sequence: &WyckoffSequence, composition: &Composition) -> Vec<Template> {
+    let Ok(group) = SpaceGroup::new(sequence.group()) else { return Vec::new() };
+    let letters: Vec<char> = sequence.letters().chars().collect();
+    let positions: Result<Vec<&WyckoffPosition>, _> = letters.iter().map(|&l| group.wyckoff(l)).collect();
+    let Ok(positions) = positions else { return Vec::new() };
+    let sizes: Vec<usize> = positions.iter().map(|w| w.primitive_multiplicity()).collect();
+    let mut left: Vec<(Element, usize)> = composition.iter().map(|(e, n)| (e, n as usize)).collect();
+    if sizes.iter().sum::<usize>() != left.iter().map(|(_, n)| n).sum::<usize>() {
+        return Vec::new();
+    }
+    let mut search =
+        Filling { group, letters: &letters, sizes: &sizes, chosen: Vec::new(), found: Vec::new() };
+    search.fill(&mut left);
+    search.found
+}
+
+struct Filling<'a> {
+    group: &'static SpaceGroup,
+    letters: &'a [char],
+    sizes: &'a [usize],
+    /// Element of each position so far, by its place in the composition.
+    chosen: Vec<usize>,
+    found: Vec<Template>,
+}
+
+impl Filling<'_> {
+    fn fill(&mut self, left: &mut [(Element, usize)]) {
+        let place = self.chosen.len();
+        if self.found.len() >= MOST_FILLINGS {
+            return;
+        }
+        if place == self.letters.len() {
+            let sites = self.chosen.iter().zip(self.letters).map(|(&e, &letter)| (left[e].0, letter));
+            self.found.extend(Template::new(self.group, sites.collect()));
+            return;
+        }
+        // Positions of one letter are alike: their elements come in one order alone.
+        let first = match place > 0 && self.letters[place] == self.letters[place - 1] {
+            true => self.chosen[place - 1],
+            false => 0,
+        };
+        for e in first..left.len() {
+            if left[e].1 >= self.sizes[place] {
+                left[e].1 -= self.sizes[place];
+                self.chosen.push(e);
+                self.fill(left);
+                self.chosen.pop();
+                left[e].1 += self.sizes[place];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(group: u16, letters: &[char], formula: &str) -> Vec<String> {
+        let hydrogen = Element::from_z(1).unwrap();
+        let sites = letters.iter().map(|&l| (hydrogen, l)).collect();
+        let sequence = Template::new(SpaceGroup::new(group).unwrap(), sites).unwrap().sequence();
+        fillings(&sequence, &Composition::parse(formula).unwrap()).iter().map(Template::to_string).collect()
+    }
+
+    #[test]
+    fn structure_types_are_filled_in_every_way() {
+        // Perovskite: A and B on 1a and 1b in both ways.
+        let found = all(221, &['a', 'b', 'c'], "SrTiO3");
+        assert_eq!(found.len(), 2, "{found:?}");
+        // Half-Heusler: three elements on 4a, 4b, 4c.
+        assert_eq!(all(216, &['a', 'b', 'c'], "LiMgN").len(), 6);
+        // Equal positions do not count twice.
+        assert_eq!(all(1, &['a', 'a', 'a'], "SiO2").len(), 1);
+        assert!(all(221, &['a', 'b'], "SrTiO3").is_empty());
+        assert!(all(221, &['a', 'c'], "TiO2").is_empty());
     }
 }

@@ -129,9 +129,22 @@ pub(super) struct Earlier {
     pub displacements: Vec<[f32; 3]>,
 }
 
+/// Numbers of an [`Origin`]: whether there is one, distance per element, whether it has the same elements, the logarithm of its
+/// rank.
+pub(super) const FACTS: usize = 4;
+
+/// The known crystal that a crystal is made of.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    /// What was on each site.
+    pub replaced: Vec<Element>,
+    pub facts: [f32; FACTS],
+}
+
 /// Where a crystal is on its path.
 pub(super) struct Place<'a> {
     pub frame: &'a Frame,
+    pub origin: Option<&'a Origin>,
     /// Standardized numbers of the cell; those that are fixed are zero.
     pub cell: [f64; cell::COORDINATES],
     /// Fractional coordinates of the sites.
@@ -151,7 +164,11 @@ pub(super) struct Tokens {
     pub elements: Index,
     /// (crystals, [`TIME`]).
     times: Vec<f32>,
-    /// Number of each crystal's space group.
+    /// Atomic number of what each token's element has replaced; 0 where nothing was.
+    pub replaced: Index,
+    /// (crystals, [`FACTS`]).
+    facts: Vec<f32>,
+    /// Number of each crystal's space group, less 1.
     pub groups: Index,
     pub first: Index,
     pub second: Index,
@@ -175,6 +192,8 @@ impl Tokens {
         let (tokens, pairs) = (sets.tokens(), sets.pairs());
         let mut features = Vec::with_capacity(tokens * TOKEN);
         let mut elements = Vec::with_capacity(tokens);
+        let (mut replaced, mut facts) =
+            (Vec::with_capacity(tokens), Vec::with_capacity(places.len() * FACTS));
         let mut times = Vec::with_capacity(places.len() * TIME);
         let mut directions = vec![0.0; 9 * tokens];
         let (mut scalars, mut vectors) = (vec![0.0; pairs * radial], vec![0.0; 3 * pairs * radial]);
@@ -195,6 +214,12 @@ impl Tokens {
             features.extend_from_slice(&[0.0; ELEMENT + POSITION + MOVING]);
             features.extend_from_slice(&crystal);
             elements.push(0);
+            match place.origin {
+                Some(origin) => replaced.extend(origin.replaced.iter().map(|e| u32::from(e.z()))),
+                None => replaced.resize(elements.len() - 1, 0),
+            }
+            replaced.push(0);
+            facts.extend_from_slice(&place.origin.map_or([0.0; FACTS], |origin| origin.facts));
             times.extend_from_slice(&of_time(place.time));
             directions[9 * token..][..9 * sites].copy_from_slice(&place.pairs.directions);
             for a in 0..sites {
@@ -213,6 +238,8 @@ impl Tokens {
             crystals: sets.token_sets().into(),
             features,
             elements: elements.into(),
+            replaced: replaced.into(),
+            facts,
             times,
             groups: places.iter().map(|p| u32::from(p.frame.group.number()) - 1).collect(),
             first,
@@ -249,6 +276,10 @@ impl Tokens {
 
     pub fn features(&self, device: &Device) -> Tensor<2> {
         matrix(self.features.clone(), TOKEN, device)
+    }
+
+    pub fn facts(&self, device: &Device) -> Tensor<2> {
+        matrix(self.facts.clone(), FACTS, device)
     }
 
     pub fn times(&self, device: &Device) -> Tensor<2> {

@@ -7,10 +7,10 @@ use druse_nn::ops::{self, Activation};
 use druse_nn::{Init, ParamBuilder, ParamId, Params};
 
 use super::config::NetworkConfig;
-use super::tokens::{TIME, TOKEN, Tokens};
+use super::tokens::{FACTS, TIME, TOKEN, Tokens};
 
 /// Rows of the table of elements: one for cells, then by atomic number.
-pub(super) const ELEMENTS: usize = 119;
+const ELEMENTS: usize = 119;
 const GROUPS: usize = 230;
 /// Modulations of a layer: scale, shift and gate of attention and of the perceptron.
 const MODULATIONS: usize = 6;
@@ -30,7 +30,9 @@ struct Layer {
 pub(super) struct Trunk {
     width: usize,
     element: ParamId,
+    replaced: ParamId,
     group: ParamId,
+    facts: Linear,
     token: Linear,
     time: [Linear; 2],
     modulation: Linear,
@@ -53,7 +55,7 @@ pub(super) fn silent(builder: &mut ParamBuilder, name: &str, shape: [usize; 2]) 
 }
 
 /// The table of a learned vector for each of some things.
-pub(super) fn table(builder: &mut ParamBuilder, name: &str, [rows, width]: [usize; 2]) -> ParamId {
+fn table(builder: &mut ParamBuilder, name: &str, [rows, width]: [usize; 2]) -> ParamId {
     builder.add(name, &[rows, width], Init::Uniform(0.05))
 }
 
@@ -63,7 +65,7 @@ impl Trunk {
         let (d, p) = (config.width, config.pair_width);
         let mut linear =
             |name: &str, shape: [usize; 2]| Linear::new(builder, &format!("{prefix}{name}"), shape, true);
-        let token = linear("token", [TOKEN, d]);
+        let (token, facts) = (linear("token", [TOKEN, d]), linear("facts", [FACTS, d]));
         let time = [linear("time.0", [TIME, d]), linear("time.1", [d, d])];
         let pair = [linear("pair.0", [config.radial, p]), linear("pair.1", [p, p])];
         // Layers begin as those of a plain transformer: what pairs and the time change of them is zero (Peebles and Xie
@@ -85,9 +87,11 @@ impl Trunk {
         Self {
             width: d,
             element: table(builder, &format!("{prefix}element"), [ELEMENTS, d]),
+            replaced: table(builder, &format!("{prefix}replaced"), [ELEMENTS, d]),
             group: table(builder, &format!("{prefix}group"), [GROUPS, d]),
             modulation: silent(builder, &format!("{prefix}modulation"), [d, MODULATIONS * d]),
             last: builder.add(format!("{prefix}last.gain"), &[d], Init::Constant(1.0)),
+            facts,
             token,
             time,
             pair,
@@ -95,8 +99,7 @@ impl Trunk {
         }
     }
 
-    /// `more` is added to what is known of tokens at the start: (tokens, width).
-    pub fn forward(&self, params: &Params, tokens: &Tokens, more: Option<Tensor<2>>) -> Known {
+    pub fn forward(&self, params: &Params, tokens: &Tokens) -> Known {
         let device = params.device();
         let d = self.width;
         let (ones, zeros) = (Tensor::ones([1, d], device), Tensor::zeros([1, d], device));
@@ -111,10 +114,8 @@ impl Trunk {
 
         let mut h = self.token.forward(params, tokens.features(device))
             + ops::gather(params.get(self.element), &tokens.elements)
-            + ops::gather(groups, &tokens.crystals);
-        if let Some(more) = more {
-            h = h + more;
-        }
+            + ops::gather(params.get(self.replaced), &tokens.replaced)
+            + ops::gather(groups + self.facts.forward(params, tokens.facts(device)), &tokens.crystals);
         for layer in &self.layers {
             let modulation = shared.clone() + params.get(layer.modulation).reshape([1, MODULATIONS * d]);
             let modulation = ops::gather(modulation, &tokens.crystals);

@@ -15,7 +15,6 @@ use crate::{
     ModelError, NoiseKey, Phase, Prepared, Reverse, SampleRequest, Sampler, Trainable,
 };
 
-mod arrays;
 mod model;
 
 pub use model::Substitute;
@@ -57,23 +56,23 @@ impl Trainable for Substitute {
     }
 
     fn fit_named_statistics(&mut self, training: &[(&str, &Structure)]) -> Result<(), ModelError> {
-        self.fit(training)
+        self.known.fit(training)
     }
 
     fn statistics(&self) -> Value {
-        self.ids()
+        self.known.ids()
     }
 
     fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
-        self.restore_ids(statistics)
+        self.known.restore_ids(statistics)
     }
 
     fn arrays(&self) -> Arrays {
-        arrays::pack(self.library())
+        self.known.arrays()
     }
 
     fn restore_arrays(&mut self, arrays: &Arrays) -> Result<(), ModelError> {
-        self.restore_library(arrays)
+        self.known.restore_arrays(arrays)
     }
 
     fn prepare<'a>(&'a self, _: &[&Structure], _: &[NoiseKey]) -> Result<Box<dyn Prepared + 'a>, ModelError> {
@@ -91,7 +90,7 @@ impl Trainable for Substitute {
 
 impl Generator for Substitute {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(SERVED, Element::MAX_Z).with_max_atoms(self.largest())
+        Capabilities::new(SERVED, Element::MAX_Z).with_max_atoms(self.known.largest())
     }
 
     fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
