@@ -25,8 +25,10 @@ mod network;
 mod objective;
 mod pairs;
 mod paths;
+mod proposal;
 mod sampler;
 mod shelf;
+mod templates;
 mod tokens;
 mod trunk;
 
@@ -35,9 +37,9 @@ pub use config::{
 };
 pub use model::{CellScale, Orbit, PositionSet, Statistics};
 
-use judge::PreparedProposals;
 use objective::PreparedMicroBatch;
 use sampler::State;
+use templates::PreparedProposals;
 
 /// The combinations of conditions that it serves.
 const SERVED: &[ConditionSet] = &[

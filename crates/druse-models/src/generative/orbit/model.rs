@@ -16,7 +16,7 @@ use super::judge::Judge;
 use super::network::Network;
 use super::pairs::Radial;
 use super::paths::Described;
-use super::shelf::Ticket;
+use super::proposal::Ticket;
 use super::tokens::Frame;
 use crate::identity::{Key, key};
 use crate::known_crystals::KnownCrystals;

@@ -9,7 +9,7 @@ use druse_nn::ops::matrix;
 use super::cell::{self, COORDINATES};
 use super::model::{Orbit, unusable};
 use super::paths::{Parameters, directions};
-use super::shelf::Proposal;
+use super::proposal::Proposal;
 use super::tokens::{Earlier, Frame, Place, Tokens};
 use crate::process::Noise;
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::cell::{self, COORDINATES};
 use super::config::Begin;
-use super::judge;
 use super::model::Orbit;
 use super::objective::{anywhere, beside, earlier};
 use super::pairs::Pairs;
-use super::shelf::Proposal;
+use super::proposal::Proposal;
+use super::templates;
 use super::tokens::{Earlier, Frame, Origin, Place, Tokens, parameters_of};
 use crate::process::Noise;
 use crate::{InFlight, ModelError, SampleRequest};
@@ -88,7 +88,7 @@ fn answer(
     // Without any, structure types are left.
     let tickets = model.tickets(composition, group, None, None, count);
     let proposals = tickets.iter().flatten().filter_map(|ticket| model.proposal(ticket)).collect();
-    let mut judged = judge::judged(model, params, proposals)?;
+    let mut judged = templates::judged(model, params, proposals)?;
     let place = usize::try_from(request.nth).unwrap_or(usize::MAX);
     let rank = ("rank", (request.nth + 1).into());
     if place < judged.len() {

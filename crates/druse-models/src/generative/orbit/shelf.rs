@@ -1,7 +1,7 @@
 //! Templates for a composition: those of known crystals with other elements, and all others that structure types of the
 //! training set allow.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use druse_crystal::{
@@ -11,6 +11,7 @@ use druse_data::substitution::{Candidate, NoParent};
 
 use super::cell;
 use super::model::Orbit;
+use super::proposal::{Arrangement, Proposal, Ticket, arrangement};
 use super::tokens::{Frame, Origin};
 use crate::identity::key;
 
@@ -18,47 +19,6 @@ use crate::identity::key;
 const MOST_FILLINGS: usize = 2000;
 /// Relative difference of numbers that are one.
 const SAME: f64 = 1e-5;
-
-/// How a known crystal gets other elements.
-#[derive(Debug, Clone)]
-pub(super) struct Ticket {
-    /// Place in the library.
-    place: usize,
-    exchange: Vec<(Element, Element)>,
-    scale: f64,
-    distance: f64,
-    rank: usize,
-    /// Whether its template is that of the structure that it was written for.
-    pub is_own: bool,
-}
-
-/// A known crystal with other elements: a template, and numbers that it may begin with.
-pub(super) struct Proposal {
-    pub template: Template,
-    pub frame: Frame,
-    /// Numbers of the parent's cell, its volume that of the new elements.
-    pub cell: [f64; cell::COORDINATES],
-    /// Fractional coordinates of the parent's sites.
-    pub frac: Vec<[f64; 3]>,
-    pub origin: Origin,
-    /// Distance of the compositions.
-    pub distance: f64,
-    /// Identifier of the parent.
-    pub parent: String,
-}
-
-/// The space group and the places of each element: equal for templates that an origin shift turns into each other.
-pub(super) type Arrangement = (u16, BTreeMap<Element, Vec<(usize, &'static str)>>);
-
-/// What two templates have in common that an origin shift turns into each other.
-pub(super) fn arrangement(template: &Template) -> Arrangement {
-    let mut places: BTreeMap<Element, Vec<(usize, &'static str)>> = BTreeMap::new();
-    for (&(element, _), position) in template.sites().iter().zip(template.positions()) {
-        places.entry(element).or_default().push((position.multiplicity(), position.site_symmetry()));
-    }
-    places.values_mut().for_each(|places| places.sort_unstable());
-    (template.group().number(), places)
-}
 
 /// Whether two structures are one, but for a rotation and for digits beyond single precision.
 fn is_same(a: &Structure, b: &Structure) -> bool {
