@@ -99,7 +99,9 @@ fn counts_that_nobody_has_are_refused_with_cells_that_some_have() {
     let refused = known.candidates(&composition("LiFePO4"), None).unwrap_err().to_string();
     assert!(refused.contains("1 + 1 + 1 + 4") && !refused.contains("ratio"), "{refused}");
     let empty = Library::new([]);
-    assert!(empty.candidates(&composition("NaCl"), None).unwrap_err().to_string().contains("no crystal of 0"));
+    assert!(
+        empty.candidates(&composition("NaCl"), None).unwrap_err().to_string().contains("no crystal of 0")
+    );
     // One structure is a library, too.
     let one = library([("Po", prototype("Po"))]);
     assert_eq!(ids(&one, "Xe", None), ["Po"]);
@@ -119,12 +121,15 @@ fn elements_without_established_numbers_have_places_too() {
 #[test]
 fn structures_without_symmetry_are_parents() {
     let at = |x: f64, y: f64, z: f64| [x, y, z];
-    let odd = cubic(6.0, &[
-        ("Fe", at(0.02, 0.11, 0.23)),
-        ("Fe", at(0.51, 0.43, 0.31)),
-        ("O", at(0.27, 0.81, 0.66)),
-        ("O", at(0.71, 0.29, 0.78)),
-    ]);
+    let odd = cubic(
+        6.0,
+        &[
+            ("Fe", at(0.02, 0.11, 0.23)),
+            ("Fe", at(0.51, 0.43, 0.31)),
+            ("O", at(0.27, 0.81, 0.66)),
+            ("O", at(0.71, 0.29, 0.78)),
+        ],
+    );
     let known = library([("odd", odd)]);
     let found = known.candidates(&composition("Co2S2"), None).unwrap().next().unwrap();
     assert_eq!(found.template().group().number(), 1);
