@@ -37,7 +37,7 @@ fn formulas_are_answered_in_order_and_then_refused() {
     assert_eq!(made.len(), 1);
     let p = &made[0]["properties"];
     assert_eq!((&p["rank"], &p["parent"], &p["parent_formula"]), (&1.into(), &"CsBr".into(), &"CsBr".into()));
-    assert_eq!(p["template"], "221 (Pm-3m): Br:1a,Rb:1b");
+    assert_eq!(p["template"], "221 (Pm-3m): Br:1b,Rb:1a");
     assert!(p["distance"].as_f64().unwrap() > 0.0);
     assert_eq!(lines(dir, "rbbr/failures.jsonl").len(), 1);
 

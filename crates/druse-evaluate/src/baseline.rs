@@ -4,17 +4,18 @@ use std::sync::atomic::AtomicBool;
 
 use druse_crystal::{Composition, Structure};
 use druse_data::Listing;
-use druse_data::substitution::{Library, Parent};
+use druse_data::substitution::{Arrangement, Candidate, Library, Parent, SYMPREC};
 use druse_metrics::descriptors::{DescriptorSettings, Descriptors};
-use druse_metrics::distribution::Bootstrap;
 use druse_metrics::generation::Protocol;
-use druse_metrics::matcher::{Displacement, StructureMatcher};
-use druse_metrics::reconstruction::{Compared, reconstruct};
+use druse_metrics::matcher::Displacement;
+use druse_metrics::reconstruction::{Compared, reconstruct, template_metrics};
 use druse_metrics::{BASELINE_PREFIX, Metric};
 use rayon::prelude::*;
 
+use crate::judge::Judge;
 use crate::parallel::check;
-use crate::{EvaluateError, Observer, Progress};
+use crate::rows::some_structures;
+use crate::{EvaluateError, Observer, Progress, templates};
 
 /// References worked on between two looks at the stop flag.
 const CHUNK: usize = 64;
@@ -27,13 +28,11 @@ pub enum Baseline {
     Substitute,
 }
 
-/// How predictions and baselines are judged.
-pub(crate) struct Judge<'a> {
-    pub matcher: &'a StructureMatcher,
-    pub protocol: &'a Protocol,
-    pub bootstrap: Option<&'a Bootstrap>,
-    /// Whether there are metrics of the first 1, 5, 10 … candidates.
-    pub candidates: bool,
+/// What is looked for: structures, and their templates where these are compared.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub structures: &'a [&'a Structure],
+    pub templates: Option<&'a [Arrangement]>,
 }
 
 /// The metrics of substitution from a training set for these references, with up to `count` candidates each, and a remark.
@@ -42,42 +41,42 @@ pub(crate) struct Judge<'a> {
 /// [`EvaluateError::NoStructures`] for a training set without structures, [`EvaluateError::Interrupted`].
 pub(crate) fn substitution(
     train: &Listing,
-    references: &[&Structure],
+    wanted: Wanted<'_>,
     count: usize,
     judge: &Judge<'_>,
     watch: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<(Vec<Metric>, String), EvaluateError> {
-    crate::rows::some_structures(train, "training")?;
+    some_structures(train, "training")?;
     let parents = train.items.iter().filter_map(|i| Some(Parent::new(i.id.as_str(), i.structure()?.clone())));
     let library = Library::new(parents);
-    let (mut displacements, mut valid): (Vec<Vec<Option<Displacement>>>, Vec<Vec<bool>>) = Default::default();
-    let mut without = 0;
-    for chunk in references.chunks(CHUNK) {
+    let total = wanted.structures.len();
+    let (mut displacements, mut valid) = (Vec::with_capacity(total), Vec::with_capacity(total));
+    let (mut same, mut without) = (Vec::with_capacity(total), 0);
+    for start in (0..total).step_by(CHUNK) {
         check(stop)?;
-        let candidates = |reference: &&Structure| -> Vec<Structure> {
-            let found = library.candidates(&Composition::from_species(&reference.species), None);
-            found.into_iter().flatten().take(count).filter_map(|c| c.structure().ok()).collect()
-        };
-        let found: Vec<Vec<Structure>> = chunk.par_iter().map(candidates).collect();
+        let chunk = start..(start + CHUNK).min(total);
+        let found: Vec<Vec<Predicted>> =
+            chunk.clone().into_par_iter().map(|i| predicted(&library, wanted, i, count, judge)).collect();
         without += found.iter().filter(|candidates| candidates.is_empty()).count();
         let own: Vec<Vec<Option<&Structure>>> =
-            found.iter().map(|candidates| candidates.iter().map(Some).collect()).collect();
-        let compared = reconstruct(judge.matcher, chunk, &own);
-        let pairs = found.par_iter().zip(&compared.displacements);
-        valid.par_extend(pairs.map(|(candidates, displacements)| {
+            found.iter().map(|candidates| candidates.iter().map(|c| Some(&c.structure)).collect()).collect();
+        let compared = reconstruct(judge.matcher, &wanted.structures[chunk], &own).displacements;
+        let validity = |(candidates, displacements): (&Vec<Predicted>, &Vec<Option<Displacement>>)| {
             let pairs = candidates.iter().zip(displacements);
             // Whether one is valid that matches nothing is of no interest.
-            pairs
-                .map(|(candidate, d)| d.is_some() && is_valid(candidate, judge.protocol))
-                .collect::<Vec<bool>>()
-        }));
-        displacements.extend(compared.displacements);
-        let (done, total) = (displacements.len(), references.len());
-        watch.observe(Progress { stage: "baseline: substitution", done, total });
+            pairs.map(|(c, d)| d.is_some() && is_valid(&c.structure, judge.protocol)).collect::<Vec<bool>>()
+        };
+        valid.par_extend(found.par_iter().zip(&compared).map(validity));
+        same.extend(found.iter().map(|candidates| candidates.iter().map(|c| c.same_template).collect()));
+        displacements.extend(compared);
+        watch.observe(Progress { stage: "baseline: substitution", done: displacements.len(), total });
     }
     let compared = Compared { matcher: judge.matcher, displacements: &displacements, valid: &valid };
     let mut metrics = compared.metrics(judge.candidates, judge.bootstrap);
+    if let Some(symprec) = judge.symprec {
+        metrics.extend(template_metrics(&same, judge.candidates, judge.bootstrap, &templates::rule(symprec)));
+    }
     let structures = library.parents().len();
     for metric in &mut metrics {
         metric.key.insert_str(0, BASELINE_PREFIX);
@@ -92,6 +91,35 @@ pub(crate) fn substitution(
         remark += &format!("; {without} references have the atom counts of no structure there");
     }
     Ok((metrics, remark))
+}
+
+/// A candidate for a reference.
+struct Predicted {
+    structure: Structure,
+    /// Whether its template is that of the reference.
+    same_template: bool,
+}
+
+/// The candidates for reference `i`.
+fn predicted(
+    library: &Library,
+    wanted: Wanted<'_>,
+    i: usize,
+    count: usize,
+    judge: &Judge<'_>,
+) -> Vec<Predicted> {
+    let template = wanted.templates.map(|templates| &templates[i]);
+    let is_same = |candidate: &Candidate<'_>, structure: &Structure| match (template, judge.symprec) {
+        (Some(template), Some(symprec)) if symprec == SYMPREC => candidate.arrangement() == *template,
+        (Some(template), Some(symprec)) => Arrangement::of_structure(structure, symprec) == *template,
+        _ => false,
+    };
+    let one = |candidate: Candidate<'_>| {
+        let structure = candidate.structure().ok()?;
+        Some(Predicted { same_template: is_same(&candidate, &structure), structure })
+    };
+    let composition = Composition::from_species(&wanted.structures[i].species);
+    library.candidates(&composition, None).into_iter().flatten().take(count).filter_map(one).collect()
 }
 
 fn is_valid(structure: &Structure, protocol: &Protocol) -> bool {

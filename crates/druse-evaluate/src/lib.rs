@@ -47,6 +47,7 @@ mod error;
 mod evaluation;
 pub mod featurize;
 mod generation;
+mod judge;
 mod matching;
 mod observer;
 mod pairing;
@@ -55,6 +56,7 @@ mod parallel;
 pub mod report;
 mod rows;
 mod sets;
+mod templates;
 
 pub use baseline::Baseline;
 pub use charts::Chart;

@@ -11,14 +11,15 @@ use druse_metrics::generation::Protocol;
 use druse_metrics::matcher::{Displacement, StructureMatcher};
 use druse_metrics::reconstruction::{Compared, match_everyone, metre_metrics, reconstruct};
 
-use crate::baseline::{Baseline, Judge, substitution};
+use crate::baseline::{Baseline, Wanted, substitution};
 use crate::describe::describe;
 use crate::evaluation::{ClosestReference, Evaluation, FORMAT, RowReason, SetSummary, Task};
 use crate::generation::prepare;
+use crate::judge::Judge;
 use crate::pairing::{Paired, Pairing, pair};
 use crate::parallel::check;
 use crate::rows::some_structures;
-use crate::{EvaluateError, Observer, Progress, Sets};
+use crate::{EvaluateError, Observer, Progress, Sets, templates};
 
 /// References compared between two looks at the stop flag.
 const CHUNK: usize = 64;
@@ -36,6 +37,8 @@ pub struct MatchingSettings {
     pub matcher: StructureMatcher,
     /// Which predictions belong to which reference.
     pub pairing: Pairing,
+    /// Distance tolerance (Å) of the space groups that templates are compared by; `None` leaves templates out.
+    pub symprec: Option<f64>,
     /// What is to be measured beside the predictions; it needs the training set ([`Sets::train`]).
     pub baseline: Option<Baseline>,
     /// Resamples of the bootstrap over references; `None` for no intervals.
@@ -45,13 +48,14 @@ pub struct MatchingSettings {
 }
 
 impl MatchingSettings {
-    /// Matching with CDVAE's tolerances, no baseline, 95 % intervals of 1,000 resamples, the default cache.
+    /// Matching with CDVAE's tolerances, templates at 0.1 Å, no baseline, 95 % intervals of 1,000 resamples, the default cache.
     pub fn new(task: Task, protocol: Protocol, pairing: Pairing) -> Self {
         Self {
             task,
             protocol,
             matcher: StructureMatcher::CDVAE,
             pairing,
+            symprec: Some(0.1),
             baseline: None,
             bootstrap: Some(Bootstrap::default()),
             cache: Cache::Default,
@@ -114,19 +118,27 @@ pub fn matching(
     }
     let valid: Vec<Vec<bool>> =
         rows.iter().map(|rows| rows.iter().map(|&row| invalid[row].is_none()).collect()).collect();
-    let compared = Compared { matcher: &settings.matcher, displacements: &displacements, valid: &valid };
-    let mut all = compared.metrics(settings.task == Task::Prediction, settings.bootstrap.as_ref());
+    let judge = Judge {
+        matcher: &settings.matcher,
+        protocol,
+        bootstrap: settings.bootstrap.as_ref(),
+        candidates: settings.task == Task::Prediction,
+        symprec: settings.symprec,
+    };
+    let compared = Compared { matcher: judge.matcher, displacements: &displacements, valid: &valid };
+    let mut all = compared.metrics(judge.candidates, judge.bootstrap);
+    let mut of_references = None;
+    if let Some(symprec) = settings.symprec {
+        let found = templates::of_references(&references, symprec, watch, stop)?;
+        all.extend(templates::metrics(sets, &judge, (&found, symprec), &rows, watch, stop)?);
+        of_references = Some(found);
+    }
     all.extend(everyone(sets, settings, &invalid, watch, stop)?);
     let mut train = None;
     if let (Some(Baseline::Substitute), Some(set)) = (settings.baseline, sets.train) {
         let count = rows.iter().map(Vec::len).max().unwrap_or(0).max(1);
-        let judge = Judge {
-            matcher: &settings.matcher,
-            protocol,
-            bootstrap: settings.bootstrap.as_ref(),
-            candidates: settings.task == Task::Prediction,
-        };
-        let (metrics, remark) = substitution(set, &references, count, &judge, watch, stop)?;
+        let wanted = Wanted { structures: &references, templates: of_references.as_deref() };
+        let (metrics, remark) = substitution(set, wanted, count, &judge, watch, stop)?;
         all.extend(metrics);
         remarks.push(remark);
         train = Some(SetSummary::of(set));

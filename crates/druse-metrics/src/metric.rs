@@ -392,6 +392,13 @@ pub const METRICS: &[MetricInfo] = &[
         Pairs,
         "the same over all references; one without a match counts the largest distance of a match",
     ),
+    info(
+        "template_match",
+        "Template match",
+        Higher,
+        Pairs,
+        "references whose space group and Wyckoff sites a prediction of their own has",
+    ),
     info("metre", "METRe", Higher, Pairs, "references that any prediction of the whole set matches")
         .headline(),
     info("metre_rms_dist", "RMSE of METRe", Lower, Pairs, "`rms_dist` of those matches"),
@@ -427,11 +434,16 @@ fn is_number(text: &str) -> bool {
 /// The metric of pairs without its suffix, and the suffix in words.
 fn without_suffix(key: &str) -> Option<(&'static MetricInfo, String)> {
     let of_pairs = |stem: &str| METRICS.iter().find(|m| m.key == stem && m.needs == Pairs);
-    if let Some(stem) = key.strip_suffix("_without_validity") {
-        return Some((of_pairs(stem)?, "validity not asked".to_owned()));
-    }
-    let (stem, k) = key.rsplit_once("_k").filter(|(_, k)| is_number(k))?;
-    Some((of_pairs(stem)?, format!("{k} candidate{}", if k == "1" { "" } else { "s" })))
+    let (key, unasked) = match key.strip_suffix("_without_validity") {
+        Some(stem) => (stem, Some("validity not asked".to_owned())),
+        None => (key, None),
+    };
+    let (stem, candidates) = match key.rsplit_once("_k").filter(|(_, k)| is_number(k)) {
+        Some((stem, k)) => (stem, Some(format!("{k} candidate{}", if k == "1" { "" } else { "s" }))),
+        None => (key, None),
+    };
+    let suffixes: Vec<String> = candidates.into_iter().chain(unasked).collect();
+    if suffixes.is_empty() { None } else { Some((of_pairs(stem)?, suffixes.join(", "))) }
 }
 
 /// What is to be known of a metric; `None` for a key that is none.
@@ -515,6 +527,8 @@ mod tests {
             ("sr_x", "sr_x", Neither),
             ("match_rate_k1", "Match rate, 1 candidate", Higher),
             ("rms_dist_k20", "RMSE of the matched, 20 candidates", Lower),
+            ("match_rate_k5_without_validity", "Match rate, 5 candidates, validity not asked", Higher),
+            ("template_match_k1", "Template match, 1 candidate", Higher),
             ("crmse_without_validity", "cRMSE, validity not asked", Lower),
             ("share_p1", "Share of P1", Neither),
             ("substitute_match_rate", "Baseline, substitution: Match rate", Higher),

@@ -203,7 +203,8 @@ impl Compared<'_> {
     }
 
     /// `match_rate`, `rms_dist` and `crmse` over all candidates; with `candidates` also of the first 1, 5, 10 … of them
-    /// (`match_rate_k1` …); and without the condition of validity (`match_rate_without_validity` …).
+    /// (`match_rate_k1` …); and without the condition of validity (`match_rate_without_validity`,
+    /// `match_rate_k1_without_validity` …).
     pub fn metrics(&self, candidates: bool, bootstrap: Option<&Bootstrap>) -> Vec<Metric> {
         let largest = self.displacements.iter().map(Vec::len).max().unwrap_or(0);
         let which = match largest {
@@ -220,11 +221,39 @@ impl Compared<'_> {
             for k in STEPS.into_iter().filter(|&k| k < largest).chain([largest.max(1)]) {
                 let which = format!("best of the first {k} candidates, valid ones");
                 all.extend(three(&format!("_k{k}"), self.best(k, true), &which));
+                let which = format!("best of the first {k} candidates, valid or not");
+                let [rate, rms, _] = three(&format!("_k{k}_without_validity"), self.best(k, false), &which);
+                all.extend([rate, rms]);
             }
         }
         all.extend(three("_without_validity", self.best(usize::MAX, false), "valid or not"));
         all
     }
+}
+
+/// `template_match`, and with `candidates` `template_match_k1` …: the fraction of the references whose template that of any
+/// of their (first k) predictions is. `same` says it of each prediction of each reference, `rule` what it is measured by.
+pub fn template_metrics(
+    same: &[Vec<bool>],
+    candidates: bool,
+    bootstrap: Option<&Bootstrap>,
+    rule: &str,
+) -> Vec<Metric> {
+    let largest = same.iter().map(Vec::len).max().unwrap_or(0);
+    let of = |suffix: &str, k: usize, which: &str| {
+        let flags = same.iter().map(|same| same.iter().take(k).any(|same| *same));
+        let protocol = format!("all references; {which}, valid or not; {rule}");
+        Metric::fraction(format!("template_match{suffix}"), flags, None, bootstrap, protocol)
+    };
+    let mut all = vec![match largest {
+        0 | 1 => of("", usize::MAX, "the prediction"),
+        k => of("", usize::MAX, &format!("any of up to {k} candidates")),
+    }];
+    if candidates {
+        let steps = STEPS.into_iter().filter(|&k| k < largest).chain([largest.max(1)]);
+        all.extend(steps.map(|k| of(&format!("_k{k}"), k, &format!("any of the first {k} candidates"))));
+    }
+    all
 }
 
 /// `metre`, `metre_rms_dist` and `metre_crmse` from the RMS distance of the closest of `generated` valid structures to each

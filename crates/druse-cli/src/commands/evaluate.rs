@@ -100,7 +100,7 @@ pub struct RuleArgs {
     /// Distance tolerance of the space group search in Å.
     #[arg(long, value_name = "Å", default_value_t = 0.1)]
     symprec: f64,
-    /// Leave out space groups.
+    /// Leave out space groups and templates.
     #[arg(long)]
     no_symmetry: bool,
     /// Leave out uniqueness.
@@ -277,6 +277,7 @@ impl RuleArgs {
             protocol: sets.resolve(&self.rules()?).protocol,
             matcher: self.matcher.matcher(MatcherPreset::Cdvae)?,
             pairing,
+            symprec: (!self.no_symmetry).then_some(self.symprec),
             baseline: None,
             bootstrap: self.intervals(),
             cache: self.cache(),

@@ -147,7 +147,11 @@ fn report(trained: &Trained, args: &TrainArgs) -> ExitCode {
         Ending::TimeLimit => ("stopped: the time is up", ExitCode::SUCCESS),
         Ending::Interrupted => ("interrupted and saved; continue with --resume", ExitCode::from(130)),
     };
-    console::note(&format!("{words}: {reached}{best}"));
+    match trained.step {
+        // Nothing was to be trained.
+        0 if trained.ending == Ending::Finished => console::note(words),
+        _ => console::note(&format!("{words}: {reached}{best}")),
+    }
     let name = if trained.best.is_some() { BEST } else { LAST };
     console::note(&format!("model: {out}/{name}"));
     code

@@ -5,7 +5,7 @@ use std::vec;
 
 use druse_crystal::{Composition, Element, Lattice, LatticeError, Structure, Template};
 
-use super::parent::{Arrangement, exchanged};
+use super::arrangement::{Arrangement, exchanged};
 use super::{ElementVolumes, Parent};
 
 /// A structure of the library, and what becomes of its elements.
@@ -77,7 +77,7 @@ impl<'l> Iterator for Candidates<'l> {
             if self.left_out == Some(place) {
                 continue;
             }
-            if self.space_group.is_some_and(|group| parent.template().group().number() != group) {
+            if self.space_group.is_some_and(|group| parent.arrangement().group() != group) {
                 continue;
             }
             let scale = self.volume / self.volumes.sum(&parent.composition());
@@ -116,7 +116,8 @@ impl Candidate<'_> {
             .expect("positions hold any element as often")
     }
 
-    fn arrangement(&self) -> Arrangement {
-        self.parent.arrangement(&self.exchange)
+    /// What its template is, whatever the origin.
+    pub fn arrangement(&self) -> Arrangement {
+        self.parent.arrangement().exchanged(&self.exchange)
     }
 }

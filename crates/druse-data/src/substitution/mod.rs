@@ -28,6 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod arrangement;
 mod candidates;
 mod elements;
 mod exchange;
@@ -35,6 +36,7 @@ mod library;
 mod parent;
 mod volumes;
 
+pub use arrangement::Arrangement;
 pub use candidates::{Candidate, Candidates};
 pub use elements::element_distance;
 pub use library::{Library, NoParent};

@@ -1,12 +1,10 @@
 //! A structure that others can be made of.
 
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use druse_crystal::{
-    Composition, Element, SpaceGroup, Structure, SymmetricStructure, Template, TemplateError,
-};
+use druse_crystal::{Composition, Element, Structure, Template};
 
+use super::arrangement::{Arrangement, template_of};
 use super::exchange::by_count;
 
 /// Distance tolerance (Å) at which the space groups of parents are looked for.
@@ -22,49 +20,17 @@ pub struct Parent {
     places: OnceLock<Places>,
 }
 
-/// Site symmetry and multiplicity in the conventional cell: what a place is, whatever the origin.
-type Place = (u16, &'static str);
-
-/// A template, and what two templates have in common that an origin shift turns into each other.
+/// A template, and what it is whatever its origin.
 #[derive(Debug, Clone)]
 struct Places {
     template: Template,
-    of_elements: Vec<(Element, Vec<Place>)>,
-}
-
-/// The space group and the places of each element: equal for structures of one template, whatever their origin.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Arrangement {
-    group: u16,
-    of_elements: Vec<(Element, Vec<Place>)>,
+    arrangement: Arrangement,
 }
 
 impl Places {
     fn of(template: Template) -> Self {
-        let mut places: BTreeMap<Element, Vec<Place>> = BTreeMap::new();
-        for (&(element, _), position) in template.sites().iter().zip(template.positions()) {
-            let multiplicity = position.multiplicity() as u16;
-            places.entry(element).or_default().push((multiplicity, position.site_symmetry()));
-        }
-        places.values_mut().for_each(|places| places.sort_unstable());
-        Self { template, of_elements: places.into_iter().collect() }
+        Self { arrangement: Arrangement::of(&template), template }
     }
-}
-
-/// The template of a structure at [`SYMPREC`]; one without symmetry where none is found.
-fn template_of(structure: &Structure) -> Result<Template, TemplateError> {
-    match SymmetricStructure::from_structure(structure, SYMPREC) {
-        Ok(found) => Ok(found.template()),
-        Err(_) => {
-            let general = structure.species.iter().map(|&element| (element, 'a'));
-            Template::new(SpaceGroup::new(1)?, general.collect())
-        }
-    }
-}
-
-/// What becomes of an element.
-pub(super) fn exchanged(exchange: &[(Element, Element)], element: Element) -> Element {
-    exchange.iter().find(|(old, _)| *old == element).map_or(element, |&(_, new)| new)
 }
 
 impl Parent {
@@ -113,17 +79,12 @@ impl Parent {
         &self.places().template
     }
 
-    fn places(&self) -> &Places {
-        let places = || Places::of(template_of(&self.structure).expect("P1 holds any number of atoms"));
-        self.places.get_or_init(places)
+    /// [`Arrangement`] of its template.
+    pub fn arrangement(&self) -> &Arrangement {
+        &self.places().arrangement
     }
 
-    /// What its template becomes.
-    pub(super) fn arrangement(&self, exchange: &[(Element, Element)]) -> Arrangement {
-        let Places { template, of_elements } = self.places();
-        let new = |(old, places): &(Element, Vec<Place>)| (exchanged(exchange, *old), places.clone());
-        let mut of_elements: Vec<_> = of_elements.iter().map(new).collect();
-        of_elements.sort_unstable();
-        Arrangement { group: template.group().number(), of_elements }
+    fn places(&self) -> &Places {
+        self.places.get_or_init(|| Places::of(template_of(&self.structure, SYMPREC)))
     }
 }

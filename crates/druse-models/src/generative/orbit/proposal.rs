@@ -1,7 +1,5 @@
 //! What is proposed for a composition.
 
-use std::collections::BTreeMap;
-
 use druse_crystal::{Element, Template};
 
 use super::cell;
@@ -33,17 +31,4 @@ pub(super) struct Proposal {
     pub distance: f64,
     /// Identifier of the parent.
     pub parent: String,
-}
-
-/// The space group and the places of each element: equal for templates that an origin shift turns into each other.
-pub(super) type Arrangement = (u16, BTreeMap<Element, Vec<(usize, &'static str)>>);
-
-/// What two templates have in common that an origin shift turns into each other.
-pub(super) fn arrangement(template: &Template) -> Arrangement {
-    let mut places: BTreeMap<Element, Vec<(usize, &'static str)>> = BTreeMap::new();
-    for (&(element, _), position) in template.sites().iter().zip(template.positions()) {
-        places.entry(element).or_default().push((position.multiplicity(), position.site_symmetry()));
-    }
-    places.values_mut().for_each(|places| places.sort_unstable());
-    (template.group().number(), places)
 }

@@ -7,11 +7,11 @@ use std::sync::{Arc, PoisonError};
 use druse_crystal::{
     Composition, Element, SpaceGroup, Structure, Template, WyckoffPosition, WyckoffSequence,
 };
-use druse_data::substitution::{Candidate, NoParent};
+use druse_data::substitution::{Arrangement, Candidate, NoParent};
 
 use super::cell;
 use super::model::Orbit;
-use super::proposal::{Arrangement, Proposal, Ticket, arrangement};
+use super::proposal::{Proposal, Ticket};
 use super::tokens::{Frame, Origin};
 use crate::identity::key;
 
@@ -42,10 +42,10 @@ impl Orbit {
         own: Option<&Template>,
         count: usize,
     ) -> Result<Vec<Ticket>, NoParent> {
-        let own = own.map(arrangement);
+        let own = own.map(Arrangement::of);
         let candidates = self.known.library().candidates(composition, space_group)?.without(but);
         let ticket = |c: Candidate<'_>| Ticket {
-            is_own: own.as_ref().is_some_and(|own| *own == arrangement(&c.template())),
+            is_own: own.as_ref().is_some_and(|own| *own == c.arrangement()),
             place: c.place,
             exchange: c.exchange,
             scale: c.scale,
@@ -109,7 +109,7 @@ impl Orbit {
         known: &[Proposal],
         count: usize,
     ) -> Vec<Template> {
-        let mut given: HashSet<Arrangement> = known.iter().map(|p| arrangement(&p.template)).collect();
+        let mut given: HashSet<Arrangement> = known.iter().map(|p| Arrangement::of(&p.template)).collect();
         let mut found = Vec::new();
         for set in &self.statistics.positions {
             if space_group.is_some_and(|group| group != set.sequence.group()) {
@@ -119,7 +119,7 @@ impl Orbit {
                 if found.len() == count {
                     return found;
                 }
-                if given.insert(arrangement(&template)) {
+                if given.insert(Arrangement::of(&template)) {
                     found.push(template);
                 }
             }
