@@ -219,6 +219,8 @@ pub struct OrbitSampling {
 pub enum Begin {
     /// At the known crystal.
     Known,
+    /// At the known crystal, and it ends there: its coordinates, its cell scaled. For comparisons.
+    Stays,
     /// Anywhere.
     Anywhere,
 }

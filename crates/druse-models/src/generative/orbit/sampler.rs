@@ -124,11 +124,13 @@ impl State {
         let mut noise = Noise::new(request.seed, request.index);
         let Answer { template, proposal, properties } = answer(model, params, request, &mut noise)?;
         let frame = Frame::new(&template);
-        let proposal = proposal.filter(|_| model.sampling.begin == Begin::Known);
+        let begin = model.sampling.begin;
+        let proposal = proposal.filter(|_| begin != Begin::Anywhere);
+        let spread = if begin == Begin::Stays { 0.0 } else { model.config.flow.known_noise };
         let mut failure = None;
         for _ in 0..TRIES {
             let (cell, parameters) = match &proposal {
-                Some(known) => beside(model, &frame, known, model.config.flow.known_noise, &mut noise),
+                Some(known) => beside(model, &frame, known, spread, &mut noise),
                 None => anywhere(&frame, &mut noise),
             };
             match placed(model, &frame, cell, &parameters) {
@@ -165,6 +167,9 @@ impl State {
     fn advance(&mut self, model: &Orbit, step: usize, end: Earlier) -> Result<(), ModelError> {
         if end.cell.iter().chain(end.displacements.iter().flatten()).any(|x| !x.is_finite()) {
             return Err(ModelError::Output(format!("a number that is not finite at step {step}")));
+        }
+        if self.origin.is_some() && model.sampling.begin == Begin::Stays {
+            return Ok(());
         }
         let steps = model.sampling.evaluations;
         let (now, next) = (time(step, steps), time(step + 1, steps));

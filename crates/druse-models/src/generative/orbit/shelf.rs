@@ -109,7 +109,7 @@ impl Orbit {
         known: &[Proposal],
         count: usize,
     ) -> Vec<Template> {
-        let mut given: HashSet<Arrangement> = known.iter().map(|p| Arrangement::of(&p.template)).collect();
+        let mut given: HashSet<Template> = known.iter().map(|p| canonical(&p.template)).collect();
         let mut found = Vec::new();
         for set in &self.statistics.positions {
             if space_group.is_some_and(|group| group != set.sequence.group()) {
@@ -119,13 +119,18 @@ impl Orbit {
                 if found.len() == count {
                     return found;
                 }
-                if given.insert(Arrangement::of(&template)) {
+                if given.insert(canonical(&template)) {
                     found.push(template);
                 }
             }
         }
         found
     }
+}
+
+/// The first of the templates that are one but for the origin and the axes.
+fn canonical(template: &Template) -> Template {
+    template.equivalents().swap_remove(0)
 }
 
 /// All ways to put the atoms of a composition on the positions of a structure type.
