@@ -56,7 +56,10 @@ fn candidates_come_in_order_with_what_they_are_made_of() {
     assert!(found.is_sorted_by(|a, b| distance(a) <= distance(b)));
     // Three templates of two different atoms are known, and a fourth is not made up.
     let message = ask(&model, composition("NaBr"), 3).unwrap_err().to_string();
-    assert!(message.contains("no further candidate for Na1 Br1") && message.contains("3 in all"), "{message}");
+    assert!(
+        message.contains("no further candidate for Na1 Br1") && message.contains("3 in all"),
+        "{message}"
+    );
 }
 
 #[test]

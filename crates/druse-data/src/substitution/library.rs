@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use druse_crystal::{Composition, Element, Structure};
+use druse_crystal::{Composition, Structure};
 use rayon::prelude::*;
 
-use super::candidates::Candidates;
+use super::candidates::{Candidates, Ranked};
 use super::exchange::Exchanger;
 use super::{ElementVolumes, Parent};
 
@@ -77,7 +77,7 @@ impl Library {
         counts.sort_unstable();
         let places = self.by_counts.get(&counts).ok_or_else(|| self.no_parent(composition, &counts))?;
         let mut exchanger = Exchanger::new(composition);
-        let mut ranked: Vec<(f64, usize, Vec<(Element, Element)>)> = Vec::with_capacity(places.len());
+        let mut ranked: Vec<Ranked> = Vec::with_capacity(places.len());
         for &place in places {
             let (distance, exchange) = exchanger.exchange(&self.parents[place].by_count);
             ranked.push((distance, place, exchange));
