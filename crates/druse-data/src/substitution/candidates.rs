@@ -8,7 +8,7 @@ use druse_crystal::{Composition, Element, Lattice, LatticeError, Structure, Temp
 use super::arrangement::{Arrangement, exchanged};
 use super::{ElementVolumes, Parent};
 
-/// A structure of the library, and what becomes of its elements.
+/// Distance and place of a structure of the library, and what becomes of its elements.
 pub(super) type Ranked = (f64, usize, Vec<(Element, Element)>);
 
 /// The candidates of a composition, the likeliest first: an iterator, as further ones cost time.
