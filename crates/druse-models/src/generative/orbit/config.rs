@@ -35,6 +35,10 @@ pub struct NetworkConfig {
     pub radial: usize,
     /// Distance up to which images of sites are seen, in units of the cube root of the volume per atom.
     pub cutoff: f64,
+    /// A learned vector for each element and each space group, beside their numbers.
+    pub learned_names: bool,
+    /// Whether the network reads the absolute coordinates of sites.
+    pub absolute_coordinates: bool,
     /// Displacements also along the free directions themselves, told from the token alone, beside those along the
     /// directions to other atoms.
     pub absolute_head: bool,
@@ -42,7 +46,17 @@ pub struct NetworkConfig {
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        Self { width: 256, layers: 8, heads: 8, pair_width: 64, radial: 32, cutoff: 2.5, absolute_head: true }
+        Self {
+            width: 256,
+            layers: 8,
+            heads: 8,
+            pair_width: 64,
+            radial: 32,
+            cutoff: 2.5,
+            learned_names: true,
+            absolute_coordinates: true,
+            absolute_head: true,
+        }
     }
 }
 
@@ -91,11 +105,13 @@ pub struct JudgeConfig {
 impl Default for JudgeConfig {
     fn default() -> Self {
         let network = NetworkConfig {
-            width: 128,
-            layers: 4,
+            width: 96,
+            layers: 3,
             heads: 4,
             pair_width: 48,
             radial: 24,
+            learned_names: false,
+            absolute_coordinates: false,
             absolute_head: false,
             ..NetworkConfig::default()
         };

@@ -45,8 +45,11 @@ impl Network {
 
     pub fn forward(&self, params: &Params, tokens: &Tokens) -> Ends {
         let known = self.trunk.forward(params, tokens);
-        let cells = self.cell.forward(params, ops::gather(known.tokens.clone(), &tokens.cells));
-        Ends { cells, displacements: self.displacements(params, tokens, known) }
+        let device = params.device();
+        // What is learned is how the end differs from the known crystal, where there is one.
+        let cells = self.cell.forward(params, ops::gather(known.tokens.clone(), &tokens.cells))
+            + tokens.known_cells(device);
+        Ends { cells, displacements: self.displacements(params, tokens, known) + tokens.ways(device) }
     }
 
     /// Equivariant by construction: sums of directions to other atoms, and of the site's own free directions.

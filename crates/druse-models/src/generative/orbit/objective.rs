@@ -143,7 +143,7 @@ impl<'a> PreparedMicroBatch<'a> {
                 pairs,
             })
             .collect();
-        let tokens = Tokens::new(&places, model.radial.count());
+        let tokens = Tokens::new(&places, &model.config.network);
         let mut this = Self {
             model,
             tokens,

@@ -35,10 +35,6 @@ impl Radial {
         Self { count: config.radial, cutoff: config.cutoff, step: config.cutoff / (config.radial - 1) as f64 }
     }
 
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
     /// Calls `f` with each function that is not zero at r (units of ℓ).
     fn each(&self, r: f64, mut f: impl FnMut(usize, f64)) {
         let envelope = (1.0 - (r / self.cutoff).powi(2)).powi(2);

@@ -216,7 +216,7 @@ pub(super) fn step(
 ) -> Result<(), ModelError> {
     let steps = model.sampling.evaluations;
     let places: Vec<Place<'_>> = crystals.iter().map(|c| c.state.place(time(c.step, steps))).collect();
-    let mut tokens = Tokens::new(&places, model.radial.count());
+    let mut tokens = Tokens::new(&places, &model.config.network);
     tokens.set_earlier(crystals.iter().map(|c| c.state.earlier.as_ref()));
     let ends = params.scope(|| model.network.forward(params, &tokens));
     let (cells, displacements) = (to_host(ends.cells)?, to_host(ends.displacements)?);

@@ -75,15 +75,16 @@ impl Orbit {
         let elements = ticket.exchange.len().max(1) as f64;
         let same = if ticket.distance == 0.0 { 1.0 } else { 0.0 };
         let facts = [1.0, (ticket.distance / elements) as f32, same, (ticket.rank as f32).ln()];
-        Some(Proposal {
-            frame: Frame::new(&template),
-            template,
-            cell,
-            frac: sites.iter().map(|s| s.2).collect(),
-            origin: Origin { replaced: sites.iter().map(|s| s.3).collect(), facts },
-            distance: ticket.distance,
-            parent: parent.id().to_owned(),
-        })
+        let frame = Frame::new(&template);
+        let frac: Vec<[f64; 3]> = sites.iter().map(|s| s.2).collect();
+        let origin = Origin {
+            replaced: sites.iter().map(|s| s.3).collect(),
+            frac: frac.clone(),
+            cell: self.normalized(&frame, cell),
+            facts,
+        };
+        let (distance, parent) = (ticket.distance, parent.id().to_owned());
+        Some(Proposal { frame, template, cell, frac, origin, distance, parent })
     }
 
     /// What is proposed for a structure by its composition, itself left out; found once.

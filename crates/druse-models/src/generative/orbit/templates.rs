@@ -47,7 +47,7 @@ fn tokens(model: &Orbit, laid: &[Laid<'_>]) -> Tokens {
             }
         })
         .collect();
-    Tokens::new(&places, model.judge_radial.count())
+    Tokens::new(&places, &model.config.judge.network)
 }
 
 /// Proposals for each structure of a micro-batch, its own template among them where the training set has it.
@@ -60,6 +60,17 @@ pub(super) struct PreparedProposals<'a> {
     rows: Index,
     /// Which of them is its own.
     own: Vec<f32>,
+}
+
+/// One of some tickets, by the inverse of its rank: near ones are what the judge is asked about.
+fn drawn(tickets: &[&Ticket], noise: &mut Noise) -> usize {
+    let weight = |ticket: &&Ticket| 1.0 / ticket.rank as f64;
+    let mut left = noise.uniform() * tickets.iter().map(weight).sum::<f64>();
+    let passed = |ticket: &&Ticket| {
+        left -= weight(ticket);
+        left < 0.0
+    };
+    tickets.iter().position(passed).unwrap_or(tickets.len() - 1)
 }
 
 impl<'a> PreparedProposals<'a> {
@@ -75,7 +86,7 @@ impl<'a> PreparedProposals<'a> {
             let mut noise = Noise::of_epoch(key.seed, key.epoch, key.index);
             let mut kept = vec![own];
             while kept.len() < judge.shown && !others.is_empty() {
-                kept.push(others.swap_remove(noise.below(others.len())));
+                kept.push(others.swap_remove(drawn(&others, &mut noise)));
             }
             shown.push(kept.into_iter().filter_map(|ticket| model.proposal(ticket)).collect());
         }

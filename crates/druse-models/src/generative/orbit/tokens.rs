@@ -7,6 +7,7 @@ use druse_nn::ops::{TokenSets, matrix};
 use nalgebra::Vector3;
 
 use super::cell;
+use super::config::NetworkConfig;
 use super::pairs::Pairs;
 
 /// Harmonics of each absolute fractional coordinate.
@@ -17,15 +18,16 @@ const ROTATIONS: usize = 10;
 const ELEMENT: usize = 4 + 7 + 18;
 /// Numbers of a Wyckoff position: multiplicity, freedom, rotations, projector.
 const POSITION: usize = 1 + 4 + ROTATIONS + 9;
-/// Numbers of a site that change along the path: its coordinates and an earlier prediction.
-const MOVING: usize = 6 * HARMONICS + 3;
-/// Numbers of a crystal: its cell, which numbers of it are free, an earlier prediction and whether there is one, atoms, group.
-const CRYSTAL: usize = 3 * cell::COORDINATES + 2 + ROTATIONS + 6 + 6;
+/// Numbers of a site that change along the path: its coordinates, an earlier prediction, the way to the known crystal.
+const MOVING: usize = 6 * HARMONICS + 3 + 3;
+/// Numbers of a crystal: its cell, which numbers of it are free, an earlier prediction and whether there is one, atoms, group, the
+/// cell of the known crystal.
+const CRYSTAL: usize = 4 * cell::COORDINATES + 2 + ROTATIONS + 6 + 6;
 /// Frequencies of the time.
 const TIMES: usize = 8;
 
-/// Columns of a token: whether it is the cell's, numbers of a site, numbers of its crystal.
-pub(super) const TOKEN: usize = 1 + ELEMENT + POSITION + MOVING + CRYSTAL;
+/// Columns of a token: whether it is the cell's, numbers of a site, numbers of its crystal, numbers of what was on the site.
+pub(super) const TOKEN: usize = 1 + ELEMENT + POSITION + MOVING + CRYSTAL + ELEMENT;
 /// Columns of the time.
 pub(super) const TIME: usize = 1 + 2 * TIMES;
 
@@ -138,6 +140,10 @@ pub(super) const FACTS: usize = 4;
 pub(super) struct Origin {
     /// What was on each site.
     pub replaced: Vec<Element>,
+    /// Its sites (fractional).
+    pub frac: Vec<[f64; 3]>,
+    /// Standardized numbers of its cell, scaled.
+    pub cell: [f64; cell::COORDINATES],
     pub facts: [f32; FACTS],
 }
 
@@ -182,11 +188,16 @@ pub(super) struct Tokens {
     vectors: Vec<f32>,
     /// (tokens, 3, 3).
     directions: Vec<f32>,
+    /// Displacements that lead to the known crystal: (tokens, 3).
+    ways: Vec<f32>,
+    /// Standardized numbers of the known crystal's cell: (crystals, 6).
+    known_cells: Vec<f32>,
     radial: usize,
 }
 
 impl Tokens {
-    pub fn new(places: &[Place<'_>], radial: usize) -> Self {
+    pub fn new(places: &[Place<'_>], config: &NetworkConfig) -> Self {
+        let radial = config.radial;
         let sizes: Vec<u32> = places.iter().map(|p| p.frame.elements.len() as u32 + 1).collect();
         let sets = TokenSets::new(sizes);
         let (tokens, pairs) = (sets.tokens(), sets.pairs());
@@ -198,6 +209,7 @@ impl Tokens {
         let mut directions = vec![0.0; 9 * tokens];
         let (mut scalars, mut vectors) = (vec![0.0; pairs * radial], vec![0.0; 3 * pairs * radial]);
         let (mut cells, mut token, mut pair) = (Vec::with_capacity(places.len()), 0, 0);
+        let (mut ways, mut known_cells) = (Vec::with_capacity(3 * tokens), Vec::new());
         for place in places {
             let frame = place.frame;
             let sites = frame.elements.len();
@@ -205,14 +217,25 @@ impl Tokens {
             for (k, frac) in place.frac.iter().enumerate() {
                 features.push(0.0);
                 features.extend_from_slice(&frame.sites[k]);
-                features.extend_from_slice(&of_frac(*frac));
+                features.extend_from_slice(&match config.absolute_coordinates {
+                    true => of_frac(*frac),
+                    false => [0.0; 6 * HARMONICS],
+                });
                 features.extend_from_slice(&[0.0; 3]);
+                let way = way(place, k);
+                features.extend_from_slice(&way);
+                ways.extend_from_slice(&way);
                 features.extend_from_slice(&crystal);
+                let replaced = place.origin.map_or([0.0; ELEMENT], |origin| of_element(origin.replaced[k]));
+                features.extend_from_slice(&replaced);
                 elements.push(u32::from(frame.elements[k].z()));
             }
             features.push(1.0);
             features.extend_from_slice(&[0.0; ELEMENT + POSITION + MOVING]);
             features.extend_from_slice(&crystal);
+            features.extend_from_slice(&[0.0; ELEMENT]);
+            ways.extend_from_slice(&[0.0; 3]);
+            known_cells.extend_from_slice(&crystal[CRYSTAL - cell::COORDINATES..]);
             elements.push(0);
             match place.origin {
                 Some(origin) => replaced.extend(origin.replaced.iter().map(|e| u32::from(e.z()))),
@@ -248,6 +271,8 @@ impl Tokens {
             scalars,
             vectors,
             directions,
+            ways,
+            known_cells,
             radial,
             sets,
         }
@@ -294,6 +319,14 @@ impl Tokens {
         matrix(self.vectors.clone(), 3 * self.radial, device)
     }
 
+    pub fn ways(&self, device: &Device) -> Tensor<2> {
+        matrix(self.ways.clone(), 3, device)
+    }
+
+    pub fn known_cells(&self, device: &Device) -> Tensor<2> {
+        matrix(self.known_cells.clone(), cell::COORDINATES, device)
+    }
+
     pub fn directions(&self, device: &Device) -> Tensor<2> {
         matrix(self.directions.clone(), 9, device)
     }
@@ -320,8 +353,28 @@ fn of_crystal(place: &Place<'_>) -> [f32; CRYSTAL] {
     // The earlier prediction, and whether there is one, come in between.
     let rest = 3 * cell::COORDINATES + 1;
     numbers[rest] = (place.frame.atoms() as f32).ln() - 2.0;
-    numbers[rest + 1..].copy_from_slice(&place.frame.crystal);
+    let group = &place.frame.crystal;
+    numbers[rest + 1..][..group.len()].copy_from_slice(group);
+    if let Some(origin) = place.origin {
+        let known = &mut numbers[CRYSTAL - cell::COORDINATES..];
+        known.iter_mut().zip(origin.cell).for_each(|(n, x)| *n = x as f32);
+    }
     numbers
+}
+
+/// The displacement of a site that leads to the known crystal, Cartesian, in units of ℓ; zero where there is none.
+fn way(place: &Place<'_>, site: usize) -> [f32; 3] {
+    let Some(origin) = place.origin else { return [0.0; 3] };
+    let position = place.frame.positions[site];
+    let (now, end) = (position.parameters(place.frac[site]), position.parameters(origin.frac[site]));
+    let mut way = [0.0; 3];
+    for (i, (u, v)) in now.iter().zip(end).enumerate() {
+        let step = v - u;
+        let step = (step - step.round()) as f32;
+        let direction = &place.pairs.directions[9 * site + 3 * i..][..3];
+        way.iter_mut().zip(direction).for_each(|(w, d)| *w += step * d);
+    }
+    way
 }
 
 fn of_time(t: f64) -> [f32; TIME] {

@@ -26,12 +26,17 @@ struct Layer {
     narrow: Linear,
 }
 
-/// The transformer without heads.
-pub(super) struct Trunk {
-    width: usize,
+/// Learned vectors of elements, of what they replace, and of space groups.
+struct Names {
     element: ParamId,
     replaced: ParamId,
     group: ParamId,
+}
+
+/// The transformer without heads.
+pub(super) struct Trunk {
+    width: usize,
+    names: Option<Names>,
     facts: Linear,
     token: Linear,
     time: [Linear; 2],
@@ -86,9 +91,11 @@ impl Trunk {
             .collect();
         Self {
             width: d,
-            element: table(builder, &format!("{prefix}element"), [ELEMENTS, d]),
-            replaced: table(builder, &format!("{prefix}replaced"), [ELEMENTS, d]),
-            group: table(builder, &format!("{prefix}group"), [GROUPS, d]),
+            names: config.learned_names.then(|| Names {
+                element: table(builder, &format!("{prefix}element"), [ELEMENTS, d]),
+                replaced: table(builder, &format!("{prefix}replaced"), [ELEMENTS, d]),
+                group: table(builder, &format!("{prefix}group"), [GROUPS, d]),
+            }),
             modulation: silent(builder, &format!("{prefix}modulation"), [d, MODULATIONS * d]),
             last: builder.add(format!("{prefix}last.gain"), &[d], Init::Constant(1.0)),
             facts,
@@ -105,17 +112,23 @@ impl Trunk {
         let (ones, zeros) = (Tensor::ones([1, d], device), Tensor::zeros([1, d], device));
         let normalized = |x: Tensor<2>| ops::layer_norm(x, ones.clone(), zeros.clone());
 
-        let groups = ops::gather(params.get(self.group), &tokens.groups);
+        let mut crystal = self.facts.forward(params, tokens.facts(device));
+        if let Some(names) = &self.names {
+            crystal = crystal + ops::gather(params.get(names.group), &tokens.groups);
+        }
         let time = self.time[0].activated(params, tokens.times(device), Activation::Silu);
-        let crystal = self.time[1].activated(params, time + groups.clone(), Activation::Silu);
-        let shared = self.modulation.forward(params, crystal);
+        let at = self.time[1].activated(params, time + crystal.clone(), Activation::Silu);
+        let shared = self.modulation.forward(params, at);
         let seen = self.pair[0].activated(params, tokens.scalars(device), Activation::Silu);
         let seen = self.pair[1].activated(params, seen, Activation::Silu);
 
-        let mut h = self.token.forward(params, tokens.features(device))
-            + ops::gather(params.get(self.element), &tokens.elements)
-            + ops::gather(params.get(self.replaced), &tokens.replaced)
-            + ops::gather(groups + self.facts.forward(params, tokens.facts(device)), &tokens.crystals);
+        let mut h =
+            self.token.forward(params, tokens.features(device)) + ops::gather(crystal, &tokens.crystals);
+        if let Some(names) = &self.names {
+            h = h
+                + ops::gather(params.get(names.element), &tokens.elements)
+                + ops::gather(params.get(names.replaced), &tokens.replaced);
+        }
         for layer in &self.layers {
             let modulation = shared.clone() + params.get(layer.modulation).reshape([1, MODULATIONS * d]);
             let modulation = ops::gather(modulation, &tokens.crystals);
