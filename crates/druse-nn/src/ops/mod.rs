@@ -22,6 +22,7 @@ mod kernels;
 mod matrix;
 mod product;
 mod spherenet;
+mod unet;
 
 pub use blocks::with_idle_threads;
 pub use dense::{Activation, affine, dense, layer_norm, merge_edges, pair_dense, split_dense};
@@ -43,6 +44,10 @@ pub(crate) use kernels::{silu_backward, silu_in_place, silu_slope_backward};
 pub use matrix::matrix;
 pub(crate) use product::{count_products, matrix_product};
 pub use spherenet::{incoming_sum, torsion_sum};
+pub use unet::{
+    AttentionHeads, ImageGrid, attention, depthwise, gated_sum, gelu, group_norm_silu, join,
+    linear_attention, modulated_group_norm_silu, pixel_shuffle, pixel_unshuffle, softmax_pool, waves,
+};
 
 #[cfg(test)]
 mod tests;
