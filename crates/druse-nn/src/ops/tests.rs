@@ -85,7 +85,12 @@ pub(super) fn assert_close(a: &[f32], b: &[f32], tolerance: f32, what: &str) {
 }
 
 /// Checks one operation; `slope` is the tolerance of the finite differences relative to the largest gradient.
-fn check<O: HostOp<N>, const N: usize>(op: &O, shapes: [[usize; 2]; N], data: &[Vec<f32>; N], slope: f32) {
+pub(super) fn check<O: HostOp<N>, const N: usize>(
+    op: &O,
+    shapes: [[usize; 2]; N],
+    data: &[Vec<f32>; N],
+    slope: f32,
+) {
     let (value, grads) = differentiate(&cpu(), data, shapes, |x| apply(op, x));
     let (oracle, oracle_grads) = differentiate(&cpu(), data, shapes, |x| op.compose(x));
     assert_close(&value, &oracle, 2e-6, "value");
