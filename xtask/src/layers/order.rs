@@ -39,7 +39,7 @@ pub(super) const ORDERS: &[Order] = &[
             &["gather"],
             &["dense", "geometry"],
             &["gemnet"],
-            &["dimenet", "gemsdiff", "spherenet", "unet"],
+            &["dimenet", "gemsdiff", "image", "spherenet", "unet"],
             &["cube"],
         ],
     },

@@ -3,8 +3,8 @@
 //!
 //! Its rooms in order, each reading only those before it: `product` (matrix products), `blocks` (threads), `kernels`
 //! (elementwise loops) and `matrix`; `device_op` and `host`, which make an operation out of a forward and a backward
-//! pass; `gather`, `dense`, `geometry`; the families `gemnet`, `dimenet`, `spherenet`, `gemsdiff`; and `cube`, the kernels for GPUs of
-//! all of them. `cargo xtask layers` checks that.
+//! pass; `gather`, `dense`, `geometry`; the families `gemnet`, `dimenet`, `spherenet`, `gemsdiff`, `image`; and `cube`, the
+//! kernels for GPUs of all but the last of them. `cargo xtask layers` checks that.
 
 mod blocks;
 #[cfg(feature = "gpu")]
@@ -18,6 +18,7 @@ mod gemnet;
 mod gemsdiff;
 mod geometry;
 mod host;
+mod image;
 mod kernels;
 mod matrix;
 mod product;
@@ -40,6 +41,7 @@ pub use geometry::{
     to_fractional,
 };
 pub(crate) use host::{HostOp, Mat, Matrix, apply};
+pub use image::{ConvGeometry, conv, conv_transposed};
 pub(crate) use kernels::{silu_backward, silu_in_place, silu_slope_backward};
 pub use matrix::matrix;
 pub(crate) use product::{count_products, matrix_product};
