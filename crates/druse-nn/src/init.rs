@@ -53,7 +53,8 @@ impl Init {
             Self::Uniform(bound) => (0..n).map(|_| rng.random_range(-bound..=bound)).collect(),
             Self::RepeatedRows { bound, times } => {
                 let row = n / shape.first().copied().unwrap_or(1).max(1);
-                let drawn: Vec<f32> = (0..n / times.max(1)).map(|_| rng.random_range(-bound..=bound)).collect();
+                let drawn: Vec<f32> =
+                    (0..n / times.max(1)).map(|_| rng.random_range(-bound..=bound)).collect();
                 let rows = drawn.chunks(row.max(1));
                 rows.flat_map(|row| std::iter::repeat_n(row, times)).flatten().copied().collect()
             }

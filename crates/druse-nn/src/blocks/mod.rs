@@ -10,6 +10,7 @@ mod linear;
 mod radial;
 mod spectral;
 pub mod spherenet;
+pub mod unet;
 
 pub use batch_norm::BatchNorm;
 pub use continuous_filter::{ContinuousFilterPotential, ContinuousFilterSizes};
