@@ -69,7 +69,10 @@ fn it_keeps_the_contract() {
     contract::kind(&Registry::builtin(), "crystens-diffusion").run();
     contract::generator(|| CrystensDiffusion::new(tiny()).unwrap().with_sampling(sampled_in(2)).unwrap())
         .skip(Check::Translation, "an image holds the coordinates of the atoms, which depend on the origin")
-        .skip(Check::Samples, "an image that was drawn by a network without training need not be that of a crystal")
+        .skip(
+            Check::Samples,
+            "an image that was drawn by a network without training need not be that of a crystal",
+        )
         .run();
 }
 

@@ -5,9 +5,9 @@ use druse_nn::blocks::unet::UnetSizes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::{ImageDecoding, ImageNormalization};
 use super::schedule::LossWeight;
 use crate::ModelError;
-use crate::crystens::{ImageDecoding, ImageNormalization};
 use crate::settings::{Settings, at_least_one};
 
 /// Declares the sizes of one network of the cascade: both have the same keys and other defaults.

@@ -4,9 +4,9 @@ use druse_data::crystens::{CHANNELS, EDGE};
 use druse_nn::blocks::unet::Unet;
 use druse_nn::{ParamBuilder, ParamSpec};
 
+use super::super::CrystalImages;
 use super::config::{DiffusionConfig, DiffusionSampling};
 use crate::ModelError;
-use crate::crystens::CrystalImages;
 use crate::settings::Settings;
 
 /// Numbers of an image of half the resolution.

@@ -7,9 +7,9 @@ use druse_nn::blocks::unet::UnetInput;
 use druse_nn::memory::to_host;
 use druse_nn::ops::{ImageGrid, matrix};
 
+use super::super::CrystensSampling;
 use super::model::{CrystensDiffusion, HALF_LEN, Stage};
 use super::schedule::{ReverseStep, Schedule, alpha_sigma, doubled, threshold};
-use crate::crystens::CrystensSampling;
 use crate::process::Noise;
 use crate::{InFlight, ModelError, SampleRequest};
 
