@@ -4,6 +4,7 @@ use crate::kinds::Kind;
 
 pub mod adaptive;
 pub mod cdvae;
+pub mod crystens;
 pub mod gemsdiff;
 pub mod symat;
 
@@ -13,4 +14,6 @@ pub(crate) const KINDS: &[fn() -> Kind] = &[
     cdvae::kind,
     symat::kind,
     adaptive::kind,
+    crystens::gan::kind,
+    crystens::wgan::kind,
 ];
