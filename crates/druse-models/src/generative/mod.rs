@@ -14,5 +14,7 @@ pub(crate) const KINDS: &[fn() -> Kind] = &[
     cdvae::kind,
     symat::kind,
     adaptive::kind,
+    crystens::gan::kind,
+    crystens::wgan::kind,
     crystens::diffusion::kind,
 ];

@@ -26,7 +26,10 @@ mod spherenet;
 mod unet;
 
 pub use blocks::with_idle_threads;
-pub use dense::{Activation, affine, dense, layer_norm, merge_edges, pair_dense, split_dense};
+pub use dense::{
+    Activation, affine, dense, layer_norm, layer_norm_leaky, merge_edges, pair_dense, split_dense,
+};
+pub(crate) use dense::{leak, row_moments, row_sum};
 pub use dimenet::{
     MessageUpdateWeights, enveloped_sines, filter, filtered_output, filtered_sum, message_down, message_sum,
     message_update, zonal_sum,
@@ -41,7 +44,7 @@ pub use geometry::{
     to_fractional,
 };
 pub(crate) use host::{HostOp, Mat, Matrix, apply};
-pub use image::{ConvGeometry, conv, conv_transposed};
+pub use image::{ConvGeometry, batch_norm_leaky, column_moments, conv, conv_transposed, leaky_relu};
 pub(crate) use kernels::{silu_backward, silu_in_place, silu_slope_backward};
 pub use matrix::matrix;
 pub(crate) use product::{count_products, matrix_product};

@@ -1,9 +1,14 @@
 //! Convolutions against the engine's own, and their gradients against differences.
 
 use super::ConvGeometry;
+use super::batch_norm::{BatchNorm, ColumnMoments};
 use super::conv::{BiasedConv, Conv};
+use super::leaky_relu::LeakyRelu;
 use crate::arch::testing::on_every_arch;
-use crate::ops::host::HostOp;
+use burn::tensor::Tensor;
+
+use crate::device::cpu;
+use crate::ops::host::{HostOp, Mat, Matrix};
 use crate::ops::tests::{check, host, random};
 use crate::ops::with_idle_threads;
 
@@ -61,7 +66,7 @@ fn the_transpose_is_one() {
     let geometry = ConvGeometry::valid(2, [6, 5, 3], [3, 4], [3, 2, 2], [2, 1, 1]);
     let shapes = [[geometry.in_rows(), 3], [geometry.out_rows(), 4], geometry.weight_shape()];
     let [x, y, w] = random(shapes, 1.0);
-    let tensor = |data: &Vec<f32>, cols| crate::ops::matrix(data.clone(), cols, &crate::device::cpu());
+    let tensor = |data: &Vec<f32>, cols| crate::ops::matrix(data.clone(), cols, &cpu());
     let over = host(&super::conv(tensor(&x, 3), tensor(&w, 4), None, &geometry));
     let under = host(&super::conv_transposed(tensor(&y, 4), tensor(&w, 4), None, &geometry));
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
@@ -69,16 +74,78 @@ fn the_transpose_is_one() {
 }
 
 #[test]
+fn normalized_columns() {
+    for [rows, cols] in [[2, 1], [7, 3], [65, 33]] {
+        let x = [[rows, cols]];
+        on_every_arch(|| {
+            let [data] = random(x, 1.5);
+            check(&ColumnMoments, x, &[data.clone()], 3e-3);
+            check(&LeakyRelu { slope: 0.2 }, x, &[data.clone()], 3e-3);
+            let moments = host(&super::column_moments(crate::ops::matrix(data.clone(), cols, &cpu())));
+            let shapes = [x[0], [1, cols], [1, cols]];
+            let [_, gain, bias] = random(shapes, 1.5);
+            for slope in [1.0, 0.2, 0.0] {
+                for constant in [false, true] {
+                    let op = BatchNorm { epsilon: 1e-1, slope, constant };
+                    check(
+                        &Normalized { op, moments: moments.clone() },
+                        shapes,
+                        &[data.clone(), gain.clone(), bias.clone()],
+                        2e-2,
+                    );
+                }
+            }
+        });
+    }
+}
+
+/// Normalization whose moments are no input: those of x, unless they are constant.
+#[derive(Debug, Clone)]
+struct Normalized {
+    op: BatchNorm,
+    moments: Vec<f32>,
+}
+
+impl Normalized {
+    fn with<T>(&self, inputs: [Mat<'_>; 3], f: impl FnOnce([Mat<'_>; 4]) -> T) -> T {
+        let [x, gain, bias] = inputs;
+        let of_x = ColumnMoments.forward([x], false).0.data;
+        let data = if self.op.constant { &self.moments } else { &of_x };
+        f([x, Mat { data, rows: 2, cols: x.cols, owner: None }, gain, bias])
+    }
+}
+
+impl HostOp<3> for Normalized {
+    fn forward(&self, inputs: [Mat<'_>; 3], keep: bool) -> (Matrix, Vec<Vec<f32>>) {
+        self.with(inputs, |inputs| self.op.forward(inputs, keep))
+    }
+
+    fn backward(
+        &self,
+        inputs: [Mat<'_>; 3],
+        kept: &[Vec<f32>],
+        grad: Mat<'_>,
+        wanted: [bool; 3],
+    ) -> [Option<Matrix>; 3] {
+        let wanted = [wanted[0], false, wanted[1], wanted[2]];
+        let [dx, _, d_gain, d_bias] =
+            self.with(inputs, |inputs| self.op.backward(inputs, kept, grad, wanted));
+        [dx, d_gain, d_bias]
+    }
+
+    fn compose(&self, [x, gain, bias]: [Tensor<2>; 3]) -> Tensor<2> {
+        let moments = crate::ops::matrix(self.moments.clone(), x.dims()[1], &x.device());
+        self.op.compose([x, moments, gain, bias])
+    }
+}
+
+#[test]
 fn threads_change_nothing() {
     let geometry = ConvGeometry::same(3, [20, 17], [6, 19], 3);
     let shapes = [[geometry.in_rows(), 6], geometry.weight_shape(), [geometry.out_rows(), 19]];
     let data = random(shapes, 1.0);
-    let mats: [_; 3] = std::array::from_fn(|i| crate::ops::Mat {
-        data: &data[i],
-        rows: shapes[i][0],
-        cols: shapes[i][1],
-        owner: None,
-    });
+    let mats: [_; 3] =
+        std::array::from_fn(|i| Mat { data: &data[i], rows: shapes[i][0], cols: shapes[i][1], owner: None });
     for transposed in [false, true] {
         let op = Conv { geometry, transposed };
         let [input, result] = if transposed { [mats[2], mats[0]] } else { [mats[0], mats[2]] };
