@@ -4,7 +4,7 @@
 use druse_crystal::{Lattice, Structure};
 use druse_models::crystens::ImageDecoding;
 use druse_models::crystens::diffusion::{
-    BaseNetwork, CrystensDiffusion, DiffusionConfig, DiffusionSampling, LossWeight, UpsamplerNetwork,
+    BaseNetwork, CrystensDiffusion, DiffusionConfig, DiffusionSampling, LossWeight, Trained, UpsamplerNetwork,
 };
 use druse_models::parity::{self, ParityReport};
 use druse_models::registry::{Registry, preset_model};
@@ -119,10 +119,48 @@ fn each_network_learns_its_noise() {
     }
 }
 
+/// Weights that no layer has at zero.
+fn stirred(params: &Params) -> Params {
+    let stir = |(k, x): (usize, &f32)| x + 0.02 * ((k * 37 % 17) as f32 - 8.0) / 8.0;
+    let values: Vec<Vec<f32>> =
+        params.to_host().iter().map(|v| v.iter().enumerate().map(stir).collect()).collect();
+    Params::from_host(params.specs(), &values, &cpu())
+}
+
+#[test]
+fn networks_are_trained_together_or_one_by_one() {
+    let crystal = prototype("NaCl");
+    let (_, params) = built(&[&crystal]);
+    for (trained, name, other) in
+        [(Trained::Base, "base", "upsampler"), (Trained::Upsampler, "upsampler", "base")]
+    {
+        let model = CrystensDiffusion::new(DiffusionConfig { trained, ..tiny() }).unwrap();
+        let phases = TrainingPhase::all(&model).unwrap();
+        assert_eq!(phases.iter().map(|p| p.phase.name).collect::<Vec<_>>(), [name]);
+        let frozen = |spec: &druse_nn::ParamSpec| spec.role == druse_nn::Role::Frozen;
+        assert!(model.parameters().iter().all(|s| frozen(s) == s.name.starts_with(other)));
+    }
+    // What was never trained makes no images, and the message says what to do.
+    let (model, _) = built(&[&crystal]);
+    let request = SampleRequest { conditions: Conditions::default(), seed: 7, index: 0 };
+    let refused = |params: &Params| {
+        let error = sample_all(&model, params, std::slice::from_ref(&request)).unwrap().remove(0);
+        error.unwrap_err().to_string()
+    };
+    assert!(refused(&params).contains("`base` was never trained"));
+    let stirred = stirred(&params);
+    let half: Vec<Vec<f32>> = (params.specs().iter().zip(params.to_host()).zip(stirred.to_host()))
+        .map(|((spec, fresh), stirred)| if spec.name.starts_with("base") { stirred } else { fresh })
+        .collect();
+    let error = refused(&Params::from_host(params.specs(), &half, &cpu()));
+    assert!(error.contains("`upsampler` was never trained") && error.contains("train.init"), "{error}");
+}
+
 #[test]
 fn images_become_structures_or_failures_with_a_reason() {
     let crystals = ["SrTiO3", "NaCl"].map(prototype);
     let (model, params) = built(&crystals.iter().collect::<Vec<_>>());
+    let params = stirred(&params);
     assert!(model.check(&Conditions::default()).is_ok());
     assert!(model.check(&Conditions::default().and_space_group(225)).is_err());
     let requests: Vec<SampleRequest> =

@@ -95,6 +95,19 @@ network!(
     UpsamplerNetwork, conditioned: true, edge: EDGE, (vec![2, 4, 8], vec![false, false, true], true)
 );
 
+/// Which networks are trained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trained {
+    /// Both, each in every step.
+    #[default]
+    Both,
+    /// The first one; the second stays as it is.
+    Base,
+    /// The second one; the first stays as it is (`train.init` says where it comes from).
+    Upsampler,
+}
+
 /// Hyper-parameters of the cascade. The defaults are those of the paper.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -103,6 +116,8 @@ pub struct DiffusionConfig {
     pub normalization: ImageNormalization,
     /// How the squared error of the noise counts.
     pub loss_weight: LossWeight,
+    /// Which networks are trained: one at a time needs half of the memory.
+    pub trained: Trained,
     /// The first network.
     pub base: BaseNetwork,
     /// The second network.

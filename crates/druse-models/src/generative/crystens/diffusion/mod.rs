@@ -22,7 +22,7 @@ mod parity;
 mod sampler;
 mod schedule;
 
-pub use config::{BaseNetwork, DiffusionConfig, DiffusionSampling, UpsamplerNetwork};
+pub use config::{BaseNetwork, DiffusionConfig, DiffusionSampling, Trained, UpsamplerNetwork};
 pub use model::CrystensDiffusion;
 pub use schedule::LossWeight;
 
@@ -90,14 +90,14 @@ impl Trainable for CrystensDiffusion {
         vec![batch.len() as f64]
     }
 
-    /// Each network is trained by itself, on the same images and with noise of its own.
+    /// Each network that is trained is trained by itself, on the same images and with noise of its own.
     fn phases(&self) -> Vec<Phase> {
         let phase = |stage: Stage| Phase {
             name: stage.name(),
             parameters: PhaseParameters::Below(vec![stage.name()]),
             ..Phase::default()
         };
-        Stage::ALL.map(phase).into()
+        self.trained().iter().copied().map(phase).collect()
     }
 
     fn prepare_phase<'a>(
@@ -106,7 +106,7 @@ impl Trainable for CrystensDiffusion {
         micro_batch: &[&Structure],
         noise: &[NoiseKey],
     ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
-        let stage = Stage::ALL.get(phase).copied();
+        let stage = self.trained().get(phase).copied();
         let stage = stage.ok_or_else(|| ModelError::Config(format!("a cascade has no phase {phase}")))?;
         Ok(Box::new(PreparedImages::new(self, stage, micro_batch, noise)?))
     }
@@ -133,7 +133,8 @@ impl Reverse for CrystensDiffusion {
         self.sampling.base_steps + self.sampling.upsampler_steps
     }
 
-    fn start(&self, _: &Params, request: &SampleRequest) -> Result<State, ModelError> {
+    fn start(&self, params: &Params, request: &SampleRequest) -> Result<State, ModelError> {
+        self.check_trained(params)?;
         Ok(State::of_request(request))
     }
 

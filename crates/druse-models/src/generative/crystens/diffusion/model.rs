@@ -2,10 +2,11 @@
 
 use druse_data::crystens::{CHANNELS, EDGE};
 use druse_nn::blocks::unet::Unet;
-use druse_nn::{ParamBuilder, ParamSpec};
+use druse_nn::memory::to_host;
+use druse_nn::{ParamBuilder, ParamSpec, Params, Role};
 
 use super::super::CrystalImages;
-use super::config::{DiffusionConfig, DiffusionSampling};
+use super::config::{DiffusionConfig, DiffusionSampling, Trained};
 use crate::ModelError;
 use crate::settings::Settings;
 
@@ -32,12 +33,25 @@ impl Stage {
         }
     }
 
+    /// Whether it has a tensor of this name.
+    fn of(self, name: &str) -> bool {
+        name.strip_prefix(self.name()).is_some_and(|rest| rest.starts_with('.'))
+    }
+
     /// Pixels along an edge of its images.
     pub fn edge(self) -> usize {
         match self {
             Self::Base => EDGE / 2,
             Self::Upsampler => EDGE,
         }
+    }
+}
+
+fn stages(trained: Trained) -> &'static [Stage] {
+    match trained {
+        Trained::Both => &Stage::ALL,
+        Trained::Base => &[Stage::Base],
+        Trained::Upsampler => &[Stage::Upsampler],
     }
 }
 
@@ -64,9 +78,15 @@ impl CrystensDiffusion {
         };
         let base = network(Stage::Base, config.base.sizes())?;
         let upsampler = network(Stage::Upsampler, config.upsampler.sizes())?;
+        let mut specs = builder.finish();
+        let trained = stages(config.trained);
+        for stage in Stage::ALL.into_iter().filter(|stage| !trained.contains(stage)) {
+            let own = specs.iter_mut().filter(|spec| stage.of(&spec.name));
+            own.for_each(|spec| spec.role = Role::Frozen);
+        }
         Ok(Self {
             networks: [base, upsampler],
-            specs: builder.finish(),
+            specs,
             images: CrystalImages::default(),
             sampling: DiffusionSampling::default(),
             config,
@@ -85,6 +105,29 @@ impl CrystensDiffusion {
     /// Hyper-parameters.
     pub fn config(&self) -> &DiffusionConfig {
         &self.config
+    }
+
+    /// The stages that are trained: the phases of a step.
+    pub(super) fn trained(&self) -> &'static [Stage] {
+        stages(self.config.trained)
+    }
+
+    /// Refuses weights of a network that was never trained: its last layer is still zero.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] with the network.
+    pub(super) fn check_trained(&self, params: &Params) -> Result<(), ModelError> {
+        for stage in Stage::ALL {
+            let last = format!("{}.final_conv.weight", stage.name());
+            let Some(place) = self.specs.iter().position(|spec| spec.name == last) else { continue };
+            if to_host(params.values()[place].clone())?.iter().all(|&x| x == 0.0) {
+                let name = stage.name();
+                return Err(ModelError::Config(format!(
+                    "the cascade is not complete: its network `{name}` was never trained; train it with model.trained = \"{name}\" and train.init = the path of this model"
+                )));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn network(&self, stage: Stage) -> &Unet {
