@@ -49,7 +49,7 @@ pub use bonds::{BondCache, BondError, Bonds};
 pub use conditions::{Condition, ConditionSet, Conditions, Site};
 pub use engine::{Batch, Gradient, InFlight, InFlightSampler, Reverse, differentiate, evaluate};
 pub use error::ModelError;
-pub use generative::{adaptive, cdvae, gemsdiff, orbit, substitute, symat};
+pub use generative::{adaptive, cdvae, crystens, gemsdiff, orbit, substitute, symat};
 pub use kinds::Registry;
 pub use standardizer::Standardizer;
 pub use traits::{

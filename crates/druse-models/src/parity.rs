@@ -10,21 +10,39 @@ use serde_json::Value;
 use crate::kinds::{Kind, Registry};
 use crate::reference::file::{self, File};
 use crate::reference::report::Outputs;
-pub use crate::reference::{OutputDifference, ParityError, ParityReport};
+pub use crate::reference::{Beside, OutputDifference, ParityError, ParityReport};
 
 /// Evaluates a reference file (its JSON text) on a device.
 ///
 /// # Errors
-/// [`ParityError`] when the text is no reference file or the network cannot be built from it.
+/// [`ParityError`] when the text is no reference file, needs another one, or the network cannot be built from it.
 pub fn compare(registry: &Registry, text: &str, device: &Device) -> Result<ParityReport, ParityError> {
+    compare_beside(registry, text, &|_| Err("only the text of the first file is given".into()), device)
+}
+
+/// [`compare`] for a file that may name crystals of another file beside it.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_beside(
+    registry: &Registry,
+    text: &str,
+    beside: Beside<'_>,
+    device: &Device,
+) -> Result<ParityReport, ParityError> {
     let head: Value = serde_json::from_str(text).map_err(file::malformed)?;
+    let forms = || registry.kinds().iter().filter_map(Kind::reference_files);
+    if let Some(files) = forms().find(|files| (files.recognizes)(&head)) {
+        return (files.compare)(&head, beside, device);
+    }
     let name = head
         .get("network")
         .and_then(Value::as_str)
         .ok_or_else(|| ParityError::Format("it names no `network`".into()))?;
     let with_parts = || registry.kinds().iter().filter(|kind| !kind.parity().is_empty());
     let Some(kind) = with_parts().find(|kind| kind.reference_name() == name) else {
-        let available = with_parts().map(Kind::reference_name).collect::<Vec<_>>().join(", ");
+        let available = with_parts().map(Kind::reference_name).chain(forms().map(|files| files.name));
+        let available = available.collect::<Vec<_>>().join(", ");
         return Err(ParityError::Network { name: name.to_owned(), available });
     };
     let file = File::new(head)?;

@@ -23,14 +23,24 @@ pub(crate) fn has_bf16() -> bool {
     return false;
 }
 
-/// Runs the closure compiled for the widest vector instructions of this processor.
+/// What a closure gives away to be one that is called once.
+pub(crate) struct Once;
+
+/// Runs the body compiled for the widest vector instructions of this processor.
+///
+/// The closure gives a value away, so that it can be called once only: one that could be called again is called by way of a
+/// function that the compiler leaves out of line when the body is long, and compiles for the least of all processors.
 macro_rules! vectorized {
-    ($body:expr) => {
+    ($body:expr) => {{
+        let once = $crate::arch::Once;
         $crate::arch::arch().dispatch(
             #[inline(always)]
-            || $body,
+            || {
+                let _given: $crate::arch::Once = once;
+                $body
+            },
         )
-    };
+    }};
 }
 pub(crate) use vectorized;
 

@@ -16,6 +16,13 @@ pub enum Init {
     GlorotOrthogonal,
     /// Uniform in ±bound.
     Uniform(f32),
+    /// Uniform in ±bound, drawn once for every `times` neighboring rows: they begin equal.
+    RepeatedRows {
+        /// Largest magnitude.
+        bound: f32,
+        /// Rows that are equal.
+        times: usize,
+    },
     /// Standard normal.
     Normal,
     /// Uniform in ±1/sqrt(fan-in): the usual default of a linear layer.
@@ -44,6 +51,13 @@ impl Init {
                 direction.into_iter().map(|x| (x / length) as f32).collect()
             }
             Self::Uniform(bound) => (0..n).map(|_| rng.random_range(-bound..=bound)).collect(),
+            Self::RepeatedRows { bound, times } => {
+                let row = n / shape.first().copied().unwrap_or(1).max(1);
+                let drawn: Vec<f32> =
+                    (0..n / times.max(1)).map(|_| rng.random_range(-bound..=bound)).collect();
+                let rows = drawn.chunks(row.max(1));
+                rows.flat_map(|row| std::iter::repeat_n(row, times)).flatten().copied().collect()
+            }
             Self::Normal => (0..n).map(|_| rng.sample::<f32, _>(StandardNormal)).collect(),
             Self::FanIn(fan_in) => {
                 let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
@@ -161,6 +175,9 @@ mod tests {
     fn unit_vectors_have_length_one() {
         let u = Init::UnitVector.sample(&[100], 3, "u");
         assert!((u.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-6);
+        let rows = Init::RepeatedRows { bound: 1.0, times: 4 }.sample(&[8, 3], 3, "r");
+        assert!(rows[..12].chunks(3).all(|row| row == &rows[..3]) && rows[12..15] != rows[..3]);
+        assert!(rows[12..].chunks(3).all(|row| row == &rows[12..15]) && rows.len() == 24);
         assert_eq!(Init::Constant(2.5).sample(&[2], 3, "c"), [2.5, 2.5]);
     }
 

@@ -243,6 +243,15 @@ impl Params {
         Self { values, device, group: group.clone(), ..self.clone() }
     }
 
+    /// The same values without a record of operations, in the same mode.
+    pub fn untracked(&self) -> Self {
+        if !self.device.is_autodiff() {
+            return self.clone();
+        }
+        let values = self.values.iter().cloned().map(Tensor::inner).collect();
+        Self { values, device: self.device.clone().inner(), ..self.clone() }
+    }
+
     /// The same parameters in training mode: layers use the statistics of the batch, and note how their buffers change,
     /// for this copy and its clones alone.
     pub fn in_training(self) -> Self {
@@ -262,6 +271,10 @@ impl Params {
     pub fn note_update(&self, buffer: ParamId, update: BufferUpdate) {
         let spec = &self.specs[buffer.0];
         assert_eq!(spec.role, Role::Buffer, "{} is no buffer", spec.name);
+        self.note(buffer, update);
+    }
+
+    fn note(&self, tensor: ParamId, update: BufferUpdate) {
         let Some(updates) = &self.updates else { return };
         let plain = |t: Tensor<2>| if self.device.is_autodiff() { t.inner() } else { t };
         let update = match update {
@@ -270,7 +283,28 @@ impl Params {
                 BufferUpdate::Average { momentum, value: plain(value) }
             }
         };
-        updates.lock().unwrap_or_else(PoisonError::into_inner).0.push((buffer, update));
+        updates.lock().unwrap_or_else(PoisonError::into_inner).0.push((tensor, update));
+    }
+
+    /// Notes what a trainable tensor becomes by this pass, before an optimizer moves it: some layers rescale their weight
+    /// whenever they are used. All passes of a step begin with the same values, so each notes the same. Of no effect in
+    /// evaluation mode.
+    ///
+    /// # Panics
+    /// When the tensor is not trainable.
+    pub fn note_rewrite(&self, tensor: ParamId, value: Tensor<2>) {
+        let spec = &self.specs[tensor.0];
+        assert_eq!(spec.role, Role::Trainable, "{} is not trainable", spec.name);
+        self.note(tensor, BufferUpdate::Set(value));
+    }
+
+    /// Rewrites trainable tensors as forward passes have noted ([`Params::note_rewrite`]), which is to be done before an
+    /// optimizer moves them, and takes these out of the list.
+    pub fn apply_rewrites(&mut self, updates: &mut BufferUpdates) {
+        let trainable =
+            |&mut (ParamId(i), _): &mut (ParamId, BufferUpdate)| self.specs[i].role == Role::Trainable;
+        let rewrites = updates.0.extract_if(.., trainable).collect();
+        self.apply_updates(BufferUpdates(rewrites));
     }
 
     /// The updates that were noted, in the order of the passes; they are no longer noted afterwards.

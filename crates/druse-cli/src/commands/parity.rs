@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use druse_crystal::files::{self, Action, FileError};
-use druse_models::parity::compare;
+use druse_models::parity::compare_beside;
 use druse_nn::device;
 use flate2::read::GzDecoder;
 
@@ -49,8 +49,10 @@ pub fn run(args: &ParityArgs) -> crate::Outcome {
     let device = device::parse(&args.device)?;
     let name = args.file.display();
     let text = read(&args.file)?;
-    let report =
-        compare(registry(), &text, &device).map_err(|e| Failure::mistake(format!("`{name}`: {e}")))?;
+    let folder = args.file.parent().unwrap_or(Path::new(""));
+    let beside = |other: &str| read(&folder.join(other)).map_err(|e| e.to_string());
+    let report = compare_beside(registry(), &text, &beside, &device)
+        .map_err(|e| Failure::mistake(format!("`{name}`: {e}")))?;
     let width = report.outputs.iter().map(|o| o.name.len()).fold("output".len(), usize::max);
     console::data_line(&format!("{:width$} {:>8} {:>22}", "output", "values", "relative difference"))?;
     for output in &report.outputs {

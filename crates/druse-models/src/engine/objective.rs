@@ -15,6 +15,7 @@ use burn::tensor::Tensor;
 use druse_crystal::Structure;
 use druse_nn::device::is_host;
 use druse_nn::memory::{ComputeError, guarded, release, to_host};
+use druse_nn::ops::with_idle_threads;
 use druse_nn::optim::{Grads, clip, clip_values, grad_norm, sum_grads};
 use druse_nn::{BufferUpdates, ParamGroup, Params};
 use rayon::prelude::*;
@@ -143,13 +144,17 @@ impl<'a> Batch<'a> {
         self.repeated_until_it_fits(params, limit, false, |batch, cut| {
             let total = Mutex::new(OrderedSum::default());
             let micro_batches = batch.each_micro_batch(params, cut, |i, micro_batch| {
-                params.scope(|| {
-                    let tracked = params.tracked_by(&group).in_training();
-                    let terms = micro_batch.loss(&tracked)?;
-                    let grads = tracked.gradients(&combine(&terms, &counts)?);
-                    total.lock().unwrap_or_else(PoisonError::into_inner).add(i, grads);
-                    Ok((MicroBatchSums::new(&without_graph(terms))?, tracked.take_updates()))
-                })
+                let on_threads = || {
+                    params.scope(|| {
+                        let tracked = params.tracked_by(&group).in_training();
+                        let terms = micro_batch.loss(&tracked)?;
+                        let grads = tracked.gradients(&combine(&terms, &counts)?);
+                        total.lock().unwrap_or_else(PoisonError::into_inner).add(i, grads);
+                        Ok((MicroBatchSums::new(&without_graph(terms))?, tracked.take_updates()))
+                    })
+                };
+                // Where the batch is in one, its operations may use all threads.
+                if cut.len() == 1 { with_idle_threads(on_threads) } else { on_threads() }
             })?;
             let (micro_batches, noted): (Vec<_>, Vec<_>) = micro_batches.into_iter().unzip();
             let mut buffers = BufferUpdates::default();

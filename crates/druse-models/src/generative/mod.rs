@@ -4,6 +4,7 @@ use crate::kinds::Kind;
 
 pub mod adaptive;
 pub mod cdvae;
+pub mod crystens;
 pub mod gemsdiff;
 pub mod orbit;
 pub mod substitute;
@@ -17,4 +18,7 @@ pub(crate) const KINDS: &[fn() -> Kind] = &[
     adaptive::kind,
     orbit::kind,
     substitute::kind,
+    crystens::gan::kind,
+    crystens::wgan::kind,
+    crystens::diffusion::kind,
 ];

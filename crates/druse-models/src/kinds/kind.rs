@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::RegistryError;
 use crate::published::Import;
-use crate::reference::Build;
+use crate::reference::{Build, ReferenceFiles};
 use crate::settings::{Form, ModelSettings, Settings, typed};
 use crate::{ConditionSet, Model, ModelError};
 
@@ -71,6 +71,7 @@ pub struct Kind {
     import: Option<Import>,
     parity: &'static [Build],
     reference_name: &'static str,
+    reference_files: Option<ReferenceFiles>,
     upgrade: Option<Upgrade>,
 }
 
@@ -103,6 +104,7 @@ impl Kind {
             import: None,
             parity: &[],
             reference_name: name,
+            reference_files: None,
             upgrade: None,
         }
     }
@@ -135,6 +137,12 @@ impl Kind {
     #[must_use]
     pub(crate) fn with_reference_name(self, reference_name: &'static str) -> Self {
         Self { reference_name, ..self }
+    }
+
+    /// Reference evaluations that have a form of their own.
+    #[must_use]
+    pub(crate) fn with_reference_files(self, files: ReferenceFiles) -> Self {
+        Self { reference_files: Some(files), ..self }
     }
 
     /// How settings that earlier versions wrote are brought into today's form.
@@ -174,6 +182,10 @@ impl Kind {
 
     pub(crate) fn reference_name(&self) -> &'static str {
         self.reference_name
+    }
+
+    pub(crate) fn reference_files(&self) -> Option<ReferenceFiles> {
+        self.reference_files
     }
 
     /// The default settings of its models.

@@ -138,7 +138,7 @@ pub(crate) fn flatten(value: &Value, out: &mut Vec<f64>) {
 const ROUNDED_TURN: f64 = 6.28318;
 
 /// `base + amp · sin(0.7 i + 2 (i² mod 1009) + h)`, with h from the bytes of the name.
-fn formula(name: &str, len: usize, base: f64, amp: f64) -> Vec<f32> {
+pub(crate) fn formula(name: &str, len: usize, base: f64, amp: f64) -> Vec<f32> {
     let sum: u64 = name.bytes().zip(1u64..).map(|(b, k)| u64::from(b) * k).sum();
     let h = (sum % 1000) as f64 / 1000.0 * ROUNDED_TURN;
     (0..len as u64)

@@ -50,5 +50,19 @@ pub(crate) trait Part {
     fn outputs(&self, input: &Value, reference: &BTreeMap<String, Value>) -> Result<Outputs, ParityError>;
 }
 
+/// The text of a file that lies beside a reference file, by its name, or why there is none.
+pub type Beside<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// Reference files of a form of their own.
+#[derive(Clone, Copy)]
+pub(crate) struct ReferenceFiles {
+    /// What the networks of these files are called.
+    pub name: &'static str,
+    /// Whether a file is one of them.
+    pub recognizes: fn(&Value) -> bool,
+    /// Evaluates one.
+    pub compare: fn(&Value, Beside<'_>, &Device) -> Result<ParityReport, ParityError>,
+}
+
 /// Builds a part of the network of a file.
 pub(crate) type Build = fn(&File, &Device) -> Result<Box<dyn Part>, ParityError>;

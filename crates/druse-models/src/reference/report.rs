@@ -89,6 +89,18 @@ impl ParityReport {
         self.outputs.iter().map(|o| o.relative).fold(0.0, f64::max)
     }
 
+    /// Notes the largest difference of some values, found elsewhere.
+    pub(crate) fn note(&mut self, name: &str, relative: f64, values: usize) {
+        let relative = if relative.is_nan() { f64::INFINITY } else { relative };
+        match self.outputs.iter_mut().find(|o| o.name == name) {
+            Some(entry) => {
+                entry.values += values;
+                entry.relative = entry.relative.max(relative);
+            }
+            None => self.outputs.push(OutputDifference { name: name.to_owned(), relative, values }),
+        }
+    }
+
     pub(crate) fn skip(&mut self, name: &str) {
         if !self.skipped.iter().any(|s| s == name) {
             self.skipped.push(name.to_owned());
@@ -96,17 +108,7 @@ impl ParityReport {
     }
 
     pub(crate) fn record(&mut self, name: &str, ours: &Output, reference: &Value) {
-        let relative = difference(ours, reference);
-        match self.outputs.iter_mut().find(|o| o.name == name) {
-            Some(entry) => {
-                entry.values += ours.len();
-                entry.relative = entry.relative.max(relative);
-            }
-            None => {
-                let (name, values) = (name.to_owned(), ours.len());
-                self.outputs.push(OutputDifference { name, relative, values });
-            }
-        }
+        self.note(name, difference(ours, reference), ours.len());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use crate::ops;
 use crate::{BufferUpdate, Init, ParamBuilder, ParamId, Params};
 
 /// Batch normalization over rows (Ioffe and Szegedy 2015, Algorithms 1 and 2): every feature is shifted and scaled,
@@ -22,6 +23,7 @@ pub struct BatchNorm {
     variance: ParamId,
     momentum: f64,
     epsilon: f64,
+    biased: bool,
 }
 
 impl BatchNorm {
@@ -53,29 +55,42 @@ impl BatchNorm {
             variance: builder.buffer(format!("{name}.running_var"), &[features], ones),
             momentum,
             epsilon,
+            biased: false,
         }
+    }
+
+    /// The same layer with running variances that move towards the biased variance of the batch, σ² itself.
+    #[must_use]
+    pub fn with_biased_variance(self) -> Self {
+        Self { biased: true, ..self }
     }
 
     /// (rows, features) → (rows, features). A single row has no variance: in training mode it becomes β and moves the
     /// running mean alone; without rows nothing moves.
     pub fn forward(&self, params: &Params, x: Tensor<2>) -> Tensor<2> {
+        self.forward_as(params, x, params.is_training(), 1.0)
+    }
+
+    /// [`BatchNorm::forward`] with the statistics of the batch or the running ones, whatever the mode of the parameters, and
+    /// with a leaky ReLU of this slope behind it (1 for none). Running statistics move in training mode, where those of the
+    /// batch are used.
+    pub fn forward_as(&self, params: &Params, x: Tensor<2>, of_batch: bool, slope: f32) -> Tensor<2> {
         let rows = x.dims()[0];
-        let (centered, variance) = match params.is_training() && rows > 0 {
-            true => {
-                let mean = x.clone().mean_dim(0);
-                let centered = x - mean.clone();
-                let variance = (centered.clone() * centered.clone()).mean_dim(0);
-                self.note(params, self.mean, mean);
-                if rows > 1 {
-                    let unbiased = variance.clone().mul_scalar(rows as f64 / (rows - 1) as f64);
-                    self.note(params, self.variance, unbiased);
-                }
-                (centered, variance)
-            }
-            false => (x - params.get(self.mean), params.get(self.variance)),
+        let of_batch = of_batch && rows > 0;
+        let moments = match of_batch {
+            true => ops::column_moments(x.clone().detach()),
+            false => Tensor::cat(vec![params.get(self.mean), params.get(self.variance)], 0),
         };
-        let normalized = centered / variance.add_scalar(self.epsilon).sqrt();
-        normalized * params.get(self.gain) + params.get(self.bias)
+        if of_batch {
+            self.note(params, self.mean, moments.clone().narrow(0, 0, 1));
+            if rows > 1 {
+                let unbiased = if self.biased { 1.0 } else { rows as f64 / (rows - 1) as f64 };
+                self.note(params, self.variance, moments.clone().narrow(0, 1, 1).mul_scalar(unbiased));
+            }
+        }
+        let [gain, bias] = [self.gain, self.bias].map(|w| params.get(w));
+        let constants = [self.epsilon as f32, slope];
+        ops::batch_norm_leaky(x, moments, gain, bias, constants, !of_batch)
     }
 
     fn note(&self, params: &Params, buffer: ParamId, value: Tensor<2>) {

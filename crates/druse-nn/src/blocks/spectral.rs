@@ -53,6 +53,82 @@ impl SpectralLinear {
     }
 }
 
+/// A weight that every use in training mode divides by its largest singular value, for good: the spectral normalization of
+/// tensorflow-addons. Its gradient is that of what is used, with nothing through the division.
+///
+/// The weight is (rest, last) in the layout of that library: (taps · in, out) of a convolution, (taps · out, in) of a
+/// transposed one. One round of a power iteration from the stored u, a row of `last` numbers:
+///
+/// `v = u Wᵀ / ‖u Wᵀ‖,  u' = v W / ‖v W‖,  σ = v W u'ᵀ`
+///
+/// A use stores `W / σ` and u', and the next one begins with these. Uses of one step are known beforehand ([`Self::uses`]), and
+/// what the last of them stores is noted for whoever drives the training ([`Params::note_rewrite`]). Neither depends on a
+/// batch, so all micro-batches of a step note the same.
+#[derive(Debug, Clone)]
+pub struct RescaledWeight {
+    weight: ParamId,
+    left: ParamId,
+    shape: [usize; 2],
+    transposed: bool,
+}
+
+impl RescaledWeight {
+    /// Registers the buffer `name.u` (1, last) for a weight of this shape (rest, last); `transposed` for one that is stored as
+    /// (last, rest), as linear layers are. It begins with normal numbers.
+    pub fn new(
+        builder: &mut ParamBuilder,
+        name: &str,
+        weight: ParamId,
+        [rest, last]: [usize; 2],
+        transposed: bool,
+    ) -> Self {
+        let left = builder.buffer(format!("{name}.u"), &[1, last], Init::Normal);
+        Self { weight, left, shape: [rest, last], transposed }
+    }
+
+    /// What each of so many uses in a row reads, in the shape of the stored weight, and in training mode the σ that it was
+    /// divided by. In evaluation mode all read what is stored. With `note`, what the last one stores is noted.
+    pub fn uses(&self, params: &Params, count: usize, note: bool) -> Vec<(Tensor<2>, Option<Tensor<2>>)> {
+        let stored = params.get(self.weight);
+        if !params.is_training() {
+            return vec![(stored, None); count];
+        }
+        let dims = stored.dims();
+        let constant = stored.clone().detach();
+        let zero = stored - constant.clone();
+        let mut matrix = match self.transposed {
+            true => constant.transpose(),
+            false => constant.reshape(self.shape),
+        };
+        let mut u = params.get(self.left).reshape([1, self.shape[1]]);
+        let mut all = Vec::with_capacity(count);
+        for _ in 0..count {
+            let v = scaled(u.matmul(matrix.clone().transpose()));
+            let image = v.matmul(matrix.clone());
+            u = scaled(image.clone());
+            let sigma = (image * u.clone()).sum_dim(1);
+            matrix = matrix / sigma.clone();
+            let value = match self.transposed {
+                true => matrix.clone().transpose(),
+                false => matrix.clone().reshape(dims),
+            };
+            // The number is the rescaled one, the derivative that of the stored one.
+            all.push((value + zero.clone(), Some(sigma)));
+        }
+        if let (true, Some((last, _))) = (note, all.last()) {
+            params.note_rewrite(self.weight, last.clone());
+            params.note_update(self.left, BufferUpdate::Set(u));
+        }
+        all
+    }
+}
+
+/// A row divided by its length, as tensorflow does it.
+fn scaled(row: Tensor<2>) -> Tensor<2> {
+    let square = (row.clone() * row.clone()).sum_dim(1).clamp_min(1e-12);
+    row / square.sqrt()
+}
+
 /// A row divided by its length.
 fn unit(row: Tensor<2>) -> Tensor<2> {
     let length = (row.clone() * row.clone()).sum_dim(1).sqrt();
@@ -101,6 +177,50 @@ mod tests {
         }
         let weight = host(linear.weight(&params));
         assert!((weight[0] - 1.0).abs() < 1e-6 && (weight[4] - 1.0 / 3.0).abs() < 1e-6, "{weight:?}");
+    }
+
+    #[test]
+    fn uses_in_a_row_rescale_the_weight() {
+        let weight = vec![3.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+        for transposed in [false, true] {
+            let mut builder = ParamBuilder::default();
+            let id = builder.add("w", if transposed { &[2, 3] } else { &[3, 2] }, Init::Zeros);
+            let spectral = RescaledWeight::new(&mut builder, "l", id, [3, 2], transposed);
+            let specs = builder.finish();
+            let stored = match transposed {
+                true => vec![3.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+                false => weight.clone(),
+            };
+            let mut params = Params::from_host(&specs, &[stored.clone(), vec![0.6, 0.8]], &cpu());
+            assert_eq!(
+                host(spectral.uses(&params, 2, true).remove(1).0),
+                stored,
+                "evaluation reads what is stored"
+            );
+            // v ∝ (1.8, 0.8, 0); v W ∝ (5.4, 0.8); σ = √(29.8 / 3.88).
+            let training = params.tracked().in_training();
+            let uses = spectral.uses(&training, 2, true);
+            let sigmas: Vec<f32> = uses.iter().map(|(_, s)| host(s.clone().unwrap())[0]).collect();
+            assert!((sigmas[0] - (29.8_f32 / 3.88).sqrt()).abs() < 1e-5, "{sigmas:?}");
+            assert!(sigmas[1] > 1.0 && sigmas[1] < 1.1, "{sigmas:?}");
+            let total = uses[0].0.clone().sum() + uses[1].0.clone().mul_scalar(2.0).sum();
+            assert_eq!(host(training.gradients(&total).remove(0)), [3.0; 6], "nothing flows through σ");
+            let mut updates = training.take_updates();
+            params.apply_rewrites(&mut updates);
+            assert_eq!(updates.len(), 1, "that of u is left");
+            params.apply_updates(updates);
+            let largest = params.to_host()[0].iter().fold(0f32, |m, x| m.max(*x));
+            assert!((largest - 3.0 / (sigmas[0] * sigmas[1])).abs() < 1e-5);
+            for _ in 0..20 {
+                let training = params.clone().in_training();
+                spectral.uses(&training, 1, true);
+                let mut updates = training.take_updates();
+                params.apply_rewrites(&mut updates);
+                params.apply_updates(updates);
+            }
+            let largest = params.to_host()[0].iter().fold(0f32, |m, x| m.max(*x));
+            assert!((largest - 1.0).abs() < 1e-5, "{largest}");
+        }
     }
 
     /// With u and v constant, ∂/∂W of Σ G ∘ W/σ is G/σ - (Σ G ∘ W) u vᵀ/σ² (Miyato et al. 2018, Equation 10).

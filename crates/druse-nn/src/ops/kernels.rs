@@ -107,6 +107,138 @@ pub(crate) fn silu_and_backward(x: &mut [f32], scale: f32, g: &mut [f32]) {
     });
 }
 
+/// `y = z · sigmoid(z)` with `z = (x - mean) · factor + offset`, where each column has its mean, factor and offset; writes
+/// as many numbers as x has.
+pub(crate) fn normalized_silu_into(
+    x: &[f32],
+    [mean, factor, offset]: [&[f32]; 3],
+    y: &mut [MaybeUninit<f32>],
+) {
+    let (cols, y) = (mean.len().max(1), &mut y[..x.len()]);
+    with_sigmoid!(sigmoid => for (y, x) in y.chunks_exact_mut(cols).zip(x.chunks_exact(cols)) {
+        for ((((y, &x), &m), &f), &o) in y.iter_mut().zip(x).zip(mean).zip(factor).zip(offset) {
+            let z = (x - m) * f + o;
+            y.write(z * sigmoid(z));
+        }
+    });
+}
+
+/// `g ← g · d/dz [z · sigmoid(z)]` with z as in [`normalized_silu_into`]; adds the columns of g and of `g · (x - mean)` to
+/// `sums` and `tilts`.
+pub(crate) fn normalized_silu_backward(
+    x: &[f32],
+    [mean, factor, offset]: [&[f32]; 3],
+    g: &mut [f32],
+    sums: &mut [f32],
+    tilts: &mut [f32],
+) {
+    let cols = mean.len().max(1);
+    with_sigmoid!(sigmoid => for (g, x) in g.chunks_exact_mut(cols).zip(x.chunks_exact(cols)) {
+        let columns = mean.iter().zip(factor).zip(offset).zip(sums.iter_mut()).zip(tilts.iter_mut());
+        for ((g, &x), ((((&m, &f), &o), sum), tilt)) in g.iter_mut().zip(x).zip(columns) {
+            let centered = x - m;
+            let z = centered * f + o;
+            let s = sigmoid(z);
+            *g *= s * (1.0 + z * (1.0 - s));
+            *sum += *g;
+            *tilt += *g * centered;
+        }
+    });
+}
+
+/// Partial results, so that a row is reduced in vectors.
+const LANES: usize = 16;
+
+/// The softmax of `scale · x`: `x ← exp(scale · x) / Σ exp(scale · x)`.
+pub(crate) fn softmax_in_place(x: &mut [f32], scale: f32) {
+    if fuses() {
+        vectorized!(softmax::<true>(x, scale));
+    } else {
+        vectorized!(softmax::<false>(x, scale));
+    }
+}
+
+#[inline(always)]
+fn softmax<const FUSED: bool>(x: &mut [f32], scale: f32) {
+    let mut tops = [f32::NEG_INFINITY; LANES];
+    for part in x.chunks(LANES) {
+        for (top, &x) in tops.iter_mut().zip(part) {
+            *top = top.max(scale * x);
+        }
+    }
+    let top = tops.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let mut sums = [0f32; LANES];
+    for part in x.chunks_mut(LANES) {
+        for (sum, x) in sums.iter_mut().zip(part) {
+            *x = exp::<FUSED>(multiply_add::<FUSED>(scale, *x, -top));
+            *sum += *x;
+        }
+    }
+    let factor = 1.0 / sums.iter().sum::<f32>();
+    for x in x.iter_mut() {
+        *x *= factor;
+    }
+}
+
+/// The backward pass of a softmax of `scale · x` with the result p: `g ← scale · p · (g - Σ p g)`.
+pub(crate) fn softmax_backward(p: &[f32], scale: f32, g: &mut [f32]) {
+    vectorized!({
+        let mut sums = [0f32; LANES];
+        for (p, g) in p.chunks(LANES).zip(g.chunks(LANES)) {
+            for ((sum, &p), &g) in sums.iter_mut().zip(p).zip(g) {
+                *sum += p * g;
+            }
+        }
+        let level = sums.iter().sum::<f32>();
+        for (g, &p) in g.iter_mut().zip(p) {
+            *g = scale * p * (*g - level);
+        }
+    });
+}
+
+/// Density of the normal distribution and its integral up to x, with an absolute error below 2e-7 (Abramowitz and Stegun
+/// 1964, 7.1.26).
+#[inline(always)]
+fn normal<const FUSED: bool>(x: f32) -> [f32; 2] {
+    const INVERSE_ROOT: f32 = 0.398_942_3;
+    let y = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let e = exp::<FUSED>(-y * y);
+    let t = 1.0 / (1.0 + 0.327_591_1 * y);
+    let p = multiply_add::<FUSED>(1.061_405_4, t, -1.453_152);
+    let p = multiply_add::<FUSED>(p, t, 1.421_413_7);
+    let p = multiply_add::<FUSED>(p, t, -0.284_496_74);
+    let p = multiply_add::<FUSED>(p, t, 0.254_829_6) * t;
+    let tail = 0.5 * p * e;
+    [INVERSE_ROOT * e, if x < 0.0 { tail } else { 1.0 - tail }]
+}
+
+/// `x ← x Φ(x)` with the integral Φ of the normal distribution (GELU).
+pub(crate) fn gelu_in_place(x: &mut [f32]) {
+    if fuses() {
+        vectorized!(for x in x.iter_mut() {
+            *x *= normal::<true>(*x)[1];
+        });
+    } else {
+        vectorized!(for x in x.iter_mut() {
+            *x *= normal::<false>(*x)[1];
+        });
+    }
+}
+
+/// `g ← g · d/dx [x Φ(x)]`.
+pub(crate) fn gelu_backward(x: &[f32], g: &mut [f32]) {
+    let slope = |x: f32, [density, integral]: [f32; 2]| integral + x * density;
+    if fuses() {
+        vectorized!(for (g, &x) in g.iter_mut().zip(x) {
+            *g *= slope(x, normal::<true>(x));
+        });
+    } else {
+        vectorized!(for (g, &x) in g.iter_mut().zip(x) {
+            *g *= slope(x, normal::<false>(x));
+        });
+    }
+}
+
 /// `y += x`.
 #[inline(always)]
 pub(crate) fn add_assign(y: &mut [f32], x: &[f32]) {
@@ -140,6 +272,34 @@ mod tests {
         }
         assert!(sigmoid::<true>(-1e9) >= 0.0 && sigmoid::<true>(1e9) == 1.0);
         assert!(sigmoid::<false>(-1e9) >= 0.0 && sigmoid::<false>(1e9) == 1.0);
+    }
+
+    #[test]
+    fn softmax_and_gelu_agree_with_double_precision() {
+        let xs: Vec<f32> = (-150..=150).map(|i| 0.05 * i as f32).collect();
+        on_every_arch(|| {
+            let mut p = xs.clone();
+            softmax_in_place(&mut p, 0.7);
+            let weight = |x: f32| (0.7 * f64::from(x)).exp();
+            let sum: f64 = xs.iter().map(|&x| weight(x)).sum();
+            let (mut y, mut slope) = (xs.clone(), vec![1.0; xs.len()]);
+            gelu_in_place(&mut y);
+            gelu_backward(&xs, &mut slope);
+            // The integral by Simpson's rule from 0, in double precision.
+            let density = |t: f64| (-0.5 * t * t).exp() / (2.0 * std::f64::consts::PI).sqrt();
+            for (i, &x) in xs.iter().enumerate() {
+                assert!((f64::from(p[i]) - weight(x) / sum).abs() < 1e-6 * weight(x) / sum + 1e-12, "{x}");
+                let x = f64::from(x);
+                let h = x / 1000.0;
+                let sum: f64 = (0..500)
+                    .map(|k| h * 2.0 * f64::from(k))
+                    .map(|t| density(t) + 4.0 * density(t + h) + density(t + 2.0 * h))
+                    .sum();
+                let integral = 0.5 + sum * h / 3.0;
+                assert!((f64::from(y[i]) - x * integral).abs() < 2e-6, "{x}: {}", y[i]);
+                assert!((f64::from(slope[i]) - integral - x * density(x)).abs() < 2e-6, "{x}: {}", slope[i]);
+            }
+        });
     }
 
     #[test]

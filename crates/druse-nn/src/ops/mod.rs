@@ -3,8 +3,8 @@
 //!
 //! Its rooms in order, each reading only those before it: `product` (matrix products), `blocks` (threads), `kernels`
 //! (elementwise loops) and `matrix`; `device_op` and `host`, which make an operation out of a forward and a backward
-//! pass; `gather`, `attention`, `dense`, `geometry`; the families `gemnet`, `dimenet`, `spherenet`, `gemsdiff`; and `cube`, the kernels for GPUs of
-//! all of them. `cargo xtask layers` checks that.
+//! pass; `gather`, `attention`, `dense`, `geometry`; the families `gemnet`, `dimenet`, `spherenet`, `gemsdiff`, `image`, `unet`;
+//! and `cube`, the kernels for GPUs of those that have any. `cargo xtask layers` checks that.
 
 mod attention;
 mod blocks;
@@ -19,14 +19,19 @@ mod gemnet;
 mod gemsdiff;
 mod geometry;
 mod host;
+mod image;
 mod kernels;
 mod matrix;
 mod product;
 mod spherenet;
+mod unet;
 
 pub use attention::{TokenSets, pair_attention};
 pub use blocks::with_idle_threads;
-pub use dense::{Activation, affine, dense, layer_norm, merge_edges, pair_dense, split_dense};
+pub use dense::{
+    Activation, affine, dense, layer_norm, layer_norm_leaky, merge_edges, pair_dense, split_dense,
+};
+pub(crate) use dense::{leak, row_moments, row_sum};
 pub use dimenet::{
     MessageUpdateWeights, enveloped_sines, filter, filtered_output, filtered_sum, message_down, message_sum,
     message_update, zonal_sum,
@@ -41,10 +46,15 @@ pub use geometry::{
     to_fractional,
 };
 pub(crate) use host::{HostOp, Mat, Matrix, apply};
+pub use image::{ConvGeometry, batch_norm_leaky, column_moments, conv, conv_transposed, leaky_relu};
 pub(crate) use kernels::{silu_backward, silu_in_place, silu_slope_backward};
 pub use matrix::matrix;
 pub(crate) use product::{count_products, matrix_product};
 pub use spherenet::{incoming_sum, torsion_sum};
+pub use unet::{
+    AttentionHeads, ImageGrid, attention, depthwise, gated_sum, gelu, group_norm_silu, join,
+    linear_attention, modulated_group_norm_silu, pixel_shuffle, pixel_unshuffle, softmax_pool, waves,
+};
 
 #[cfg(test)]
 mod tests;

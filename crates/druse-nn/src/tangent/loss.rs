@@ -81,6 +81,42 @@ pub fn loss_gradients<const N: usize>(
     LossGradients { loss, values, input_gradients, gradients }
 }
 
+/// A loss `L(∂ Σ f / ∂x)` of input gradients as a number that an ordinary backward pass differentiates by the parameters: for
+/// objectives of which it is one term beside others.
+///
+/// `function` is f, as for [`loss_gradients`]; it is called with these parameters and with the same ones untracked. Where the
+/// parameters are not tracked, the loss is a number alone.
+///
+/// # Panics
+/// When the loss depends on nothing that it gets.
+pub fn input_gradient_loss<const N: usize>(
+    params: &Params,
+    inputs: [Tensor<2>; N],
+    function: impl Fn(&Params, [Dual; N]) -> Dual,
+    loss: impl FnOnce([Tensor<2>; N]) -> Tensor<1>,
+) -> Tensor<1> {
+    let inputs = inputs.map(|x| if x.device().is_autodiff() { x.inner() } else { x });
+    let (_, gradients) = input_gradients(&params.untracked(), inputs.clone(), &function);
+    if !params.device().is_autodiff() {
+        return loss(gradients);
+    }
+    let g = gradients.map(leaf);
+    let result = loss(g.clone());
+    assert!(result.is_tracked(), "a loss is a function of input gradients");
+    let mut found = result.backward();
+    let mut directions = g.map(|g| g.grad_remove(&mut found)).into_iter();
+    let duals = inputs.map(|value| Dual { value, tangent: directions.next().flatten() });
+    let value = Tensor::from_inner(result.inner());
+    match function(params, duals).tangent {
+        // The value is that of the loss, the derivative that of the tangent.
+        Some(tangent) => {
+            let along = tangent.sum();
+            value + (along.clone() - along.detach())
+        }
+        None => value,
+    }
+}
+
 /// The numbers as a leaf of a graph of its own.
 fn leaf(x: Tensor<2>) -> Tensor<2> {
     x.inner().autodiff().require_grad()

@@ -45,6 +45,7 @@
 mod activation;
 mod dual;
 mod geometry;
+mod image;
 mod linear;
 mod loss;
 mod radial;
@@ -54,6 +55,7 @@ mod tests;
 pub use activation::silu;
 pub use dual::Dual;
 pub use geometry::{edge_vectors, lengths, strained_edge_vectors};
+pub use image::{conv, layer_norm_leaky};
 pub use linear::{affine, dense, gather, scatter_sum};
-pub use loss::{LossGradients, input_gradients, loss_gradients};
+pub use loss::{LossGradients, input_gradient_loss, input_gradients, loss_gradients};
 pub use radial::gaussians;

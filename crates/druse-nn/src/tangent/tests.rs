@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::activation::{Silu, SiluTangent};
 use super::geometry::{Length, LengthTangent, Transform};
+use super::image::LayerNormTangent;
 use super::radial::GaussianDerivative;
 use super::*;
 use crate::basis::GaussianBasis;
@@ -101,6 +102,18 @@ fn slopes_of_the_activation_far_from_zero() {
     assert_close(&value, &[0.0, 0.0, 0.0, 1.0, 1.0, 1.0], 1e-6, "slope");
     assert!(gradients.iter().flatten().all(|g| g.is_finite()));
     assert_close(&gradients[0], &[0.0; 6], 1e-6, "second derivative");
+}
+
+#[test]
+fn normalized_rows_and_their_tangents() {
+    for [rows, cols] in [[5, 7], [1, 3], [3, 33]] {
+        for slope in [1.0, 0.2] {
+            let shapes = [[rows, cols], [rows, cols], [1, cols], [1, cols]];
+            let mut data = random(shapes, -1.5..1.5);
+            data[2] = random([[1, cols]], 0.5..1.5)[0].clone();
+            check(&LayerNormTangent { epsilon: 1e-1, slope }, shapes, &data);
+        }
+    }
 }
 
 #[test]

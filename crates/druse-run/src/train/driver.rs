@@ -434,6 +434,7 @@ impl<'a> Trainer<'a> {
             gradient.clip(limit);
         }
         let lr = learning_rate(&phase.optim, step, total, &self.progress.plateau);
+        self.params.apply_rewrites(&mut gradient.buffers);
         phase.adam.step(&mut self.params, &gradient.grads, lr);
         phase.remember(loss);
         self.params.apply_updates(gradient.buffers);

@@ -23,6 +23,8 @@ pub(crate) enum Use {
     Forward,
     /// As it is, for `g W`.
     Backward,
+    /// As it is, in strips of 32 bits whatever its shape, for products with [`super::Runs`].
+    Strips,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -109,6 +111,9 @@ impl Weight<'_> {
         let (view, shape) = match purpose {
             Use::Forward => (View::transposed(self.data, self.stride), [self.cols, self.rows]),
             Use::Backward => (View::rows(self.data, self.stride), [self.rows, self.cols]),
+            Use::Strips => {
+                return Panels::in_strips(View::rows(self.data, self.stride), [self.rows, self.cols]);
+            }
         };
         Panels::pack_for(precision, view, shape)
     }

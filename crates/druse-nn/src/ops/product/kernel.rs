@@ -4,6 +4,36 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::View;
 
+/// Where the left operand lies.
+#[derive(Clone, Copy)]
+pub(super) enum Left<'a> {
+    /// At equal distances.
+    Strided(View<'a>),
+    /// Row i is `data[base[i] + offset..][..length]` for every offset, one after the other.
+    Runs { data: &'a [f32], base: &'a [u32], offsets: &'a [u32], length: usize },
+    /// Entry (i, l) is `data[i + base[l]]`.
+    Columns { data: &'a [f32], base: &'a [u32] },
+}
+
+/// Where the rows of the result lie.
+#[derive(Clone, Copy)]
+pub(super) enum Rows<'a> {
+    /// So many numbers apart.
+    Apart(usize),
+    /// From these numbers on. They may overlap if the product is accumulated.
+    At(&'a [u32]),
+}
+
+impl Rows<'_> {
+    #[inline(always)]
+    fn start(&self, row: usize) -> usize {
+        match self {
+            Self::Apart(stride) => row * stride,
+            Self::At(starts) => starts[row] as usize,
+        }
+    }
+}
+
 /// The right operand as whole vectors of neighboring columns.
 #[derive(Clone, Copy)]
 pub(super) enum Columns<'a> {
@@ -36,17 +66,17 @@ const DEPTH: usize = 96;
 /// A product of [`super::product_into`] or [`super::multiply_into`]. The shape is (m, n, k).
 pub(super) struct Product<'a> {
     pub dst: *mut f32,
-    pub stride: usize,
+    pub rows: Rows<'a>,
     pub shape: [usize; 3],
-    pub a: View<'a>,
+    pub a: Left<'a>,
     pub b: Columns<'a>,
     pub accumulate: bool,
 }
 
 impl Product<'_> {
     /// # Safety
-    /// `dst` must be valid for m rows of n numbers, `stride` apart, and hold numbers with `accumulate`; the operands
-    /// must reach as far as the shape says; panels must come from the packing of this `arch`.
+    /// `dst` must be valid for m rows of n numbers and hold numbers with `accumulate`; the operands must reach as far as
+    /// the shape says, with a whole number of runs; panels must come from the packing of this `arch`.
     pub unsafe fn run(self, arch: Arch) {
         arch.dispatch(Checked(self));
     }
@@ -97,13 +127,13 @@ unsafe fn run<S: Simd, const NV: usize>(simd: S, p: &Product<'_>) {
                         }
                     };
                     let strip = Strip {
-                        a: p.a.data.as_ptr().add(begin * p.a.col_stride),
-                        a_strides: [p.a.row_stride, p.a.col_stride],
+                        a: p.a,
+                        begin,
                         b,
                         step,
                         depth,
                         dst: p.dst.add(column),
-                        stride: p.stride,
+                        rows: p.rows,
                         columns,
                         accumulate,
                     };
@@ -124,20 +154,21 @@ unsafe fn run<S: Simd, const NV: usize>(simd: S, p: &Product<'_>) {
 }
 
 /// A vertical strip of the result, at most a register tile wide.
-struct Strip {
-    a: *const f32,
-    a_strides: [usize; 2],
+struct Strip<'a> {
+    a: Left<'a>,
+    /// Depth at which this pass begins.
+    begin: usize,
     b: *const f32,
     /// Numbers from one row of b to the next.
     step: usize,
     depth: usize,
     dst: *mut f32,
-    stride: usize,
+    rows: Rows<'a>,
     columns: usize,
     accumulate: bool,
 }
 
-impl Strip {
+impl Strip<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const NV: usize>(&self, simd: S, rows: std::ops::Range<usize>) {
         let mut row = rows.start;
@@ -163,37 +194,138 @@ impl Strip {
 
     /// MR rows from `row` on. Every entry is summed over the depth in one chain, whatever MR and NV, so a row's result
     /// does not depend on how many rows there are.
-    #[allow(clippy::needless_range_loop, reason = "plain counted loops are unrolled into registers")]
     #[inline(always)]
     unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(&self, simd: S, row: usize) {
-        let lanes = S::F32_LANES;
-        let [row_stride, col_stride] = self.a_strides;
-        let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
         // SAFETY: the caller of `Product::run` answers for the rows and the depth of a and b and for dst; loads of b are
         // whole vectors because panels are padded and row-major columns are a multiple of the lanes.
         unsafe {
-            let mut a = self.a.add(row * row_stride);
+            let sums = match self.a {
+                Left::Strided(a) => self.strided::<S, MR, NV>(simd, row, a),
+                Left::Runs { data, base, offsets, length } => {
+                    self.runs::<S, MR, NV>(simd, data.as_ptr(), &base[row..row + MR], offsets, length)
+                }
+                Left::Columns { data, base } => {
+                    self.columns::<S, MR, NV>(simd, data.as_ptr().add(row), &base[self.begin..][..self.depth])
+                }
+            };
+            self.store(simd, row, sums);
+        }
+    }
+
+    /// Sums of a tile whose left operand is strided.
+    #[allow(clippy::needless_range_loop, reason = "plain counted loops are unrolled into registers")]
+    #[inline(always)]
+    unsafe fn strided<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        simd: S,
+        row: usize,
+        a: View<'_>,
+    ) -> [[S::f32s; NV]; MR] {
+        let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
+        // SAFETY: as in `tile`.
+        unsafe {
+            let mut left = a.data.as_ptr().add(self.begin * a.col_stride + row * a.row_stride);
             let mut b = self.b;
             for _ in 0..self.depth {
-                let mut columns = [simd.splat_f32s(0.0); NV];
-                for j in 0..NV {
-                    columns[j] = b.add(j * lanes).cast::<S::f32s>().read_unaligned();
-                }
+                let columns = load::<S, NV>(simd, b);
                 for i in 0..MR {
-                    let x = simd.splat_f32s(*a.add(i * row_stride));
+                    let x = simd.splat_f32s(*left.add(i * a.row_stride));
                     for j in 0..NV {
                         acc[i][j] = simd.mul_add_e_f32s(x, columns[j], acc[i][j]);
                     }
                 }
                 // The last step leaves the matrices, which only `wrapping_add` allows.
-                a = a.wrapping_add(col_stride);
+                left = left.wrapping_add(a.col_stride);
                 b = b.wrapping_add(self.step);
             }
-            let dst = self.dst.add(row * self.stride);
+        }
+        acc
+    }
+
+    /// Sums of a tile whose left operand is made of runs. Always the whole depth.
+    #[allow(clippy::needless_range_loop, reason = "plain counted loops are unrolled into registers")]
+    #[inline(always)]
+    unsafe fn runs<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        simd: S,
+        data: *const f32,
+        base: &[u32],
+        offsets: &[u32],
+        length: usize,
+    ) -> [[S::f32s; NV]; MR] {
+        let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
+        // SAFETY: as in `tile`.
+        unsafe {
+            let mut starts = [data; MR];
+            for i in 0..MR {
+                starts[i] = data.add(base[i] as usize);
+            }
+            let mut b = self.b;
+            for &offset in offsets {
+                let mut left = [data; MR];
+                for i in 0..MR {
+                    left[i] = starts[i].add(offset as usize);
+                }
+                for l in 0..length {
+                    let columns = load::<S, NV>(simd, b);
+                    for i in 0..MR {
+                        let x = simd.splat_f32s(*left[i].add(l));
+                        for j in 0..NV {
+                            acc[i][j] = simd.mul_add_e_f32s(x, columns[j], acc[i][j]);
+                        }
+                    }
+                    b = b.wrapping_add(self.step);
+                }
+            }
+        }
+        acc
+    }
+
+    /// Sums of a tile whose left operand has neighboring rows and its columns at `base`.
+    #[allow(clippy::needless_range_loop, reason = "plain counted loops are unrolled into registers")]
+    #[inline(always)]
+    unsafe fn columns<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        simd: S,
+        data: *const f32,
+        base: &[u32],
+    ) -> [[S::f32s; NV]; MR] {
+        let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
+        // SAFETY: as in `tile`.
+        unsafe {
+            let mut b = self.b;
+            for &start in base {
+                let left = data.add(start as usize);
+                let columns = load::<S, NV>(simd, b);
+                for i in 0..MR {
+                    let x = simd.splat_f32s(*left.add(i));
+                    for j in 0..NV {
+                        acc[i][j] = simd.mul_add_e_f32s(x, columns[j], acc[i][j]);
+                    }
+                }
+                b = b.wrapping_add(self.step);
+            }
+        }
+        acc
+    }
+
+    /// Writes a tile or adds it, one row after the other.
+    #[allow(clippy::needless_range_loop, reason = "plain counted loops are unrolled into registers")]
+    #[inline(always)]
+    unsafe fn store<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        simd: S,
+        row: usize,
+        acc: [[S::f32s; NV]; MR],
+    ) {
+        let lanes = S::F32_LANES;
+        // SAFETY: as in `tile`.
+        unsafe {
             if self.columns == NV * lanes {
                 for i in 0..MR {
+                    let dst = self.dst.add(self.rows.start(row + i));
                     for j in 0..NV {
-                        let to = dst.add(i * self.stride + j * lanes).cast::<S::f32s>();
+                        let to = dst.add(j * lanes).cast::<S::f32s>();
                         let sum = if self.accumulate {
                             simd.add_f32s(to.read_unaligned(), acc[i][j])
                         } else {
@@ -206,8 +338,9 @@ impl Strip {
                 let last = self.columns - (NV - 1) * lanes;
                 let mask = simd.mask_between_m32s(0, last as u32);
                 for i in 0..MR {
+                    let dst = self.dst.add(self.rows.start(row + i));
                     for j in 0..NV {
-                        let to = dst.add(i * self.stride + j * lanes);
+                        let to = dst.add(j * lanes);
                         let sum = acc[i][j];
                         if j + 1 < NV {
                             let to = to.cast::<S::f32s>();
@@ -227,4 +360,16 @@ impl Strip {
             }
         }
     }
+}
+
+/// A row of b as NV vectors.
+#[allow(clippy::needless_range_loop, reason = "plain counted loops are unrolled into registers")]
+#[inline(always)]
+unsafe fn load<S: Simd, const NV: usize>(simd: S, b: *const f32) -> [S::f32s; NV] {
+    let mut columns = [simd.splat_f32s(0.0); NV];
+    for j in 0..NV {
+        // SAFETY: the caller answers for NV vectors at b.
+        columns[j] = unsafe { b.add(j * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
+    }
+    columns
 }

@@ -12,18 +12,20 @@ mod cache;
 mod dots;
 mod kernel;
 mod panels;
+mod runs;
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub(crate) use cache::{Use, Weight};
 pub(crate) use panels::Panels;
+pub(crate) use runs::{Runs, add_runs_gradient, multiply_runs, scatter_runs};
 
 use crate::Precision;
 use crate::arch::{arch, has_bf16};
 use crate::precision::current;
 use dots::Dots;
-use kernel::{Columns, Product};
+use kernel::{Columns, Left, Product, Rows};
 use panels::Layout;
 
 /// Rows that are worked off together when a product is followed by something else: their results fit the first-level
@@ -202,7 +204,10 @@ fn run(
     assert!(stride >= n && reaches(len, [stride, 1], [m, n]), "matrix product out of bounds");
     // SAFETY: the assertions here and at the callers bound every address that strides and counts can form; panels hold
     // what the same processor's packing wrote.
-    unsafe { Product { dst, stride, shape: [m, n, k], a, b, accumulate }.run(arch) };
+    unsafe {
+        let (rows, a) = (Rows::Apart(stride), Left::Strided(a));
+        Product { dst, rows, shape: [m, n, k], a, b, accumulate }.run(arch)
+    };
 }
 
 /// [`run`] with a packed operand.

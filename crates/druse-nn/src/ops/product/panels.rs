@@ -67,6 +67,14 @@ impl Panels {
         Self::pack(b, [rows, cols])
     }
 
+    /// Packs strips whatever the number of columns, in 32 bits: for products with [`super::Runs`].
+    ///
+    /// # Panics
+    /// When the view is too short for its shape.
+    pub fn in_strips(b: View<'_>, shape: [usize; 2]) -> Self {
+        Self::strips(arch(), b, shape)
+    }
+
     /// Packs strips whatever the number of columns.
     pub(super) fn strips(arch: Arch, b: View<'_>, [rows, cols]: [usize; 2]) -> Self {
         check(&b, [rows, cols]);
