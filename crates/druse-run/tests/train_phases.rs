@@ -364,7 +364,7 @@ fn phases_that_make_no_sense_are_refused() {
         text
     };
     let below = |name| PhaseParameters::Below(vec![name]);
-    assert!(refused(&|m| m.phases.clear()).contains("without"));
+    assert!(refused(&|m| m.phases.clear()).contains("no training phase moves"));
     assert!(refused(&|m| m.phases[1].name = "critic").contains("two phases are named `critic`"));
     assert!(refused(&|m| m.phases[0].name = "Critic.").contains("`Critic.`"));
     assert!(refused(&|m| m.phases[0].parameters = below("crit")).contains("no trainable parameter"));

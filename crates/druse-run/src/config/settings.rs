@@ -325,9 +325,8 @@ impl RunConfig {
         let mut samplings = Vec::new();
         for kind in registry.kinds() {
             let [mut model, sampling] = kind.schemas(&mut generator).map(Schema::to_value);
-            if let Some(properties) = model.get_mut("properties").and_then(Value::as_object_mut) {
-                properties.insert("kind".into(), json!({ "const": kind.name() }));
-            }
+            // A kind without settings has no properties of its own.
+            model["properties"]["kind"] = json!({ "const": kind.name() });
             model["description"] = format!("{}: {}", kind.name(), kind.summary()).into();
             model["required"] = json!(["kind"]);
             models.push(model);
