@@ -65,18 +65,17 @@ fn mistakes_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let data = write_data(dir);
-    let train = |more: &[&str]| {
-        call(dir, "train --preset crystens-small-gan --data data --out x --set train.epochs=1", more)
-    };
-    train(&["--set", "model.generator=[1,2]"]).fails(2, &["generator", "2", "9"]);
-    train(&["--set", "model.dropout=1.0"]).fails(2, &["dropout", "1"]);
-    train(&["--set", GAN, "--set", "train.batch_size=1"]).fails(2, &["batch", "one structure"]);
+    let train =
+        |more: &[&str]| call(dir, "train --preset crystens-small-gan --data data --set train.epochs=1", more);
+    train(&["--out", "a", "--set", "model.generator=[1,2]"]).fails(2, &["generator", "2", "9"]);
+    train(&["--out", "b", "--set", "model.dropout=1.0"]).fails(2, &["dropout", "1"]);
+    train(&["--out", "c", "--set", GAN, "--set", "train.batch_size=1"]).fails(2, &["batch", "one structure"]);
     // Cells of more atoms than an image holds, and nothing else.
     let sites: Vec<_> = (0..53).map(|k| ("C", [f64::from(k) / 53.0, 0.0, 0.0])).collect();
     let large = csv(&[("large".to_owned(), cif("large", 80.0, &sites))]);
     fs::write(data.join("train.csv"), &large).unwrap();
     fs::write(data.join("val.csv"), &large).unwrap();
-    let run = train(&[]);
+    let run = train(&["--out", "d"]);
     assert!(run.code.is_some_and(|code| code != 0) && run.stderr.contains("52"), "{}", run.stderr);
     let file = dir.join("odd.json");
     fs::write(
