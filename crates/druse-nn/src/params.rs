@@ -243,6 +243,18 @@ impl Params {
         Self { values, device, group: group.clone(), ..self.clone() }
     }
 
+    /// The same parameters with other values of equal shapes, also of another type of numbers: in double precision the
+    /// compositions of the operations run.
+    ///
+    /// # Panics
+    /// When a shape differs.
+    pub fn with_values(self, values: Vec<Tensor<2>>) -> Self {
+        let shapes: Vec<_> = values.iter().map(Tensor::dims).collect();
+        let expected: Vec<_> = self.specs.iter().map(ParamSpec::matrix_shape).collect();
+        assert_eq!(shapes, expected, "one matrix of its shape per parameter");
+        Self { values, ..self }
+    }
+
     /// The same values without a record of operations, in the same mode.
     pub fn untracked(&self) -> Self {
         if !self.device.is_autodiff() {

@@ -34,7 +34,8 @@ pub struct Gradient {
     pub grads: Grads,
     /// Euclidean norm of all gradients together, before any clipping; NaN or infinity when one of them is.
     pub norm: f64,
-    /// How the forward passes change buffers, in the order of the micro-batches; to be applied after the step.
+    /// How the forward passes change buffers, in the order of the micro-batches; to be applied after the step, rewrites of
+    /// trainable tensors ([`Params::apply_rewrites`]) before it.
     pub buffers: BufferUpdates,
 }
 

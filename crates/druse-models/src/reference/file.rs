@@ -139,11 +139,14 @@ const ROUNDED_TURN: f64 = 6.28318;
 
 /// `base + amp · sin(0.7 i + 2 (i² mod 1009) + h)`, with h from the bytes of the name.
 pub(crate) fn formula(name: &str, len: usize, base: f64, amp: f64) -> Vec<f32> {
+    exact_formula(name, len, base, amp).into_iter().map(|x| x as f32).collect()
+}
+
+/// [`formula`] in double precision.
+pub(crate) fn exact_formula(name: &str, len: usize, base: f64, amp: f64) -> Vec<f64> {
     let sum: u64 = name.bytes().zip(1u64..).map(|(b, k)| u64::from(b) * k).sum();
     let h = (sum % 1000) as f64 / 1000.0 * ROUNDED_TURN;
-    (0..len as u64)
-        .map(|i| (base + amp * (0.7 * i as f64 + 2.0 * ((i * i) % 1009) as f64 + h).sin()) as f32)
-        .collect()
+    (0..len as u64).map(|i| base + amp * (0.7 * i as f64 + 2.0 * ((i * i) % 1009) as f64 + h).sin()).collect()
 }
 
 #[cfg(test)]

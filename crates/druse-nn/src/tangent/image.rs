@@ -105,9 +105,10 @@ impl HostOp<4> for LayerNormTangent {
         let unit = centered / deviation.clone();
         let tilt = (unit.clone() * t.clone()).mean_dim(1);
         let z = unit.clone() * gain.clone() + bias;
-        let positive = z.clone().detach().greater_elem(0.0).float();
+        let slope = z.clone().detach().zeros_like().add_scalar(self.slope);
+        let slope = slope.mask_fill(z.clone().detach().greater_elem(0.0), 1.0);
         // The bias takes part in the sign alone; its gradient is zero.
-        let slope = positive.mul_scalar(1.0 - self.slope) + self.slope + z.mul_scalar(0.0);
+        let slope = slope + z.mul_scalar(0.0);
         (t.clone() - t.mean_dim(1) - unit * tilt) / deviation * gain * slope
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use druse_crystal::Structure;
 use druse_metrics::fingerprint::crystalnn;
 use druse_metrics::matcher::StructureMatcher;
-use druse_models::{Batch, MicroBatchLimit};
+use druse_models::{Batch, BatchStatistics, MicroBatchLimit, TrainingPhase};
 use druse_nn::optim::{Adam, AdamConfig, Ema};
 use rayon::prelude::*;
 
@@ -15,19 +15,23 @@ use super::subject::{Subject, distorted, noise, requests};
 use super::timing::{Meter, Work, repeat, timed};
 use crate::failure::Failure;
 
-/// A training step. With an accelerator the host prepares the next batch meanwhile, as in training.
+/// A training step, or one update of the first phase of a step of several. With an accelerator the host prepares the next
+/// batch meanwhile, as in training. A model that normalizes over a batch has no step of one structure: its batch is measured.
 pub fn train(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
     let (model, optim) = (subject.generator.as_ref(), &subject.config.optim);
     let host = subject.on_host();
+    let phase = TrainingPhase::all(model)?.swap_remove(0);
+    let whole = model.batch_statistics() == BatchStatistics::Whole;
     meter.measure(subject, |batch| {
-        let limit = subject.limit();
+        let batch = if whole { subject.batch() } else { batch };
+        let (limit, phase) = (subject.limit(), phase.clone());
         let mut params = subject.params.clone();
-        let mut adam = Adam::new(&params, AdamConfig::default());
+        let mut adam = Adam::of_group(&params, &phase.group, AdamConfig::default());
         let mut ema = Ema::new(&params, optim.ema_decay);
         let mut epoch = 0;
         let mut next_batch = move |limit: &MicroBatchLimit| {
             epoch += 1;
-            let mut next = Batch::new(model, batch.clone(), noise(&batch, epoch));
+            let mut next = Batch::new(model, batch.clone(), noise(&batch, epoch)).of_phase(&phase);
             if !host {
                 next.prepare(limit)?;
             }
@@ -42,6 +46,7 @@ pub fn train(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
                     if let Some(limit) = optim.clip_norm {
                         gradient.clip(limit);
                     }
+                    params.apply_rewrites(&mut gradient.buffers);
                     adam.step(&mut params, &gradient.grads, optim.lr);
                     ema.update(&params);
                     Ok(())

@@ -2,10 +2,15 @@
 //!
 //! The files list kernels as (out, in, rows, columns, depth), activations as (row, column, depth, feature), and of large arrays
 //! a few numbers. Sums that cancel are compared relative to what their terms are.
+//!
+//! Losses and gradients are evaluated in double precision, where the compositions of the operations run: a leaky ReLU bends,
+//! and one of millions of numbers that rounding puts on the other side of its bend moves single numbers of a gradient by some
+//! 1e-3; batches of nearly equal images lose their differences to rounding in batch normalization. Images, layers, and what
+//! spectral normalization divides by are evaluated in 32 bits.
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use druse_crystal::Structure;
 use druse_crystal::formats::{Format, read_str};
 use druse_data::crystens::Codec;
@@ -15,8 +20,7 @@ use serde_json::{Map, Value};
 
 use super::NUMBERS;
 use super::layers::Kept;
-use crate::reference::file::{flatten, formula, malformed, read};
-use crate::reference::report::host;
+use crate::reference::file::{exact_formula, flatten, malformed, read};
 use crate::reference::{Beside, ParityError, ParityReport};
 
 /// The file that describes the crystals, beside those of the networks.
@@ -52,8 +56,8 @@ fn format(text: impl Into<String>) -> ParityError {
 
 /// Inputs of the networks of a file: images (pixels in the order channel, row, column) and latents, one after the other.
 pub(super) struct Samples {
-    pub images: Vec<f32>,
-    pub latents: Vec<f32>,
+    pub images: Vec<f64>,
+    pub latents: Vec<f64>,
     pub count: usize,
 }
 
@@ -79,9 +83,9 @@ impl Samples {
                 None => return Err(wrong(&"its file has no structure")),
             };
             let image = Codec::published().encode_as(&structure, crystal.sg).map_err(|e| wrong(&e))?;
-            images.extend(image.channels_first().map(|x| x as f32));
+            images.extend(image.channels_first());
         }
-        let latents = inputs.latent.into_iter().flatten().map(|x| x as f32).collect();
+        let latents = inputs.latent.into_iter().flatten().collect();
         Ok(Self { images, latents, count })
     }
 }
@@ -140,11 +144,33 @@ pub(super) fn in_listed_order(spec: &ParamSpec, values: &[f64]) -> Vec<f64> {
     listed
 }
 
-/// The tensors as a file gives them.
+/// A matrix in 32 bits or in double precision.
+pub(super) fn tensor(values: &[f64], cols: usize, device: &Device, double: bool) -> Tensor<2> {
+    let shape = [values.len() / cols, cols];
+    match double {
+        true => Tensor::from_data(TensorData::new(values.to_vec(), shape), (device, DType::F64)),
+        false => {
+            let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+            Tensor::from_data(TensorData::new(values, shape), device)
+        }
+    }
+}
+
+/// The numbers of a tensor of any precision.
+pub(super) fn host(t: &Tensor<2>) -> Vec<f64> {
+    t.to_data().convert::<f64>().try_into_vec().expect("numbers were converted")
+}
+
+/// A single number.
+pub(super) fn number(t: &Tensor<1>) -> f64 {
+    host(&t.clone().reshape([1, 1]))[0]
+}
+
+/// The tensors as a file gives them, in 32 bits and in double precision.
 ///
 /// # Errors
 /// [`ParityError::Parameter`] when one is not listed or has another shape.
-pub(super) fn fill(head: &Value, specs: &[ParamSpec], device: &Device) -> Result<Params, ParityError> {
+pub(super) fn fill(head: &Value, specs: &[ParamSpec], device: &Device) -> Result<[Params; 2], ParityError> {
     let listed: Vec<Listed> = read(&head["parameters"])?;
     let listed: BTreeMap<&str, &Listed> = listed.iter().map(|l| (l.name.as_str(), l)).collect();
     let values = specs.iter().map(|spec| {
@@ -155,10 +181,17 @@ pub(super) fn fill(head: &Value, specs: &[ParamSpec], device: &Device) -> Result
         if entry.shape != expected {
             return Err(wrong(format!("has shape {:?}, expected {expected:?}", entry.shape)));
         }
-        let numbers = formula(&entry.name, spec.len(), entry.base, entry.amp);
+        let numbers = exact_formula(&entry.name, spec.len(), entry.base, entry.amp);
         Ok(places(spec).into_iter().map(|place| numbers[place]).collect())
     });
-    Ok(Params::from_host(specs, &values.collect::<Result<Vec<_>, ParityError>>()?, device))
+    let values = values.collect::<Result<Vec<Vec<f64>>, ParityError>>()?;
+    let of = |double| {
+        let tensors = specs.iter().zip(&values);
+        tensors.map(|(spec, v)| tensor(v, spec.matrix_shape()[1], device, double)).collect::<Vec<_>>()
+    };
+    let blank: Vec<_> = specs.iter().map(|spec| vec![0.0; spec.len()]).collect();
+    let params = Params::from_host(specs, &blank, device);
+    Ok([false, true].map(|double| params.clone().with_values(of(double))))
 }
 
 /// Weights of sums that notice every entry and every transposition.

@@ -1,15 +1,13 @@
 //! Reference evaluations of the published GAN.
 
 use burn::tensor::{Device, Tensor};
-use druse_nn::ops::matrix;
 use druse_nn::{ParamGroup, Params};
 use serde_json::Value;
 
 use super::super::layers::Kept;
-use super::super::parity::{Comparison, Samples, fill};
+use super::super::parity::{Comparison, Samples, fill, host, number, tensor};
 use super::objective::{binary_cross_entropy, probability};
 use super::{Gan, GanConfig};
-use crate::reference::report::host;
 use crate::reference::{Beside, ParityError, ParityReport, ReferenceFiles};
 
 /// Files of this network.
@@ -19,12 +17,18 @@ pub(super) const FILES: ReferenceFiles = ReferenceFiles {
     compare,
 };
 
-struct Evaluation {
-    model: Gan,
+/// Tensors of one precision.
+struct Numbers {
     params: Params,
     latents: Tensor<2>,
     real: Tensor<2>,
     fakes: Tensor<2>,
+}
+
+struct Evaluation {
+    model: Gan,
+    single: Numbers,
+    double: Numbers,
     samples: usize,
     device: Device,
 }
@@ -39,12 +43,14 @@ fn traced<T>(run: impl FnOnce(&mut Vec<Kept>) -> T) -> Vec<Kept> {
 fn compare(head: &Value, beside: Beside<'_>, device: &Device) -> Result<ParityReport, ParityError> {
     let model = Gan::build(GanConfig::default(), true)?;
     let samples = Samples::read(head, beside, model.config.latent)?;
-    let params = fill(head, &model.specs, device)?;
-    let latents = matrix(samples.latents, model.config.latent, device);
-    let real = matrix(samples.images, 1, device);
-    let fakes = model.generator.forward(&params, latents.clone(), false, None);
-    let it =
-        Evaluation { model, params, latents, real, fakes, samples: samples.count, device: device.clone() };
+    let [single, double] = fill(head, &model.specs, device)?;
+    let numbers = |params: Params, double| {
+        let latents = tensor(&samples.latents, model.config.latent, device, double);
+        let fakes = model.generator.forward(&params, latents.clone(), false, None);
+        Numbers { latents, real: tensor(&samples.images, 1, device, double), fakes, params }
+    };
+    let (single, double) = (numbers(single, false), numbers(double, true));
+    let it = Evaluation { model, single, double, samples: samples.count, device: device.clone() };
     let mut found = Comparison::new(samples.count);
     let empty = serde_json::Map::new();
     for (name, theirs) in head["outputs"].as_object().unwrap_or(&empty) {
@@ -56,24 +62,31 @@ fn compare(head: &Value, beside: Beside<'_>, device: &Device) -> Result<ParityRe
 impl Evaluation {
     fn output(&self, found: &mut Comparison, name: &str, theirs: &Value) {
         let (generator, discriminator) = (&self.model.generator, &self.model.discriminator);
-        let p = &self.params;
+        let Numbers { real, fakes, .. } = &self.single;
         match name {
-            "generator_eval" => found.images(name, &host(&self.fakes), theirs),
+            "generator_eval" => found.images(name, &host(fakes), theirs),
             "generator_eval_layers" | "generator_train_layers" => {
+                // Statistics of four images make rounding larger.
                 let of_batch = name == "generator_train_layers";
-                let kept = traced(|kept| generator.forward(p, self.latents.clone(), of_batch, Some(kept)));
+                let Numbers { params, latents, .. } = if of_batch { &self.double } else { &self.single };
+                let kept = traced(|kept| generator.forward(params, latents.clone(), of_batch, Some(kept)));
                 found.layers(name, &kept, self.samples, theirs);
             }
             "discriminator_eval_real_layers" | "discriminator_train_real_layers" => {
                 let of_batch = name == "discriminator_train_real_layers";
-                let real = self.real.clone();
-                let kept = traced(|kept| discriminator.forward(p, real, of_batch, None, Some(kept)));
+                let Numbers { params, real, .. } = if of_batch { &self.double } else { &self.single };
+                let real = real.clone();
+                let kept = traced(|kept| discriminator.forward(params, real, of_batch, None, Some(kept)));
                 found.layers(name, &kept, self.samples, theirs);
             }
-            "discriminator_eval_real" => self.judged(found, name, &self.real, theirs),
-            "discriminator_eval_fake" => self.judged(found, name, &self.fakes, theirs),
-            "discriminator_step_real" => self.discriminator_step(found, name, &self.real, true, theirs),
-            "discriminator_step_fake" => self.discriminator_step(found, name, &self.fakes, false, theirs),
+            "discriminator_eval_real" => self.judged(found, name, real, theirs),
+            "discriminator_eval_fake" => self.judged(found, name, fakes, theirs),
+            "discriminator_step_real" => {
+                self.discriminator_step(found, name, &self.double.real, true, theirs)
+            }
+            "discriminator_step_fake" => {
+                self.discriminator_step(found, name, &self.double.fakes, false, theirs)
+            }
             "generator_step" => self.generator_step(found, name, theirs),
             "relative_change" => self.relative_change(found, name, theirs),
             _ => found.report.skip(name),
@@ -81,7 +94,7 @@ impl Evaluation {
     }
 
     fn judged(&self, found: &mut Comparison, name: &str, images: &Tensor<2>, theirs: &Value) {
-        let logits = self.model.discriminator.forward(&self.params, images.clone(), false, None, None);
+        let logits = self.model.discriminator.forward(&self.single.params, images.clone(), false, None, None);
         found.numbers(&format!("{name}.logit"), &host(&logits), &theirs["logit"]);
         found.numbers(&format!("{name}.probability"), &host(&probability(&logits)), &theirs["probability"]);
     }
@@ -116,22 +129,17 @@ impl Evaluation {
         real: bool,
         theirs: &Value,
     ) {
-        let tracked = self.params.tracked_by(&self.group("disc.")).in_training();
+        let tracked = self.double.params.tracked_by(&self.group("disc.")).in_training();
         let images = Tensor::from_inner(images.clone());
         let logits = self.model.discriminator.forward(&tracked, images, true, None, None);
         let loss = self.loss(logits.clone(), real);
         let logits = logits.inner();
-        found.numbers(
-            &format!("{name}.loss"),
-            &[f64::from(loss.clone().inner().into_scalar::<f32>())],
-            &theirs["loss"],
-        );
+        found.numbers(&format!("{name}.loss"), &[number(&loss.clone().inner())], &theirs["loss"]);
         found.numbers(&format!("{name}.logit"), &host(&logits), &theirs["logit"]);
         found.numbers(&format!("{name}.probability"), &host(&probability(&logits)), &theirs["probability"]);
         self.gradients(found, name, &tracked, &loss, &theirs["gradients"]);
-        let mut after = self.params.clone();
+        let mut after = self.double.params.clone();
         after.apply_updates(tracked.take_updates());
-        let after = after.to_host();
         let last = (0..).take_while(|k| self.position(&format!("disc.bn{k}.weight")).is_some()).count();
         let last = format!("disc.bn{}.running_var", last.saturating_sub(1));
         for (key, tensor) in [
@@ -139,8 +147,8 @@ impl Evaluation {
             ("disc.bn0.moving_variance_after_first5", "disc.bn0.running_var"),
             ("last_bn_moving_variance_after_first5", &last),
         ] {
-            let values = self.position(tensor).map(|i| &after[i][..5]).unwrap_or_default();
-            let values: Vec<f64> = values.iter().map(|&x| f64::from(x)).collect();
+            let values = self.position(tensor).map(|i| host(&after.values()[i])[..5].to_vec());
+            let values = values.unwrap_or_default();
             found.numbers(&format!("{name}.moving"), &values, &theirs[key]);
         }
     }
@@ -150,16 +158,12 @@ impl Evaluation {
     }
 
     fn generator_step(&self, found: &mut Comparison, name: &str, theirs: &Value) {
-        let tracked = self.params.tracked_by(&self.group("gen.")).in_training();
-        let latents = Tensor::from_inner(self.latents.clone());
+        let tracked = self.double.params.tracked_by(&self.group("gen.")).in_training();
+        let latents = Tensor::from_inner(self.double.latents.clone());
         let images = self.model.generator.forward(&tracked, latents, true, None);
         let logits = self.model.discriminator.forward(&tracked, images.clone(), false, None, None);
         let loss = self.loss(logits.clone(), true);
-        found.numbers(
-            &format!("{name}.loss"),
-            &[f64::from(loss.clone().inner().into_scalar::<f32>())],
-            &theirs["loss"],
-        );
+        found.numbers(&format!("{name}.loss"), &[number(&loss.clone().inner())], &theirs["loss"]);
         let probability = host(&probability(&logits.inner()));
         found.numbers(&format!("{name}.probability"), &probability, &theirs["probability"]);
         found.images(&format!("{name}.image"), &host(&images.inner()), &theirs["image"]);
@@ -177,14 +181,14 @@ impl Evaluation {
                 found.report.skip(&format!("{name}.{key}"));
                 continue;
             };
-            let mut values = self.params.to_host();
+            let mut values = self.single.params.to_host();
             values[place].fill(0.0);
             let without = Params::from_host(&self.model.specs, &values, &self.device);
             let output = |params: &Params| match key.starts_with("discriminator") {
-                true => self.model.discriminator.forward(params, self.real.clone(), false, None, None),
-                false => self.model.generator.forward(params, self.latents.clone(), false, None),
+                true => self.model.discriminator.forward(params, self.single.real.clone(), false, None, None),
+                false => self.model.generator.forward(params, self.single.latents.clone(), false, None),
             };
-            let (with, without) = (host(&output(&self.params)), host(&output(&without)));
+            let (with, without) = (host(&output(&self.single.params)), host(&output(&without)));
             let change = with.iter().zip(&without).fold(0f64, |m, (a, b)| m.max((a - b).abs()));
             let largest = with.iter().fold(0f64, |m, x| m.max(x.abs()));
             found.at_scale(name, &[change / largest], value, 1.0);

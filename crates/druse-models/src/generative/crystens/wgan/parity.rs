@@ -1,7 +1,6 @@
 //! Reference evaluations of the published Wasserstein GAN.
 
 use burn::tensor::{Device, Tensor};
-use druse_nn::ops::matrix;
 use druse_nn::tangent::{Dual, input_gradient_loss, input_gradients};
 use druse_nn::{ParamGroup, Params};
 use nalgebra::DMatrix;
@@ -9,11 +8,10 @@ use serde_json::Value;
 
 use super::super::NUMBERS;
 use super::super::layers::Kept;
-use super::super::parity::{Comparison, Samples, fill};
+use super::super::parity::{Comparison, Samples, fill, host, number, tensor};
 use super::objective::{gradient_norms, penalty};
 use super::{Wgan, WganConfig};
 use crate::reference::file::read;
-use crate::reference::report::host;
 use crate::reference::{Beside, ParityError, ParityReport, ReferenceFiles};
 
 /// Files of this network.
@@ -23,32 +21,41 @@ pub(super) const FILES: ReferenceFiles = ReferenceFiles {
     compare,
 };
 
-struct Evaluation {
-    model: Wgan,
+/// The network with inputs of one precision.
+struct Evaluation<'a> {
+    model: &'a Wgan,
     latents: Tensor<2>,
     real: Tensor<2>,
     samples: usize,
+    device: Device,
 }
 
 fn compare(head: &Value, beside: Beside<'_>, device: &Device) -> Result<ParityReport, ParityError> {
     let model = Wgan::new(WganConfig::default())?;
     let samples = Samples::read(head, beside, model.config.latent)?;
-    let mut params = fill(head, &model.specs, device)?;
-    let latents = matrix(samples.latents, model.config.latent, device);
-    let real = matrix(samples.images, 1, device);
-    let it = Evaluation { model, latents, real, samples: samples.count };
+    let [mut params, mut double_params] = fill(head, &model.specs, device)?;
+    let of = |double| Evaluation {
+        model: &model,
+        latents: tensor(&samples.latents, model.config.latent, device, double),
+        real: tensor(&samples.images, 1, device, double),
+        samples: samples.count,
+        device: device.clone(),
+    };
+    let (single, double) = (of(false), of(true));
     let mut found = Comparison::new(samples.count);
     let outputs = &head["outputs"];
-    it.raw(&mut found, &params, outputs);
-    let before = it.singular_values(&params);
-    it.training_calls(&mut found, &mut params, &outputs["training_mode_forward_calls_1_to_3"]);
+    single.raw(&mut found, &params, outputs);
+    let before = single.singular_values(&params);
+    let calls = &outputs["training_mode_forward_calls_1_to_3"];
+    single.training_calls(&mut found, &mut params, calls);
     let name = "true_largest_singular_value_before_and_after_3_calls";
-    for ((layer, before), (_, after)) in before.iter().zip(it.singular_values(&params)) {
+    for ((layer, before), (_, after)) in before.iter().zip(single.singular_values(&params)) {
         found.numbers(name, &[*before, after], &outputs[name][layer]);
     }
-    let penalty = it.gradient_penalty(&mut found, &params, &outputs["gradient_penalty"])?;
-    it.critic_step(&mut found, &params, penalty, &outputs["critic_step"]);
-    it.generator_step(&mut found, &params, &outputs["generator_step"]);
+    (0..calls.as_array().map_or(0, Vec::len)).for_each(|_| double.rescale(&mut double_params));
+    let penalty = double.gradient_penalty(&mut found, &double_params, &outputs["gradient_penalty"])?;
+    double.critic_step(&mut found, &double_params, penalty, &outputs["critic_step"]);
+    double.generator_step(&mut found, &double_params, &outputs["generator_step"]);
     const KNOWN: [&str; 9] = [
         "generator_raw_kernels",
         "generator_raw_kernels_layers",
@@ -66,7 +73,7 @@ fn compare(head: &Value, beside: Beside<'_>, device: &Device) -> Result<ParityRe
     Ok(found.report)
 }
 
-impl Evaluation {
+impl Evaluation<'_> {
     /// Images, with the weights as they are.
     fn images(&self, params: &Params, trace: Option<&mut Vec<Kept>>) -> Tensor<2> {
         let calls = self.model.generator.calls(params, 1, false);
@@ -118,6 +125,16 @@ impl Evaluation {
         }
     }
 
+    /// A call of both networks in training mode that is not looked at.
+    fn rescale(&self, params: &mut Params) {
+        let training = params.clone().in_training();
+        self.model.generator.calls(&training, 1, true);
+        self.model.critic.calls(&training, 1, true);
+        let mut updates = training.take_updates();
+        params.apply_rewrites(&mut updates);
+        params.apply_updates(updates);
+    }
+
     fn tensor(&self, params: &Params, name: &str) -> Tensor<2> {
         let place = self.model.specs.iter().position(|spec| spec.name == name);
         params.values()[place.expect("a tensor of the model")].clone()
@@ -166,14 +183,14 @@ impl Evaluation {
         params: &Params,
         theirs: &Value,
     ) -> Result<f64, ParityError> {
-        let weights: Vec<f32> = read(&theirs["weight_of_real"])?;
+        let weights: Vec<f64> = read(&theirs["weight_of_real"])?;
         if weights.len() != self.samples {
             return Err(ParityError::Format("weight_of_real has another number of samples".into()));
         }
         let name = |key: &str| format!("gradient_penalty.{key}");
         let fakes = self.images(params, None);
-        let mixture = weights.iter().flat_map(|&w| std::iter::repeat_n(w, NUMBERS)).collect();
-        let between = fakes.clone() + matrix(mixture, 1, params.device()) * (self.real.clone() - fakes);
+        let mixture: Vec<f64> = weights.iter().flat_map(|&w| std::iter::repeat_n(w, NUMBERS)).collect();
+        let between = fakes.clone() + tensor(&mixture, 1, &self.device, true) * (self.real.clone() - fakes);
         let judge = |params: &Params, [x]: [Dual; 1]| self.judged(params, x, None);
         let (judged, [slopes]) = input_gradients(params, [between.clone()], judge);
         found.numbers(&name("critic_interpolate"), &host(&judged), &theirs["critic_interpolate"]);
@@ -183,7 +200,7 @@ impl Evaluation {
         let tracked = params.tracked_by(&self.group("critic."));
         let loss = input_gradient_loss(&tracked, [between], judge, |[slopes]| penalty(slopes, self.samples));
         let loss = loss.mul_scalar(10.0 / self.samples as f64);
-        let value = f64::from(loss.clone().inner().into_scalar::<f32>());
+        let value = number(&loss.clone().inner());
         found.numbers(&name("penalty_times_10"), &[value], &theirs["penalty_times_10"]);
         let key = "penalty_parameter_gradients";
         self.gradients(found, &name(key), &tracked, &loss, &theirs[key]);
@@ -201,7 +218,7 @@ impl Evaluation {
         found.numbers(&name("critic_real"), &host(&real.clone().inner()), &theirs["critic_real"]);
         found.numbers(&name("critic_fake"), &host(&fake.clone().inner()), &theirs["critic_fake"]);
         let loss = fake.mean() - real.mean();
-        let value = f64::from(loss.clone().inner().into_scalar::<f32>());
+        let value = number(&loss.clone().inner());
         // A difference of two means, which are its scale.
         let scale = theirs["critic_real"][0].as_f64().unwrap_or(1.0).abs();
         found.at_scale(&name("wasserstein_part"), &[value], &theirs["wasserstein_part"], scale);
@@ -214,7 +231,7 @@ impl Evaluation {
         let tracked = params.tracked_by(&self.group("gen."));
         let images = self.images(&tracked, None);
         let loss = self.judged(&tracked, Dual::constant(images), None).value.mean().neg();
-        let value = f64::from(loss.clone().inner().into_scalar::<f32>());
+        let value = number(&loss.clone().inner());
         found.numbers("generator_step.loss", &[value], &theirs["loss"]);
         self.gradients(found, "generator_step.gradients", &tracked, &loss, &theirs["gradients"]);
     }
