@@ -218,7 +218,7 @@ fn samples_follow_from_seed_and_index() {
     model.fit_statistics(&all.iter().collect::<Vec<_>>()).unwrap();
     let params = trained(&model, 2, 1e-3);
     let requests: Vec<SampleRequest> =
-        (0..3).map(|index| SampleRequest { conditions: Conditions::default(), seed: 2, index }).collect();
+        (0..3).map(|index| SampleRequest::new(Conditions::default(), 2, index)).collect();
     let plain = CrystensSampling { decoding: ImageDecoding::Default };
     let model = model.with_sampling(plain);
     let first = sample_all(&model, &params, &requests).unwrap();

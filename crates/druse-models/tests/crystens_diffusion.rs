@@ -141,7 +141,7 @@ fn networks_are_trained_together_or_one_by_one() {
     }
     // What was never trained makes no images, and the message says what to do.
     let (model, _) = built(&[&crystal]);
-    let request = SampleRequest { conditions: Conditions::default(), seed: 7, index: 0 };
+    let request = SampleRequest::new(Conditions::default(), 7, 0);
     let refused = |params: &Params| {
         let error = sample_all(&model, params, std::slice::from_ref(&request)).unwrap().remove(0);
         error.unwrap_err().to_string()
@@ -163,7 +163,7 @@ fn images_become_structures_or_failures_with_a_reason() {
     assert!(model.check(&Conditions::default()).is_ok());
     assert!(model.check(&Conditions::default().and_space_group(225)).is_err());
     let requests: Vec<SampleRequest> =
-        (0..4).map(|index| SampleRequest { conditions: Conditions::default(), seed: 7, index }).collect();
+        (0..4).map(|index| SampleRequest::new(Conditions::default(), 7, index)).collect();
     let sampled = sample_all(&model, &params, &requests).unwrap();
     assert_eq!(sampled.len(), 4);
     for result in &sampled {
