@@ -11,7 +11,7 @@ use super::cell;
 use super::model::{Orbit, unusable};
 use super::pairs::Pairs;
 use super::proposal::{Proposal, Ticket};
-use super::tokens::{Place, Tokens};
+use super::tokens::{FACTS, Place, Tokens};
 use crate::process::Noise;
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};
 
@@ -156,7 +156,13 @@ pub(super) fn judged(
     let mut judged: Vec<(Proposal, f64)> = proposals
         .into_iter()
         .zip(is_laid)
-        .map(|(p, laid)| (p, laid.then(|| scores.next()).flatten().map_or(f64::NEG_INFINITY, f64::from)))
+        .map(|(p, laid)| {
+            // In training a template is compared with others by the inverse of their ranks: what it learns is the logarithm
+            // of its probability over this weight.
+            let weight = -f64::from(p.origin.facts[FACTS - 1]);
+            let score = laid.then(|| scores.next()).flatten();
+            (p, score.map_or(f64::NEG_INFINITY, |score| f64::from(score) + weight))
+        })
         .collect();
     // Stable: equal ones stay in the order of their distances.
     judged.sort_by(|a, b| b.1.total_cmp(&a.1));
