@@ -108,7 +108,7 @@ impl UnetSizes {
             return wrong(format!("kernels = {:?}, expected fewer for dim = {}", self.kernels, self.dim));
         }
         let halvings = if self.memory_efficient { levels } else { levels - 1 };
-        if edge % (1 << halvings) != 0 || edge >> halvings == 0 {
+        if !edge.is_multiple_of(1 << halvings) || edge >> halvings == 0 {
             return wrong(format!(
                 "multipliers = {:?}, expected fewer: images of {edge}×{edge} pixels cannot be halved {halvings} times",
                 self.multipliers
