@@ -139,20 +139,20 @@ fn networks_are_trained_together_or_one_by_one() {
         let frozen = |spec: &druse_nn::ParamSpec| spec.role == druse_nn::Role::Frozen;
         assert!(model.parameters().iter().all(|s| frozen(s) == s.name.starts_with(other)));
     }
-    // What was never trained makes no images, and the message says what to do.
+    // A cascade that lacks one of them makes no images, and the message says what to do.
     let (model, _) = built(&[&crystal]);
     let request = SampleRequest::new(Conditions::default(), 7, 0);
-    let refused = |params: &Params| {
-        let error = sample_all(&model, params, std::slice::from_ref(&request)).unwrap().remove(0);
-        error.unwrap_err().to_string()
-    };
-    assert!(refused(&params).contains("`base` was never trained"));
     let stirred = stirred(&params);
-    let half: Vec<Vec<f32>> = (params.specs().iter().zip(params.to_host()).zip(stirred.to_host()))
-        .map(|((spec, fresh), stirred)| if spec.name.starts_with("base") { stirred } else { fresh })
-        .collect();
-    let error = refused(&Params::from_host(params.specs(), &half, &cpu()));
-    assert!(error.contains("`upsampler` was never trained") && error.contains("train.init"), "{error}");
+    for (trained, missing) in [("base", "upsampler"), ("upsampler", "base")] {
+        let half: Vec<Vec<f32>> = (params.specs().iter().zip(params.to_host()).zip(stirred.to_host()))
+            .map(|((spec, fresh), stirred)| if spec.name.starts_with(trained) { stirred } else { fresh })
+            .collect();
+        let half = Params::from_host(params.specs(), &half, &cpu());
+        let error = sample_all(&model, &half, std::slice::from_ref(&request)).unwrap().remove(0);
+        let error = error.unwrap_err().to_string();
+        let said = error.contains(&format!("`{missing}` was never trained")) && error.contains("train.init");
+        assert!(said, "{error}");
+    }
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl Reverse for CrystensDiffusion {
     }
 
     fn start(&self, params: &Params, request: &SampleRequest) -> Result<State, ModelError> {
-        self.check_trained(params)?;
+        self.check_complete(params)?;
         Ok(State::of_request(request))
     }
 

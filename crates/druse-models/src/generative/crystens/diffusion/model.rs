@@ -112,22 +112,26 @@ impl CrystensDiffusion {
         stages(self.config.trained)
     }
 
-    /// Refuses weights of a network that was never trained: its last layer is still zero.
+    /// Refuses a cascade of which one network was trained and the other never: its last layer is still zero.
     ///
     /// # Errors
     /// [`ModelError::Config`] with the network.
-    pub(super) fn check_trained(&self, params: &Params) -> Result<(), ModelError> {
-        for stage in Stage::ALL {
+    pub(super) fn check_complete(&self, params: &Params) -> Result<(), ModelError> {
+        let is_fresh = |stage: Stage| -> Result<bool, ModelError> {
             let last = format!("{}.final_conv.weight", stage.name());
-            let Some(place) = self.specs.iter().position(|spec| spec.name == last) else { continue };
-            if to_host(params.values()[place].clone())?.iter().all(|&x| x == 0.0) {
-                let name = stage.name();
-                return Err(ModelError::Config(format!(
-                    "the cascade is not complete: its network `{name}` was never trained; train it with model.trained = \"{name}\" and train.init = the path of this model"
-                )));
+            match self.specs.iter().position(|spec| spec.name == last) {
+                Some(place) => Ok(to_host(params.values()[place].clone())?.iter().all(|&x| x == 0.0)),
+                None => Ok(true),
             }
-        }
-        Ok(())
+        };
+        let missing = match (is_fresh(Stage::Base)?, is_fresh(Stage::Upsampler)?) {
+            (true, false) => Stage::Base.name(),
+            (false, true) => Stage::Upsampler.name(),
+            _ => return Ok(()),
+        };
+        Err(ModelError::Config(format!(
+            "the cascade is not complete: its network `{missing}` was never trained; train it with model.trained = \"{missing}\" and train.init = the path of this model"
+        )))
     }
 
     pub(super) fn network(&self, stage: Stage) -> &Unet {
