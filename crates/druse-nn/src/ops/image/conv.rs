@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{ConvGeometry, engine, passes};
+use super::{ConvGeometry, gathered, passes};
 use crate::ops::dense::add_rows_to;
 use crate::ops::host::{HostOp, Mat, Matrix, apply};
 
@@ -100,8 +100,8 @@ impl HostOp<2> for Conv {
 
     fn compose(&self, [x, w]: [Tensor<2>; 2]) -> Tensor<2> {
         match self.transposed {
-            false => engine::over(&self.geometry, x, w),
-            true => engine::under(&self.geometry, x, w),
+            false => gathered::over(&self.geometry, x, w),
+            true => gathered::under(&self.geometry, x, w),
         }
     }
 }

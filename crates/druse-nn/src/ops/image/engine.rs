@@ -1,4 +1,4 @@
-//! The engine's own convolutions: what runs on devices, and the oracle of the tests.
+//! The engine's own convolutions, to compare with.
 
 use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose3d, conv3d};

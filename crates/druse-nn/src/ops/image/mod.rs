@@ -5,7 +5,9 @@
 
 mod batch_norm;
 mod conv;
+#[cfg(test)]
 mod engine;
+mod gathered;
 mod geometry;
 mod leaky_relu;
 mod passes;

@@ -60,6 +60,25 @@ fn convolutions_and_their_transposes() {
     }
 }
 
+/// On the CPU the engine's own convolutions are another witness.
+#[test]
+fn the_engine_computes_the_same() {
+    for g in geometries().into_iter().filter(|g| g.batch > 0) {
+        let shapes = [[g.in_rows(), g.in_channels], [g.out_rows(), g.out_channels], g.weight_shape()];
+        let [x, y, w] = random(shapes, 1.0);
+        let tensor = |data: &Vec<f32>, cols| crate::ops::matrix(data.clone(), cols, &cpu());
+        let [x, y, w] = [tensor(&x, g.in_channels), tensor(&y, g.out_channels), tensor(&w, g.out_channels)];
+        let pairs = [
+            (super::conv(x.clone(), w.clone(), None, &g), super::engine::over(&g, x, w.clone())),
+            (super::conv_transposed(y.clone(), w.clone(), None, &g), super::engine::under(&g, y, w)),
+        ];
+        for (own, engine) in pairs {
+            let (own, engine) = (host(&own), host(&engine));
+            assert!(own.iter().zip(&engine).all(|(a, b)| (a - b).abs() < 1e-4), "{g:?}");
+        }
+    }
+}
+
 /// `⟨y, x * W⟩ = ⟨Wᵀ * y, x⟩`.
 #[test]
 fn the_transpose_is_one() {
