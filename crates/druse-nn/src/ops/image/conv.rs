@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{ConvGeometry, gathered, passes};
+use super::{ConvGeometry, engine, gathered, passes};
 use crate::ops::dense::add_rows_to;
 use crate::ops::host::{HostOp, Mat, Matrix, apply};
 
@@ -99,9 +99,12 @@ impl HostOp<2> for Conv {
     }
 
     fn compose(&self, [x, w]: [Tensor<2>; 2]) -> Tensor<2> {
-        match self.transposed {
-            false => gathered::over(&self.geometry, x, w),
-            true => gathered::under(&self.geometry, x, w),
+        let host = crate::device::is_host(&x.device());
+        match (self.transposed, host) {
+            (false, true) => engine::over(&self.geometry, x, w),
+            (true, true) => engine::under(&self.geometry, x, w),
+            (false, false) => gathered::over(&self.geometry, x, w),
+            (true, false) => gathered::under(&self.geometry, x, w),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The engine's own convolutions, to compare with.
+//! The engine's own convolutions: the oracle of the tests on the CPU, in any precision.
 
 use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose3d, conv3d};

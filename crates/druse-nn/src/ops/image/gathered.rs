@@ -1,5 +1,5 @@
 //! Convolutions of ordinary tensor operations: the pixels below each position of the kernel side by side, times the weight. They
-//! run on devices, where the engine's own convolutions give wrong gradients for some sizes, and are the oracle of the tests.
+//! run on devices, where the engine's own convolutions give wrong gradients for some sizes.
 
 use burn::tensor::{IndexingUpdateOp, Tensor};
 

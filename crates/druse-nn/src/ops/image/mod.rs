@@ -5,7 +5,6 @@
 
 mod batch_norm;
 mod conv;
-#[cfg(test)]
 mod engine;
 mod gathered;
 mod geometry;

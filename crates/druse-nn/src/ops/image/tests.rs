@@ -60,21 +60,22 @@ fn convolutions_and_their_transposes() {
     }
 }
 
-/// On the CPU the engine's own convolutions are another witness.
+/// What runs on devices, on the CPU.
 #[test]
-fn the_engine_computes_the_same() {
+fn gathered_pixels_give_the_same() {
+    use super::gathered;
     for g in geometries().into_iter().filter(|g| g.batch > 0) {
         let shapes = [[g.in_rows(), g.in_channels], [g.out_rows(), g.out_channels], g.weight_shape()];
         let [x, y, w] = random(shapes, 1.0);
         let tensor = |data: &Vec<f32>, cols| crate::ops::matrix(data.clone(), cols, &cpu());
         let [x, y, w] = [tensor(&x, g.in_channels), tensor(&y, g.out_channels), tensor(&w, g.out_channels)];
         let pairs = [
-            (super::conv(x.clone(), w.clone(), None, &g), super::engine::over(&g, x, w.clone())),
-            (super::conv_transposed(y.clone(), w.clone(), None, &g), super::engine::under(&g, y, w)),
+            (super::conv(x.clone(), w.clone(), None, &g), gathered::over(&g, x, w.clone())),
+            (super::conv_transposed(y.clone(), w.clone(), None, &g), gathered::under(&g, y, w)),
         ];
-        for (own, engine) in pairs {
-            let (own, engine) = (host(&own), host(&engine));
-            assert!(own.iter().zip(&engine).all(|(a, b)| (a - b).abs() < 1e-4), "{g:?}");
+        for (own, gathered) in pairs {
+            let (own, gathered) = (host(&own), host(&gathered));
+            assert!(own.iter().zip(&gathered).all(|(a, b)| (a - b).abs() < 1e-4), "{g:?}");
         }
     }
 }
