@@ -18,7 +18,7 @@ fn lines(dir: &Path, file: &str) -> Vec<Value> {
 }
 
 const TINY: &str = "--set model.network={width=8,layers=1,heads=2,pair_width=8,radial=8} \
-    --set model.judge.network={width=8,layers=1,heads=2,pair_width=8,radial=8} --set train.batch_size=4 \
+    --set model.judge.hidden=8 --set train.batch_size=4 \
     --set model.tolerance=0.01 --set sampling.evaluations=2";
 
 /// A folder with data and a tiny model `m`.

@@ -3,24 +3,31 @@
 use std::collections::HashSet;
 use std::vec;
 
-use druse_crystal::{Composition, Element, Lattice, LatticeError, Structure, Template};
+use druse_crystal::{Element, Lattice, LatticeError, Structure, Template};
 
+use super::Parent;
 use super::arrangement::{Arrangement, exchanged};
-use super::{ElementVolumes, Parent};
 
-/// Distance and place of a structure of the library, and what becomes of its elements.
-pub(super) type Ranked = (f64, usize, Vec<(Element, Element)>);
+/// A structure of a library and how it gets the elements of a composition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Near {
+    /// Its place in the library.
+    pub place: usize,
+    /// Distance of the compositions: the sum of [`element_distance`](super::element_distance) over the pairs of elements.
+    pub distance: f64,
+    /// Each of its elements, and what takes its place.
+    pub exchange: Vec<(Element, Element)>,
+    /// The volume that its cell should have over the one that it has, by the library's element volumes.
+    pub scale: f64,
+}
 
 /// The candidates of a composition, the likeliest first: an iterator, as further ones cost time.
 #[derive(Debug)]
 pub struct Candidates<'l> {
     parents: &'l [Parent],
-    volumes: &'l ElementVolumes,
-    /// Volume of the atoms asked for, by the library's element volumes (Å³).
-    volume: f64,
     space_group: Option<u16>,
     left_out: Option<usize>,
-    rest: vec::IntoIter<Ranked>,
+    rest: vec::IntoIter<Near>,
     /// What was given, the last one aside.
     given: HashSet<Arrangement>,
     last: Option<Candidate<'l>>,
@@ -45,16 +52,9 @@ pub struct Candidate<'l> {
 }
 
 impl<'l> Candidates<'l> {
-    pub(super) fn new(
-        parents: &'l [Parent],
-        volumes: &'l ElementVolumes,
-        composition: &Composition,
-        space_group: Option<u16>,
-        ranked: Vec<Ranked>,
-    ) -> Self {
-        let volume = volumes.sum(composition);
-        let (rest, given) = (ranked.into_iter(), HashSet::new());
-        Self { parents, volumes, volume, space_group, left_out: None, rest, given, last: None, rank: 0 }
+    pub(super) fn new(parents: &'l [Parent], space_group: Option<u16>, near: Vec<Near>) -> Self {
+        let (rest, given) = (near.into_iter(), HashSet::new());
+        Self { parents, space_group, left_out: None, rest, given, last: None, rank: 0 }
     }
 
     /// Without what would be made of one structure, by its place in the library.
@@ -72,7 +72,7 @@ impl<'l> Iterator for Candidates<'l> {
         if let Some(last) = self.last.take() {
             self.given.insert(last.arrangement());
         }
-        for (distance, place, exchange) in self.rest.by_ref() {
+        for Near { place, distance, exchange, scale } in self.rest.by_ref() {
             let parent = &self.parents[place];
             if self.left_out == Some(place) {
                 continue;
@@ -80,7 +80,6 @@ impl<'l> Iterator for Candidates<'l> {
             if self.space_group.is_some_and(|group| parent.arrangement().group() != group) {
                 continue;
             }
-            let scale = self.volume / self.volumes.sum(&parent.composition());
             let rank = self.rank + 1;
             let candidate = Candidate { rank, distance, parent, place, exchange, scale };
             if !self.given.is_empty() && self.given.contains(&candidate.arrangement()) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use druse_crystal::{Composition, Structure};
 use rayon::prelude::*;
 
-use super::candidates::{Candidates, Ranked};
+use super::candidates::{Candidates, Near};
 use super::exchange::Exchanger;
 use super::{ElementVolumes, Parent};
 
@@ -73,17 +73,30 @@ impl Library {
         composition: &Composition,
         space_group: Option<u16>,
     ) -> Result<Candidates<'_>, NoParent> {
+        let near = self.nearest(composition)?;
+        Ok(Candidates::new(&self.parents, space_group, near))
+    }
+
+    /// All structures with the atom counts of a composition, whatever their elements, each with the exchange of elements of the
+    /// smallest distance, the nearest first; of equally near ones the first of the library.
+    ///
+    /// # Errors
+    /// [`NoParent`] when the library has no structure with these counts.
+    pub fn nearest(&self, composition: &Composition) -> Result<Vec<Near>, NoParent> {
         let mut counts: Vec<u32> = composition.iter().map(|(_, n)| n).collect();
         counts.sort_unstable();
         let places = self.by_counts.get(&counts).ok_or_else(|| self.no_parent(composition, &counts))?;
         let mut exchanger = Exchanger::new(composition);
-        let mut ranked: Vec<Ranked> = Vec::with_capacity(places.len());
+        let volume = self.volumes.sum(composition);
+        let mut near: Vec<Near> = Vec::with_capacity(places.len());
         for &place in places {
-            let (distance, exchange) = exchanger.exchange(&self.parents[place].by_count);
-            ranked.push((distance, place, exchange));
+            let parent = &self.parents[place];
+            let (distance, exchange) = exchanger.exchange(&parent.by_count);
+            let scale = volume / self.volumes.sum(&parent.composition());
+            near.push(Near { place, distance, exchange, scale });
         }
-        ranked.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        Ok(Candidates::new(&self.parents, &self.volumes, composition, space_group, ranked))
+        near.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.place.cmp(&b.place)));
+        Ok(near)
     }
 
     /// Space groups of the structures with the atom counts of a composition, and how many have each.

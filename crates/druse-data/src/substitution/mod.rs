@@ -37,7 +37,7 @@ mod parent;
 mod volumes;
 
 pub use arrangement::Arrangement;
-pub use candidates::{Candidate, Candidates};
+pub use candidates::{Candidate, Candidates, Near};
 pub use elements::element_distance;
 pub use library::{Library, NoParent};
 pub use parent::{Parent, SYMPREC};

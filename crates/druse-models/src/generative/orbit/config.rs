@@ -90,32 +90,29 @@ impl Default for FlowConfig {
     }
 }
 
-/// The network that tells which of several templates a composition has.
+/// Which template a composition has: the vote of known crystals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JudgeConfig {
-    /// The network.
-    pub network: NetworkConfig,
-    /// Templates that it compares for a structure in training, its own among them.
-    pub shown: usize,
-    /// How many of the nearest templates these are drawn from.
+    /// Numbers of the learned description of an element.
+    pub width: usize,
+    /// Width of the network that corrects the distances of the descriptions.
+    pub hidden: usize,
+    /// How many of the nearest known crystals vote.
     pub among: usize,
+    /// Share of them that vote in a training step.
+    pub kept: f64,
+    /// Weight of the squares of what is learned of elements beside their numbers.
+    pub names_decay: f64,
+    /// Weight of the squares of the network's weights.
+    pub layers_decay: f64,
+    /// Learning rate; the schedule of the run applies to it.
+    pub lr: f64,
 }
 
 impl Default for JudgeConfig {
     fn default() -> Self {
-        let network = NetworkConfig {
-            width: 96,
-            layers: 3,
-            heads: 4,
-            pair_width: 48,
-            radial: 24,
-            learned_names: false,
-            absolute_coordinates: false,
-            absolute_head: false,
-            ..NetworkConfig::default()
-        };
-        Self { network, shown: 4, among: 24 }
+        Self { width: 8, hidden: 64, among: 100, kept: 0.7, names_decay: 1e-3, layers_decay: 3e-4, lr: 5e-3 }
     }
 }
 
@@ -169,36 +166,37 @@ fn wrong<T>(key: &str, value: &dyn std::fmt::Debug, expected: &str) -> Result<T,
 
 impl Settings for OrbitConfig {
     fn validate(&self) -> Result<(), ModelError> {
-        for (name, n) in [("network", &self.network), ("judge.network", &self.judge.network)] {
-            at_least_one(&[
-                (&format!("{name}.width"), n.width),
-                (&format!("{name}.layers"), n.layers),
-                (&format!("{name}.heads"), n.heads),
-                (&format!("{name}.pair_width"), n.pair_width),
-            ])?;
-            if !n.width.is_multiple_of(n.heads) {
-                return wrong(
-                    &format!("{name}.heads"),
-                    &n.heads,
-                    &format!("a divisor of {name}.width = {}", n.width),
-                );
-            }
-            if !(2..=256).contains(&n.radial) {
-                return wrong(&format!("{name}.radial"), &n.radial, "2 to 256");
-            }
-            if !(1.0..=6.0).contains(&n.cutoff) {
-                return wrong(&format!("{name}.cutoff"), &n.cutoff, "1 to 6");
-            }
+        let n = &self.network;
+        at_least_one(&[
+            ("network.width", n.width),
+            ("network.layers", n.layers),
+            ("network.heads", n.heads),
+            ("network.pair_width", n.pair_width),
+            ("judge.width", self.judge.width),
+            ("judge.hidden", self.judge.hidden),
+        ])?;
+        if !n.width.is_multiple_of(n.heads) {
+            return wrong("network.heads", &n.heads, &format!("a divisor of network.width = {}", n.width));
         }
-        if self.judge.shown < 2 || self.judge.among < self.judge.shown {
-            let both = [self.judge.shown, self.judge.among];
-            return wrong("judge.shown, judge.among", &both, "2 or more, the second not the smaller one");
+        if !(2..=256).contains(&n.radial) {
+            return wrong("network.radial", &n.radial, "2 to 256");
         }
-        for (key, share) in [("flow.from_known", self.flow.from_known)] {
+        if !(1.0..=6.0).contains(&n.cutoff) {
+            return wrong("network.cutoff", &n.cutoff, "1 to 6");
+        }
+        if self.judge.among < 2 {
+            return wrong("judge.among", &self.judge.among, "2 or more");
+        }
+        if !(self.judge.lr > 0.0 && self.judge.lr.is_finite()) {
+            return wrong("judge.lr", &self.judge.lr, "a positive number");
+        }
+        for (key, share) in [("flow.from_known", self.flow.from_known), ("judge.kept", self.judge.kept)] {
             if !(0.0..=1.0).contains(&share) {
                 return wrong(key, &share, "a share, 0 to 1");
             }
         }
+        let decays = [self.judge.names_decay, self.judge.layers_decay];
+        not_negative(&[("judge.names_decay", decays[0]), ("judge.layers_decay", decays[1])])?;
         not_negative(&[("flow.known_noise", self.flow.known_noise)])?;
         if !(0.0..=1.0).contains(&self.flow.self_conditioning) {
             return wrong("flow.self_conditioning", &self.flow.self_conditioning, "a share, 0 to 1");

@@ -13,8 +13,8 @@ use crate::kinds::{Kind, Preset};
 use crate::traits::Arrays;
 use crate::{
     Capabilities, Condition, ConditionSet, Conditions, Generator, InFlight, InFlightSampler, MicroBatchLimit,
-    Model, ModelError, NoiseKey, Phase, PhaseParameters, Prepared, Reverse, SampleRequest, Sampler, Site,
-    Trainable,
+    Model, ModelError, NoiseKey, Phase, PhaseOptimizer, PhaseParameters, Prepared, Reverse, SampleRequest,
+    Sampler, Site, Trainable,
 };
 
 mod cell;
@@ -28,7 +28,6 @@ mod paths;
 mod proposal;
 mod sampler;
 mod shelf;
-mod templates;
 mod tokens;
 mod trunk;
 
@@ -37,9 +36,9 @@ pub use config::{
 };
 pub use model::{CellScale, Orbit, PositionSet, Statistics};
 
+use judge::PreparedVotes;
 use objective::PreparedMicroBatch;
 use sampler::State;
-use templates::PreparedProposals;
 
 /// The combinations of conditions that it serves.
 const SERVED: &[ConditionSet] = &[
@@ -108,14 +107,15 @@ impl Trainable for Orbit {
     }
 
     fn restore_arrays(&mut self, arrays: &Arrays) -> Result<(), ModelError> {
-        self.tickets = RwLock::default();
+        self.ballots = RwLock::default();
         self.known.restore_arrays(arrays)
     }
 
     fn phases(&self) -> Vec<Phase> {
         let below =
             |name, path| Phase { name, parameters: PhaseParameters::Below(vec![path]), ..Phase::default() };
-        vec![below("flow", "flow"), below("judge", "judge")]
+        let optimizer = PhaseOptimizer { lr: Some(self.config.judge.lr), ..PhaseOptimizer::default() };
+        vec![below("flow", "flow"), Phase { optimizer, ..below("judge", "judge") }]
     }
 
     fn prepare_phase<'a>(
@@ -126,12 +126,12 @@ impl Trainable for Orbit {
     ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
         match phase {
             0 => self.prepare(micro_batch, noise),
-            _ => Ok(Box::new(PreparedProposals::new(self, micro_batch, noise)?)),
+            _ => Ok(Box::new(PreparedVotes::new(self, micro_batch, noise)?)),
         }
     }
 
     fn phase_loss_counts(&self, phase: usize, batch: &[&Structure]) -> Vec<f64> {
-        vec![batch.len() as f64; if phase == 0 { 2 } else { 1 }]
+        vec![batch.len() as f64; if phase == 0 { 2 } else { 3 }]
     }
 
     fn prepare<'a>(

@@ -12,11 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::{self, COORDINATES};
 use super::config::{OrbitConfig, OrbitSampling};
-use super::judge::Judge;
+use super::judge::{Ballot, Judge};
 use super::network::Network;
 use super::pairs::Radial;
 use super::paths::Described;
-use super::proposal::Ticket;
 use super::tokens::Frame;
 use crate::identity::{Key, key};
 use crate::known_crystals::KnownCrystals;
@@ -75,11 +74,10 @@ pub struct Orbit {
     pub(super) network: Network,
     pub(super) radial: Radial,
     pub(super) judge: Judge,
-    pub(super) judge_radial: Radial,
     pub(super) statistics: Statistics,
     pub(super) known: KnownCrystals,
-    /// What is proposed for the structures met so far.
-    pub(super) tickets: RwLock<HashMap<Key, Arc<Vec<Ticket>>>>,
+    /// The votes on the structures met so far.
+    pub(super) ballots: RwLock<HashMap<Key, Arc<Ballot>>>,
     described: RwLock<HashMap<Key, Arc<Result<Described, String>>>>,
 }
 
@@ -92,12 +90,11 @@ impl Orbit {
         config.validate()?;
         let mut builder = ParamBuilder::default();
         let network = Network::new(&mut builder, "flow.", &config.network);
-        let judge = Judge::new(&mut builder, "judge.", &config.judge.network);
+        let judge = Judge::new(&mut builder, "judge.", &config.judge);
         Ok(Self {
             radial: Radial::new(&config.network),
-            judge_radial: Radial::new(&config.judge.network),
             known: KnownCrystals::default(),
-            tickets: RwLock::default(),
+            ballots: RwLock::default(),
             judge,
             specs: builder.finish(),
             sampling: OrbitSampling::default(),
@@ -175,7 +172,7 @@ impl Orbit {
     /// Takes volumes, cells and positions from a training set.
     pub(super) fn fit(&mut self, training: &[(&str, &Structure)]) -> Result<(), ModelError> {
         self.known.fit(training)?;
-        self.tickets = RwLock::default();
+        self.ballots = RwLock::default();
         let crystals: Vec<_> = training
             .iter()
             .map(|(_, s)| {

@@ -78,11 +78,19 @@ pub(super) fn beside(
     (numbers, frame.positions.iter().zip(&parent.frac).map(site).collect())
 }
 
-/// The known crystal that proposes the template of a structure.
-fn known(model: &Orbit, s: &Structure, template: &Template) -> Option<Proposal> {
-    let tickets = model.own_tickets(s, template);
-    let own = tickets.iter().find(|ticket| ticket.is_own)?;
-    model.proposal(own).filter(|proposal| proposal.template == *template)
+/// One of the known crystals that have the template of a structure, the nearer ones more often: by the inverse of their place
+/// among them.
+fn known(model: &Orbit, s: &Structure, template: &Template, noise: &mut Noise) -> Option<Proposal> {
+    let ballot = model.own_ballot(s, template);
+    let own: Vec<_> = ballot.own_crystals().collect();
+    let weight = |i: usize| 1.0 / (i + 1) as f64;
+    let mut left = noise.uniform() * (0..own.len()).map(weight).sum::<f64>();
+    let drawn = (0..own.len()).find(|&i| {
+        left -= weight(i);
+        left < 0.0
+    });
+    let &(place, near) = own.get(drawn?)?;
+    model.proposal(near, place).filter(|proposal| proposal.template == *template)
 }
 
 impl<'a> PreparedMicroBatch<'a> {
@@ -101,7 +109,7 @@ impl<'a> PreparedMicroBatch<'a> {
             let time = drawn_time(&mut noise);
             conditioned.push(noise.uniform() < flow.self_conditioning);
             let parent = match noise.uniform() < flow.from_known {
-                true => known(model, s, &template),
+                true => known(model, s, &template, &mut noise),
                 false => None,
             };
             let mut drawn = None;

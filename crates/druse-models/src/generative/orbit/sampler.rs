@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::cell::{self, COORDINATES};
 use super::config::Begin;
+use super::judge::Ballot;
 use super::model::Orbit;
 use super::objective::{anywhere, beside, earlier};
 use super::pairs::Pairs;
 use super::proposal::Proposal;
-use super::templates;
 use super::tokens::{Earlier, Frame, Origin, Place, Tokens, parameters_of};
 use crate::process::Noise;
 use crate::{InFlight, ModelError, SampleRequest};
@@ -84,33 +84,39 @@ fn answer(
         let template = model.template(conditions, noise)?;
         return Ok(Answer { template, proposal: None, properties: Vec::new() });
     };
-    let (group, count) = (conditions.space_group, model.sampling.proposals);
-    // Without any, structure types are left.
-    let tickets = model.tickets(composition, group, None, None, count);
-    let proposals = tickets.iter().flatten().filter_map(|ticket| model.proposal(ticket)).collect();
-    let mut judged = templates::judged(model, params, proposals)?;
-    let place = usize::try_from(request.nth).unwrap_or(usize::MAX);
+    let (group, among) = (conditions.space_group, model.config.judge.among);
+    let ballot = Ballot::new(model.known.library(), composition, group, None, None, among);
+    let mut counted = match &ballot {
+        Ok(ballot) => ballot.counted(&model.judge, params)?,
+        // Structure types are left.
+        Err(_) => Vec::new(),
+    };
+    counted.truncate(model.sampling.proposals);
+    let mut place = usize::try_from(request.nth).unwrap_or(usize::MAX);
     let rank = ("rank", (request.nth + 1).into());
-    if place < judged.len() {
-        let most = judged[0].1;
-        let sum = judged.iter().map(|(_, score)| (score - most).exp()).sum::<f64>().ln();
-        let (proposal, score) = judged.swap_remove(place);
-        let properties = vec![
-            rank,
-            ("log_probability", (score - most - sum).into()),
-            ("distance", proposal.distance.into()),
-            ("parent", proposal.parent.clone().into()),
-        ];
+    let mut known = Vec::new();
+    for (k, log_probability) in counted {
+        let near = ballot.as_ref().map(|ballot| &ballot.near[k]);
+        let Some(proposal) = near.ok().and_then(|near| model.proposal(near, k)) else { continue };
         let template = proposal.template.clone();
-        return Ok(Answer { template, proposal: Some(proposal), properties });
+        if known.len() == place {
+            let properties = vec![
+                rank,
+                ("log_probability", log_probability.into()),
+                ("distance", proposal.distance.into()),
+                ("parent", proposal.parent.clone().into()),
+            ];
+            return Ok(Answer { template, proposal: Some(proposal), properties });
+        }
+        known.push(template);
     }
-    let further = place - judged.len();
-    let known: Vec<Proposal> = judged.into_iter().map(|(proposal, _)| proposal).collect();
-    let mut templates = model.further_templates(composition, group, &known, further + 1);
+    place -= known.len();
+    let further = place;
+    let mut templates = model.further_templates(composition, group, &known, further.saturating_add(1));
     if templates.len() <= further {
         let formula = composition.formula();
         let all = known.len() + templates.len();
-        return Err(ModelError::Condition(match (all, tickets) {
+        return Err(ModelError::Condition(match (all, ballot) {
             (0, Err(why)) => format!("no template for {formula}: {why}"),
             (0, Ok(_)) => format!("no template for {formula} in this space group is in the training set"),
             (all, _) => format!("no further template for {formula}: there are {all} in all"),

@@ -7,11 +7,12 @@ use std::sync::{Arc, PoisonError};
 use druse_crystal::{
     Composition, Element, SpaceGroup, Structure, Template, WyckoffPosition, WyckoffSequence,
 };
-use druse_data::substitution::{Arrangement, Candidate, NoParent};
+use druse_data::substitution::Near;
 
 use super::cell;
+use super::judge::Ballot;
 use super::model::Orbit;
-use super::proposal::{Proposal, Ticket};
+use super::proposal::Proposal;
 use super::tokens::{Frame, Origin};
 use crate::identity::key;
 
@@ -29,39 +30,14 @@ fn is_same(a: &Structure, b: &Structure) -> bool {
 }
 
 impl Orbit {
-    /// The nearest known crystals for a composition, each template once; never the one at a place of the library, where that
-    /// is given.
-    ///
-    /// # Errors
-    /// [`NoParent`] when no crystal has its numbers of atoms.
-    pub(super) fn tickets(
-        &self,
-        composition: &Composition,
-        space_group: Option<u16>,
-        but: Option<usize>,
-        own: Option<&Template>,
-        count: usize,
-    ) -> Result<Vec<Ticket>, NoParent> {
-        let own = own.map(Arrangement::of);
-        let candidates = self.known.library().candidates(composition, space_group)?.without(but);
-        let ticket = |c: Candidate<'_>| Ticket {
-            is_own: own.as_ref().is_some_and(|own| *own == c.arrangement()),
-            place: c.place,
-            exchange: c.exchange,
-            scale: c.scale,
-            distance: c.distance,
-            rank: c.rank,
-        };
-        Ok(candidates.take(count).map(ticket).collect())
-    }
-
-    /// What a ticket is for; `None` where the known crystal has no distinct sites.
-    pub(super) fn proposal(&self, ticket: &Ticket) -> Option<Proposal> {
-        let parent = &self.known.library().parents()[ticket.place];
+    /// A known crystal with the elements asked for, by its place among the nearest (from 0); `None` where it has no distinct
+    /// sites.
+    pub(super) fn proposal(&self, near: &Near, place: usize) -> Option<Proposal> {
+        let parent = &self.known.library().parents()[near.place];
         let described = self.described(parent.structure());
         let crystal = &described.as_ref().as_ref().ok()?.crystal;
         let exchanged = |element: Element| {
-            let found = ticket.exchange.iter().find(|(old, _)| *old == element);
+            let found = near.exchange.iter().find(|(old, _)| *old == element);
             found.map_or(element, |&(_, new)| new)
         };
         let sites = crystal.sites().iter();
@@ -71,10 +47,10 @@ impl Orbit {
         let pairs = sites.iter().map(|&(element, letter, ..)| (element, letter)).collect();
         let template = Template::new(crystal.group(), pairs).ok()?;
         let mut cell = cell::coordinates(crystal.lattice());
-        cell[0] += ticket.scale.ln() / 3.0;
-        let elements = ticket.exchange.len().max(1) as f64;
-        let same = if ticket.distance == 0.0 { 1.0 } else { 0.0 };
-        let facts = [1.0, (ticket.distance / elements) as f32, same, (ticket.rank as f32).ln()];
+        cell[0] += near.scale.ln() / 3.0;
+        let elements = near.exchange.len().max(1) as f64;
+        let same = if near.distance == 0.0 { 1.0 } else { 0.0 };
+        let facts = [1.0, (near.distance / elements) as f32, same, ((place + 1) as f32).ln()];
         let frame = Frame::new(&template);
         let frac: Vec<[f64; 3]> = sites.iter().map(|s| s.2).collect();
         let origin = Origin {
@@ -83,21 +59,24 @@ impl Orbit {
             cell: self.normalized(&frame, cell),
             facts,
         };
-        let (distance, parent) = (ticket.distance, parent.id().to_owned());
-        Some(Proposal { frame, template, cell, frac, origin, distance, parent })
+        let (distance, parent) = (near.distance, parent.id().to_owned());
+        Some(Proposal { template, cell, frac, origin, distance, parent })
     }
 
-    /// What is proposed for a structure by its composition, itself left out; found once.
-    pub(super) fn own_tickets(&self, structure: &Structure, template: &Template) -> Arc<Vec<Ticket>> {
+    /// The vote on a structure by its composition, itself left out; found once.
+    pub(super) fn own_ballot(&self, structure: &Structure, template: &Template) -> Arc<Ballot> {
         let key = key(structure);
-        if let Some(known) = self.tickets.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(known) = self.ballots.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return known.clone();
         }
-        let itself = self.known.library().parents().iter().position(|p| is_same(structure, p.structure()));
+        let library = self.known.library();
+        let itself = library.parents().iter().position(|p| is_same(structure, p.structure()));
         let composition = Composition::from_species(&structure.species);
         let among = self.config.judge.among;
-        let found = self.tickets(&composition, None, itself, Some(template), among).unwrap_or_default();
-        let mut all = self.tickets.write().unwrap_or_else(PoisonError::into_inner);
+        // Where no crystal has its numbers of atoms, nobody votes.
+        let found =
+            Ballot::new(library, &composition, None, itself, Some(template), among).unwrap_or_default();
+        let mut all = self.ballots.write().unwrap_or_else(PoisonError::into_inner);
         all.entry(key).or_insert_with(|| Arc::new(found)).clone()
     }
 
@@ -107,10 +86,10 @@ impl Orbit {
         &self,
         composition: &Composition,
         space_group: Option<u16>,
-        known: &[Proposal],
+        known: &[Template],
         count: usize,
     ) -> Vec<Template> {
-        let mut given: HashSet<Template> = known.iter().map(|p| canonical(&p.template)).collect();
+        let mut given: HashSet<Template> = known.iter().map(canonical).collect();
         let mut found = Vec::new();
         for set in &self.statistics.positions {
             if space_group.is_some_and(|group| group != set.sequence.group()) {
