@@ -9,10 +9,12 @@ use druse_models::ModelError;
 use druse_models::registry::RegistryError;
 use druse_nn::PrecisionError;
 use druse_nn::weights::WeightsError;
+use druse_relax::SettingsError;
 
 use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, Violation};
 use crate::enumerate::{EnumerationError, TemplatesError};
+use crate::potentials::PotentialsError;
 
 /// The thread that works ahead has panicked: a bug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -204,6 +206,12 @@ pub enum RunError {
     /// Structures were handed to a sink before it was told of the run.
     #[error("a structure came before the run had begun")]
     NotBegun,
+    /// There is no such potential.
+    #[error(transparent)]
+    Potentials(#[from] PotentialsError),
+    /// A setting of a relaxation is impossible.
+    #[error(transparent)]
+    Relaxation(#[from] SettingsError),
     /// A kind of model is not known, or its settings are impossible.
     #[error(transparent)]
     Registry(#[from] RegistryError),

@@ -18,6 +18,7 @@ mod parity;
 mod predict;
 mod reconstruct;
 mod reference;
+mod relax;
 mod sample;
 mod train;
 
@@ -40,8 +41,10 @@ pub enum Command {
     Interpolate(interpolate::InterpolateArgs),
     /// Write the latents of structures.
     Encode(encode::EncodeArgs),
-    /// Put the shards of a sampling run together.
+    /// Put the shards of a run together.
     Merge(merge::MergeArgs),
+    /// Relax structures: move atoms and cell until the forces vanish.
+    Relax(relax::RelaxArgs),
     /// Predict a property of every structure of a set.
     Predict(predict::PredictArgs),
     /// Judge generated structures: validity, coverage, distances, uniqueness, novelty, match rates.
@@ -84,6 +87,7 @@ impl Command {
             Self::Interpolate(args) => interpolate::run(&args),
             Self::Encode(args) => encode::run(&args),
             Self::Merge(args) => merge::run(&args),
+            Self::Relax(args) => relax::run(&args),
             Self::Predict(args) => predict::run(&args),
             Self::Evaluate(args) => evaluate::run(&args),
             Self::Compare(args) => compare::run(&args),

@@ -18,7 +18,7 @@ pub struct LbfgsSettings {
     pub curvature: f64,
     /// Share of the decrease that the slope promises which a step has to bring (Armijo's rule).
     pub decrease: f64,
-    /// Noise of the energy (eV per row): a step that rises by less is no failure.
+    /// Noise of the energy (eV per row): a step that rises by less above the lowest energy so far is no failure.
     pub noise: f64,
     /// Times a step is shortened before the memory is dropped, and then before the optimizer gives up.
     pub shortenings: u32,
@@ -43,6 +43,8 @@ pub struct Lbfgs {
     settings: LbfgsSettings,
     pairs: VecDeque<Pair>,
     trial: Option<Trial>,
+    /// The lowest value so far.
+    lowest: f64,
 }
 
 #[derive(Debug, Clone)]
@@ -72,14 +74,15 @@ struct Trial {
 impl Lbfgs {
     /// Without memory.
     pub fn new(settings: LbfgsSettings) -> Self {
-        Self { settings, pairs: VecDeque::new(), trial: None }
+        Self { settings, pairs: VecDeque::new(), trial: None, lowest: f64::INFINITY }
     }
 
     /// The displacements of a step from the value (eV) and the forces where the crystal is now; `None` when there is nothing
     /// lower along the force.
     pub fn step(&mut self, value: f64, forces: &[Row]) -> Option<Vec<Row>> {
         if let Some(trial) = self.trial.take() {
-            let allowed = trial.value
+            // From the lowest value, lest steps that rise within the noise add up.
+            let allowed = self.lowest
                 + self.settings.decrease * trial.share * trial.slope
                 + self.settings.noise * forces.len() as f64;
             if value > allowed {
@@ -87,6 +90,7 @@ impl Lbfgs {
             }
             self.remember(&trial, forces);
         }
+        self.lowest = self.lowest.min(value);
         let (direction, steepest) = self.direction(forces);
         Some(self.go(Vec::new(), value, forces.to_vec(), direction, steepest))
     }

@@ -6,9 +6,7 @@
 //! other; structures at different steps share a network call. Finished structures are written in the order of their
 //! indices, whoever finishes first.
 
-pub mod merge;
 mod ordered;
-pub mod output;
 mod plan;
 mod sink;
 pub mod symmetry;
@@ -21,8 +19,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use druse_models::{Generator, MicroBatchLimit, Sampled};
 use druse_nn::Params;
 
+pub use crate::output::Shard;
 pub use ordered::LARGER_THAN_TRAINING;
-pub use plan::{Manifest, SamplePlan, Shard, Summary, Workers};
+pub use plan::{Manifest, SamplePlan, Summary, Workers};
 pub use sink::{ChannelSink, Finished, FolderSink, MemorySink, Sink};
 pub use target::Target;
 
@@ -52,7 +51,7 @@ pub fn sample(
         return Err(RunError::NothingToSample);
     }
     let there = sink.begin(plan)?;
-    let share = (0..plan.count).filter(|i| i % plan.shard.count == plan.shard.index);
+    let share = (0..plan.count).filter(|&i| plan.shard.holds(i));
     let (found, missing): (Vec<u64>, Vec<u64>) = share.partition(|i| there.contains(i));
     let threads = rayon::current_num_threads();
     let (workers, window, queues) = match plan.workers {

@@ -7,10 +7,10 @@ use druse_crystal::Structure;
 use druse_models::ModelError;
 use serde_json::Value;
 
-use super::output::{Failure, SampleFormat, StructureWriter, record};
 use super::{Manifest, SamplePlan};
 use crate::RunError;
 use crate::folder::RunFolder;
+use crate::output::{Failure, RunIdentity, SampleFormat, StructureWriter, record};
 
 /// A structure of a run, or why there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,28 +57,12 @@ impl<'a> FolderSink<'a> {
     pub fn new(folder: &'a RunFolder, format: SampleFormat, resume: bool) -> Self {
         Self { folder, format, resume, writer: None }
     }
-
-    /// Makes the folder that of this plan, or sees that it is.
-    fn claim(&self, plan: &SamplePlan) -> Result<(), RunError> {
-        let manifest = plan.manifest();
-        let path = || self.folder.path().to_owned();
-        match Manifest::read(self.folder.path())? {
-            None => manifest.write(self.folder.path()),
-            Some(_) if !self.resume => Err(RunError::Occupied { path: path(), what: "sampled structures" }),
-            Some(stored) => match stored.difference(&manifest) {
-                Some((key, stored, given)) => {
-                    Err(RunError::Changed { path: path(), key: key.into(), stored, given })
-                }
-                None => Ok(()),
-            },
-        }
-    }
 }
 
 impl Sink for FolderSink<'_> {
     fn begin(&mut self, plan: &SamplePlan) -> Result<BTreeSet<u64>, RunError> {
-        self.claim(plan)?;
-        let writer = StructureWriter::open(self.folder, self.format)?;
+        plan.manifest().claim(self.folder, self.resume)?;
+        let writer = StructureWriter::open(self.folder, self.format, Manifest::SYMMETRIC)?;
         let finished = writer.finished().clone();
         self.writer = Some(writer);
         Ok(finished)
@@ -89,7 +73,9 @@ impl Sink for FolderSink<'_> {
         let Finished { index, seed, label, properties, result } = finished;
         match result {
             Ok(structure) => writer.write(&record(index, seed, structure, &properties)),
-            Err(e) => writer.write_failure(&Failure { index, label, reason: e.to_string(), properties }),
+            Err(e) => {
+                writer.write_failure(&Failure { index, id: None, label, reason: e.to_string(), properties })
+            }
         }
     }
 }
