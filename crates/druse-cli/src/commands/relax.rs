@@ -46,6 +46,9 @@ pub struct RelaxArgs {
     /// Optimizer.
     #[arg(long, value_enum, default_value_t = OptimizerArg::Fire)]
     optimizer: OptimizerArg,
+    /// A constant of the optimizer, such as longest_step=0.1 (docs/relax.md lists them). Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    constants: Vec<String>,
     /// Converged when no generalized force, of an atom or of the cell, is larger (eV/Å).
     #[arg(long, value_name = "X", default_value_t = 0.05)]
     fmax: f64,
@@ -115,18 +118,19 @@ fn potential_help() -> String {
 }
 
 impl RelaxArgs {
-    fn settings(&self) -> RelaxSettings {
-        RelaxSettings {
+    fn settings(&self) -> Result<RelaxSettings, Failure> {
+        let optimizer = match self.optimizer {
+            OptimizerArg::Fire => Optimizer::Fire(FireSettings::default()),
+            OptimizerArg::Lbfgs => Optimizer::Lbfgs(LbfgsSettings::default()),
+        };
+        let settings = RelaxSettings {
             cell: match self.cell {
                 CellArg::Fixed => CellMode::Fixed,
                 CellArg::Shape => CellMode::Shape,
                 CellArg::Volume => CellMode::Volume,
                 CellArg::Full => CellMode::Full,
             },
-            optimizer: match self.optimizer {
-                OptimizerArg::Fire => Optimizer::Fire(FireSettings::default()),
-                OptimizerArg::Lbfgs => Optimizer::Lbfgs(LbfgsSettings::default()),
-            },
+            optimizer: with_constants(&optimizer, &self.constants)?,
             fmax: self.fmax,
             steps: self.steps,
             pressure: self.pressure,
@@ -135,16 +139,42 @@ impl RelaxArgs {
             min_distance: self.min_distance,
             trajectory: self.trajectory,
             ..RelaxSettings::default()
+        };
+        settings.validate().map_err(Failure::mistake)?;
+        Ok(settings)
+    }
+}
+
+/// The optimizer with some of its constants changed.
+fn with_constants(optimizer: &Optimizer, changes: &[String]) -> Result<Optimizer, Failure> {
+    let mut value = serde_json::to_value(optimizer).expect("constants are numbers");
+    for change in changes {
+        let (key, text) = change
+            .split_once('=')
+            .ok_or_else(|| Failure::mistake(format!("--set {change}: expected KEY=VALUE")))?;
+        let (key, text) = (key.trim(), text.trim());
+        let number: serde_json::Number =
+            text.parse().map_err(|_| Failure::mistake(format!("--set {change}: `{text}` is no number")))?;
+        let constants = value.as_object_mut().and_then(|kinds| kinds.values_mut().next()?.as_object_mut());
+        let constants = constants.expect("an optimizer has a table of constants");
+        let known = constants.keys().cloned().collect::<Vec<_>>().join(", ");
+        match constants.get_mut(key) {
+            Some(constant) => *constant = number.into(),
+            None => {
+                return Err(Failure::mistake(format!("--set {change}: the optimizer has no `{key}`"))
+                    .hint(format!("its constants: {known}")));
+            }
         }
     }
+    serde_json::from_value(value)
+        .map_err(|e| Failure::mistake(format!("--set {}: {e}", changes.join(" --set "))))
 }
 
 /// Runs the command.
 pub fn run(args: &RelaxArgs) -> crate::Outcome {
     set_threads(args.threads.unwrap_or(0))?;
-    let settings = args.settings();
     // Before anything is read or written.
-    settings.validate().map_err(Failure::mistake)?;
+    let settings = args.settings()?;
     let loaded = potentials::load(&args.potential).map_err(Failure::mistake)?;
     let listing = args.source.list()?;
     let plan = RelaxPlan {
