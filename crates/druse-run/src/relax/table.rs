@@ -112,6 +112,10 @@ impl Row {
     }
 }
 
+/// Numbers to ten decimals: what comes after them is noise, and -0.00000000000000002 no help.
 fn text(value: Option<&Value>) -> String {
-    value.map_or(String::new(), properties::text)
+    match value.and_then(Value::as_f64) {
+        Some(x) => ((x * 1e10).round() / 1e10 + 0.0).to_string(),
+        None => value.map_or(String::new(), properties::text),
+    }
 }
