@@ -34,11 +34,11 @@ impl Gate {
                 let rows = y[self.from.range(l)]
                     .chunks_exact(channels)
                     .zip(x[self.to.range(l)].chunks_exact_mut(channels));
-                vectorized!(for (y, x) in rows {
-                    for ((x, &y), &gate) in x.iter_mut().zip(y).zip(own) {
+                for (y, x) in rows {
+                    vectorized!(for ((x, &y), &gate) in x.iter_mut().zip(y).zip(own) {
                         *x = y * gate;
-                    }
-                });
+                    });
+                }
             }
         }
     }
@@ -64,12 +64,14 @@ impl Gate {
                 let rows = y[self.from.range(l)]
                     .chunks_exact_mut(channels)
                     .zip(x[self.to.range(l)].chunks_exact(channels));
-                vectorized!(for (y, x) in rows {
-                    for (((y, &x), &gate), sum) in y.iter_mut().zip(x).zip(own).zip(sums.iter_mut()) {
+                for (y, x) in rows {
+                    vectorized!(for (((y, &x), &gate), sum) in
+                        y.iter_mut().zip(x).zip(own).zip(sums.iter_mut())
+                    {
                         *sum += x * *y;
                         *y = x * gate;
-                    }
-                });
+                    });
+                }
             }
             R::silu_backward(&y[self.from.range(0)], &mut slopes);
             y[self.from.range(0)].copy_from_slice(&slopes);

@@ -4,6 +4,7 @@ use std::ops::{Add, AddAssign, Mul, Sub};
 
 use druse_nn::arch::vectorized;
 use druse_nn::ops::{Panels, View, multiply_into, silu_backward, silu_in_place};
+use pulp::Simd;
 
 /// A floating-point number with the matrix products and activations of a network.
 pub(super) trait Real:
@@ -24,8 +25,26 @@ pub(super) trait Real:
     fn narrow(x: f64) -> Self;
     fn wide(self) -> f64;
 
-    /// `self · b + c`, rounded once.
-    fn fused(self, b: Self, c: Self) -> Self;
+    /// Neighboring numbers that one instruction works on.
+    type Vector<S: Simd>: Copy;
+
+    /// Numbers as vectors, without those at the end that make no vector.
+    fn vectors<S: Simd>(x: &[Self]) -> &[Self::Vector<S>];
+    /// As [`Real::vectors`].
+    fn vectors_mut<S: Simd>(x: &mut [Self]) -> &mut [Self::Vector<S>];
+    /// A vector of equal numbers.
+    fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
+    /// `a · b`.
+    fn times<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a · b + c`, rounded once where the processor can.
+    fn times_plus<S: Simd>(
+        simd: S,
+        a: Self::Vector<S>,
+        b: Self::Vector<S>,
+        c: Self::Vector<S>,
+    ) -> Self::Vector<S>;
+    /// The sum of the numbers of a vector.
+    fn sum<S: Simd>(simd: S, x: Self::Vector<S>) -> Self;
 
     /// A row-major matrix of this shape.
     fn pack(values: &[f64], shape: [usize; 2]) -> Self::Matrix;
@@ -49,10 +68,9 @@ pub(super) trait Real:
     fn silu_backward(x: &[Self], g: &mut [Self]);
 }
 
-/// `a · b + c`, in one instruction when `FUSED`.
-#[inline(always)]
-pub(super) fn multiply_add<R: Real, const FUSED: bool>(a: R, b: R, c: R) -> R {
-    if FUSED { a.fused(b, c) } else { a * b + c }
+/// Numbers in a vector.
+pub(super) const fn lanes<R: Real, S: Simd>() -> usize {
+    size_of::<R::Vector<S>>() / size_of::<R>()
 }
 
 impl Real for f32 {
@@ -67,9 +85,36 @@ impl Real for f32 {
         self.into()
     }
 
+    type Vector<S: Simd> = S::f32s;
+
     #[inline(always)]
-    fn fused(self, b: Self, c: Self) -> Self {
-        self.mul_add(b, c)
+    fn vectors<S: Simd>(x: &[f32]) -> &[S::f32s] {
+        S::as_simd_f32s(x).0
+    }
+
+    #[inline(always)]
+    fn vectors_mut<S: Simd>(x: &mut [f32]) -> &mut [S::f32s] {
+        S::as_mut_simd_f32s(x).0
+    }
+
+    #[inline(always)]
+    fn splat<S: Simd>(simd: S, x: f32) -> S::f32s {
+        simd.splat_f32s(x)
+    }
+
+    #[inline(always)]
+    fn times<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+        simd.mul_f32s(a, b)
+    }
+
+    #[inline(always)]
+    fn times_plus<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+        simd.mul_add_e_f32s(a, b, c)
+    }
+
+    #[inline(always)]
+    fn sum<S: Simd>(simd: S, x: S::f32s) -> f32 {
+        simd.reduce_sum_f32s(x)
     }
 
     fn pack(values: &[f64], shape: [usize; 2]) -> Panels {
@@ -117,9 +162,36 @@ impl Real for f64 {
         self
     }
 
+    type Vector<S: Simd> = S::f64s;
+
     #[inline(always)]
-    fn fused(self, b: Self, c: Self) -> Self {
-        self.mul_add(b, c)
+    fn vectors<S: Simd>(x: &[f64]) -> &[S::f64s] {
+        S::as_simd_f64s(x).0
+    }
+
+    #[inline(always)]
+    fn vectors_mut<S: Simd>(x: &mut [f64]) -> &mut [S::f64s] {
+        S::as_mut_simd_f64s(x).0
+    }
+
+    #[inline(always)]
+    fn splat<S: Simd>(simd: S, x: f64) -> S::f64s {
+        simd.splat_f64s(x)
+    }
+
+    #[inline(always)]
+    fn times<S: Simd>(simd: S, a: S::f64s, b: S::f64s) -> S::f64s {
+        simd.mul_f64s(a, b)
+    }
+
+    #[inline(always)]
+    fn times_plus<S: Simd>(simd: S, a: S::f64s, b: S::f64s, c: S::f64s) -> S::f64s {
+        simd.mul_add_e_f64s(a, b, c)
+    }
+
+    #[inline(always)]
+    fn sum<S: Simd>(simd: S, x: S::f64s) -> f64 {
+        simd.reduce_sum_f64s(x)
     }
 
     fn pack(values: &[f64], [rows, cols]: [usize; 2]) -> WideMatrix {

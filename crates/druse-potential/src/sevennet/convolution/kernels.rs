@@ -1,59 +1,45 @@
-//! The loops over channels of tensor products. They are inlined into code for the processor's vector instructions.
+//! The loops over channels of tensor products, for vectors of any processor.
+//!
+//! Rows of channels are slices of vectors, and a tile of `T` neighboring vectors is worked on at a time. Counted loops over
+//! tiles are unrolled into registers; all of it is inlined into code for the processor's instructions.
+#![allow(clippy::needless_range_loop, reason = "see above")]
 
-use super::super::layout::GROUP;
-use super::super::real::{Real, multiply_add};
+use pulp::Simd;
 
-/// Partial sums of a dot product.
-pub(super) const LANES: usize = 8;
+use super::super::real::Real;
 
-/// So many neighboring channels.
-type Channels<R> = [R; GROUP];
+/// Vectors that are worked on together.
+type Tile<R, S, const T: usize> = [<R as Real>::Vector<S>; T];
 
-/// The group of channels that begins at a place.
+/// The tile that begins at a vector.
 #[inline(always)]
-fn group<R>(x: &[R], at: usize) -> &Channels<R> {
-    x[at..].first_chunk().expect("channels are whole groups")
+fn tile<V, const T: usize>(x: &[V], at: usize) -> &[V; T] {
+    x[at..].first_chunk().expect("channels are whole tiles")
 }
 
 #[inline(always)]
-fn group_mut<R>(x: &mut [R], at: usize) -> &mut Channels<R> {
-    x[at..].first_chunk_mut().expect("channels are whole groups")
+fn tile_mut<V, const T: usize>(x: &mut [V], at: usize) -> &mut [V; T] {
+    x[at..].first_chunk_mut().expect("channels are whole tiles")
 }
 
-/// `sum += a · x`.
-#[inline(always)]
-fn add_scaled<R: Real, const FUSED: bool>(sum: &mut Channels<R>, a: R, x: &Channels<R>) {
-    for (sum, &x) in sum.iter_mut().zip(x) {
-        *sum = multiply_add::<R, FUSED>(a, x, *sum);
+/// Instructions and type of the numbers: what every kernel needs to know.
+#[derive(Debug)]
+pub(super) struct Kernels<R, S, const T: usize> {
+    simd: S,
+    number: std::marker::PhantomData<R>,
+}
+
+impl<R, S: Copy, const T: usize> Clone for Kernels<R, S, T> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
     }
 }
 
-/// `sum += a · b`, channel by channel.
-#[inline(always)]
-fn add_product<R: Real, const FUSED: bool>(sum: &mut Channels<R>, a: &Channels<R>, b: &Channels<R>) {
-    for ((sum, &a), &b) in sum.iter_mut().zip(a).zip(b) {
-        *sum = multiply_add::<R, FUSED>(a, b, *sum);
-    }
-}
+impl<R, S: Copy, const T: usize> Copy for Kernels<R, S, T> {}
 
-/// Adds the dot product of `a` and `b` to partial sums.
-#[inline(always)]
-fn add_dot<R: Real, const FUSED: bool>(sums: &mut [R; LANES], a: &Channels<R>, b: &Channels<R>) {
-    for (a, b) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
-        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
-            *sum = multiply_add::<R, FUSED>(a, b, *sum);
-        }
-    }
-}
-
-/// The sum of partial sums.
-#[inline(always)]
-pub(super) fn total<R: Real>(sums: &[R; LANES]) -> R {
-    let [a, b, c, d, e, f, g, h] = *sums;
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
-}
-
-/// Sizes of a path: components of the features and of the messages, channels, and the distance between rows of messages.
+/// Sizes of a path: components of the features and of the messages; vectors in a row of channels, and from a row of
+/// messages to the next one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
     pub features: usize,
@@ -62,148 +48,261 @@ pub(super) struct Sizes {
     pub stride: usize,
 }
 
-/// Adds a message: `out[k] += w · Σ_i matrix[k][i] x[i]` for each channel.
-#[inline(always)]
-pub(super) fn send<R: Real, const FUSED: bool>(s: Sizes, x: &[R], w: &[R], matrix: &[R], out: &mut [R]) {
-    for u in (0..s.channels).step_by(GROUP) {
-        let w = group(w, u);
-        for k in 0..s.messages {
-            let mut sum = [R::default(); GROUP];
-            for i in 0..s.features {
-                add_scaled::<R, FUSED>(&mut sum, matrix[k * s.features + i], group(x, i * s.channels + u));
-            }
-            add_product::<R, FUSED>(group_mut(out, k * s.stride + u), w, &sum);
-        }
-    }
-}
-
-/// [`send`] for features of degree 0: `out[k] += matrix[k] · (w x)`.
-#[inline(always)]
-pub(super) fn send_scalars<R: Real, const FUSED: bool>(
-    s: Sizes,
-    x: &[R],
-    w: &[R],
-    matrix: &[R],
-    out: &mut [R],
-) {
-    for u in (0..s.channels).step_by(GROUP) {
-        let (w, x) = (group(w, u), group(x, u));
-        let product: Channels<R> = std::array::from_fn(|c| w[c] * x[c]);
-        for k in 0..s.messages {
-            add_scaled::<R, FUSED>(group_mut(out, k * s.stride + u), matrix[k], &product);
-        }
-    }
-}
-
-/// [`send`] for harmonics of degree 0: `out[k] += factor · w · x[k]`.
-#[inline(always)]
-pub(super) fn send_as_is<R: Real, const FUSED: bool>(s: Sizes, x: &[R], w: &[R], factor: R, out: &mut [R]) {
-    for u in (0..s.channels).step_by(GROUP) {
-        let w = group(w, u);
-        let scaled: Channels<R> = std::array::from_fn(|c| factor * w[c]);
-        for k in 0..s.messages {
-            add_product::<R, FUSED>(group_mut(out, k * s.stride + u), &scaled, group(x, k * s.channels + u));
-        }
-    }
-}
-
 /// What the backward pass of a path reads: features `x` of the sender, radial weights and their slopes, gradients `y` of
 /// the receiver's messages.
 #[derive(Clone, Copy)]
-pub(super) struct Given<'a, R> {
-    pub x: &'a [R],
-    pub w: &'a [R],
-    pub slope: &'a [R],
-    pub y: &'a [R],
+pub(super) struct Given<'a, V> {
+    pub x: &'a [V],
+    pub w: &'a [V],
+    pub slope: &'a [V],
+    pub y: &'a [V],
 }
 
-/// The backward pass of [`send`]: adds the gradient of the features to `gradient`, that of the distance to the partial
-/// sums `radial`, and leaves Σ_u w x[i] y[k] in `pairs[k][i]`, the gradient of the matrix, as partial sums.
-#[inline(always)]
-pub(super) fn receive<R: Real, const FUSED: bool>(
-    s: Sizes,
-    given: Given<'_, R>,
-    matrix: &[R],
-    gradient: &mut [R],
-    radial: &mut [R; LANES],
-    pairs: &mut [[R; LANES]],
-) {
-    pairs[..s.messages * s.features].fill([R::default(); LANES]);
-    for u in (0..s.channels).step_by(GROUP) {
-        let w = group(given.w, u);
-        let mut along = [R::default(); GROUP];
-        for i in 0..s.features {
-            let x = group(given.x, i * s.channels + u);
-            let mut sum = [R::default(); GROUP];
+impl<R: Real, S: Simd, const T: usize> Kernels<R, S, T> {
+    #[inline(always)]
+    pub fn new(simd: S) -> Self {
+        Self { simd, number: std::marker::PhantomData }
+    }
+
+    #[inline(always)]
+    pub fn splat(self, x: R) -> R::Vector<S> {
+        R::splat(self.simd, x)
+    }
+
+    #[inline(always)]
+    pub fn zero(self) -> R::Vector<S> {
+        self.splat(R::default())
+    }
+
+    /// The sum of the numbers of a vector.
+    #[inline(always)]
+    pub fn total(self, x: R::Vector<S>) -> R {
+        R::sum(self.simd, x)
+    }
+
+    /// `sum += a · x`, number by number.
+    #[inline(always)]
+    pub fn add(self, sum: &mut R::Vector<S>, a: R::Vector<S>, x: R::Vector<S>) {
+        *sum = R::times_plus(self.simd, a, x, *sum);
+    }
+
+    /// `sum += a · x`.
+    #[inline(always)]
+    fn add_scaled(self, sum: &mut Tile<R, S, T>, a: R::Vector<S>, x: &Tile<R, S, T>) {
+        for v in 0..T {
+            self.add(&mut sum[v], a, x[v]);
+        }
+    }
+
+    /// `sum += a · b`, number by number.
+    #[inline(always)]
+    fn add_product(self, sum: &mut Tile<R, S, T>, a: &Tile<R, S, T>, b: &Tile<R, S, T>) {
+        for v in 0..T {
+            self.add(&mut sum[v], a[v], b[v]);
+        }
+    }
+
+    /// `a · b`, number by number.
+    #[inline(always)]
+    fn product(self, a: &Tile<R, S, T>, b: &Tile<R, S, T>) -> Tile<R, S, T> {
+        let mut out = [self.zero(); T];
+        for v in 0..T {
+            out[v] = R::times(self.simd, a[v], b[v]);
+        }
+        out
+    }
+
+    /// `a · x`.
+    #[inline(always)]
+    fn scaled(self, a: R::Vector<S>, x: &Tile<R, S, T>) -> Tile<R, S, T> {
+        self.product(&[a; T], x)
+    }
+
+    /// Adds the dot product of `a` and `b` to partial sums.
+    #[inline(always)]
+    fn add_dot(self, sums: &mut R::Vector<S>, a: &Tile<R, S, T>, b: &Tile<R, S, T>) {
+        for v in 0..T {
+            self.add(sums, a[v], b[v]);
+        }
+    }
+
+    /// Adds a message: `out[k] += w · Σ_i matrix[k][i] x[i]` for each channel.
+    #[inline(always)]
+    pub fn send(
+        self,
+        s: Sizes,
+        x: &[R::Vector<S>],
+        w: &[R::Vector<S>],
+        matrix: &[R],
+        out: &mut [R::Vector<S>],
+    ) {
+        let mut u = 0;
+        while u < s.channels {
+            let w = tile(w, u);
             for k in 0..s.messages {
-                add_scaled::<R, FUSED>(
-                    &mut sum,
-                    matrix[k * s.features + i],
-                    group(given.y, k * s.stride + u),
-                );
+                let mut sum = [self.zero(); T];
+                for i in 0..s.features {
+                    let factor = self.splat(matrix[k * s.features + i]);
+                    self.add_scaled(&mut sum, factor, tile(x, i * s.channels + u));
+                }
+                self.add_product(tile_mut(out, k * s.stride + u), w, &sum);
             }
-            add_product::<R, FUSED>(group_mut(gradient, i * s.channels + u), w, &sum);
-            add_product::<R, FUSED>(&mut along, x, &sum);
-            let weighted: Channels<R> = std::array::from_fn(|c| w[c] * x[c]);
+            u += T;
+        }
+    }
+
+    /// [`Self::send`] for features of degree 0: `out[k] += matrix[k] · (w x)`.
+    #[inline(always)]
+    pub fn send_scalars(
+        self,
+        s: Sizes,
+        x: &[R::Vector<S>],
+        w: &[R::Vector<S>],
+        matrix: &[R],
+        out: &mut [R::Vector<S>],
+    ) {
+        let mut u = 0;
+        while u < s.channels {
+            let weighted = self.product(tile(w, u), tile(x, u));
             for k in 0..s.messages {
-                let pair = &mut pairs[k * s.features + i];
-                add_dot::<R, FUSED>(pair, &weighted, group(given.y, k * s.stride + u));
+                self.add_scaled(tile_mut(out, k * s.stride + u), self.splat(matrix[k]), &weighted);
             }
-        }
-        add_dot::<R, FUSED>(radial, group(given.slope, u), &along);
-    }
-}
-
-/// The backward pass of [`send_as_is`]: there is no gradient of the direction.
-#[inline(always)]
-pub(super) fn receive_as_is<R: Real, const FUSED: bool>(
-    s: Sizes,
-    given: Given<'_, R>,
-    factor: R,
-    gradient: &mut [R],
-    radial: &mut [R; LANES],
-) {
-    for u in (0..s.channels).step_by(GROUP) {
-        let w = group(given.w, u);
-        let scaled: Channels<R> = std::array::from_fn(|c| factor * w[c]);
-        let mut along = [R::default(); GROUP];
-        for k in 0..s.messages {
-            let y = group(given.y, k * s.stride + u);
-            add_product::<R, FUSED>(group_mut(gradient, k * s.channels + u), &scaled, y);
-            add_product::<R, FUSED>(&mut along, group(given.x, k * s.channels + u), y);
-        }
-        let slope: Channels<R> = std::array::from_fn(|c| factor * group(given.slope, u)[c]);
-        add_dot::<R, FUSED>(radial, &slope, &along);
-    }
-}
-
-/// `sum[k] += harmonics[k] · w` for each channel; rows of the sum are `channels` numbers long.
-#[inline(always)]
-pub(super) fn spread<R: Real, const FUSED: bool>(w: &[R], harmonics: &[R], sum: &mut [R]) {
-    let channels = w.len();
-    for u in (0..channels).step_by(GROUP) {
-        let w = group(w, u);
-        for (k, &y) in harmonics.iter().enumerate() {
-            add_scaled::<R, FUSED>(group_mut(sum, k * channels + u), y, w);
+            u += T;
         }
     }
-}
 
-/// Dot products of `w` and of `slope` with each row of `rows`, as partial sums: `out[k] += (w · row k, slope · row k)`.
-#[inline(always)]
-pub(super) fn project<R: Real, const FUSED: bool>(
-    w: &[R],
-    slope: &[R],
-    rows: &[R],
-    out: &mut [[[R; LANES]; 2]],
-) {
-    let channels = w.len();
-    for u in (0..channels).step_by(GROUP) {
-        let (w, slope) = (group(w, u), group(slope, u));
-        for (k, [value, tilt]) in out.iter_mut().enumerate() {
-            let row = group(rows, k * channels + u);
-            add_dot::<R, FUSED>(value, w, row);
-            add_dot::<R, FUSED>(tilt, slope, row);
+    /// [`Self::send`] for harmonics of degree 0: `out[k] += factor · w · x[k]`.
+    #[inline(always)]
+    pub fn send_as_is(
+        self,
+        s: Sizes,
+        x: &[R::Vector<S>],
+        w: &[R::Vector<S>],
+        factor: R,
+        out: &mut [R::Vector<S>],
+    ) {
+        let mut u = 0;
+        while u < s.channels {
+            let w = self.scaled(self.splat(factor), tile(w, u));
+            for k in 0..s.messages {
+                self.add_product(tile_mut(out, k * s.stride + u), &w, tile(x, k * s.channels + u));
+            }
+            u += T;
+        }
+    }
+
+    /// The backward pass of [`Self::send`]: adds the gradient of the features to `gradient`, that of the distance to the
+    /// partial sums `radial`, and leaves Σ_u w x[i] y[k] in `pairs[k][i]`, the gradient of the matrix, as partial sums.
+    #[inline(always)]
+    pub fn receive(
+        self,
+        s: Sizes,
+        given: Given<'_, R::Vector<S>>,
+        matrix: &[R],
+        gradient: &mut [R::Vector<S>],
+        radial: &mut R::Vector<S>,
+        pairs: &mut [R::Vector<S>],
+    ) {
+        for pair in 0..s.messages * s.features {
+            pairs[pair] = self.zero();
+        }
+        let mut u = 0;
+        while u < s.channels {
+            let w = tile(given.w, u);
+            let mut along = [self.zero(); T];
+            for i in 0..s.features {
+                let x = tile(given.x, i * s.channels + u);
+                let weighted = self.product(w, x);
+                let mut sum = [self.zero(); T];
+                for k in 0..s.messages {
+                    let y = tile(given.y, k * s.stride + u);
+                    self.add_scaled(&mut sum, self.splat(matrix[k * s.features + i]), y);
+                    self.add_dot(&mut pairs[k * s.features + i], &weighted, y);
+                }
+                self.add_product(tile_mut(gradient, i * s.channels + u), w, &sum);
+                self.add_product(&mut along, x, &sum);
+            }
+            self.add_dot(radial, tile(given.slope, u), &along);
+            u += T;
+        }
+    }
+
+    /// The backward pass of [`Self::send_as_is`]: there is no gradient of the direction.
+    #[inline(always)]
+    pub fn receive_as_is(
+        self,
+        s: Sizes,
+        given: Given<'_, R::Vector<S>>,
+        factor: R,
+        gradient: &mut [R::Vector<S>],
+        radial: &mut R::Vector<S>,
+    ) {
+        let factor = self.splat(factor);
+        let mut u = 0;
+        while u < s.channels {
+            let w = self.scaled(factor, tile(given.w, u));
+            let mut along = [self.zero(); T];
+            for k in 0..s.messages {
+                let y = tile(given.y, k * s.stride + u);
+                self.add_product(tile_mut(gradient, k * s.channels + u), &w, y);
+                self.add_product(&mut along, tile(given.x, k * s.channels + u), y);
+            }
+            self.add_dot(radial, &self.scaled(factor, tile(given.slope, u)), &along);
+            u += T;
+        }
+    }
+
+    /// `sum[k] += harmonics[k] · w` for each channel; rows of the sum are as long as `w`.
+    #[inline(always)]
+    pub fn spread(self, w: &[R::Vector<S>], harmonics: &[R], sum: &mut [R::Vector<S>]) {
+        let mut u = 0;
+        while u < w.len() {
+            for k in 0..harmonics.len() {
+                let factor = self.splat(harmonics[k]);
+                self.add_scaled(tile_mut(sum, k * w.len() + u), factor, tile(w, u));
+            }
+            u += T;
+        }
+    }
+
+    /// `out = a · b` or `out += a · b`, number by number.
+    #[inline(always)]
+    pub fn multiply(
+        self,
+        a: &[R::Vector<S>],
+        b: &[R::Vector<S>],
+        out: &mut [R::Vector<S>],
+        accumulate: bool,
+    ) {
+        let mut u = 0;
+        while u < out.len() {
+            let out = tile_mut(out, u);
+            if accumulate {
+                self.add_product(out, tile(a, u), tile(b, u));
+            } else {
+                *out = self.product(tile(a, u), tile(b, u));
+            }
+            u += T;
+        }
+    }
+
+    /// Adds dot products of `w` and of `slope` with each row of `rows` to partial sums `(w · row k, slope · row k)`.
+    #[inline(always)]
+    pub fn project(
+        self,
+        w: &[R::Vector<S>],
+        slope: &[R::Vector<S>],
+        rows: &[R::Vector<S>],
+        out: &mut [[R::Vector<S>; 2]],
+    ) {
+        let mut u = 0;
+        while u < w.len() {
+            for k in 0..out.len() {
+                let row = tile(rows, k * w.len() + u);
+                self.add_dot(&mut out[k][0], tile(w, u), row);
+                self.add_dot(&mut out[k][1], tile(slope, u), row);
+            }
+            u += T;
         }
     }
 }

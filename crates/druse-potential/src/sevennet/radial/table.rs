@@ -1,9 +1,10 @@
 //! Radial weights from tables: cubic pieces with the network's values and slopes at their ends.
 
-use druse_nn::arch::{fuses, vectorized};
+use druse_nn::arch::arch;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::super::real::{Real, multiply_add};
+use super::super::real::Real;
 use super::basis::Basis;
 use super::net::{Hidden, Net};
 
@@ -64,36 +65,41 @@ impl<R: Real> Table<R> {
         let s = R::narrow((along - piece as f64).min(1.0));
         let coefficients = &self.coefficients[piece * 4 * self.weights..][..4 * self.weights];
         let per_step = R::narrow(1.0 / self.step);
-        if fuses() {
-            vectorized!(cubic::<R, true>(coefficients, s, per_step, values, slopes));
-        } else {
-            vectorized!(cubic::<R, false>(coefficients, s, per_step, values, slopes));
-        }
+        arch().dispatch(Cubic { coefficients, s, per_step, values, slopes });
     }
 }
 
-#[inline(always)]
-fn cubic<R: Real, const FUSED: bool>(
-    coefficients: &[R],
+/// Values and slopes of the cubic polynomials of all weights.
+struct Cubic<'a, R> {
+    coefficients: &'a [R],
     s: R,
     per_step: R,
-    values: &mut [R],
-    slopes: Option<&mut [R]>,
-) {
-    let (low, high) = coefficients.split_at(coefficients.len() / 2);
-    let ((c0, c1), (c2, c3)) = (low.split_at(low.len() / 2), high.split_at(high.len() / 2));
-    let terms = c0.iter().zip(c1).zip(c2).zip(c3);
-    for (value, (((&c0, &c1), &c2), &c3)) in values.iter_mut().zip(terms) {
-        let sum = multiply_add::<R, FUSED>(s, c3, c2);
-        let sum = multiply_add::<R, FUSED>(s, sum, c1);
-        *value = multiply_add::<R, FUSED>(s, sum, c0);
-    }
-    if let Some(slopes) = slopes {
-        let twice = R::narrow(2.0) * per_step;
-        let thrice = R::narrow(3.0) * per_step;
-        for (slope, ((&c1, &c2), &c3)) in slopes.iter_mut().zip(c1.iter().zip(c2).zip(c3)) {
-            let sum = multiply_add::<R, FUSED>(s, thrice * c3, twice * c2);
-            *slope = multiply_add::<R, FUSED>(s, sum, per_step * c1);
+    values: &'a mut [R],
+    slopes: Option<&'a mut [R]>,
+}
+
+impl<R: Real> WithSimd for Cubic<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let n = self.values.len();
+        let (s, per_step) = (R::splat(simd, self.s), R::splat(simd, self.per_step));
+        let part = |power: usize| R::vectors::<S>(&self.coefficients[power * n..][..n]);
+        let (c0, c1, c2, c3) = (part(0), part(1), part(2), part(3));
+        let values = R::vectors_mut::<S>(self.values);
+        for w in 0..values.len() {
+            let sum = R::times_plus(simd, s, c3[w], c2[w]);
+            let sum = R::times_plus(simd, s, sum, c1[w]);
+            values[w] = R::times_plus(simd, s, sum, c0[w]);
+        }
+        if let Some(slopes) = self.slopes {
+            let slopes = R::vectors_mut::<S>(slopes);
+            let (twice, thrice) = (R::splat(simd, R::narrow(2.0)), R::splat(simd, R::narrow(3.0)));
+            for w in 0..slopes.len() {
+                let sum = R::times_plus(simd, s, R::times(simd, thrice, c3[w]), R::times(simd, twice, c2[w]));
+                slopes[w] = R::times(simd, per_step, R::times_plus(simd, s, sum, c1[w]));
+            }
         }
     }
 }
