@@ -164,7 +164,7 @@ impl Paths {
 pub(super) mod tests {
     use super::*;
 
-    pub(in super::super) fn published(channels: &[usize]) -> Config {
+    pub(in crate::sevennet) fn published(channels: &[usize]) -> Config {
         Config {
             name: "test".into(),
             elements: ["H", "O"].map(|s| s.parse().unwrap()).to_vec(),

@@ -16,6 +16,7 @@ mod layout;
 mod linear;
 mod network;
 mod pass;
+pub mod published;
 mod radial;
 mod real;
 mod weights;
@@ -34,6 +35,9 @@ use graph::{Batch, Graph};
 use network::Network;
 use pass::Scratch;
 use real::Real;
+
+/// Weights that come with the crate.
+const SHIPPED: &[u8] = include_bytes!("../../weights/sevennet-0.safetensors");
 
 /// Digits that a network computes with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,6 +66,19 @@ impl SevenNet {
             Digits::Single => Either::Single(Box::new(Network::new(weights, radial))),
             Digits::Double => Either::Double(Box::new(Network::new(weights, radial))),
         })
+    }
+
+    /// SevenNet-0 (11 July 2024), which comes with this crate: 89 elements, trained on the relaxations of the Materials
+    /// Project (MPtrj, PBE and PBE+U, uncorrected energies). Its weights are under the MIT license, Copyright (c) 2024 Yutack
+    /// Park (`weights/LICENSE-SevenNet.txt`).
+    pub fn shipped() -> Self {
+        Self::new(&Self::shipped_weights(), Radial::default(), Digits::default())
+    }
+
+    /// The weights of [`SevenNet::shipped`].
+    pub fn shipped_weights() -> Weights {
+        Weights::from_bytes(SHIPPED, "SevenNet-0, which comes with the program")
+            .expect("a test reads the file that is compiled in")
     }
 
     /// The potential of a weight file, with tables of radial weights, in 32 bits.

@@ -31,9 +31,8 @@ pub enum LoadError {
 
 /// Weights of a network with its sizes.
 ///
-/// Tensors have the names and shapes of the published state dict ("l0" weights of several degrees one after the other in
-/// one tensor), radial weights in the order of paths of this crate: sorted by the degree of the message, with the signs
-/// of [3j coefficients](super) that are positive multiples of the integral of three harmonics.
+/// Tensors have the names of the published state dict and are flat: maps of several degrees one after the other. Radial
+/// weights are in this crate's order of paths, sorted by the degree of the message, with the signs of its 3j coefficients.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     config: Config,
@@ -114,6 +113,13 @@ impl Weights {
         Ok(self.file.write(path)?)
     }
 
+    /// The weights with another entry in the header of their file, such as `license`.
+    #[must_use]
+    pub fn with_note(mut self, key: &str, text: &str) -> Self {
+        self.file.metadata.insert(key.to_owned(), text.to_owned());
+        self
+    }
+
     /// Sizes, cutoff and elements.
     pub fn config(&self) -> &Config {
         &self.config
@@ -166,7 +172,7 @@ pub(super) mod names {
 }
 
 /// The tensors of a network with their numbers of values.
-fn tensors(config: &Config) -> Vec<(String, usize)> {
+pub(super) fn tensors(config: &Config) -> Vec<(String, usize)> {
     use names::{after, before, denominator, radial, self_connection};
     let linear = |from: &[usize], to: &[usize]| from.iter().zip(to).map(|(a, b)| a * b).sum::<usize>();
     let elements = config.elements.len();
