@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use druse_crystal::Element;
 use druse_crystal::files::{self, FileError};
+use druse_potential::SevenNet;
 use druse_relax::Potential;
 use druse_relax::pair::{LennardJones, PairPotential, PairTable, PairTableError};
 
@@ -21,11 +22,18 @@ pub struct NamedPotential {
 }
 
 /// All potentials with a name, a line each.
-pub const POTENTIALS: &[NamedPotential] = &[NamedPotential {
-    name: "spheres",
-    about: "Lennard-Jones spheres with the covalent radii of all elements, 0.1 eV deep: for trying things out, no chemistry",
-    load: || Ok(LoadedPotential::new(spheres(), "spheres 1")),
-}];
+pub const POTENTIALS: &[NamedPotential] = &[
+    NamedPotential {
+        name: "sevennet",
+        about: "SevenNet-0 of 11 July 2024, a network trained on the Materials Project: 89 elements",
+        load: || Ok(LoadedPotential::new(SevenNet::shipped(), "SevenNet-0 11Jul2024")),
+    },
+    NamedPotential {
+        name: "spheres",
+        about: "Lennard-Jones spheres with the covalent radii of all elements, 0.1 eV deep: for trying things out, no chemistry",
+        load: || Ok(LoadedPotential::new(spheres(), "spheres 1")),
+    },
+];
 
 /// A potential, and what it is.
 pub struct LoadedPotential {
