@@ -103,6 +103,7 @@ fn rows_have_their_figures_and_their_reasons() {
         assert_eq!(record.properties["relax_converged"], relaxed.end == End::Converged);
         assert_eq!(record.properties["relax_volume_change"], figures.volume_change());
         assert!(record.properties.contains_key("tag"), "what the input says stays");
+        assert_eq!(record.properties["potential"], "spheres");
         let apart = record.structure.lattice.matrix() - relaxed.structure.lattice.matrix();
         assert!(apart.norm() < 1e-9);
     }

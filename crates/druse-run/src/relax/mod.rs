@@ -22,7 +22,7 @@ use druse_relax::{Potential, RelaxSink, Relaxed, relax_many};
 pub use folder::FolderRows;
 pub(crate) use folder::merge_trajectories;
 pub use plan::{RelaxManifest, RelaxPlan};
-pub use row::{RelaxRow, RowEnd, properties};
+pub use row::{POTENTIAL, RelaxRow, RowEnd, properties};
 pub use summary::RelaxSummary;
 pub use table::{COLUMNS, TABLE_FILE, write_table};
 pub use trajectory::{TRAJECTORIES_FOLDER, frames_text};
@@ -93,7 +93,7 @@ pub fn relax(
     let share = (0..listing.len() as u64).filter(|&i| plan.shard.holds(i));
     let (found, missing): (Vec<u64>, Vec<u64>) = share.partition(|i| there.contains(i));
     let summary = RelaxSummary { found: found.len() as u64, ..RelaxSummary::default() };
-    let mut rows = Rows { listing, sink, observer, summary, error: None };
+    let mut rows = Rows { listing, potential: potential.name(), sink, observer, summary, error: None };
     let mut starts: Vec<(u64, Structure)> = Vec::with_capacity(missing.len());
     for &index in &missing {
         match &listing.items[index as usize].outcome {
@@ -117,6 +117,7 @@ pub fn relax(
 /// Rows on their way into the sink.
 struct Rows<'a> {
     listing: &'a Listing,
+    potential: &'a str,
     sink: &'a mut dyn RowSink,
     observer: &'a mut (dyn Observer + Send),
     summary: RelaxSummary,
@@ -125,7 +126,7 @@ struct Rows<'a> {
 
 impl Rows<'_> {
     fn take(&mut self, index: u64, end: RowEnd) {
-        let row = RelaxRow::new(index, &self.listing.items[index as usize], end);
+        let row = RelaxRow::new(index, &self.listing.items[index as usize], self.potential, end);
         let (id, end, failure) = (row.id.clone(), row.end_name(), row.failure());
         let mut summary = self.summary.clone();
         summary.count(&row);

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use super::plan::SPACE_GROUP;
 use crate::output::Failure;
 
+/// Property with the name of the potential, which tells energies of different scales apart.
+pub const POTENTIAL: &str = "potential";
+
 /// How a row of the input without a structure ends.
 pub(super) const NO_STRUCTURE: &str = "no_structure";
 
@@ -24,6 +27,8 @@ pub struct RelaxRow {
     pub formula: String,
     /// Its properties in the input.
     pub properties: Properties,
+    /// Name of the potential.
+    pub potential: String,
     /// What became of it.
     pub end: RowEnd,
 }
@@ -38,12 +43,13 @@ pub enum RowEnd {
 }
 
 impl RelaxRow {
-    pub(super) fn new(index: u64, item: &Item, end: RowEnd) -> Self {
+    pub(super) fn new(index: u64, item: &Item, potential: &str, end: RowEnd) -> Self {
         Self {
             index,
             id: item.id.clone(),
             formula: item.composition().map_or(String::new(), |c| c.reduced_formula()),
             properties: item.properties().clone(),
+            potential: potential.to_owned(),
             end,
         }
     }
@@ -74,7 +80,10 @@ impl RelaxRow {
     pub(super) fn line(&self) -> Result<Box<JsonlRecord>, Failure> {
         let mut all: BTreeMap<String, Value> = self.properties.clone();
         match &self.end {
-            RowEnd::Relaxed(relaxed) => all.extend(properties(relaxed)),
+            RowEnd::Relaxed(relaxed) => {
+                all.extend(properties(relaxed));
+                all.insert(POTENTIAL.into(), self.potential.as_str().into());
+            }
             RowEnd::Absent(_) => _ = all.insert("relax_end".into(), self.end_name().into()),
         }
         match (&self.end, self.failure()) {
