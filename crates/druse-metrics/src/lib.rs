@@ -49,6 +49,7 @@ mod metric;
 pub mod nearest;
 pub mod novelty;
 pub mod optimization;
+pub mod phase_diagram;
 pub mod reconstruction;
 pub mod symmetry;
 pub mod validity;
