@@ -47,6 +47,7 @@ mod error;
 mod evaluation;
 pub mod featurize;
 mod generation;
+pub mod hull;
 mod judge;
 mod matching;
 mod observer;

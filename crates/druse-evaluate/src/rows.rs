@@ -20,6 +20,17 @@ fn numeric_names(item: &Item) -> impl Iterator<Item = &str> {
     item.properties().iter().filter(|(_, value)| value.is_number()).map(|(key, _)| key.as_str())
 }
 
+/// Names of the columns in which some row has a number, in order of appearance.
+pub fn numeric_columns(listing: &Listing) -> Vec<&str> {
+    let mut available: Vec<&str> = Vec::new();
+    for key in listing.items.iter().flat_map(numeric_names) {
+        if !available.contains(&key) {
+            available.push(key);
+        }
+    }
+    available
+}
+
 /// The numbers that some rows have under a name.
 pub fn numbers(listing: &Listing, name: &str, rows: impl IntoIterator<Item = usize>) -> Vec<f64> {
     rows.into_iter().filter_map(|i| number(&listing.items[i], name)).collect()
@@ -33,12 +44,7 @@ pub fn check_property(listing: &Listing, role: &'static str, name: &str) -> Resu
     if listing.items.iter().any(|item| number(item, name).is_some()) {
         return Ok(());
     }
-    let mut available: Vec<&str> = Vec::new();
-    for key in listing.items.iter().flat_map(numeric_names) {
-        if !available.contains(&key) {
-            available.push(key);
-        }
-    }
+    let available = numeric_columns(listing);
     Err(EvaluateError::NoProperty {
         role,
         name: listing.name.clone(),

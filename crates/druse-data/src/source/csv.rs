@@ -123,7 +123,7 @@ pub(super) fn read(path: &Path, text: &str, reading: Reading) -> Result<Rows, Da
                 row(record, header.len(), crystal, &columns, reading, &mut properties)
             };
             let (composition, outcome) = match outcome {
-                Ok(Crystallized::Structure(found)) => (None, Ok(found)),
+                Ok(Crystallized::Structure(found)) => (None, Ok(*found)),
                 Ok(Crystallized::Composition(composition)) => {
                     (Some(composition), Err("the table has formulas, but no structures".to_owned()))
                 }
@@ -145,7 +145,7 @@ pub(super) fn read(path: &Path, text: &str, reading: Reading) -> Result<Rows, Da
 
 /// What a row tells.
 enum Crystallized {
-    Structure(Found),
+    Structure(Box<Found>),
     Composition(Composition),
 }
 
@@ -169,7 +169,7 @@ fn row(
     match crystal {
         Crystal::Cif(cif) => {
             let (structure, warnings) = structure(&record[cif], reading)?;
-            Ok(Crystallized::Structure(Found { structure, warnings }))
+            Ok(Crystallized::Structure(Box::new(Found { structure, warnings })))
         }
         Crystal::Formula(formula) => {
             let text = record[formula].trim();
