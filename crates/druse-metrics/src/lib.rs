@@ -51,6 +51,7 @@ pub mod novelty;
 pub mod optimization;
 pub mod phase_diagram;
 pub mod reconstruction;
+pub mod stability;
 pub mod symmetry;
 pub mod validity;
 

@@ -211,12 +211,86 @@ fn either_way(matcher: &StructureMatcher, a: &PreparedStructure, b: &PreparedStr
     (false, unfinished)
 }
 
+/// Whether two structures fit, the first onto the second, and whether the search was given up.
+fn one_way(matcher: &StructureMatcher, a: &PreparedStructure, b: &PreparedStructure) -> (bool, bool) {
+    match matcher.compare(a, b, Criterion::Max) {
+        Outcome::Match(_) => (true, false),
+        Outcome::Different => (false, false),
+        Outcome::Unfinished(_) => (false, true),
+    }
+}
+
+/// Which comparison of two structures, which is not exactly symmetric, counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// The later structure, or the generated one, is brought onto the other.
+    OneWay,
+    /// A match in either direction.
+    EitherWay,
+}
+
+impl Comparison {
+    /// Whether two structures match, and whether a search was given up.
+    fn same(self, matcher: &StructureMatcher, a: &PreparedStructure, b: &PreparedStructure) -> (bool, bool) {
+        match self {
+            Self::OneWay => one_way(matcher, a, b),
+            Self::EitherWay => either_way(matcher, a, b),
+        }
+    }
+}
+
+/// Which structures match none of the **earlier ones that are unique**: of a set of duplicates the first. The result depends
+/// on the order of the structures, as in evaluations that count so. Structures that could not be reduced are not unique.
+/// Beside it the structures with a comparison that was given up.
+pub fn first_of_duplicates(
+    matcher: &StructureMatcher,
+    structures: &[PreparedStructure],
+    comparison: Comparison,
+) -> (Vec<bool>, Vec<usize>) {
+    let buckets: Vec<Vec<usize>> = buckets(structures).into_values().collect();
+    let of_bucket = |bucket: &Vec<usize>| {
+        let (mut unique, mut unfinished): (Vec<usize>, Vec<usize>) = Default::default();
+        for &i in bucket {
+            let compare = |&j: &usize| comparison.same(matcher, &structures[i], &structures[j]);
+            let outcomes: Vec<(bool, bool)> = unique.par_iter().map(compare).collect();
+            if outcomes.iter().any(|(same, _)| *same) {
+                continue;
+            }
+            if outcomes.iter().any(|(_, given_up)| *given_up) {
+                unfinished.push(i);
+            }
+            unique.push(i);
+        }
+        (unique, unfinished)
+    };
+    let found: Vec<(Vec<usize>, Vec<usize>)> = buckets.par_iter().map(of_bucket).collect();
+    let mut mask = vec![false; structures.len()];
+    let mut unfinished = Vec::new();
+    for (unique, given_up) in found {
+        unique.into_iter().for_each(|i| mask[i] = true);
+        unfinished.extend(given_up);
+    }
+    unfinished.sort_unstable();
+    (mask, unfinished)
+}
+
 /// First training structure that each generated structure fits, and the generated structures with a comparison that
 /// was given up and no match.
 pub fn training_matches(
     matcher: &StructureMatcher,
     generated: &[PreparedStructure],
     training: &[PreparedStructure],
+) -> (Vec<Option<usize>>, Vec<usize>) {
+    training_matches_by(matcher, generated, training, Comparison::EitherWay)
+}
+
+/// As [`training_matches`], for one comparison or both.
+pub fn training_matches_by(
+    matcher: &StructureMatcher,
+    generated: &[PreparedStructure],
+    training: &[PreparedStructure],
+    comparison: Comparison,
 ) -> (Vec<Option<usize>>, Vec<usize>) {
     let buckets = buckets(training);
     let found: Vec<(Option<usize>, bool)> = generated
@@ -225,7 +299,7 @@ pub fn training_matches(
             let same = g.site_counts().and_then(|c| buckets.get(&c)).map_or(&[][..], Vec::as_slice);
             let mut unfinished = false;
             for &i in same {
-                match either_way(matcher, g, &training[i]) {
+                match comparison.same(matcher, g, &training[i]) {
                     (true, _) => return (Some(i), false),
                     (false, given_up) => unfinished |= given_up,
                 }
