@@ -207,6 +207,14 @@ pub enum MatcherPreset {
 }
 
 impl MatcherArgs {
+    /// Whether any tolerance or rule was given.
+    pub fn are_given(&self) -> bool {
+        let Self { preset, ltol, stol, angle_tol, primitive, no_primitive, scale, no_scale } = self;
+        preset.is_some()
+            || [ltol, stol, angle_tol].into_iter().any(Option::is_some)
+            || [primitive, no_primitive, scale, no_scale].into_iter().any(|x| *x)
+    }
+
     /// The matcher; `preset` counts where none was given.
     pub fn matcher(&self, preset: MatcherPreset) -> Result<StructureMatcher, Failure> {
         let start = match self.preset.unwrap_or(preset) {

@@ -80,7 +80,7 @@ pub struct EnergyArgs {
     energy_of: Option<AmountArg>,
     /// Method of the energies [default: what the property `energy_scale` or `potential` of the rows says].
     #[arg(long, value_name = "NAME")]
-    scale: Option<String>,
+    energy_scale: Option<String>,
     /// What to do about entries of one identifier with different energies or compositions.
     #[arg(long, value_enum, default_value_t = ContradictionArg::Refuse)]
     contradictions: ContradictionArg,
@@ -113,7 +113,7 @@ impl EnergyArgs {
             AmountArg::Atom => EnergyAmount::PerAtom,
             AmountArg::Cell => EnergyAmount::Cell,
         });
-        EnergyChoice { column: self.energy.clone(), amount, method: self.scale.clone() }
+        EnergyChoice { column: self.energy.clone(), amount, method: self.energy_scale.clone() }
     }
 
     /// Reads entries and says what takes no part.
@@ -130,7 +130,7 @@ impl EnergyArgs {
         }
         if entries.contradictions > 0 {
             console::note(&format!(
-                "{} rows contradict an entry of their identifier and do not count",
+                "rows that contradict an entry of their identifier and do not count: {}",
                 entries.contradictions
             ));
         }
@@ -148,7 +148,7 @@ impl From<HullInputError> for Failure {
                 Some("--contradictions first or lowest chooses; polymorphs need identifiers of their own")
             }
             HullInputError::Scales { .. } => Some(
-                "entries and queries need energies of one method; --scale and --query-scale name it, --force-scale compares all the same",
+                "entries and queries need energies of one method; --energy-scale and --query-scale name it, --force-scale compares all the same",
             ),
             HullInputError::SeveralScales { .. } => Some("choose the rows of one method"),
             HullInputError::Hull(_) => Some("add an entry of the element, on the scale of the others"),

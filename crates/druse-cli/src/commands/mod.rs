@@ -20,6 +20,7 @@ mod predict;
 mod reconstruct;
 mod reference;
 mod sample;
+mod stability;
 mod train;
 
 use clap::Subcommand;

@@ -6,7 +6,7 @@ use druse_data::Listing;
 use serde::{Deserialize, Serialize};
 
 use super::{Hull, HullInputError, PhaseRow};
-use crate::rows::number;
+use crate::columns::number;
 
 /// Largest energies above hull (eV/atom) that count as stable.
 const THRESHOLDS: [f64; 3] = [0.0, 0.025, 0.1];

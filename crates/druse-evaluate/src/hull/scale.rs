@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::HullInputError;
-use crate::rows::numeric_columns;
+use crate::columns::numeric_columns;
 
 /// Columns that are looked for when none is named.
 const USUAL: [&str; 3] = ["energy_per_atom", "formation_energy_per_atom", "energy"];
