@@ -12,9 +12,6 @@ use super::{EnergyColumn, EnergyScale, HullInputError};
 
 /// Largest share of rows that may lack a composition or an energy.
 const MAX_LEFT_OUT: f64 = 0.01;
-/// Energies of one entry that differ by more contradict each other (eV/atom).
-const CONTRADICTION: f64 = 1e-6;
-
 /// What becomes of rows that give one identifier several compositions or energies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -77,7 +74,7 @@ impl HullEntries {
                 Entry::Occupied(mut place) => {
                     let (index, first) = *place.get();
                     let kept = &mut found.entries[index];
-                    if !contradict(kept, &entry) {
+                    if !kept.contradicts(&entry) {
                         continue;
                     }
                     found.contradictions += 1;
@@ -127,11 +124,6 @@ fn entry(listing: &Listing, item: &Item, energy: &EnergyColumn) -> Result<PhaseE
     // A counted name says nothing about rows of other sets.
     let id = if item.counted { format!("{}:{}", listing.name, item.id) } else { item.id.clone() };
     Ok(PhaseEntry::per_atom(id, composition, energy))
-}
-
-fn contradict(a: &PhaseEntry, b: &PhaseEntry) -> bool {
-    a.composition.reduced().0 != b.composition.reduced().0
-        || (a.energy_per_atom() - b.energy_per_atom()).abs() > CONTRADICTION
 }
 
 /// A row as one that takes no part.

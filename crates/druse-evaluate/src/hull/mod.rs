@@ -4,6 +4,7 @@
 //! What is unstable against it is unstable; what is stable against it is stable at best ([`OPTIMISTIC`]).
 
 mod check;
+mod column;
 mod entries;
 mod error;
 mod output;
@@ -12,11 +13,12 @@ mod scale;
 mod summary;
 
 pub use check::{Agreement, Check};
+pub use column::{EnergyAmount, EnergyChoice, EnergyColumn};
 pub use entries::{Contradictions, HullEntries};
 pub use error::HullInputError;
 pub use output::{write_csv, write_jsonl};
 pub use phases::{PhaseRow, Share};
-pub use scale::{EnergyAmount, EnergyChoice, EnergyColumn, EnergyKind, EnergyScale};
+pub use scale::{EnergyKind, EnergyScale};
 pub use summary::{FewReferences, HullSummary, SystemSummary};
 
 pub(crate) use entries::composition;

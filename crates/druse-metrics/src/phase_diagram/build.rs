@@ -11,8 +11,6 @@ use super::{ChemicalSystem, EntriesError, HullError, PhaseDiagram, PhaseEntry, S
 
 /// Compounds of a formation energy above this (eV/atom) never are on a hull.
 const LEAST_BINDING: f64 = -1e-11;
-/// Energies of one entry that differ by more contradict each other (eV/atom): above what files round to.
-const CONTRADICTION: f64 = 1e-6;
 
 impl PhaseDiagram {
     /// The hulls of all chemical systems of the entries, on all threads. An entry that stands twice counts once.
@@ -116,7 +114,7 @@ fn distinct(entries: Vec<PhaseEntry>) -> Result<Vec<PhaseEntry>, EntriesError> {
             }
             Entry::Occupied(place) => {
                 let first = &kept[*place.get()];
-                if contradict(first, &entry) {
+                if first.contradicts(&entry) {
                     let (first, second) = (first.to_string(), entry.to_string());
                     return Err(EntriesError::Contradiction { id: entry.id, first, second });
                 }
@@ -124,12 +122,6 @@ fn distinct(entries: Vec<PhaseEntry>) -> Result<Vec<PhaseEntry>, EntriesError> {
         }
     }
     Ok(kept)
-}
-
-/// Whether two entries of one identifier say different things.
-fn contradict(a: &PhaseEntry, b: &PhaseEntry) -> bool {
-    a.composition.reduced().0 != b.composition.reduced().0
-        || (a.energy_per_atom() - b.energy_per_atom()).abs() > CONTRADICTION
 }
 
 /// Lowest entry of each element and of each reduced composition; of equal ones the first.

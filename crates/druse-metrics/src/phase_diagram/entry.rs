@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ChemicalSystem;
 
+/// Energies of one phase that differ by more contradict each other (eV/atom): above what files round to.
+const CONTRADICTION: f64 = 1e-6;
+
 /// A phase with its energy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PhaseEntry {
@@ -35,6 +38,13 @@ impl PhaseEntry {
     /// Energy per atom (eV/atom).
     pub fn energy_per_atom(&self) -> f64 {
         self.energy / self.composition.num_atoms() as f64
+    }
+
+    /// Whether this and another entry cannot both be of one phase: they differ in composition, or in energy by more than
+    /// 1e-6 eV/atom.
+    pub fn contradicts(&self, other: &Self) -> bool {
+        self.composition.reduced().0 != other.composition.reduced().0
+            || (self.energy_per_atom() - other.energy_per_atom()).abs() > CONTRADICTION
     }
 
     /// Its elements.
