@@ -90,7 +90,7 @@ pub fn stability(
     };
     let known = match known {
         None => None,
-        Some(set) => Some(prepare(&definition.matcher, set, "reducing known cells", watch, stop)?.1),
+        Some(set) => Some(prepare(&definition.sameness.matcher, set, "reducing known cells", watch, stop)?.1),
     };
     watch.observe(Progress { stage: "comparing structures", done: 0, total: 0 });
     let masks = definition.masks(StabilityRows {
@@ -253,7 +253,7 @@ impl<'a> Rows<'a> {
     ) -> Result<Vec<Option<PreparedStructure>>, EvaluateError> {
         let of = |item: &Item| {
             let structure: Option<&Structure> = item.structure().filter(|s| s.lattice.volume() >= MIN_VOLUME);
-            structure.map(|s| definition.matcher.prepare(s))
+            structure.map(|s| definition.sameness.matcher.prepare(s))
         };
         in_chunks(&self.listing.items, "reducing cells", watch, stop, of)
     }

@@ -20,7 +20,7 @@ fn perovskite(a: &str, d: f64) -> Structure {
 }
 
 fn prepare(d: &StabilityDefinition, all: &[Structure]) -> Vec<PreparedStructure> {
-    all.iter().map(|s| d.matcher.prepare(s)).collect()
+    all.iter().map(|s| d.sameness.matcher.prepare(s)).collect()
 }
 
 /// Rows of a set: a structure that may be missing, its energy above hull, whether it is valid.
@@ -28,7 +28,7 @@ type Rows = Vec<(Option<Structure>, Option<f64>, bool)>;
 
 fn masks(d: &StabilityDefinition, rows: &Rows, known: Option<&[Structure]>) -> StabilityMasks {
     let structures: Vec<Option<PreparedStructure>> =
-        rows.iter().map(|(s, _, _)| s.as_ref().map(|s| d.matcher.prepare(s))).collect();
+        rows.iter().map(|(s, _, _)| s.as_ref().map(|s| d.sameness.matcher.prepare(s))).collect();
     let above: Vec<Option<f64>> = rows.iter().map(|r| r.1).collect();
     let has_energy: Vec<bool> = above.iter().map(Option::is_some).collect();
     let valid: Vec<bool> = rows.iter().map(|r| r.2 || d.validity.is_none()).collect();
@@ -203,16 +203,20 @@ proptest! {
             };
             let p = prepare(&d, &rows.iter().map(|r| r.0.clone().unwrap()).collect::<Vec<_>>());
             let k = prepare(&d, &known);
+            let disordered = |a: &PreparedStructure, b: &PreparedStructure| {
+                let rule = d.sameness.substitution.as_ref();
+                rule.is_some_and(|r| d.sameness.matcher.compare_disordered(r, a, b).displacement().is_some())
+            };
             let same = |a: &PreparedStructure, b: &PreparedStructure| {
-                d.matcher.fit(a, b) || d.comparison == Comparison::EitherWay && d.matcher.fit(b, a)
+                d.sameness.matcher.fit(a, b) || disordered(a, b) || d.sameness.comparison == Comparison::EitherWay && d.sameness.matcher.fit(b, a)
             };
             let novel: Vec<bool> = (0..p.len()).map(|i| counts(i) && k.iter().all(|k| !same(&p[i], k))).collect();
             let stable: Vec<bool> = (0..p.len()).map(|i| counts(i) && rows[i].1.is_some_and(|e| d.is_stable(e))).collect();
             prop_assert_eq!(m.novel.as_ref(), Some(&novel));
             prop_assert_eq!(&m.stable, &stable);
-            if d.comparison == Comparison::EitherWay {
+            if d.sameness.comparison == Comparison::EitherWay {
                 let of: Vec<usize> = (0..p.len()).filter(|&i| counts(i)).collect();
-                let (component, _) = components(&d.matcher, &of.iter().map(|&i| p[i].clone()).collect::<Vec<_>>());
+                let (component, _) = components(&d.sameness.matcher, &of.iter().map(|&i| p[i].clone()).collect::<Vec<_>>());
                 let count = component.iter().flatten().max().map_or(0, |c| c + 1);
                 let good = (0..count).filter(|c| {
                     let members = || of.iter().zip(&component).filter(|(_, x)| **x == Some(*c)).map(|(i, _)| *i);
@@ -247,5 +251,38 @@ fn what_cannot_be_reduced_is_neither_unique_nor_novel() {
     }
     let d = StabilityDefinition::mattergen();
     let set = prepare(&d, &[broken.clone(), perovskite("Sr", 0.0), broken]);
-    assert_eq!(first_of_duplicates(&d.matcher, &set, Comparison::OneWay), (flags("010"), vec![]));
+    assert_eq!(first_of_duplicates(&d.sameness, &set), (flags("010"), vec![]));
+}
+
+/// Two orderings of one alloy on the body-centered lattice, of 2 and of 4 atoms (CsCl and NaTl types), are one structure to
+/// MatterGen's rule; of elements that may not take each other's places they are two.
+#[test]
+fn orderings_of_an_alloy_are_one_structure_where_elements_may_substitute() {
+    let element = |s: &str| Element::from_symbol(s).unwrap();
+    let ordered = |a: &str, b: &str, edge: f64| {
+        let species = vec![element(a), element(b)];
+        Structure::new(Lattice::cubic(edge).unwrap(), species, vec![[0.0; 3], [0.5; 3]]).unwrap()
+    };
+    let zintl = |a: &str, b: &str, edge: f64| {
+        let rows = [[0.0, edge, edge], [edge, 0.0, edge], [edge, edge, 0.0]];
+        let species = [a, a, b, b].map(element).to_vec();
+        let sites = [0.0, 0.25, 0.5, 0.75].map(|x| [x; 3]).to_vec();
+        Structure::new(Lattice::from_rows(rows).unwrap(), species, sites).unwrap()
+    };
+    let alloy = vec![ordered("Fe", "Co", 2.85), zintl("Fe", "Co", 2.85), ordered("Fe", "Co", 2.9)];
+    let salt = vec![ordered("Cs", "Cl", 4.1), zintl("Cs", "Cl", 4.1)];
+    let rows = |all: &[Structure]| all.iter().map(|s| (Some(s.clone()), Some(0.0), true)).collect::<Rows>();
+    let mattergen = StabilityDefinition::mattergen();
+    let strict = StabilityDefinition::strict();
+    for turned in [false, true] {
+        let mut alloy = alloy.clone();
+        if turned {
+            alloy.swap(0, 1);
+        }
+        assert_eq!(masks(&mattergen, &rows(&alloy), None).unique, flags("100"));
+        assert_eq!(masks(&strict, &rows(&alloy), None).unique, flags("110"));
+        let m = masks(&mattergen, &rows(&alloy[..1]), Some(&alloy[1..]));
+        assert_eq!(m.novel, Some(flags("0")));
+    }
+    assert_eq!(masks(&mattergen, &rows(&salt), None).unique, flags("11"));
 }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::matcher::StructureMatcher;
-use crate::novelty::Comparison;
+use crate::matcher::{StructureMatcher, Substitution};
+use crate::novelty::{Comparison, Sameness};
 use crate::validity::{CompositionRule, StructureRule};
 
 /// Names of the definitions.
@@ -107,10 +107,8 @@ pub struct StabilityDefinition {
     pub rounding: f64,
     /// Which structures are compared with each other and with known ones.
     pub tested: Tested,
-    /// Tolerances of that comparison.
-    pub matcher: StructureMatcher,
-    /// Which direction of a comparison counts.
-    pub comparison: Comparison,
+    /// When two of them are the same.
+    pub sameness: Sameness,
     /// Which of several equal structures are unique.
     pub uniqueness: Uniqueness,
     /// The rules of validity that a structure has to pass to count; `None` when validity is not asked for.
@@ -141,9 +139,8 @@ impl StabilityDefinition {
     /// without the generated structures; unique is the first of a set of duplicates, novel what matches no reference structure;
     /// all three on relaxed structures and combined by "and", over all that were submitted, failed jobs included. Unique and
     /// novel structures alone are counted over those evaluated. Validity is not asked for.
-    ///
-    /// The published matcher tries a second fit where elements may substitute each other, with one of the structures made
-    /// disordered; here structures are compared as they are, which finds fewer duplicates among alloys.
+    /// Structures that do not match as they are are tried again with elements that may substitute each other on each other's
+    /// places ([`StructureMatcher::compare_disordered`]).
     pub fn mattergen() -> Self {
         Self {
             name: DefinitionName::Mattergen.to_string(),
@@ -151,8 +148,11 @@ impl StabilityDefinition {
             metastable: None,
             rounding: 0.0,
             tested: Tested::Relaxed,
-            matcher: StructureMatcher::default(),
-            comparison: Comparison::OneWay,
+            sameness: Sameness {
+                matcher: StructureMatcher::default(),
+                comparison: Comparison::OneWay,
+                substitution: Some(Substitution::MATTERGEN),
+            },
             uniqueness: Uniqueness::FirstOfDuplicates,
             validity: None,
             energy_needed: true,
@@ -173,8 +173,11 @@ impl StabilityDefinition {
             metastable: Some(0.1),
             rounding: 1e-8,
             tested: Tested::Generated,
-            matcher: StructureMatcher { ltol: 0.1, ..StructureMatcher::default() },
-            comparison: Comparison::OneWay,
+            sameness: Sameness {
+                matcher: StructureMatcher { ltol: 0.1, ..StructureMatcher::default() },
+                comparison: Comparison::OneWay,
+                substitution: None,
+            },
             uniqueness: Uniqueness::FirstOfDuplicates,
             validity: Some((CompositionRule::Strict, StructureRule::Strict)),
             energy_needed: false,
@@ -191,8 +194,11 @@ impl StabilityDefinition {
         Self {
             name: DefinitionName::Strict.to_string(),
             tested: Tested::Relaxed,
-            matcher: StructureMatcher::default(),
-            comparison: Comparison::EitherWay,
+            sameness: Sameness {
+                matcher: StructureMatcher::default(),
+                comparison: Comparison::EitherWay,
+                substitution: None,
+            },
             uniqueness: Uniqueness::Components,
             potentials: 1,
             ..Self::lemat()
@@ -224,7 +230,7 @@ mod tests {
             assert!(d.is_metastable(1e-6) && d.is_metastable(0.1) && !d.is_metastable(0.11));
             assert!(!d.is_metastable(-0.1));
         }
-        assert_eq!(StabilityDefinition::lemat().matcher.ltol, 0.1);
+        assert_eq!(StabilityDefinition::lemat().sameness.matcher.ltol, 0.1);
         for name in DefinitionName::ALL {
             assert_eq!(name.to_string().parse(), Ok(name));
             assert_eq!(StabilityDefinition::named(name).name, name.name());

@@ -76,8 +76,7 @@ impl StabilityDefinition {
             all
         };
         let reduced: Vec<bool> = structures.iter().map(|s| s.site_counts().is_some()).collect();
-        let known =
-            rows.known.map(|known| training_matches_by(&self.matcher, &structures, known, self.comparison));
+        let known = rows.known.map(|known| training_matches_by(&self.sameness, &structures, known));
         let (novel, mut unfinished) = match known {
             None => (None, Vec::new()),
             Some((hits, unfinished)) => (
@@ -89,7 +88,7 @@ impl StabilityDefinition {
         let (stable_compared, metastable_compared) = (pick(&stable), pick(&metastable));
         let (unique, sun, msun) = match self.uniqueness {
             Uniqueness::FirstOfDuplicates => {
-                let (unique, more) = first_of_duplicates(&self.matcher, &structures, self.comparison);
+                let (unique, more) = first_of_duplicates(&self.sameness, &structures);
                 unfinished.extend(more);
                 let both = |mask: &[bool]| {
                     novel.as_ref().map(|novel| {
@@ -100,7 +99,7 @@ impl StabilityDefinition {
                 (unique, sun, msun)
             }
             Uniqueness::Components => {
-                let (component, more) = components(&self.matcher, &structures);
+                let (component, more) = components(&self.sameness.matcher, &structures);
                 unfinished.extend(more);
                 let unique = firsts(&component, &vec![true; component.len()], None);
                 let marked = novel.as_ref().map(|novel| {

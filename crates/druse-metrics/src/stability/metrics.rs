@@ -120,7 +120,14 @@ impl Figures<'_> {
             Uniqueness::FirstOfDuplicates => "the first of a set of duplicates is unique",
             Uniqueness::Components => "structures joined by matches are one",
         };
-        format!("{} structures; matcher {}; {which}", d.tested, d.matcher)
+        let again = match &d.sameness.substitution {
+            Some(rule) => format!(
+                ", and again with elements of radii within {} and electronegativities within {} on each other's places",
+                rule.radius, rule.electronegativity
+            ),
+            None => String::new(),
+        };
+        format!("{} structures; matcher {}{again}; {which}", d.tested, d.sameness.matcher)
     }
 
     fn novel(&self) -> String {
