@@ -8,6 +8,7 @@ mod encode;
 mod evaluate;
 mod export;
 mod featurize;
+mod hull;
 mod import;
 mod info;
 mod interpolate;
@@ -20,6 +21,7 @@ mod reconstruct;
 mod reference;
 mod relax;
 mod sample;
+mod stability;
 mod train;
 
 use clap::Subcommand;
@@ -51,6 +53,8 @@ pub enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Put several evaluations side by side.
     Compare(compare::CompareArgs),
+    /// Phase diagrams: energy above hull, decomposition, stable phases.
+    Hull(hull::HullArgs),
     /// Compute features of every structure of a set.
     Featurize(featurize::FeaturizeArgs),
     /// Say whether structures are the same.
@@ -91,6 +95,7 @@ impl Command {
             Self::Predict(args) => predict::run(&args),
             Self::Evaluate(args) => evaluate::run(&args),
             Self::Compare(args) => compare::run(&args),
+            Self::Hull(args) => hull::run(&args),
             Self::Featurize(args) => featurize::run(&args),
             Self::Match(args) => match_structures::run(&args),
             Self::Info(args) => info::run(&args),
