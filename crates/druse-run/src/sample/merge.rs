@@ -8,7 +8,7 @@ use druse_data::JsonlRecord;
 use super::output::{
     FAILURES_FILE, Failure, STRUCTURES_FILE, SampleFormat, StructureWriter, index_of, parse_lines,
 };
-use super::{Manifest, Shard};
+use super::{Manifest, Shard, images};
 use crate::RunError;
 use crate::folder::RunFolder;
 
@@ -64,6 +64,7 @@ pub fn merge(parts: &[PathBuf], out: &RunFolder, format: SampleFormat) -> Result
     let whole = whole.ok_or_else(|| RunError::Merge("no folder is named".into()))?;
     let mut merged = Merged { missing: whole.count.saturating_sub(lines.len() as u64), ..Merged::default() };
     whole.write(out.path())?;
+    images::merge(parts, out, whole.count)?;
     let mut writer = StructureWriter::open(out, format)?;
     for (_, line) in lines.into_values() {
         match line {
