@@ -151,6 +151,18 @@ pub enum RunError {
         /// Identifiers of the structures in the batch.
         ids: Vec<String>,
     },
+    /// A generator in training makes one thing of everything.
+    #[error(
+        "{reason} at step {step} (epoch {epoch}). The last checkpoint is kept; try a smaller optim.lr or another train.seed"
+    )]
+    Collapsed {
+        /// What the model found.
+        reason: ModelError,
+        /// The step, from 1.
+        step: u64,
+        /// The epoch, from 1.
+        epoch: u64,
+    },
     /// The loss of a batch is smaller or larger than the run allows.
     #[error(
         "the loss is {value} at step {step} (epoch {epoch}), and train.loss_bounds allows {} to {}; structures of the batch: {}",
@@ -229,7 +241,13 @@ impl RunError {
 
     /// Whether a training run may come past it with other noise.
     pub(crate) fn is_of_loss(&self) -> bool {
-        matches!(self, Self::NotFinite { .. } | Self::Diverged { .. } | Self::OutOfBounds { .. })
+        matches!(
+            self,
+            Self::NotFinite { .. }
+                | Self::Diverged { .. }
+                | Self::Collapsed { .. }
+                | Self::OutOfBounds { .. }
+        )
     }
 
     /// Whether the person who started the run can put it right by other arguments or other input.
@@ -238,6 +256,7 @@ impl RunError {
             Self::Write { .. }
             | Self::NotFinite { .. }
             | Self::Diverged { .. }
+            | Self::Collapsed { .. }
             | Self::OutOfBounds { .. }
             | Self::GaveUp { .. }
             | Self::Panicked(_)
