@@ -9,6 +9,7 @@ use clap::Args;
 use druse_crystal::formats::Format;
 use druse_run::model::LoadedModel;
 use druse_run::output::{FAILURES_FILE, STRUCTURES_FILE, SampleFormat};
+use druse_run::sample::images::IMAGES_FILE;
 use druse_run::sample::{
     FolderSink, LARGER_THAN_TRAINING, SamplePlan, Shard, Summary, Target, Workers, sample,
 };
@@ -40,6 +41,9 @@ pub struct SamplingArgs {
     /// Sample only the structures whose index leaves the remainder i when divided by n.
     #[arg(long, value_name = "i/n", default_value_t)]
     shard: Shard,
+    /// Keep the images of a model that makes images, in images.safetensors, a row for each structure.
+    #[arg(long)]
+    keep_images: bool,
     /// A sampling setting of the model, such as steps_per_level=20 (`druse config show` lists them). Metrics of structures
     /// that were sampled with other settings are not those of the model's protocol. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -65,6 +69,15 @@ pub fn run(
         ..model.plan(targets, count, args.seed)
     };
     let generator = model.generator().map_err(lacking)?;
+    let images = match (args.keep_images, generator.image_normalization()) {
+        (true, None) => {
+            let kind = generator.kind();
+            return Err(Failure::mistake(format!("there are no images to keep: a {kind} model makes none"))
+                .hint("leave out --keep-images"));
+        }
+        (true, normalization) => normalization,
+        (false, _) => None,
+    };
     let folder = RunFolder::open(&args.out)?;
     let begun = Instant::now();
     let share = (0..count).filter(|i| i % args.shard.count == args.shard.index).count();
@@ -82,7 +95,11 @@ pub fn run(
         }
         _ => {}
     };
-    let mut sink = FolderSink::new(&folder, args.format, args.resume);
+    let sink = FolderSink::new(&folder, args.format, args.resume);
+    let mut sink = match images {
+        Some(normalization) => sink.keeping_images(normalization),
+        None => sink,
+    };
     let summary = sample(generator, &model.params, &plan, &mut sink, &mut watch, stop);
     bar.finish();
     let summary = summary.map_err(|error| match error {
@@ -95,6 +112,9 @@ pub fn run(
         "{} structures in {seconds:.1} s{found}: {out}/{STRUCTURES_FILE}",
         summary.sampled
     ));
+    if images.is_some() {
+        console::note(&format!("the images: {out}/{IMAGES_FILE}"));
+    }
     if summary.failed > 0 {
         console::warn(&format!("{} structures failed: {out}/{FAILURES_FILE}", summary.failed));
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use druse_crystal::files;
-use druse_data::{DataError, Dataset, Filter, ListOptions, Listing, LoadOptions};
+use druse_data::{DataError, Dataset, Filter, ListOptions, Listing, LoadOptions, Splits};
 use druse_evaluate::{Evaluation, report};
 use druse_metrics::matcher::StructureMatcher;
 use druse_run::output::list_structures;
@@ -52,6 +52,46 @@ pub fn read(path: &Path, filters: &[String], strict: StrictArgs) -> Result<Listi
         console::note(&format!("{}: {warning}", listing.name));
     }
     Ok(listing)
+}
+
+/// Lists a set whose rows need a composition and an energy, but no structure: any that [`read`] takes, a table of formulas, or
+/// a folder of splits, which count as one set.
+pub fn read_energies(path: &Path, strict: StrictArgs) -> Result<Listing, Failure> {
+    let options = ListOptions { strict: strict.strict, formulas: true, ..ListOptions::default() };
+    let mut listing = match splits_of(path)? {
+        None => list_structures(path, &options)?,
+        Some(parts) => {
+            let mut whole = Listing { path: path.to_owned(), ..Listing::default() };
+            let mut hasher = blake3::Hasher::new();
+            for part in parts {
+                let part = druse_data::list(&part, &options)?;
+                whole.name =
+                    part.name.rsplit_once('/').map_or(part.name.clone(), |(folder, _)| folder.to_owned());
+                hasher.update(part.source_hash.as_bytes());
+                whole.items.extend(part.items);
+                whole.warnings.extend(part.warnings);
+            }
+            whole.source_hash = hasher.finalize().to_hex().to_string();
+            whole
+        }
+    };
+    for warning in std::mem::take(&mut listing.warnings) {
+        console::note(&format!("{}: {warning}", listing.name));
+    }
+    Ok(listing)
+}
+
+/// The files of a folder of splits; `None` for anything else.
+fn splits_of(path: &Path) -> Result<Option<Vec<PathBuf>>, Failure> {
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    let splits = Splits::open(path)?;
+    if splits.is_hashed() {
+        return Ok(None);
+    }
+    let parts = splits.available().into_iter().filter_map(|split| splits.path(split).map(Path::to_owned));
+    Ok(Some(parts.collect()))
 }
 
 /// Loads a data set to learn or start from, and says what was left out and what the readers had to interpret.
@@ -167,6 +207,14 @@ pub enum MatcherPreset {
 }
 
 impl MatcherArgs {
+    /// Whether any tolerance or rule was given.
+    pub fn are_given(&self) -> bool {
+        let Self { preset, ltol, stol, angle_tol, primitive, no_primitive, scale, no_scale } = self;
+        preset.is_some()
+            || [ltol, stol, angle_tol].into_iter().any(Option::is_some)
+            || [primitive, no_primitive, scale, no_scale].into_iter().any(|x| *x)
+    }
+
     /// The matcher; `preset` counts where none was given.
     pub fn matcher(&self, preset: MatcherPreset) -> Result<StructureMatcher, Failure> {
         let start = match self.preset.unwrap_or(preset) {

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{Run, cif, csv, druse, write_data};
+use druse_data::crystens::ImageFile;
 use serde_json::Value;
 
 const GAN: &str = "model={kind=\"crystens-gan\",latent=4,generator=[2,2,2,2,2,2,2,2,2],generator_planes=[[],[],[],[]],\
@@ -47,7 +48,65 @@ fn trained_sampled_judged(preset: &str, model: &str, phases: &[&str]) {
         let run = call(dir, "evaluate s --reference data/train.csv --protocol crystens", &[]).ok();
         assert!(run.stdout.contains("validity"), "{}", run.stdout);
     }
+    // The images that the structures were read from.
+    call(dir, "sample --model m --count 4 --out k --format jsonl --keep-images", &decoding).ok();
+    let ids: Vec<Value> = lines(dir, "k/structures.jsonl").iter().map(|line| line["id"].clone()).collect();
+    assert_eq!(ids.len(), lines(dir, "d/structures.jsonl").len());
+    let bytes = fs::read(dir.join("k/images.safetensors")).unwrap();
+    let file = ImageFile::parse(&bytes).unwrap();
+    assert_eq!((file.len(), file.name(3)), (4, "3".to_owned()));
+    assert!((0..4).all(|k| file.image(k).constant().is_none()));
+    call(dir, "data convert k/images.safetensors read.jsonl --max-skipped-share 1", &[]).ok();
+    let read: Vec<Value> = lines(dir, "read.jsonl").iter().map(|line| line["id"].clone()).collect();
+    assert_eq!(read, ids);
+    call(dir, "sample --model m --count 5 --out k --format jsonl --resume", &decoding).fails(2, &["count"]);
     call(dir, "sample --model m --formula CsCl --out f", &[]).fails(2, &["nothing"]);
+}
+
+#[test]
+fn models_without_images_keep_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let sample = "sample --formula CsCl --out s --keep-images";
+    call(dir.path(), sample, &[]).fails(2, &["no images to keep", "gemsdiff"]);
+    assert!(!dir.path().join("s").exists());
+}
+
+#[test]
+fn a_last_batch_of_one_structure_is_filled() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let data = write_data(dir);
+    let rows = fs::read_to_string(data.join("train.csv")).unwrap().matches("data_").count();
+    let train = format!(
+        "train --preset crystens-small-gan --data data --out m --set train.epochs=1 --set train.batch_size={} --set",
+        rows - 1
+    );
+    call(dir, &train, &[GAN]).ok();
+    let steps = lines(dir, "m/metrics.jsonl").into_iter().filter(|m| m["kind"] == "step").count();
+    assert_eq!(steps, 2);
+}
+
+#[test]
+fn a_run_that_goes_astray_stops_with_the_step_and_keeps_what_was_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_data(dir);
+    for (preset, model) in [("crystens-small-gan", GAN), ("crystens-small-wgan", WGAN)] {
+        let train = format!(
+            "train --preset {preset} --data data --out {preset} --set train.batch_size=4 --set train.epochs=1 --set"
+        );
+        call(dir, &train, &[model]).ok();
+        let last = dir.join(preset).join("checkpoints/last.safetensors");
+        let good = fs::read(&last).unwrap();
+        let astray = format!("train --out {preset} --resume --set train.epochs=3 --set optim.lr=1e30");
+        let run = call(dir, &astray, &[]).fails(1, &["at step ", "last checkpoint is kept"]);
+        let named =
+            ["collapsed", "is NaN", "is inf", "diverged"].iter().any(|word| run.stderr.contains(word));
+        assert!(named, "{}", run.stderr);
+        assert_eq!(fs::read(&last).unwrap(), good);
+        call(dir, &format!("sample --model {preset} --count 2 --out {preset}/s"), &[]);
+        assert!(dir.join(preset).join("s/sampling.json").exists());
+    }
 }
 
 #[test]

@@ -74,6 +74,17 @@ pub enum DataError {
         /// The columns of its header.
         columns: Vec<String>,
     },
+    /// The table tells neither structures nor formulas.
+    #[error(
+        "`{}` has neither a column `cif` nor one of formulas (`composition` or `formula`); its columns are {}",
+        path.display(), columns.join(", ")
+    )]
+    NoFormulaColumn {
+        /// The file.
+        path: PathBuf,
+        /// The columns of its header.
+        columns: Vec<String>,
+    },
     /// The folder holds splits or tables instead of structure files.
     #[error("`{}` holds no structure files but {}; name one of them", path.display(), tables.join(", "))]
     FolderOfTables {

@@ -23,6 +23,9 @@ pub struct ListOptions {
     /// contradiction within the file ([`WarningKind::is_doubt`](druse_crystal::formats::WarningKind::is_doubt)); default
     /// `false`.
     pub strict: bool,
+    /// Whether a table of formulas is a source: a row that tells no structure, but a formula, is absent with its composition
+    /// ([`Absent::composition`]); default `false`.
+    pub formulas: bool,
     /// How images ([`crystens`](crate::crystens)) become structures, where the source is a file of them.
     pub decoding: Decoding,
     /// Worker threads; `None` for rayon's global pool.
@@ -35,6 +38,7 @@ impl Default for ListOptions {
             filters: Vec::new(),
             coincident: CoincidentSites::Keep,
             strict: false,
+            formulas: false,
             decoding: Decoding::default(),
             threads: None,
         }
@@ -235,7 +239,7 @@ impl Listing {
 pub fn list(path: &Path, options: &ListOptions) -> Result<Listing, DataError> {
     let source = Source::open(path)?;
     let (coincident, strict, decoding) = (options.coincident, options.strict, options.decoding);
-    let reading = Reading { coincident, cut_end: false, strict, decoding };
+    let reading = Reading { coincident, cut_end: false, strict, formulas: options.formulas, decoding };
     let AllRows { rows, mut warnings } = in_pool(options.threads, || source.rows(reading))??;
     if rows.is_empty() {
         return Err(DataError::Empty { path: path.to_owned(), reason: "it holds no structure".into() });

@@ -165,3 +165,34 @@ fn a_listing_and_a_data_set_are_made_of_each_other_and_of_structures_in_memory()
     assert_eq!(memory.source_hash, memory.structures_hash());
     assert_eq!(Dataset::from(memory), Dataset::from_structures("memory", structures));
 }
+
+#[test]
+fn tables_of_formulas_are_sources_where_compositions_suffice() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name)
+    };
+    let options = ListOptions { formulas: true, ..ListOptions::default() };
+    let table = write("a.csv", "id;Formula;energy_per_atom\nx;Li2O;-4.9\ny;Xx2O;-1\nz;O2;NaN\nshort;O2\n");
+    assert!(matches!(list(&table, &ListOptions::default()), Err(DataError::NoCifColumn { .. })));
+    let listing = list(&table, &options).unwrap();
+    let told: Vec<_> = listing.items.iter().map(|i| i.composition().map(|c| c.to_string())).collect();
+    assert_eq!(told, [Some("Li2O".to_owned()), None, Some("O2".to_owned()), None]);
+    assert_eq!(listing.items[0].properties()["energy_per_atom"].as_f64(), Some(-4.9));
+    assert!(!listing.items[2].properties().contains_key("energy_per_atom"), "NaN is no value");
+    let reason = listing.items[1].reason().unwrap();
+    assert!(reason.contains("`Xx2O`") && listing.items[1].row == Some(2), "{reason}");
+    assert!(listing.items[3].reason().unwrap().contains("2 fields"));
+
+    let lines =
+        write("b.jsonl", "{\"id\":\"x\",\"formula\":\"Li2O\",\"energy\":-14.7}\n{\"formula\":\"L2O\"}\n");
+    let listing = list(&lines, &options).unwrap();
+    assert_eq!(listing.items[0].composition().unwrap().to_string(), "Li2O");
+    assert!(listing.items[1].reason().unwrap().contains("`L2O`"));
+    assert_eq!(list(&lines, &ListOptions::default()).unwrap().items[0].composition(), None);
+
+    let nothing = write("c.csv", "id,energy\nx,1\n");
+    let error = list(&nothing, &options).unwrap_err().to_string();
+    assert!(error.contains("neither") && error.contains("id, energy"), "{error}");
+}

@@ -6,6 +6,8 @@ use druse_data::DataError;
 use druse_metrics::generation::GenerationError;
 use druse_metrics::optimization::OptimizationError;
 
+use crate::hull::HullInputError;
+
 /// Sets that do not fit the task, in the order of the stages that notice it. But for [`EvaluateError::Interrupted`] other
 /// arguments or other input put it right.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,9 @@ pub enum EvaluateError {
     /// Success rates cannot be computed.
     #[error(transparent)]
     Optimization(#[from] OptimizationError),
+    /// There is no hull.
+    #[error(transparent)]
+    Hull(#[from] HullInputError),
     /// A file is no evaluation of this version.
     #[error("`{}` {problem}", path.display())]
     Format {

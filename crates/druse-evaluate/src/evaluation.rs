@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use druse_data::Listing;
 use druse_metrics::Metric;
 use druse_metrics::generation::Protocol;
+use druse_metrics::stability::StabilityDefinition;
 use druse_metrics::symmetry::SymmetryStatistics;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,8 @@ pub enum Task {
     Reconstruction,
     /// Candidates against the structure that was asked for.
     Prediction,
+    /// Relaxed structures against a hull.
+    Stability,
 }
 
 impl std::fmt::Display for Task {
@@ -32,6 +35,7 @@ impl std::fmt::Display for Task {
             Self::Generation => "generation",
             Self::Reconstruction => "reconstruction",
             Self::Prediction => "prediction",
+            Self::Stability => "stability",
         })
     }
 }
@@ -118,6 +122,47 @@ pub struct ClosestReference {
     pub invalid: Option<String>,
 }
 
+/// What an evaluation of stability says of each row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StabilityReport {
+    /// The definition.
+    pub definition: StabilityDefinition,
+    /// The hulls, in words, one a potential.
+    pub hulls: Vec<String>,
+    /// Structures that were submitted.
+    pub submitted: usize,
+    /// The rows.
+    pub rows: Vec<StabilityRow>,
+}
+
+/// A structure and what was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StabilityRow {
+    /// Identifier.
+    pub id: String,
+    /// Reduced formula; empty where there is no composition.
+    pub formula: String,
+    /// Mean energy above the hulls (eV/atom).
+    pub e_above_hull: Option<f64>,
+    /// Whether the definition looks at it.
+    pub evaluated: bool,
+    /// Whether it is valid; true where the definition does not ask.
+    pub valid: bool,
+    /// Whether it is stable.
+    pub stable: bool,
+    /// Whether it is metastable.
+    pub metastable: bool,
+    /// Whether it is unique.
+    pub unique: bool,
+    /// Whether it is novel; `None` without known structures.
+    pub novel: Option<bool>,
+    /// Whether it is stable, unique and novel.
+    pub sun: Option<bool>,
+    /// Why there is no structure, energy or hull.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
 /// Everything an evaluation found, as JSON under stable keys. It holds no times, so that the same input gives the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -157,6 +202,9 @@ pub struct Evaluation {
     pub symmetry: Option<[SymmetryStatistics; 2]>,
     /// Distributions of the generated set beside those of the reference.
     pub charts: Vec<Chart>,
+    /// What is stable, unique and novel, row by row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stability: Option<StabilityReport>,
 }
 
 impl Evaluation {

@@ -17,9 +17,10 @@ use druse_metrics::optimization::{Goal, Targets, success_metrics};
 use druse_metrics::validity::MIN_VOLUME;
 
 use crate::charts::charts;
+use crate::columns::{number, numbers, text};
 use crate::evaluation::{ClosestReference, Evaluation, FORMAT, RowReason, SetSummary, Task};
 use crate::parallel::in_chunks;
-use crate::rows::{check_property, number, numbers, some_structures, text};
+use crate::rows::{check_property, some_structures};
 use crate::{EvaluateError, Observer, Progress, Sets, describe};
 
 /// Structures in the lists of the closest and the farthest ones.
@@ -159,6 +160,7 @@ pub fn generation(
             found.coverage.as_ref().map(|c| &c.coverage),
         ),
         symmetry: found.symmetry,
+        stability: None,
     };
     Ok(evaluation.with_values())
 }

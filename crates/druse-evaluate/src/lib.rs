@@ -42,11 +42,13 @@
 mod baseline;
 mod cache;
 mod charts;
+mod columns;
 mod describe;
 mod error;
 mod evaluation;
 pub mod featurize;
 mod generation;
+pub mod hull;
 mod judge;
 mod matching;
 mod observer;
@@ -56,15 +58,19 @@ mod parallel;
 pub mod report;
 mod rows;
 mod sets;
+mod stability;
 mod templates;
 
 pub use baseline::Baseline;
 pub use charts::Chart;
 pub use describe::{Described, describe};
 pub use error::EvaluateError;
-pub use evaluation::{ClosestReference, Evaluation, FORMAT, RowReason, SetSummary, Task};
+pub use evaluation::{
+    ClosestReference, Evaluation, FORMAT, RowReason, SetSummary, StabilityReport, StabilityRow, Task,
+};
 pub use generation::{GenerationSettings, Optimization, generation};
 pub use matching::{MatchingSettings, matching};
 pub use observer::{Observer, Progress, Silent};
 pub use pairing::Pairing;
 pub use sets::Sets;
+pub use stability::{StabilitySettings, stability};

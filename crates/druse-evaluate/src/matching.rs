@@ -165,6 +165,7 @@ pub fn matching(
         worst,
         symmetry: None,
         charts: Vec::new(),
+        stability: None,
     };
     Ok(evaluation.with_values())
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use druse_data::Item;
 
 use crate::evaluation::Task;
-use crate::{EvaluateError, Sets, rows};
+use crate::{EvaluateError, Sets, columns};
 
 /// Identifiers that a remark names.
 const NAMED: usize = 5;
@@ -52,7 +52,7 @@ pub(crate) fn pair(sets: Sets<'_>, task: Task, pairing: &Pairing) -> Result<Pair
             refused(format!("{n} predictions and {m} references cannot be paired in order"))
         })?,
         Pairing::Id => by_name(sets, "identifier", own, own)?,
-        Pairing::Property(name) => by_name(sets, name, |item| rows::text(item, name), own)?,
+        Pairing::Property(name) => by_name(sets, name, |item| columns::text(item, name), own)?,
         Pairing::Auto => {
             let known = places(references, given).0;
             let found: Vec<&Item> = predictions

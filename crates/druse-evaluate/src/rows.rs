@@ -1,29 +1,9 @@
-//! What is read off the rows of a set.
+//! Sets that lack what a task needs.
 
-use druse_data::{Item, Listing, properties};
-use serde_json::Value;
+use druse_data::Listing;
 
 use crate::EvaluateError;
-
-/// The number that a row has under a name.
-pub fn number(item: &Item, name: &str) -> Option<f64> {
-    item.properties().get(name).and_then(Value::as_f64)
-}
-
-/// What a row has under a name, as text.
-pub fn text(item: &Item, name: &str) -> Option<String> {
-    item.properties().get(name).map(properties::text)
-}
-
-/// Names of the numbers of a row.
-fn numeric_names(item: &Item) -> impl Iterator<Item = &str> {
-    item.properties().iter().filter(|(_, value)| value.is_number()).map(|(key, _)| key.as_str())
-}
-
-/// The numbers that some rows have under a name.
-pub fn numbers(listing: &Listing, name: &str, rows: impl IntoIterator<Item = usize>) -> Vec<f64> {
-    rows.into_iter().filter_map(|i| number(&listing.items[i], name)).collect()
-}
+use crate::columns::{number, numeric_columns};
 
 /// Refuses a property that no row has as a number.
 ///
@@ -33,12 +13,7 @@ pub fn check_property(listing: &Listing, role: &'static str, name: &str) -> Resu
     if listing.items.iter().any(|item| number(item, name).is_some()) {
         return Ok(());
     }
-    let mut available: Vec<&str> = Vec::new();
-    for key in listing.items.iter().flat_map(numeric_names) {
-        if !available.contains(&key) {
-            available.push(key);
-        }
-    }
+    let available = numeric_columns(listing);
     Err(EvaluateError::NoProperty {
         role,
         name: listing.name.clone(),

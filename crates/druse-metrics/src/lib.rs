@@ -49,7 +49,9 @@ mod metric;
 pub mod nearest;
 pub mod novelty;
 pub mod optimization;
+pub mod phase_diagram;
 pub mod reconstruction;
+pub mod stability;
 pub mod symmetry;
 pub mod validity;
 

@@ -104,6 +104,10 @@ pub enum Needs {
     Reference,
     /// The training set.
     Training,
+    /// Energies, and entries of a hull.
+    Hull,
+    /// Energies, entries of a hull and known structures.
+    HullAndTraining,
     /// References that predictions are paired with.
     Pairs,
     /// A property of both sets.
@@ -157,7 +161,7 @@ const fn info(
 }
 
 use Direction::{Higher, Lower, Neither};
-use Needs::{Nothing, Optimization, Pairs, Property, Reference, Training};
+use Needs::{Hull, HullAndTraining, Nothing, Optimization, Pairs, Property, Reference, Training};
 
 /// Every metric, in the order of reports.
 ///
@@ -375,6 +379,33 @@ pub const METRICS: &[MetricInfo] = &[
         Training,
         "those of them with a valid member",
     ),
+    info(
+        "evaluated",
+        "Evaluated",
+        Higher,
+        Hull,
+        "structures that the definition of stability looks at, over all submitted",
+    ),
+    info("e_above_hull", "Energy above hull", Lower, Hull, "mean energy above the hull of the reference")
+        .unit("eV/atom"),
+    info(
+        "stable",
+        "Stable",
+        Higher,
+        Hull,
+        "structures not farther above the hull than the definition's threshold",
+    )
+    .headline(),
+    info("metastable", "Metastable", Higher, Hull, "structures above that threshold, up to a second one"),
+    info("sun", "S.U.N.", Higher, HullAndTraining, "stable, unique and novel structures over all submitted")
+        .headline(),
+    info(
+        "msun",
+        "M.S.U.N.",
+        Higher,
+        HullAndTraining,
+        "metastable, unique and novel structures over all submitted",
+    ),
     info("match_rate", "Match rate", Higher, Pairs, "references that a prediction of their own matches")
         .headline(),
     info(
@@ -495,6 +526,8 @@ pub fn markdown_table() -> String {
             Nothing => "generated set",
             Reference => "both sets",
             Training => "generated and training set",
+            Hull => "structures with energies and entries of a hull",
+            HullAndTraining => "the same and training set",
             Pairs => "predictions and references",
             Property => "a property of both sets",
             Optimization => "a property of snapshots",

@@ -7,12 +7,13 @@
 
 use std::collections::HashMap;
 
+use druse_crystal::Composition;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     distribution::Bootstrap,
-    matcher::{Criterion, Outcome, PreparedStructure, SiteCounts, StructureMatcher},
+    matcher::{Criterion, Outcome, PreparedStructure, SiteCounts, StructureMatcher, Substitution},
     metric::Metric,
 };
 
@@ -211,6 +212,106 @@ fn either_way(matcher: &StructureMatcher, a: &PreparedStructure, b: &PreparedStr
     (false, unfinished)
 }
 
+/// Whether two structures fit, the first onto the second, and whether the search was given up.
+fn one_way(matcher: &StructureMatcher, a: &PreparedStructure, b: &PreparedStructure) -> (bool, bool) {
+    match matcher.compare(a, b, Criterion::Max) {
+        Outcome::Match(_) => (true, false),
+        Outcome::Different => (false, false),
+        Outcome::Unfinished(_) => (false, true),
+    }
+}
+
+/// Which comparison of two structures, which is not exactly symmetric, counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// The later structure, or the generated one, is brought onto the other.
+    OneWay,
+    /// A match in either direction.
+    EitherWay,
+}
+
+/// When two structures are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sameness {
+    /// Tolerances.
+    pub matcher: StructureMatcher,
+    /// Which direction counts.
+    pub comparison: Comparison,
+    /// Elements that may take each other's places: structures that do not match as they are are tried again with the first one
+    /// disordered; `None` for no second trial.
+    pub substitution: Option<Substitution>,
+}
+
+impl Sameness {
+    /// Whether two structures match, and whether a search was given up.
+    fn same(&self, a: &PreparedStructure, b: &PreparedStructure) -> (bool, bool) {
+        let (same, given_up) = match self.comparison {
+            Comparison::OneWay => one_way(&self.matcher, a, b),
+            Comparison::EitherWay => either_way(&self.matcher, a, b),
+        };
+        match &self.substitution {
+            Some(rule) if !same => match self.matcher.compare_disordered(rule, a, b) {
+                Outcome::Match(_) => (true, false),
+                Outcome::Different => (false, given_up),
+                Outcome::Unfinished(_) => (false, true),
+            },
+            _ => (same, given_up),
+        }
+    }
+
+    /// Indices by what two structures need to have in common to match: sites per cell and element, or only their ratio where
+    /// one may match in another cell.
+    fn buckets(&self, structures: &[PreparedStructure]) -> HashMap<Key, Vec<usize>> {
+        let mut buckets: HashMap<Key, Vec<usize>> = HashMap::new();
+        for (i, s) in structures.iter().enumerate() {
+            if let Some(key) = self.key(s) {
+                buckets.entry(key).or_default().push(i);
+            }
+        }
+        buckets
+    }
+
+    fn key(&self, s: &PreparedStructure) -> Option<Key> {
+        let composition = Composition::from_species(&s.structure()?.species);
+        Some(if self.substitution.is_some() { composition.reduced().0 } else { composition })
+    }
+}
+
+/// What structures in one bucket have in common.
+type Key = Composition;
+
+/// Which structures match none of the **earlier ones that are unique**: of a set of duplicates the first. The result depends
+/// on the order of the structures, as in evaluations that count so. Structures that could not be reduced are not unique.
+/// Beside it the structures with a comparison that was given up.
+pub fn first_of_duplicates(sameness: &Sameness, structures: &[PreparedStructure]) -> (Vec<bool>, Vec<usize>) {
+    let buckets: Vec<Vec<usize>> = sameness.buckets(structures).into_values().collect();
+    let of_bucket = |bucket: &Vec<usize>| {
+        let (mut unique, mut unfinished): (Vec<usize>, Vec<usize>) = Default::default();
+        for &i in bucket {
+            let compare = |&j: &usize| sameness.same(&structures[i], &structures[j]);
+            let outcomes: Vec<(bool, bool)> = unique.par_iter().map(compare).collect();
+            if outcomes.iter().any(|(same, _)| *same) {
+                continue;
+            }
+            if outcomes.iter().any(|(_, given_up)| *given_up) {
+                unfinished.push(i);
+            }
+            unique.push(i);
+        }
+        (unique, unfinished)
+    };
+    let found: Vec<(Vec<usize>, Vec<usize>)> = buckets.par_iter().map(of_bucket).collect();
+    let mut mask = vec![false; structures.len()];
+    let mut unfinished = Vec::new();
+    for (unique, given_up) in found {
+        unique.into_iter().for_each(|i| mask[i] = true);
+        unfinished.extend(given_up);
+    }
+    unfinished.sort_unstable();
+    (mask, unfinished)
+}
+
 /// First training structure that each generated structure fits, and the generated structures with a comparison that
 /// was given up and no match.
 pub fn training_matches(
@@ -218,14 +319,24 @@ pub fn training_matches(
     generated: &[PreparedStructure],
     training: &[PreparedStructure],
 ) -> (Vec<Option<usize>>, Vec<usize>) {
-    let buckets = buckets(training);
+    let (comparison, substitution) = (Comparison::EitherWay, None);
+    training_matches_by(&Sameness { matcher: *matcher, comparison, substitution }, generated, training)
+}
+
+/// As [`training_matches`], by another rule of what is the same.
+pub fn training_matches_by(
+    sameness: &Sameness,
+    generated: &[PreparedStructure],
+    training: &[PreparedStructure],
+) -> (Vec<Option<usize>>, Vec<usize>) {
+    let buckets = sameness.buckets(training);
     let found: Vec<(Option<usize>, bool)> = generated
         .par_iter()
         .map(|g| {
-            let same = g.site_counts().and_then(|c| buckets.get(&c)).map_or(&[][..], Vec::as_slice);
+            let same = sameness.key(g).and_then(|key| buckets.get(&key)).map_or(&[][..], Vec::as_slice);
             let mut unfinished = false;
             for &i in same {
-                match either_way(matcher, g, &training[i]) {
+                match sameness.same(g, &training[i]) {
                     (true, _) => return (Some(i), false),
                     (false, given_up) => unfinished |= given_up,
                 }

@@ -94,6 +94,9 @@ pub enum ModelError {
     /// The network returned something that is no crystal (NaN coordinates, a cell without volume).
     #[error("the network returned no valid crystal: {0}")]
     Output(String),
+    /// In training, a generator makes one thing of everything: nothing will be learned from here.
+    #[error("the generator has collapsed: {0}")]
+    Collapsed(String),
     /// The configuration or the stored statistics do not describe a model.
     #[error("invalid model configuration: {0}")]
     Config(String),

@@ -16,6 +16,7 @@ use druse_nn::{ParamSpec, Params};
 use druse_testkit::contract::{self, Check};
 use druse_testkit::prototype;
 use druse_testkit::reference::{golden_path, read_text};
+use serde_json::Value;
 
 fn tiny_gan() -> GanConfig {
     GanConfig {
@@ -46,11 +47,13 @@ fn keys(n: usize) -> Vec<NoiseKey> {
     (0..n as u64).map(|index| NoiseKey { seed: 5, epoch: 0, index }).collect()
 }
 
-/// Compares a reference file, unless there is none here.
-fn agrees(file: &str, outputs: usize) {
+/// Compares the outputs of a reference file whose names are chosen, unless there is no file here.
+fn agrees(file: &str, chosen: impl Fn(&str) -> bool, outputs: usize) {
     let Some(path) = golden_path(&format!("crystens/{file}")) else { return };
     let beside = |name: &str| Ok(read_text(&path.with_file_name(name)));
-    let report = compare_beside(&Registry::builtin(), &read_text(&path), &beside, &cpu()).unwrap();
+    let mut head: Value = serde_json::from_str(&read_text(&path)).unwrap();
+    head["outputs"].as_object_mut().unwrap().retain(|name, _| chosen(name));
+    let report = compare_beside(&Registry::builtin(), &head.to_string(), &beside, &cpu()).unwrap();
     for o in &report.outputs {
         eprintln!("{:60} {:8} {:e}", o.name, o.values, o.relative);
     }
@@ -61,14 +64,24 @@ fn agrees(file: &str, outputs: usize) {
     assert!(report.outputs.len() >= outputs, "{}", report.outputs.len());
 }
 
+/// Outputs of the GAN that take passes in double precision, which cost a minute of a core.
+const SLOW: [&str; 4] =
+    ["generator_train_layers", "discriminator_step_real", "discriminator_step_fake", "generator_step"];
+
 #[test]
 fn the_gan_agrees_with_the_published_one() {
-    agrees("gan.json.gz", 20);
+    agrees("gan.json.gz", |name| !SLOW.contains(&name), 9);
+}
+
+#[test]
+#[ignore = "takes two minutes of a core; `druse parity` makes the same comparison"]
+fn the_gan_agrees_in_training_with_the_published_one() {
+    agrees("gan.json.gz", |name| SLOW.contains(&name), 12);
 }
 
 #[test]
 fn the_wasserstein_gan_agrees_with_the_published_one() {
-    agrees("wgan.json.gz", 20);
+    agrees("wgan.json.gz", |_| true, 20);
 }
 
 #[test]
@@ -166,6 +179,35 @@ fn configurations_and_batches_that_cannot_be_are_refused() {
     let error = druse_models::differentiate(&model, &params, &[&crystal], &keys(1)).err().unwrap();
     assert!(error.to_string().contains("one structure"), "{error}");
     assert!(evaluate(&model, &params, &[&crystal], &keys(1)).unwrap().total.is_finite());
+}
+
+#[test]
+fn a_generator_that_makes_one_image_has_collapsed() {
+    let all = prototypes();
+    let batch: Vec<&Structure> = all.iter().collect();
+    let refused = |model: &mut dyn Trainable, generator: usize| {
+        model.fit_statistics(&batch).unwrap();
+        let limit = MicroBatchLimit::for_device(&cpu());
+        let phase = &TrainingPhase::all(model).unwrap()[generator];
+        let params = Params::init(model.parameters(), 3, &cpu());
+        let of = |params: &Params| {
+            let batch = Batch::new(model, batch.clone(), keys(all.len())).of_phase(phase);
+            batch.differentiate(params, &limit).map(|gradient| gradient.norm.is_finite())
+        };
+        assert_eq!(of(&params), Ok(true));
+        // Where nothing of the latent passes the normalizations, all images are the same.
+        let gain = |spec: &ParamSpec| {
+            let layer = spec.name.strip_prefix("gen.").and_then(|rest| rest.strip_suffix(".weight"));
+            layer.is_some_and(|layer| layer.starts_with("bn") || layer.starts_with("ln"))
+        };
+        let without = params.specs().iter().zip(params.to_host());
+        let without = without.map(|(s, v)| if gain(s) { vec![0.0; v.len()] } else { v });
+        let params = Params::from_host(params.specs(), &without.collect::<Vec<_>>(), &cpu());
+        let error = of(&params).unwrap_err();
+        assert!(matches!(&error, ModelError::Collapsed(_)) && error.to_string().contains("same image"));
+    };
+    refused(&mut Gan::new(tiny_gan()).unwrap(), 2);
+    refused(&mut Wgan::new(tiny_wgan()).unwrap(), 1);
 }
 
 /// Some steps of all phases.

@@ -4,7 +4,7 @@
 use druse_crystal::{Lattice, Structure};
 use druse_models::crystens::ImageDecoding;
 use druse_models::crystens::diffusion::{
-    BaseNetwork, CrystensDiffusion, DiffusionConfig, DiffusionSampling, LossWeight, Trained, UpsamplerNetwork,
+    CrystensDiffusion, DiffusionConfig, DiffusionSampling, LossWeight, Trained, UnetSizes,
 };
 use druse_models::parity::{self, ParityReport};
 use druse_models::registry::{Registry, preset_model};
@@ -21,7 +21,7 @@ use druse_testkit::reference::{golden_path, read_text};
 
 fn tiny() -> DiffusionConfig {
     DiffusionConfig {
-        base: BaseNetwork {
+        base: UnetSizes {
             dim: 4,
             multipliers: vec![1, 2, 2],
             blocks: vec![1, 1, 1],
@@ -32,9 +32,9 @@ fn tiny() -> DiffusionConfig {
             head_width: 4,
             groups: 2,
             kernels: vec![3],
-            ..BaseNetwork::default()
+            ..UnetSizes::base()
         },
-        upsampler: UpsamplerNetwork {
+        upsampler: UnetSizes {
             dim: 4,
             multipliers: vec![1, 2, 2],
             blocks: vec![1, 1, 1],
@@ -42,7 +42,7 @@ fn tiny() -> DiffusionConfig {
             head_width: 4,
             groups: 2,
             kernels: vec![3],
-            ..UpsamplerNetwork::default()
+            ..UnetSizes::upsampler()
         },
         ..DiffusionConfig::default()
     }
@@ -79,8 +79,8 @@ fn it_keeps_the_contract() {
 #[test]
 fn published_and_small_sizes_are_presets() {
     let published: DiffusionConfig = preset_model("crystens-diffusion").unwrap();
-    assert_eq!(published.base, BaseNetwork::default());
-    assert_eq!(published.upsampler, UpsamplerNetwork::default());
+    assert_eq!(published.base, UnetSizes::base());
+    assert_eq!(published.upsampler, UnetSizes::upsampler());
     assert_eq!(published.loss_weight, LossWeight::P2);
     let count = |config| {
         let model = CrystensDiffusion::new(config).unwrap();

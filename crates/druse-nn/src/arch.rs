@@ -1,15 +1,22 @@
-//! Which vector instructions the operations use.
+//! Which vector instructions operations by hand use: in this crate, and in those with operations of their own.
 
 use pulp::Arch;
 
-/// The widest vector instructions of this processor; in tests also narrower ones, see [`testing`].
+/// The widest vector instructions of this processor; in this crate's tests also narrower ones.
 #[inline]
-pub(crate) fn arch() -> Arch {
+pub fn arch() -> Arch {
     #[cfg(test)]
     if let Some(arch) = testing::forced() {
         return arch;
     }
     Arch::new()
+}
+
+/// Whether [`vectorized!`] code may fuse multiplication and addition (`mul_add`). The baseline of x86-64 cannot: there it
+/// would be a library call.
+#[inline]
+pub fn fuses() -> bool {
+    !matches!(arch(), Arch::Scalar)
 }
 
 /// Whether this processor multiplies bf16 (AVX512-BF16).
@@ -24,12 +31,14 @@ pub(crate) fn has_bf16() -> bool {
 }
 
 /// What a closure gives away to be one that is called once.
-pub(crate) struct Once;
+#[doc(hidden)]
+pub struct Once;
 
 /// Runs the body compiled for the widest vector instructions of this processor.
 ///
 /// The closure gives a value away, so that it can be called once only: one that could be called again is called by way of a
-/// function that the compiler leaves out of line when the body is long, and compiles for the least of all processors.
+/// function that the compiler leaves out of line when the body is long, and compiles for the least of all processors. What the body calls has to be inlined into it.
+#[macro_export]
 macro_rules! vectorized {
     ($body:expr) => {{
         let once = $crate::arch::Once;
@@ -42,7 +51,7 @@ macro_rules! vectorized {
         )
     }};
 }
-pub(crate) use vectorized;
+pub use crate::vectorized;
 
 #[cfg(test)]
 pub(crate) mod testing {

@@ -34,7 +34,7 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
-mod arch;
+pub mod arch;
 pub mod basis;
 pub mod blocks;
 pub mod device;

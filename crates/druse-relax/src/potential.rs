@@ -19,6 +19,21 @@ pub struct Evaluation {
     pub magnetic_moments: Option<Vec<f64>>,
 }
 
+impl Evaluation {
+    /// What of it is not a finite number, if anything.
+    pub fn not_finite(&self) -> Option<&'static str> {
+        if !self.energy.is_finite() {
+            Some("energy")
+        } else if self.forces.iter().flatten().any(|x| !x.is_finite()) {
+            Some("forces")
+        } else if self.stress.iter().flatten().any(|x| !x.is_finite()) {
+            Some("stress")
+        } else {
+            None
+        }
+    }
+}
+
 /// Why a potential gives nothing for a crystal.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PotentialError {

@@ -9,10 +9,12 @@ use druse_models::ModelError;
 use druse_models::registry::RegistryError;
 use druse_nn::PrecisionError;
 use druse_nn::weights::WeightsError;
+use druse_relax::SettingsError;
 
 use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, Violation};
 use crate::enumerate::{EnumerationError, TemplatesError};
+use crate::potentials::PotentialsError;
 
 /// The thread that works ahead has panicked: a bug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -149,6 +151,18 @@ pub enum RunError {
         /// Identifiers of the structures in the batch.
         ids: Vec<String>,
     },
+    /// A generator in training makes one thing of everything.
+    #[error(
+        "{reason} at step {step} (epoch {epoch}). The last checkpoint is kept; try a smaller optim.lr or another train.seed"
+    )]
+    Collapsed {
+        /// What the model found.
+        reason: ModelError,
+        /// The step, from 1.
+        step: u64,
+        /// The epoch, from 1.
+        epoch: u64,
+    },
     /// The loss of a batch is smaller or larger than the run allows.
     #[error(
         "the loss is {value} at step {step} (epoch {epoch}), and train.loss_bounds allows {} to {}; structures of the batch: {}",
@@ -204,6 +218,12 @@ pub enum RunError {
     /// Structures were handed to a sink before it was told of the run.
     #[error("a structure came before the run had begun")]
     NotBegun,
+    /// There is no such potential.
+    #[error(transparent)]
+    Potentials(#[from] PotentialsError),
+    /// A setting of a relaxation is impossible.
+    #[error(transparent)]
+    Relaxation(#[from] SettingsError),
     /// A kind of model is not known, or its settings are impossible.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -221,7 +241,13 @@ impl RunError {
 
     /// Whether a training run may come past it with other noise.
     pub(crate) fn is_of_loss(&self) -> bool {
-        matches!(self, Self::NotFinite { .. } | Self::Diverged { .. } | Self::OutOfBounds { .. })
+        matches!(
+            self,
+            Self::NotFinite { .. }
+                | Self::Diverged { .. }
+                | Self::Collapsed { .. }
+                | Self::OutOfBounds { .. }
+        )
     }
 
     /// Whether the person who started the run can put it right by other arguments or other input.
@@ -230,6 +256,7 @@ impl RunError {
             Self::Write { .. }
             | Self::NotFinite { .. }
             | Self::Diverged { .. }
+            | Self::Collapsed { .. }
             | Self::OutOfBounds { .. }
             | Self::GaveUp { .. }
             | Self::Panicked(_)

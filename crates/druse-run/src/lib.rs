@@ -1,4 +1,4 @@
-//! Drivers: the training loop with its checkpoints, and the sampling loop with its streaming output.
+//! Drivers: the training loop with its checkpoints, and sampling and relaxation with their streaming output.
 //!
 //! Drivers own files, seeds, progress and interruption; models are functions of their arguments
 //! ([`druse_models::Generator`]). Nothing here prints: progress goes to an [`Observer`].
@@ -35,10 +35,14 @@ mod error;
 pub mod folder;
 pub mod import;
 pub mod latent;
+pub mod merge;
 pub mod metrics;
 pub mod model;
 mod observer;
+pub mod output;
+pub mod potentials;
 pub mod predict;
+pub mod relax;
 pub mod sample;
 pub mod train;
 
@@ -47,5 +51,4 @@ pub use config::{RunConfig, overlay, presets, schedule};
 pub use error::{Panicked, RunError};
 pub use folder::RunFolder;
 pub use observer::{Event, Observer, Silent, Start};
-pub use sample::{merge, output};
 pub use train::{batches, data};

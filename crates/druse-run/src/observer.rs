@@ -61,6 +61,20 @@ pub enum Event<'a> {
         /// Why there is none, where the model failed.
         failure: Option<&'a str>,
     },
+    /// A potential has evaluated crystals.
+    Evaluated {
+        /// Evaluations so far.
+        evaluations: u64,
+    },
+    /// The relaxation of a structure has ended, and what came of it is on the disk.
+    Relaxed {
+        /// Identifier of the structure.
+        id: &'a str,
+        /// How it ended, in a word.
+        end: &'a str,
+        /// Why there is no relaxed structure, unless there is one.
+        failure: Option<&'a str>,
+    },
     /// Part of a long computation is done.
     Progress {
         /// What is done: `gradient steps`.

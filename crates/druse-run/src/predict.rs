@@ -92,7 +92,7 @@ impl Predictions {
             let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
             let (prediction, reference) = (number(row.value.as_ref().ok().copied()), number(row.reference));
             let error = row.value.as_ref().err().map_or(String::new(), ToString::to_string);
-            writeln!(out, "{},{prediction},{reference},{}", field(&row.id), field(&error))?;
+            writeln!(out, "{},{prediction},{reference},{}", csv_field(&row.id), csv_field(&error))?;
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ impl Predictions {
 }
 
 /// A field of a CSV table, in quotation marks where it needs them.
-fn field(text: &str) -> String {
+pub(crate) fn csv_field(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

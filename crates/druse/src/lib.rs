@@ -32,6 +32,7 @@ pub use druse_metrics as metrics;
 pub use druse_models as models;
 #[cfg(feature = "models")]
 pub use druse_nn as nn;
+pub use druse_relax as relax;
 #[cfg(feature = "models")]
 pub use druse_run as run;
 

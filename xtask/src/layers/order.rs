@@ -62,14 +62,15 @@ pub(super) const ORDERS: &[Order] = &[
         krate: "druse-run",
         module: &[],
         rooms: &[
-            &["config", "enumerate"],
+            &["config", "enumerate", "potentials"],
             &["checkpoint"],
             &["error"],
             &["folder", "import", "predict"],
             &["metrics"],
             &["observer"],
-            &["sample", "train"],
-            &["latent", "model"],
+            &["output"],
+            &["relax", "sample", "train"],
+            &["latent", "merge", "model"],
         ],
     },
 ];

@@ -15,10 +15,11 @@ use druse_metrics::distribution::Bootstrap;
 use druse_metrics::generation::{CutoffChoice, ProtocolName, Rules};
 use druse_metrics::optimization::Goal;
 
+use super::stability::StabilityArgs;
 use crate::console;
 use crate::failure::Failure;
 use crate::models::set_threads;
-use crate::sets::{Destinations, MatcherArgs, MatcherPreset, StrictArgs, read};
+use crate::sets::{Destinations, MatcherArgs, MatcherPreset, StrictArgs, read, read_energies};
 
 /// Arguments of `druse evaluate`.
 #[derive(Args)]
@@ -27,6 +28,7 @@ use crate::sets::{Destinations, MatcherArgs, MatcherPreset, StrictArgs, read};
   druse evaluate generated.jsonl --reference test.csv --train train.csv --json metrics.json
   druse evaluate reconstructed.jsonl --reference test.csv --task reconstruction
   druse evaluate candidates.jsonl --reference test.csv --task prediction --group-by prompt --train train.csv
+  druse evaluate relaxed.jsonl --reference entries.csv --task stability --train train.csv --submitted 1000
 
 Every metric is printed with its protocol: on what it is measured, with which tolerance, over how many structures. \
 docs/evaluate.md explains metrics and protocols. Features are kept in the cache folder, so that a second evaluation \
@@ -70,6 +72,8 @@ pub struct EvaluateArgs {
     /// With --optimize: larger values are better.
     #[arg(long, requires = "optimize")]
     maximize: bool,
+    #[command(flatten)]
+    stability: StabilityArgs,
     /// Write everything as JSON, to stdout in place of the table when no file is named.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     json: Option<PathBuf>,
@@ -130,6 +134,8 @@ enum TaskArg {
     Reconstruction,
     /// One or more candidates for each structure that was asked for.
     Prediction,
+    /// Relaxed structures with energies against the hull of the reference: stable, unique, novel.
+    Stability,
 }
 
 /// Names of the baselines.
@@ -177,9 +183,15 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
             return Err(Failure::mistake(format!("`{}` would be replaced by the result", out.display())));
         }
     }
-    let stop = console::stop_flag_saying("stopping; nothing is written")?;
     let begun = Instant::now();
     let strict = args.rules.strict;
+    if args.task == TaskArg::Stability {
+        return args.stability(begun);
+    }
+    if let Some(option) = args.stability.given() {
+        return Err(Failure::mistake(format!("{option} is for --task stability")));
+    }
+    let stop = console::stop_flag_saying("stopping; nothing is written")?;
     let reference = read(&args.reference, &args.reference_filters, strict)?;
     let generated = read(&args.generated, &args.filters, strict)?;
     let train = args.train.as_deref().map(|path| read(path, &[], strict)).transpose()?;
@@ -188,6 +200,7 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
         TaskArg::Generation => Task::Generation,
         TaskArg::Reconstruction => Task::Reconstruction,
         TaskArg::Prediction => Task::Prediction,
+        TaskArg::Stability => Task::Stability,
     };
     let evaluation = if task == Task::Generation {
         let settings = args.rules.generation(sets, args.optimization())?;
@@ -213,6 +226,30 @@ fn images_of(set: &Listing) -> Result<Option<Consistency>, Failure> {
 }
 
 impl EvaluateArgs {
+    /// Evaluates stability: structures with energies against a hull, whose entries may be formulas.
+    fn stability(&self, begun: Instant) -> crate::Outcome {
+        let strict = self.rules.strict;
+        if self.rules.matcher.are_given() || self.rules.protocol != ProtocolName::default() {
+            let text = "a definition of stability has its own rules and tolerances";
+            return Err(Failure::mistake(text)
+                .hint("--definition chooses one; leave out --protocol and the tolerances of the matcher"));
+        }
+        if !self.reference_filters.is_empty() {
+            return Err(Failure::mistake("--reference-filter is not for --task stability").hint(
+                "a hull without some of its phases is another hull; write the entries to a file of their own",
+            ));
+        }
+        let reference = read_energies(&self.reference, strict)?;
+        let generated = read(&self.generated, &self.filters, strict)?;
+        let train = self.train.as_deref().map(|path| read_energies(path, strict)).transpose()?;
+        let sets = Sets { generated: &generated, reference: &reference, train: train.as_ref() };
+        let evaluation = self.stability.evaluate(sets, self.rules.intervals(), strict)?;
+        Destinations { json: self.json.as_deref(), html: self.html.as_deref() }
+            .deliver_evaluation(&evaluation)?;
+        console::note(&format!("{:.1} s", begun.elapsed().as_secs_f64()));
+        Ok(ExitCode::SUCCESS)
+    }
+
     fn optimization(&self) -> Option<Optimization> {
         let (property, start) = (self.optimize.clone()?, self.start.clone()?);
         let goal = if self.maximize { Goal::Maximize } else { Goal::Minimize };

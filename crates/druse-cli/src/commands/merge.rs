@@ -19,7 +19,7 @@ use crate::formats::sample_format;
   druse sample --system Li-Fe-O --count 128 --out part1 --shard 1/2
   druse merge part0 part1 --out hull
 
-The result is the same as that of a single run.")]
+Shards of `druse relax` are merged in the same way. The result is the same as that of a single run.")]
 pub struct MergeArgs {
     /// Folders of the shards.
     #[arg(required = true, value_name = "DIR")]

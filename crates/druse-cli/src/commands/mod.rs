@@ -8,6 +8,7 @@ mod encode;
 mod evaluate;
 mod export;
 mod featurize;
+mod hull;
 mod import;
 mod info;
 mod interpolate;
@@ -18,7 +19,9 @@ mod parity;
 mod predict;
 mod reconstruct;
 mod reference;
+mod relax;
 mod sample;
+mod stability;
 mod train;
 
 use clap::Subcommand;
@@ -40,14 +43,18 @@ pub enum Command {
     Interpolate(interpolate::InterpolateArgs),
     /// Write the latents of structures.
     Encode(encode::EncodeArgs),
-    /// Put the shards of a sampling run together.
+    /// Put the shards of a run together.
     Merge(merge::MergeArgs),
+    /// Relax structures: move atoms and cell until the forces vanish.
+    Relax(relax::RelaxArgs),
     /// Predict a property of every structure of a set.
     Predict(predict::PredictArgs),
     /// Judge generated structures: validity, coverage, distances, uniqueness, novelty, match rates.
     Evaluate(evaluate::EvaluateArgs),
     /// Put several evaluations side by side.
     Compare(compare::CompareArgs),
+    /// Phase diagrams: energy above hull, decomposition, stable phases.
+    Hull(hull::HullArgs),
     /// Compute features of every structure of a set.
     Featurize(featurize::FeaturizeArgs),
     /// Say whether structures are the same.
@@ -84,9 +91,11 @@ impl Command {
             Self::Interpolate(args) => interpolate::run(&args),
             Self::Encode(args) => encode::run(&args),
             Self::Merge(args) => merge::run(&args),
+            Self::Relax(args) => relax::run(&args),
             Self::Predict(args) => predict::run(&args),
             Self::Evaluate(args) => evaluate::run(&args),
             Self::Compare(args) => compare::run(&args),
+            Self::Hull(args) => hull::run(&args),
             Self::Featurize(args) => featurize::run(&args),
             Self::Match(args) => match_structures::run(&args),
             Self::Info(args) => info::run(&args),

@@ -244,8 +244,12 @@ impl View {
                     None => console::warn(&text),
                 }
             }
-            Event::Saved(_) | Event::SamplingStep { .. } | Event::Sampled { .. } | Event::Progress { .. } => {
-            }
+            Event::Saved(_)
+            | Event::SamplingStep { .. }
+            | Event::Sampled { .. }
+            | Event::Evaluated { .. }
+            | Event::Relaxed { .. }
+            | Event::Progress { .. } => {}
         }
     }
 }

@@ -206,17 +206,19 @@ fn list<T: for<'de> Deserialize<'de>>(
     }
 }
 
-/// Writes `count` images, which come one by one, as numbers of 32 bits.
+/// Bytes of an image in a file.
+pub const IMAGE_BYTES: usize = IMAGE_LEN * size_of::<f32>();
+
+/// An image as it is in a file, in numbers of 32 bits.
+pub fn image_bytes(image: &Image) -> Vec<u8> {
+    image.channels_last().iter().flat_map(|&x| (x as f32).to_le_bytes()).collect()
+}
+
+/// How a file of `count` images begins; the images follow, [`IMAGE_BYTES`] each.
 ///
 /// # Errors
-/// Those of the writer, and `InvalidData` when the iterator gives another number of images.
-pub fn write_images(
-    out: &mut dyn Write,
-    header: &ImageHeader,
-    count: usize,
-    images: impl IntoIterator<Item = Image>,
-) -> io::Result<()> {
-    let size = IMAGE_LEN * size_of::<f32>();
+/// When the header is too long.
+pub fn image_file_start(header: &ImageHeader, count: usize) -> io::Result<Vec<u8>> {
     let mut words = HashMap::from([
         ("format".to_owned(), FORMAT.to_owned()),
         ("layout".to_owned(), LAYOUT.to_owned()),
@@ -233,18 +235,29 @@ pub fn write_images(
     let info = TensorInfo {
         dtype: Dtype::F32,
         shape: vec![count, EDGE, EDGE, CHANNELS],
-        data_offsets: (0, count * size),
+        data_offsets: (0, count * IMAGE_BYTES),
     };
     let metadata = Metadata::new(Some(words), vec![(TENSOR.to_owned(), info)]).map_err(io::Error::other)?;
     let mut text = serde_json::to_vec(&metadata)?;
     // The data begins at a multiple of 8, which readers that map the file rely on.
     text.resize(text.len().next_multiple_of(8), b' ');
-    out.write_all(&(text.len() as u64).to_le_bytes())?;
-    out.write_all(&text)?;
+    Ok([&(text.len() as u64).to_le_bytes()[..], &text].concat())
+}
+
+/// Writes `count` images, which come one by one, as numbers of 32 bits.
+///
+/// # Errors
+/// Those of the writer, and `InvalidData` when the iterator gives another number of images.
+pub fn write_images(
+    out: &mut dyn Write,
+    header: &ImageHeader,
+    count: usize,
+    images: impl IntoIterator<Item = Image>,
+) -> io::Result<()> {
+    out.write_all(&image_file_start(header, count)?)?;
     let mut written = 0;
     for image in images {
-        let bytes: Vec<u8> = image.channels_last().iter().flat_map(|&x| (x as f32).to_le_bytes()).collect();
-        out.write_all(&bytes)?;
+        out.write_all(&image_bytes(&image))?;
         written += 1;
     }
     if written == count {

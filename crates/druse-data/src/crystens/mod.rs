@@ -48,7 +48,10 @@ pub use content::{Antisymmetry, Averaging, Content, Counting, Predictions, atoms
 pub use decode::{Decoded, Decoding, Species};
 pub use encode::{SYMPREC, encode, space_group};
 pub use error::{DecodeError, EncodeError};
-pub use file::{ImageFile, ImageFileError, ImageHeader, TENSOR, is_image_file, write_images};
+pub use file::{
+    IMAGE_BYTES, ImageFile, ImageFileError, ImageHeader, TENSOR, image_bytes, image_file_start,
+    is_image_file, write_images,
+};
 pub use image::{ATTRIBUTES, CHANNELS, EDGE, FIRST_SLOT, IMAGE_LEN, Image, REPEATS, SLOTS, ShapeError};
 pub use normalization::{ConstantsError, Method, Normalization};
 pub use picture::picture;

@@ -6,11 +6,11 @@ use std::path::Path;
 use csv::{ReaderBuilder, StringRecord};
 use druse_crystal::files::{Action, FileError};
 use druse_crystal::formats::{Format, Warning, read_str_with};
-use druse_crystal::{Properties, Structure};
+use druse_crystal::{Composition, Properties, Structure};
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::{Found, Reading, Row, Rows};
+use super::{FORMULAS, Found, Reading, Row, Rows};
 use crate::{DataError, properties};
 
 /// Columns that hold the identifier, in order of preference.
@@ -52,14 +52,34 @@ fn cif_column(header: &[String]) -> Option<usize> {
     header.iter().position(|n| n.eq_ignore_ascii_case("cif"))
 }
 
+fn formula_column(header: &[String]) -> Option<usize> {
+    FORMULAS.iter().find_map(|name| header.iter().position(|n| n.eq_ignore_ascii_case(name)))
+}
+
+/// What a row tells its crystal by.
+#[derive(Debug, Clone, Copy)]
+enum Crystal {
+    /// The column of the CIF.
+    Cif(usize),
+    /// The column of the formula, where there is no structure.
+    Formula(usize),
+}
+
 pub(super) fn read(path: &Path, text: &str, reading: Reading) -> Result<Rows, DataError> {
-    let found = DELIMITERS.iter().find_map(|&delimiter| {
-        let header = header(text, delimiter)?;
-        Some((delimiter, cif_column(&header)?, header))
-    });
-    let Some((delimiter, cif, header)) = found else {
+    let table = |column: fn(&[String]) -> Option<usize>, crystal: fn(usize) -> Crystal| {
+        DELIMITERS.iter().find_map(|&delimiter| {
+            let header = header(text, delimiter)?;
+            Some((delimiter, crystal(column(&header)?), header))
+        })
+    };
+    let formulas = || reading.formulas.then(|| table(formula_column, Crystal::Formula)).flatten();
+    let Some((delimiter, crystal, header)) = table(cif_column, Crystal::Cif).or_else(formulas) else {
         let columns = header(text, DELIMITERS[0]).unwrap_or_default();
-        return Err(DataError::NoCifColumn { path: path.to_owned(), columns });
+        let path = path.to_owned();
+        return Err(match reading.formulas {
+            true => DataError::NoFormulaColumn { path, columns },
+            false => DataError::NoCifColumn { path, columns },
+        });
     };
     // Rows of the wrong length are reported one by one, hence flexible.
     let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
@@ -70,7 +90,10 @@ pub(super) fn read(path: &Path, text: &str, reading: Reading) -> Result<Rows, Da
     let mut columns: Vec<Column> = Vec::new();
     for (index, name) in header.iter().enumerate() {
         // pandas writes its index without a name, and reads that back as `Unnamed: 0`.
-        if index != cif && !name.is_empty() && !name.starts_with("Unnamed:") {
+        if !matches!(crystal, Crystal::Cif(cif) if cif == index)
+            && !name.is_empty()
+            && !name.starts_with("Unnamed:")
+        {
             let (kind, warning) = column_type(&records, index, name);
             warnings.extend(warning);
             columns.push(Column { index, name: name.clone(), kind });
@@ -97,7 +120,14 @@ pub(super) fn read(path: &Path, text: &str, reading: Reading) -> Result<Rows, Da
             let outcome = if cut_off && k + 1 == last {
                 Err("the file ends inside a quoted field (it may be cut off)".to_owned())
             } else {
-                row(record, header.len(), cif, &columns, reading, &mut properties)
+                row(record, header.len(), crystal, &columns, reading, &mut properties)
+            };
+            let (composition, outcome) = match outcome {
+                Ok(Crystallized::Structure(found)) => (None, Ok(*found)),
+                Ok(Crystallized::Composition(composition)) => {
+                    (Some(composition), Err("the table has formulas, but no structures".to_owned()))
+                }
+                Err(reason) => (None, Err(reason)),
             };
             Row {
                 row: Some(k + 1),
@@ -105,7 +135,7 @@ pub(super) fn read(path: &Path, text: &str, reading: Reading) -> Result<Rows, Da
                 id: id.filter(|i| !i.is_empty()),
                 counted: false,
                 properties,
-                composition: None,
+                composition,
                 outcome,
             }
         })
@@ -113,15 +143,21 @@ pub(super) fn read(path: &Path, text: &str, reading: Reading) -> Result<Rows, Da
     Ok(Rows { rows, warnings })
 }
 
+/// What a row tells.
+enum Crystallized {
+    Structure(Box<Found>),
+    Composition(Composition),
+}
+
 /// Reads properties and structure of a row; the properties first, so that a broken structure still has them.
 fn row(
     record: &StringRecord,
     width: usize,
-    cif: usize,
+    crystal: Crystal,
     columns: &[Column],
     reading: Reading,
     properties: &mut Properties,
-) -> Result<Found, String> {
+) -> Result<Crystallized, String> {
     if record.len() != width {
         return Err(format!("the row has {} fields, the header {width}", record.len()));
     }
@@ -130,8 +166,17 @@ fn row(
             properties.insert(column.name.clone(), value);
         }
     }
-    let (structure, warnings) = structure(&record[cif], reading)?;
-    Ok(Found { structure, warnings })
+    match crystal {
+        Crystal::Cif(cif) => {
+            let (structure, warnings) = structure(&record[cif], reading)?;
+            Ok(Crystallized::Structure(Box::new(Found { structure, warnings })))
+        }
+        Crystal::Formula(formula) => {
+            let text = record[formula].trim();
+            let wrong = |e| format!("the formula `{text}` cannot be read: {e}");
+            Composition::parse(text).map(Crystallized::Composition).map_err(wrong)
+        }
+    }
 }
 
 fn structure(text: &str, reading: Reading) -> Result<(Structure, Vec<Warning>), String> {

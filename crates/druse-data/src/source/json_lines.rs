@@ -8,7 +8,7 @@ use druse_crystal::{Composition, Element, Lattice, Properties, Structure};
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
-use super::{Found, Reading, Row, Rows};
+use super::{FORMULAS, Found, Reading, Row, Rows};
 use crate::properties::scalar;
 
 /// Members that are the structure or its name, not properties.
@@ -139,6 +139,13 @@ pub(super) fn row(index: usize, parsed: Result<Json, String>, reading: Reading) 
         structure(&object, reading.coincident).map(|(structure, warnings)| Found { structure, warnings });
     if row.outcome.is_err() {
         row.composition = composition(object.get("structure").and_then(Json::as_object).unwrap_or(&object));
+        let formula = FORMULAS.iter().find_map(|name| object.get(*name)?.as_str());
+        if let (true, None, Some(text)) = (reading.formulas, &row.composition, formula) {
+            match Composition::parse(text) {
+                Ok(composition) => row.composition = Some(composition),
+                Err(e) => row.outcome = Err(format!("the formula `{text}` cannot be read: {e}")),
+            }
+        }
     }
     row
 }

@@ -47,6 +47,8 @@ pub(crate) struct Reading {
     pub cut_end: bool,
     /// Whether a structure that may be another one than its author meant is refused ([`Warning::is_doubt`]).
     pub strict: bool,
+    /// Whether rows without a structure tell their composition by a formula.
+    pub formulas: bool,
     /// How images become structures.
     pub decoding: Decoding,
 }
@@ -54,7 +56,7 @@ pub(crate) struct Reading {
 impl Reading {
     /// To learn from: structures that nothing could be computed of are unusable.
     pub fn to_learn(strict: bool, decoding: Decoding) -> Self {
-        Self { coincident: CoincidentSites::Refuse, cut_end: true, strict, decoding }
+        Self { coincident: CoincidentSites::Refuse, cut_end: true, strict, formulas: false, decoding }
     }
 }
 
@@ -380,6 +382,9 @@ fn format_by_content(text: &str) -> Option<SetFormat> {
     }
     Format::from_content(text).map(SetFormat::Structures)
 }
+
+/// Columns and members that may hold the formula of a row, in order of preference.
+const FORMULAS: [&str; 5] = ["composition", "formula", "pretty_formula", "formula_pretty", "reduced_formula"];
 
 /// Reduced formula of a structure.
 pub(crate) fn reduced_formula(structure: &Structure) -> String {

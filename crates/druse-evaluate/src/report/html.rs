@@ -67,7 +67,7 @@ pub fn page(e: &Evaluation) -> String {
         body += "</div>\n";
     }
     let (by, unit) = match e.task {
-        Task::Generation => ("fingerprint", "Distance of fingerprints"),
+        Task::Generation | Task::Stability => ("fingerprint", "Distance of fingerprints"),
         Task::Reconstruction | Task::Prediction => ("RMS distance", "RMS distance"),
     };
     body += &neighbors(&format!("Closest to the reference, by {by}"), unit, &e.best);

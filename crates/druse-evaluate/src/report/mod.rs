@@ -2,6 +2,7 @@
 
 mod comparison;
 pub mod html;
+pub mod hull;
 mod style;
 mod svg;
 pub mod table;

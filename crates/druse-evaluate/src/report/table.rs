@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use druse_metrics::label;
 
 use super::comparison::{Comparison, ComparisonRow};
-use super::text::{basis, column, interval, number, value};
+use super::text::{basis, chars, column, interval, number, pad, pad_left, value};
 use crate::{Evaluation, RowReason};
 
 /// Rows of a list that are printed.
@@ -117,16 +117,4 @@ pub fn comparison(c: &Comparison) -> String {
     }
     text.push_str("\n* best of the row\n");
     text
-}
-
-fn chars(text: &str) -> usize {
-    text.chars().count()
-}
-
-fn pad(text: &str, width: usize) -> String {
-    format!("{text}{}", " ".repeat(width.saturating_sub(chars(text))))
-}
-
-fn pad_left(text: &str, width: usize) -> String {
-    format!("{}{text}", " ".repeat(width.saturating_sub(chars(text))))
 }

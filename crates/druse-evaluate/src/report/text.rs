@@ -33,6 +33,21 @@ pub fn column(k: usize) -> String {
         .map_or_else(|| (k + 1).to_string(), |k| char::from(b'A' + k).to_string())
 }
 
+/// How wide a text is.
+pub fn chars(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// The text with spaces behind it.
+pub fn pad(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(chars(text))))
+}
+
+/// The text with spaces before it.
+pub fn pad_left(text: &str, width: usize) -> String {
+    format!("{}{text}", " ".repeat(width.saturating_sub(chars(text))))
+}
+
 /// Text with the characters that mean something in HTML replaced.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

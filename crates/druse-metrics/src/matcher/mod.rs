@@ -23,6 +23,7 @@ mod alignment;
 mod average;
 mod mappings;
 mod prepared;
+mod substitution;
 
 use std::fmt;
 
@@ -33,6 +34,7 @@ use mappings::{inverse, mappings};
 use prepared::Cell;
 pub use prepared::{PreparedStructure, SiteCounts};
 use serde::{Deserialize, Serialize};
+pub use substitution::Substitution;
 
 /// Below this RMS the search stops: the structures are identical.
 const IDENTICAL: f64 = 1e-5;

@@ -59,12 +59,15 @@ impl PreparedStructure {
             if matcher.primitive { cell.primitive(PRIMITIVE_TOLERANCE) } else { Ok(cell) }
         };
         match reduce() {
-            Ok(reduced) => {
-                let (cell, blocks) = Cell::new(&reduced);
-                Self { cell: Ok(cell), blocks, reduced: Some(reduced) }
-            }
+            Ok(reduced) => Self::reduced(reduced),
             Err(e) => Self { cell: Err(e), blocks: Vec::new(), reduced: None },
         }
+    }
+
+    /// A structure that is reduced as it is to be compared.
+    pub(super) fn reduced(structure: Structure) -> Self {
+        let (cell, blocks) = Cell::new(&structure);
+        Self { cell: Ok(cell), blocks, reduced: Some(structure) }
     }
 
     /// How many sites of each element the compared cell has; `None` when the structure could not be reduced. Only

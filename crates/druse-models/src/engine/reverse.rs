@@ -1,6 +1,7 @@
 //! Reverse processes in flight: what a generative model writes, and the machine that carries its crystals.
 
 use druse_crystal::{Element, Structure};
+use druse_data::crystens::Image;
 use druse_nn::Params;
 use druse_nn::memory::ComputeError;
 
@@ -39,6 +40,11 @@ pub trait Reverse: Generator {
     /// Whether a crystal that has made some steps needs no more.
     fn is_finished(&self, crystal: &InFlight<Self::State>) -> bool {
         crystal.step >= self.total_steps()
+    }
+
+    /// The image at the end, of a model that makes images.
+    fn image(&self, _state: &Self::State) -> Option<Image> {
+        None
     }
 
     /// The structure at the end.
@@ -94,11 +100,14 @@ impl<'a, M: Reverse> InFlightSampler<'a, M> {
     }
 
     fn finish(&self, crystal: InFlight<M::State>) -> Sampled {
-        let result = match crystal.failure {
-            Some(error) => Err(error),
-            None => self.model.finish(self.params, crystal.state),
-        };
-        Sampled { slot: crystal.slot, result }
+        match crystal.failure {
+            Some(error) => Sampled::failed(crystal.slot, error),
+            None => Sampled {
+                slot: crystal.slot,
+                image: self.model.image(&crystal.state),
+                result: self.model.finish(self.params, crystal.state),
+            },
+        }
     }
 }
 
@@ -111,7 +120,7 @@ impl<M: Reverse> Sampler for InFlightSampler<'_, M> {
         self.model.check(&request.conditions)?;
         match self.model.start(self.params, request) {
             Ok(state) => self.crystals.push(InFlight::new(slot, state)),
-            Err(error) => self.failed_at_start.push(Sampled { slot, result: Err(error) }),
+            Err(error) => self.failed_at_start.push(Sampled::failed(slot, error)),
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What a generative model is to the driver that samples it.
 
 use druse_crystal::{Composition, Structure, WyckoffSequence};
+use druse_data::crystens::{Image, Normalization};
 use druse_nn::Params;
 
 use crate::{Autoencoder, Capabilities, Conditions, MicroBatchLimit, ModelError, Trainable};
@@ -33,6 +34,15 @@ pub struct Sampled {
     pub slot: u64,
     /// The structure, or why there is none.
     pub result: Result<Structure, ModelError>,
+    /// The image that was read as the structure, of a model that makes images, if it came to one.
+    pub image: Option<Image>,
+}
+
+impl Sampled {
+    /// A structure that failed before there was anything to show.
+    pub fn failed(slot: u64, error: ModelError) -> Self {
+        Self { slot, result: Err(error), image: None }
+    }
 }
 
 /// Reverse processes in flight; the driver owns the loop. Structures may be added at any time and leave when they are
@@ -102,6 +112,12 @@ pub trait Generator: Trainable {
     /// for a model that does not keep it.
     fn wyckoff_frequencies(&self) -> Vec<(WyckoffSequence, usize)> {
         Vec::new()
+    }
+
+    /// How the images are normalized that the model makes, and that are then read as structures
+    /// ([`Sampled::image`]); `None` for a model that makes no images.
+    fn image_normalization(&self) -> Option<Normalization> {
+        None
     }
 
     /// The model's latent space, if it has one.

@@ -367,6 +367,12 @@ pub trait Trainable: Send + Sync {
         BatchStatistics::Independent
     }
 
+    /// The fewest structures that a batch of training can have. Where an epoch leaves fewer for a batch, the trainer fills it from
+    /// another one.
+    fn smallest_batch(&self) -> usize {
+        1
+    }
+
     /// By which number states of a training run are compared on the validation structures; smaller is better. With several
     /// phases `objective` has the sum of their totals, and the parts of all phases in their order.
     fn criterion(&self, objective: &Objective) -> f64 {

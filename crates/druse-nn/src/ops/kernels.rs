@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::arch::{arch, vectorized};
+use crate::arch::{fuses, vectorized};
 
 /// `a · b + c`, in one instruction when `FUSED`.
 #[inline(always)]
@@ -34,12 +34,6 @@ fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<FUSED>(-x))
 }
 
-/// Whether `vectorized!` code may fuse multiplication and addition. The baseline of x86-64 cannot: there `mul_add`
-/// would be a library call.
-fn fuses() -> bool {
-    !matches!(arch(), pulp::Arch::Scalar)
-}
-
 /// Runs a loop over the logistic function with or without fused multiplication.
 macro_rules! with_sigmoid {
     ($sigmoid:ident => $body:expr) => {
@@ -66,7 +60,7 @@ pub(crate) fn silu_into(x: &[f32], scale: f32, y: &mut [MaybeUninit<f32>]) {
 }
 
 /// `x ← scale · x · sigmoid(x)`.
-pub(crate) fn silu_in_place(x: &mut [f32], scale: f32) {
+pub fn silu_in_place(x: &mut [f32], scale: f32) {
     with_sigmoid!(sigmoid => for x in x.iter_mut() {
         *x = *x * (scale * sigmoid(*x));
     });
@@ -80,7 +74,7 @@ pub(crate) fn residual_silu(x: &[f32], scale: f32, factor: f32, y: &mut [f32]) {
 }
 
 /// `g ← g · d/dx [scale · x · sigmoid(x)]`.
-pub(crate) fn silu_backward(x: &[f32], scale: f32, g: &mut [f32]) {
+pub fn silu_backward(x: &[f32], scale: f32, g: &mut [f32]) {
     with_sigmoid!(sigmoid => for (g, &x) in g.iter_mut().zip(x) {
         let s = sigmoid(x);
         *g *= scale * s * (1.0 + x * (1.0 - s));

@@ -6,9 +6,8 @@
 //! other; structures at different steps share a network call. Finished structures are written in the order of their
 //! indices, whoever finishes first.
 
-pub mod merge;
+pub mod images;
 mod ordered;
-pub mod output;
 mod plan;
 mod sink;
 pub mod symmetry;
@@ -21,14 +20,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use druse_models::{Generator, MicroBatchLimit, Sampled};
 use druse_nn::Params;
 
+pub use crate::output::Shard;
 pub use ordered::LARGER_THAN_TRAINING;
-pub use plan::{Manifest, SamplePlan, Shard, Summary, Workers};
+pub use plan::{Manifest, SamplePlan, Summary, Workers};
 pub use sink::{ChannelSink, Finished, FolderSink, MemorySink, Sink};
 pub use target::Target;
 
 use crate::RunError;
 use crate::observer::Observer;
-use ordered::Ordered;
+use ordered::{Ordered, Waiting};
 
 /// Samples the structures of a plan into a sink, in the order of their indices. `stop`, looked at before every step,
 /// loses the structures in flight and those that were finished before one with a smaller index.
@@ -52,7 +52,7 @@ pub fn sample(
         return Err(RunError::NothingToSample);
     }
     let there = sink.begin(plan)?;
-    let share = (0..plan.count).filter(|i| i % plan.shard.count == plan.shard.index);
+    let share = (0..plan.count).filter(|&i| plan.shard.holds(i));
     let (found, missing): (Vec<u64>, Vec<u64>) = share.partition(|i| there.contains(i));
     let threads = rayon::current_num_threads();
     let (workers, window, queues) = match plan.workers {
@@ -156,7 +156,7 @@ impl<'a> Shared<'a> {
             {
                 match sampler.add(index, &self.plan.request(index)) {
                     Ok(()) => _ = steps.insert(index, 0),
-                    Err(e) => self.deliver(Sampled { slot: index, result: Err(e) }),
+                    Err(e) => self.deliver(Sampled::failed(index, e)),
                 }
             }
             if sampler.is_empty() {
@@ -175,15 +175,16 @@ impl<'a> Shared<'a> {
 
     fn deliver(&self, sampled: Sampled) {
         // Looked for here, by the workers side by side.
-        let asked = self.plan.target(sampled.slot).conditions.space_group;
-        let (result, groups) = match (sampled.result, asked) {
+        let Sampled { slot, result, image } = sampled;
+        let asked = self.plan.target(slot).conditions.space_group;
+        let (result, groups) = match (result, asked) {
             (Ok(structure), Some(asked)) => match symmetry::found_groups(&structure, asked) {
                 Ok(groups) => (Ok(structure), Some(groups)),
                 Err(e) => (Err(e), None),
             },
             (result, _) => (result, None),
         };
-        if !self.output().deliver(sampled.slot, result, groups) {
+        if !self.output().deliver(slot, Waiting { result, groups, image }) {
             self.given_up.store(true, Ordering::Relaxed);
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use druse_crystal::Structure;
+use druse_data::crystens::Image;
 use druse_models::ModelError;
 use serde_json::Value;
 
@@ -14,8 +15,15 @@ use crate::observer::{Event, Observer};
 /// Property of structures that have more atoms than any of the model's training set.
 pub const LARGER_THAN_TRAINING: &str = "larger_than_training";
 
-/// A structure, and the space groups that were found where one was asked for.
-type Waiting = (Result<Structure, ModelError>, Option<Value>);
+/// What became of a request.
+pub struct Waiting {
+    /// The structure, or why there is none.
+    pub result: Result<Structure, ModelError>,
+    /// The space groups that were found where one was asked for.
+    pub groups: Option<Value>,
+    /// The image that the structure was read from.
+    pub image: Option<Image>,
+}
 
 /// Takes structures in any order and hands them on in that of their indices.
 pub struct Ordered<'a> {
@@ -63,29 +71,20 @@ impl<'a> Ordered<'a> {
     }
 
     /// Takes a structure and writes what is due; false when nothing more can be written.
-    pub fn deliver(
-        &mut self,
-        index: u64,
-        result: Result<Structure, ModelError>,
-        groups: Option<Value>,
-    ) -> bool {
-        self.waiting.insert(index, (result, groups));
+    pub fn deliver(&mut self, index: u64, done: Waiting) -> bool {
+        self.waiting.insert(index, done);
         while self.error.is_none()
             && let Some(&next) = self.order.get(self.written)
-            && let Some((result, groups)) = self.waiting.remove(&next)
+            && let Some(done) = self.waiting.remove(&next)
         {
-            self.error = self.write(next, result, groups).err();
+            self.error = self.write(next, done).err();
             self.written += 1;
         }
         self.error.is_none()
     }
 
-    fn write(
-        &mut self,
-        index: u64,
-        result: Result<Structure, ModelError>,
-        groups: Option<Value>,
-    ) -> Result<(), RunError> {
+    fn write(&mut self, index: u64, done: Waiting) -> Result<(), RunError> {
+        let Waiting { result, groups, image } = done;
         let failure = result.as_ref().err().map(ToString::to_string);
         let target = self.plan.target(index);
         let mut properties = target.properties.clone();
@@ -102,6 +101,7 @@ impl<'a> Ordered<'a> {
             label: target.label.clone(),
             properties,
             result,
+            image,
         })?;
         match failure {
             None => self.summary.sampled += 1,

@@ -1,10 +1,6 @@
 //! What is sampled, and what came of it.
 
-use std::fmt;
-use std::str::FromStr;
-
 use burn::tensor::Device;
-use druse_crystal::files;
 use druse_models::SampleRequest;
 use druse_nn::Precision;
 use druse_nn::device::is_host;
@@ -12,56 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Target;
-use super::output::MANIFEST_FILE;
-use crate::RunError;
-
-/// A share of the structures of a run: those whose index leaves the remainder `index` when divided by `count`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Shard {
-    /// Which share, from 0.
-    pub index: u64,
-    /// Number of shares.
-    pub count: u64,
-}
-
-impl Default for Shard {
-    fn default() -> Self {
-        Self { index: 0, count: 1 }
-    }
-}
-
-impl fmt::Display for Shard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.index, self.count)
-    }
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parse = |t: &str| t.parse::<u64>().ok();
-        match text.split_once('/').map(|(i, n)| (parse(i), parse(n))) {
-            Some((Some(index), Some(count))) if index < count => Ok(Self { index, count }),
-            _ => Err(format!("`{text}` is no shard: expected i/n with i from 0 to n - 1, such as 0/4")),
-        }
-    }
-}
-
-impl TryFrom<String> for Shard {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Shard> for String {
-    fn from(shard: Shard) -> Self {
-        shard.to_string()
-    }
-}
+use super::symmetry::ASKED;
+use crate::output::{RunIdentity, SAMPLING_FILE, Shard};
 
 /// Who carries structures through their steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,44 +104,29 @@ pub struct Manifest {
     pub precision: Precision,
 }
 
-impl Manifest {
-    /// The first key in which two runs differ, with both values.
-    pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
-        let sampling = |m: &Self| Value::Object(m.sampling.clone()).to_string();
-        let pairs = [
-            ("model", self.model.clone(), other.model.clone()),
-            ("seed", self.seed.to_string(), other.seed.to_string()),
-            ("count", self.count.to_string(), other.count.to_string()),
-            ("conditions", self.conditions.clone(), other.conditions.clone()),
-            ("sampling", sampling(self), sampling(other)),
-            ("shard", self.shard.to_string(), other.shard.to_string()),
-            ("precision", self.precision.to_string(), other.precision.to_string()),
-        ];
-        pairs.into_iter().find(|(_, a, b)| a != b)
+impl RunIdentity for Manifest {
+    const FILE: &'static str = SAMPLING_FILE;
+    const WHAT: &'static str = "sampled structures";
+    const SYMMETRIC: &'static str = ASKED;
+
+    fn count(&self) -> u64 {
+        self.count
     }
 
-    /// Reads the manifest of a folder; `None` when there is none.
-    ///
-    /// # Errors
-    /// [`RunError::Damaged`] when it does not parse.
-    pub fn read(folder: &std::path::Path) -> Result<Option<Self>, RunError> {
-        let path = folder.join(MANIFEST_FILE);
-        match files::read_if_exists(&path)? {
-            Some(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(manifest) => Ok(Some(manifest)),
-                Err(e) => Err(RunError::Damaged { path, reason: e.to_string() }),
-            },
-            None => Ok(None),
-        }
+    fn whole(self) -> Self {
+        Self { shard: Shard::default(), ..self }
     }
 
-    /// Writes the manifest of a folder.
-    ///
-    /// # Errors
-    /// [`RunError::Write`].
-    pub fn write(&self, folder: &std::path::Path) -> Result<(), RunError> {
-        let text = serde_json::to_vec_pretty(self).expect("a manifest is plain text and numbers");
-        Ok(files::write_atomic(&folder.join(MANIFEST_FILE), &text)?)
+    fn values(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("model", self.model.clone()),
+            ("seed", self.seed.to_string()),
+            ("count", self.count.to_string()),
+            ("conditions", self.conditions.clone()),
+            ("sampling", Value::Object(self.sampling.clone()).to_string()),
+            ("shard", self.shard.to_string()),
+            ("precision", self.precision.to_string()),
+        ]
     }
 }
 

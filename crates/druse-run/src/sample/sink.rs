@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::SyncSender;
 
 use druse_crystal::Structure;
+use druse_data::crystens::{Image, Normalization};
 use druse_models::ModelError;
 use serde_json::Value;
 
-use super::output::{Failure, SampleFormat, StructureWriter, record};
+use super::images::ImageStore;
 use super::{Manifest, SamplePlan};
 use crate::RunError;
 use crate::folder::RunFolder;
+use crate::output::{Failure, RunIdentity, SampleFormat, StructureWriter, record};
 
 /// A structure of a run, or why there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +27,8 @@ pub struct Finished {
     pub properties: BTreeMap<String, Value>,
     /// The structure, or why the model failed.
     pub result: Result<Structure, ModelError>,
+    /// The image that the structure was read from, of a model that makes images.
+    pub image: Option<Image>,
 }
 
 /// Takes the structures of a run, in the order of their indices.
@@ -43,53 +47,53 @@ pub trait Sink: Send {
     fn put(&mut self, finished: Finished) -> Result<(), RunError>;
 }
 
-/// A folder: `structures.jsonl`, `failures.jsonl`, and files in the chosen format.
+/// A folder: `structures.jsonl`, `failures.jsonl`, files in the chosen format, and the images if they are kept.
 pub struct FolderSink<'a> {
     folder: &'a RunFolder,
     format: SampleFormat,
     /// Whether a folder that holds part of this run is continued.
     resume: bool,
-    writer: Option<StructureWriter>,
+    /// How images are normalized, where they are kept.
+    images: Option<Normalization>,
+    writer: Option<(StructureWriter, Option<ImageStore>)>,
 }
 
 impl<'a> FolderSink<'a> {
     /// A folder that holds no structures yet; with `resume`, part of the same run.
     pub fn new(folder: &'a RunFolder, format: SampleFormat, resume: bool) -> Self {
-        Self { folder, format, resume, writer: None }
+        Self { folder, format, resume, images: None, writer: None }
     }
 
-    /// Makes the folder that of this plan, or sees that it is.
-    fn claim(&self, plan: &SamplePlan) -> Result<(), RunError> {
-        let manifest = plan.manifest();
-        let path = || self.folder.path().to_owned();
-        match Manifest::read(self.folder.path())? {
-            None => manifest.write(self.folder.path()),
-            Some(_) if !self.resume => Err(RunError::Occupied { path: path(), what: "sampled structures" }),
-            Some(stored) => match stored.difference(&manifest) {
-                Some((key, stored, given)) => {
-                    Err(RunError::Changed { path: path(), key: key.into(), stored, given })
-                }
-                None => Ok(()),
-            },
-        }
+    /// Keeps the images of a model that makes them, beside the structures; `normalization` is theirs.
+    #[must_use]
+    pub fn keeping_images(self, normalization: Normalization) -> Self {
+        Self { images: Some(normalization), ..self }
     }
 }
 
 impl Sink for FolderSink<'_> {
     fn begin(&mut self, plan: &SamplePlan) -> Result<BTreeSet<u64>, RunError> {
-        self.claim(plan)?;
-        let writer = StructureWriter::open(self.folder, self.format)?;
+        plan.manifest().claim(self.folder, self.resume)?;
+        let writer = StructureWriter::open(self.folder, self.format, Manifest::SYMMETRIC)?;
         let finished = writer.finished().clone();
-        self.writer = Some(writer);
+        let images =
+            ImageStore::open(self.folder, (plan.count, plan.shard), self.images, !finished.is_empty())?;
+        self.writer = Some((writer, images));
         Ok(finished)
     }
 
     fn put(&mut self, finished: Finished) -> Result<(), RunError> {
-        let Some(writer) = &mut self.writer else { return Err(RunError::NotBegun) };
-        let Finished { index, seed, label, properties, result } = finished;
+        let Some((writer, images)) = &mut self.writer else { return Err(RunError::NotBegun) };
+        let Finished { index, seed, label, properties, result, image } = finished;
+        // Before the line of the structure, which says that it needs no more work.
+        if let (Some(images), Some(image)) = (images, image) {
+            images.put(index, &image)?;
+        }
         match result {
             Ok(structure) => writer.write(&record(index, seed, structure, &properties)),
-            Err(e) => writer.write_failure(&Failure { index, label, reason: e.to_string(), properties }),
+            Err(e) => {
+                writer.write_failure(&Failure { index, id: None, label, reason: e.to_string(), properties })
+            }
         }
     }
 }

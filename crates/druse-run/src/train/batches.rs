@@ -52,6 +52,19 @@ pub fn pack(order: &[usize], sizes: &[usize], structures: usize, atoms: Option<u
     batches
 }
 
+/// Brings every batch to at least `smallest` structures, where it can, with structures of the batch before it (of the first,
+/// of the one behind it). The number of batches stays, no structure is lost or read twice, and none of them exceeds the limit
+/// of structures.
+pub fn fill(batches: &mut [Vec<usize>], smallest: usize) {
+    for i in 0..batches.len() {
+        let Some(other) = i.checked_sub(1).or((batches.len() > 1).then_some(1)) else { return };
+        while batches[i].len() < smallest && batches[other].len() > smallest {
+            let moved = batches[other].pop();
+            batches[i].extend(moved);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +104,28 @@ mod tests {
         }
         assert_eq!(pack(&[0, 1, 2], &[5, 100, 5], 8, Some(10)), [vec![0], vec![1], vec![2]]);
         assert_eq!(pack(&[0, 1, 2], &[5, 100, 5], 2, None), [vec![0, 1], vec![2]]);
+    }
+
+    #[test]
+    fn small_batches_are_filled_from_their_neighbors() {
+        let filled = |sizes: &[usize], smallest| {
+            let mut next = 0..;
+            let mut batches: Vec<Vec<usize>> =
+                sizes.iter().map(|&n| next.by_ref().take(n).collect()).collect();
+            let mut all = batches.concat();
+            fill(&mut batches, smallest);
+            let mut left = batches.concat();
+            (all.sort_unstable(), left.sort_unstable());
+            assert_eq!(all, left);
+            batches.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        assert_eq!(filled(&[4, 4, 1], 2), [4, 3, 2]);
+        assert_eq!(filled(&[4, 4, 1], 1), [4, 4, 1]);
+        assert_eq!(filled(&[1, 4, 4], 2), [2, 3, 4]);
+        assert_eq!(filled(&[5, 1], 3), [3, 3]);
+        // What cannot be helped stays.
+        assert_eq!(filled(&[1], 2), [1]);
+        assert_eq!(filled(&[2, 1], 2), [2, 1]);
+        assert_eq!(filled(&[], 2), [0; 0]);
     }
 }

@@ -17,7 +17,7 @@ use druse_nn::Params;
 use druse_nn::device::is_host;
 use druse_nn::optim::Ema;
 
-use super::batches::{pack, shuffled};
+use super::batches::{fill, pack, shuffled};
 use super::checks::{check_cut, check_unchanged};
 use super::data::TrainingData;
 use super::lookahead::with_lookahead;
@@ -363,7 +363,10 @@ impl<'a> Trainer<'a> {
         let pass = |phase, repetition| {
             let seed = repetition_seed(self.seed(), phase, repetition);
             let order = shuffled(sizes.len(), seed, epoch);
-            pack(&order, &sizes, self.config.train.batch_size, self.config.train.batch_atoms)
+            let mut batches =
+                pack(&order, &sizes, self.config.train.batch_size, self.config.train.batch_atoms);
+            fill(&mut batches, self.model.smallest_batch());
+            batches
         };
         let batches = pass(0, 0);
         let mut steps: Vec<Vec<Work>> = batches.iter().map(|_| Vec::new()).collect();
@@ -417,7 +420,12 @@ impl<'a> Trainer<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Update, RunError> {
         let before = self.limit.atoms();
-        let mut gradient = batch.differentiate(&self.params, &self.limit)?;
+        let mut gradient = batch.differentiate(&self.params, &self.limit).map_err(|error| match error {
+            ModelError::Collapsed(_) => {
+                RunError::Collapsed { reason: error, step, epoch: self.progress.epoch + 1 }
+            }
+            error => error.into(),
+        })?;
         if self.limit.atoms() < before {
             observer.observe(Event::MemoryLimit { atoms: self.limit.atoms() });
         }

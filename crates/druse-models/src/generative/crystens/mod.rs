@@ -10,6 +10,7 @@ pub mod diffusion;
 pub mod gan;
 mod images;
 mod layers;
+mod model;
 mod parity;
 mod sampling;
 pub mod wgan;

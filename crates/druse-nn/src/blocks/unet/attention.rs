@@ -140,8 +140,8 @@ impl SelfAttention {
 pub(super) struct LinearAttention {
     name: String,
     norm: GainNorm,
-    /// Of queries, keys and values: a layer of pixels, then kernels.
-    projections: [(Linear, ParamId); 3],
+    /// Of queries, keys and values: a layer of pixels, then kernels; and what dropout calls it.
+    projections: [(Linear, ParamId, String); 3],
     to_context: (RowNorm, Linear),
     output: Output,
     sizes: UnetSizes,
@@ -154,7 +154,7 @@ impl LinearAttention {
         let projections = ["to_q", "to_k", "to_v"].map(|part| {
             let layer = Linear::new(builder, &format!("{name}.{part}.1"), [channels, inner], false);
             let kernels = builder.add(format!("{name}.{part}.2.weight"), &[inner, 1, 3, 3], Init::FanIn(9));
-            (layer, kernels)
+            (layer, kernels, format!("{name}.{part}"))
         });
         let context = format!("{name}.to_context");
         let to_context = (
@@ -167,8 +167,9 @@ impl LinearAttention {
 
     pub fn forward(&self, pass: Pass<'_>, x: Tensor<2>, tokens: Tensor<2>, grid: ImageGrid) -> Tensor<2> {
         let x = self.norm.forward(pass, x);
-        let [q, k, v] = self.projections.each_ref().map(|(layer, kernels)| {
-            ops::depthwise(layer.forward(pass.params, x.clone()), pass.get(*kernels), grid)
+        let [q, k, v] = self.projections.each_ref().map(|(layer, kernels, name)| {
+            let x = pass.without_dropped(x.clone(), name);
+            ops::depthwise(layer.forward(pass.params, x), pass.get(*kernels), grid)
         });
         let (norm, layer) = &self.to_context;
         let context = layer.forward(pass.params, norm.forward(pass, tokens));

@@ -3,7 +3,10 @@
 use std::cell::RefCell;
 
 use burn::tensor::Tensor;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
+use super::UnetDropout;
 use crate::ops::{self, ConvGeometry, ImageGrid};
 use crate::{Init, ParamBuilder, ParamId, Params};
 
@@ -12,9 +15,28 @@ use crate::{Init, ParamBuilder, ParamId, Params};
 pub(super) struct Pass<'a> {
     pub params: &'a Params,
     pub seen: Option<&'a RefCell<Vec<(String, Tensor<2>)>>>,
+    pub dropout: Option<&'a UnetDropout>,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    pub fn new(params: &'a Params, seen: Option<&'a RefCell<Vec<(String, Tensor<2>)>>>) -> Self {
+        Self { params, seen, dropout: None }
+    }
+
+    /// What dropout leaves of the pixels of all images, in front of the layer of this name.
+    pub fn without_dropped(&self, x: Tensor<2>, name: &str) -> Tensor<2> {
+        let Some(UnetDropout { share, seeds }) = self.dropout else { return x };
+        let [pixels, channels] = x.dims();
+        let numbers = pixels / seeds.len().max(1) * channels;
+        let left = (1.0 / (1.0 - share)) as f32;
+        let mut kept = Vec::with_capacity(pixels * channels);
+        for seed in seeds {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed ^ u64::from(crc32fast::hash(name.as_bytes())));
+            kept.extend((0..numbers).map(|_| if rng.random::<f64>() < *share { 0.0 } else { left }));
+        }
+        x * ops::matrix(kept, channels, self.params.device())
+    }
+
     pub fn get(&self, id: ParamId) -> Tensor<2> {
         self.params.get(id)
     }

@@ -38,6 +38,17 @@ pub struct UnetInput {
     /// For a network of higher resolution: images of lower resolution, enlarged to the same pixels (pixels, channels), and
     /// the logarithms of their signal-to-noise ratios.
     pub low_resolution: Option<(Tensor<2>, Vec<f64>)>,
+    /// What linear attention leaves out; nothing outside of training.
+    pub dropout: Option<UnetDropout>,
+}
+
+/// Dropout of the numbers that queries, keys and values of linear attention are made of (imagen-pytorch 1.11.15).
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnetDropout {
+    /// Share of the numbers that is left out, from 0 to less than 1; the others are divided by what is left.
+    pub share: f64,
+    /// A seed for each image, on which alone depends what it loses.
+    pub seeds: Vec<u64>,
 }
 
 /// Halves images: four pixels become one, with a layer of their channels.
@@ -140,14 +151,9 @@ impl Unet {
     /// Registers the tensors below `prefix`, which is a path with its dot, or empty.
     ///
     /// # Errors
-    /// [`UnetSizesError`] for sizes that no network for images with so many pixels along an edge has.
-    pub fn new(
-        builder: &mut ParamBuilder,
-        prefix: &str,
-        sizes: &UnetSizes,
-        edge: usize,
-    ) -> Result<Self, UnetSizesError> {
-        sizes.check(edge)?;
+    /// [`UnetSizesError`] for sizes that no network has.
+    pub fn new(builder: &mut ParamBuilder, prefix: &str, sizes: &UnetSizes) -> Result<Self, UnetSizesError> {
+        sizes.check()?;
         let b = builder;
         let path = |name: &str| format!("{prefix}{name}");
         let input = sizes.channels * if sizes.conditioned { 2 } else { 1 };
@@ -244,7 +250,7 @@ impl Unet {
     /// # Panics
     /// When images of lower resolution are given to a network without, or the other way round.
     pub fn forward(&self, params: &Params, input: UnetInput) -> Tensor<2> {
-        self.run(Pass { params, seen: None }, input)
+        self.run(Pass::new(params, None), input)
     }
 
     /// [`Unet::forward`] with the result of every module by its name, in the order of execution.
@@ -253,14 +259,15 @@ impl Unet {
     /// As [`Unet::forward`].
     pub fn trace(&self, params: &Params, input: UnetInput) -> (Tensor<2>, Vec<(String, Tensor<2>)>) {
         let seen = RefCell::default();
-        let y = self.run(Pass { params, seen: Some(&seen) }, input);
+        let y = self.run(Pass::new(params, Some(&seen)), input);
         let seen = seen.into_inner().into_iter();
         let short = |name: String| name.strip_prefix(&self.prefix).map_or(name.clone(), str::to_owned);
         (y, seen.map(|(name, x)| (short(name), x)).collect())
     }
 
     fn run(&self, pass: Pass<'_>, input: UnetInput) -> Tensor<2> {
-        let UnetInput { x, mut grid, log_snr, low_resolution } = input;
+        let UnetInput { x, mut grid, log_snr, low_resolution, dropout } = input;
+        let pass = Pass { dropout: dropout.as_ref(), ..pass };
         assert_eq!(low_resolution.is_some(), self.sizes.conditioned, "images of lower resolution");
         let keep = |name: &str, x: &Tensor<2>| pass.keep(&format!("{}{name}", self.prefix), x);
         let images = low_resolution.as_ref().map(|(images, _)| images.clone());

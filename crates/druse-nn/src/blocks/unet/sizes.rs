@@ -1,12 +1,20 @@
 //! Sizes of a U-Net.
 
-/// Sizes of a U-Net for square images.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Sizes of a U-Net for square images. Keys that a configuration leaves out are those of [`UnetSizes::base`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct UnetSizes {
-    /// Channels of the images that go in and come out.
+    /// Channels of the images that go in and come out; no key of a configuration.
+    #[serde(skip)]
     pub channels: usize,
-    /// Whether an image of lower resolution goes in, too, with how noisy it is.
+    /// Whether an image of lower resolution goes in, too, with how noisy it is; no key of a configuration.
+    #[serde(skip)]
     pub conditioned: bool,
+    /// Pixels along an edge of its images.
+    pub edge: usize,
     /// Width of the first level.
     pub dim: usize,
     /// Width of each level, over `dim`: what a level hands down.
@@ -31,12 +39,52 @@ pub struct UnetSizes {
     pub kernels: Vec<usize>,
 }
 
+impl Default for UnetSizes {
+    fn default() -> Self {
+        Self::base()
+    }
+}
+
 /// Why no network has these sizes: `KEY = VALUE, what was expected`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UnetSizesError(pub String);
 
 impl UnetSizes {
+    /// The network of the first stage that CrysTens publishes (Alverson et al. 2024): images of 32×32 pixels from noise.
+    pub fn base() -> Self {
+        Self {
+            channels: 4,
+            conditioned: false,
+            edge: 32,
+            dim: 256,
+            multipliers: vec![1, 2, 4],
+            blocks: vec![3, 3, 3],
+            self_attention: vec![false, true, true],
+            cross_attention: vec![false, true, true],
+            linear_attention: true,
+            memory_efficient: false,
+            heads: 8,
+            head_width: 64,
+            groups: 8,
+            kernels: vec![3, 7, 15],
+        }
+    }
+
+    /// The network of the second stage: images of 64×64 pixels from noise and those of the first.
+    pub fn upsampler() -> Self {
+        Self {
+            conditioned: true,
+            edge: 64,
+            blocks: vec![2, 4, 8],
+            self_attention: vec![false, false, true],
+            cross_attention: vec![false, false, true],
+            linear_attention: false,
+            memory_efficient: true,
+            ..Self::base()
+        }
+    }
+
     /// Width of all heads.
     pub(super) fn inner(&self) -> usize {
         self.heads * self.head_width
@@ -65,11 +113,12 @@ impl UnetSizes {
         channels
     }
 
-    /// Checks that a network for images with so many pixels along an edge has these sizes.
+    /// Checks that there is a network of these sizes.
     ///
     /// # Errors
     /// [`UnetSizesError`] naming the key, the value and what was expected.
-    pub fn check(&self, edge: usize) -> Result<(), UnetSizesError> {
+    pub fn check(&self) -> Result<(), UnetSizesError> {
+        let edge = self.edge;
         let wrong = |text: String| Err(UnetSizesError(text));
         for (key, value) in [
             ("dim", self.dim),

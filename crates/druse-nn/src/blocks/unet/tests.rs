@@ -2,7 +2,7 @@ use burn::tensor::{Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Unet, UnetInput, UnetSizes};
+use super::{Unet, UnetDropout, UnetInput, UnetSizes};
 use crate::device::cpu;
 use crate::memory::to_host;
 use crate::ops::{ImageGrid, matrix};
@@ -14,6 +14,7 @@ fn sizes(second: bool) -> UnetSizes {
     UnetSizes {
         channels: 4,
         conditioned: second,
+        edge: EDGE,
         dim: 8,
         multipliers: vec![1, 2],
         blocks: vec![1, 2],
@@ -31,7 +32,7 @@ fn sizes(second: bool) -> UnetSizes {
 /// A small network with values that reach its output, which begins as zero.
 fn network(second: bool) -> (Unet, Vec<ParamSpec>, Vec<Vec<f32>>) {
     let mut builder = ParamBuilder::default();
-    let unet = Unet::new(&mut builder, "", &sizes(second), EDGE).unwrap();
+    let unet = Unet::new(&mut builder, "", &sizes(second)).unwrap();
     let specs = builder.finish();
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let values = specs
@@ -57,6 +58,7 @@ fn input(second: bool, images: usize) -> UnetInput {
         grid: ImageGrid::square(images, EDGE),
         log_snr: vec![-1.3, 2.2, 0.4][..images].to_vec(),
         low_resolution: second.then(|| (low, vec![0.7, -1.0, 3.0][..images].to_vec())),
+        dropout: None,
     }
 }
 
@@ -119,6 +121,22 @@ fn images_of_a_batch_do_not_see_each_other() {
 }
 
 #[test]
+fn dropout_depends_on_the_seed_of_an_image() {
+    let (unet, specs, values) = network(false);
+    let params = Params::from_host(&specs, &values, &cpu());
+    let of = |share: f64, seeds: &[u64]| {
+        let dropout = Some(UnetDropout { share, seeds: seeds.to_vec() });
+        to_host(unet.forward(&params, UnetInput { dropout, ..input(false, seeds.len()) })).unwrap()
+    };
+    let plain = to_host(unet.forward(&params, input(false, 3))).unwrap();
+    assert_eq!(of(0.0, &[5, 6, 7]), plain);
+    let dropped = of(0.3, &[5, 6, 7]);
+    assert_eq!(of(0.3, &[5]), dropped[..dropped.len() / 3]);
+    let differs = |a: &[f32], b: &[f32]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-3);
+    assert!(differs(&dropped, &plain) && differs(&of(0.3, &[8, 6, 7]), &dropped));
+}
+
+#[test]
 fn a_fresh_network_predicts_nothing() {
     let (unet, specs, _) = network(false);
     let y = unet.forward(&Params::init(&specs, 3, &cpu()), input(false, 1));
@@ -145,31 +163,16 @@ fn impossible_sizes_are_refused_by_name() {
     for (change, word) in changes {
         let mut sizes = sizes(false);
         change(&mut sizes);
-        let error = Unet::new(&mut ParamBuilder::default(), "", &sizes, EDGE).unwrap_err().to_string();
+        let error = Unet::new(&mut ParamBuilder::default(), "", &sizes).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
     }
 }
 
 #[test]
 fn published_sizes_have_their_number_of_parameters() {
-    let published = |second: bool| UnetSizes {
-        channels: 4,
-        conditioned: second,
-        dim: 256,
-        multipliers: vec![1, 2, 4],
-        blocks: if second { vec![2, 4, 8] } else { vec![3, 3, 3] },
-        self_attention: vec![false, !second, true],
-        cross_attention: vec![false, !second, true],
-        linear_attention: !second,
-        memory_efficient: second,
-        heads: 8,
-        head_width: 64,
-        groups: 8,
-        kernels: vec![3, 7, 15],
-    };
-    for (second, edge, count) in [(false, 32, 263_014_815), (true, 64, 721_083_714)] {
+    for (sizes, count) in [(UnetSizes::base(), 263_014_815), (UnetSizes::upsampler(), 721_083_714)] {
         let mut builder = ParamBuilder::default();
-        Unet::new(&mut builder, "", &published(second), edge).unwrap();
+        Unet::new(&mut builder, "", &sizes).unwrap();
         assert_eq!(builder.finish().iter().map(ParamSpec::len).sum::<usize>(), count);
     }
 }

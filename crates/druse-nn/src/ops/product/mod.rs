@@ -18,7 +18,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub(crate) use cache::{Use, Weight};
-pub(crate) use panels::Panels;
+pub use panels::Panels;
 pub(crate) use runs::{Runs, add_runs_gradient, multiply_runs, scatter_runs};
 
 use crate::Precision;
@@ -54,9 +54,12 @@ fn count([m, n, k]: [usize; 3]) {
 
 /// A strided view of a matrix: entry (i, j) is at `i * row_stride + j * col_stride`.
 #[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
+pub struct View<'a> {
+    /// The numbers, from entry (0, 0) on.
     pub data: &'a [f32],
+    /// From a row to the next one.
     pub row_stride: usize,
+    /// From a column to the next one.
     pub col_stride: usize,
 }
 
@@ -152,14 +155,7 @@ pub(crate) fn multiply(dst: &mut [f32], m: usize, a: View<'_>, b: &Panels, accum
 ///
 /// # Panics
 /// When a slice is too short for its shape or `stride < n`.
-pub(crate) fn multiply_into(
-    dst: &mut [f32],
-    stride: usize,
-    m: usize,
-    a: View<'_>,
-    b: &Panels,
-    accumulate: bool,
-) {
+pub fn multiply_into(dst: &mut [f32], stride: usize, m: usize, a: View<'_>, b: &Panels, accumulate: bool) {
     run_packed(dst.as_mut_ptr(), dst.len(), stride, m, a, b, accumulate);
 }
 

@@ -12,7 +12,7 @@ use crate::arch::{arch, has_bf16};
 
 /// A matrix packed for the right side of a product.
 #[derive(Debug, Clone)]
-pub(crate) struct Panels {
+pub struct Panels {
     data: Vec<f32>,
     /// Rounded pairs, for the layout of that name.
     pairs: Vec<u32>,
@@ -54,7 +54,7 @@ impl Panels {
     ///
     /// # Panics
     /// When the view is too short for its shape, or the processor lacks the precision.
-    pub fn pack_for(precision: Precision, b: View<'_>, [rows, cols]: [usize; 2]) -> Self {
+    pub(crate) fn pack_for(precision: Precision, b: View<'_>, [rows, cols]: [usize; 2]) -> Self {
         #[cfg(target_arch = "x86_64")]
         if precision == Precision::Bf16 && cols > MOST_COLUMNS {
             assert!(has_bf16(), "precision bf16 without its instructions");
@@ -71,7 +71,7 @@ impl Panels {
     ///
     /// # Panics
     /// When the view is too short for its shape.
-    pub fn in_strips(b: View<'_>, shape: [usize; 2]) -> Self {
+    pub(crate) fn in_strips(b: View<'_>, shape: [usize; 2]) -> Self {
         Self::strips(arch(), b, shape)
     }
 
@@ -95,10 +95,12 @@ impl Panels {
         Self { data, pairs: Vec::new(), layout: Layout::Strips, rows, cols, arch }
     }
 
+    /// Rows of the matrix.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
+    /// Columns of the matrix.
     pub fn cols(&self) -> usize {
         self.cols
     }

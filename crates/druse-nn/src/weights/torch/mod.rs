@@ -77,6 +77,9 @@ pub struct TorchFile {
     root: Id,
 }
 
+/// Values that [`TorchFile::plain`] gives at most: references can repeat a small file's values any number of times.
+const MAX_PLAIN: usize = 100_000;
+
 impl TorchFile {
     /// Parses the bytes of a file; `name` appears in messages.
     ///
@@ -155,6 +158,25 @@ impl TorchFile {
             true => Err(self.content("holds no weights: no dictionary of tensors, alone or as `state_dict`")),
             false => Ok(tensors),
         }
+    }
+
+    /// The tensors of the dictionary under a key of the whole file.
+    ///
+    /// # Errors
+    /// [`TorchError::Content`] when there is no such dictionary, or no tensor in it.
+    pub fn dictionary(&self, key: &str) -> Result<BTreeMap<&str, &TorchTensor>, TorchError> {
+        let tensors = self.values.entry(self.root, key).map(|dict| self.tensors(dict)).unwrap_or_default();
+        match tensors.is_empty() {
+            true => Err(self.content(format!("holds no dictionary of tensors as `{key}`"))),
+            false => Ok(tensors),
+        }
+    }
+
+    /// The value under a key of the whole file where it is plain: a text, a number, a list or dictionary of such. What is
+    /// not plain in it is null, and so is what lies deeper than any settings do.
+    pub fn plain(&self, key: &str) -> Option<serde_json::Value> {
+        let mut left = MAX_PLAIN;
+        Some(self.values.plain(self.values.entry(self.root, key)?, 8, &mut left))
     }
 
     /// The tensors among the attributes of the object that the file holds, and the name of its class.

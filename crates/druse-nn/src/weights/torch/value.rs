@@ -243,6 +243,36 @@ impl Values {
         }
     }
 
+    /// A value without tensors and objects, `depth` levels of it and `left` values at most; null for the rest.
+    pub(super) fn plain(&self, id: Id, depth: usize, left: &mut usize) -> serde_json::Value {
+        use serde_json::Value as Json;
+        if depth == 0 || *left == 0 {
+            return Json::Null;
+        }
+        *left -= 1;
+        match self.get(id) {
+            Value::Bool(b) => Json::from(*b),
+            Value::Int(n) => Json::from(*n),
+            Value::Float(x) => Json::from(*x),
+            Value::Text(text) => Json::from(&**text),
+            Value::Tuple(items) | Value::List(items) => {
+                items.iter().map(|&item| self.plain(item, depth - 1, left)).collect()
+            }
+            Value::Dict(pairs) => {
+                let named = pairs.iter().filter_map(|&(key, value)| {
+                    let key = match self.get(key) {
+                        Value::Text(text) => text.to_string(),
+                        Value::Int(n) => n.to_string(),
+                        _ => return None,
+                    };
+                    Some((key, self.plain(value, depth - 1, left)))
+                });
+                Json::Object(named.collect())
+            }
+            _ => Json::Null,
+        }
+    }
+
     fn tuple(&self, id: Id) -> Option<&[Id]> {
         match self.get(id) {
             Value::Tuple(items) => Some(items),

@@ -1,99 +1,17 @@
 //! Hyper-parameters.
 
-use druse_data::crystens::{CHANNELS, EDGE};
+use druse_data::crystens::EDGE;
 use druse_nn::blocks::unet::UnetSizes;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
+use super::super::layers::check_dropout;
 use super::super::{ImageDecoding, ImageNormalization};
 use super::schedule::LossWeight;
 use crate::ModelError;
 use crate::settings::{Settings, at_least_one};
-
-/// Declares the sizes of one network of the cascade: both have the same keys and other defaults.
-macro_rules! network {
-    ($(#[$doc:meta])* $name:ident, conditioned: $conditioned:expr, edge: $edge:expr, $defaults:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-        #[serde(deny_unknown_fields, default)]
-        pub struct $name {
-            /// Pixels along an edge of its images.
-            pub edge: usize,
-            /// Width of the first level.
-            pub dim: usize,
-            /// Width of each level, over `dim`.
-            pub multipliers: Vec<usize>,
-            /// Gated residual blocks of each level.
-            pub blocks: Vec<usize>,
-            /// Whether pixels attend to each other, level by level.
-            pub self_attention: Vec<bool>,
-            /// Whether the first block of each level attends to the time tokens.
-            pub cross_attention: Vec<bool>,
-            /// Whether levels without self-attention have linear attention instead.
-            pub linear_attention: bool,
-            /// Whether levels begin with halving the images instead of ending with it.
-            pub memory_efficient: bool,
-            /// Heads of attention.
-            pub heads: usize,
-            /// Width of a head.
-            pub head_width: usize,
-            /// Groups of channels that are normalized together.
-            pub groups: usize,
-            /// Kernels of the first layer.
-            pub kernels: Vec<usize>,
-        }
-
-        impl Default for $name {
-            /// The published sizes.
-            fn default() -> Self {
-                let (blocks, attention, memory_efficient): (Vec<usize>, Vec<bool>, bool) = $defaults;
-                Self {
-                    edge: $edge,
-                    dim: 256,
-                    multipliers: vec![1, 2, 4],
-                    blocks,
-                    self_attention: attention.clone(),
-                    cross_attention: attention,
-                    linear_attention: !memory_efficient,
-                    memory_efficient,
-                    heads: 8,
-                    head_width: 64,
-                    groups: 8,
-                    kernels: vec![3, 7, 15],
-                }
-            }
-        }
-
-        impl $name {
-            pub(super) fn sizes(&self) -> UnetSizes {
-                UnetSizes {
-                    channels: CHANNELS,
-                    conditioned: $conditioned,
-                    dim: self.dim,
-                    multipliers: self.multipliers.clone(),
-                    blocks: self.blocks.clone(),
-                    self_attention: self.self_attention.clone(),
-                    cross_attention: self.cross_attention.clone(),
-                    linear_attention: self.linear_attention,
-                    memory_efficient: self.memory_efficient,
-                    heads: self.heads,
-                    head_width: self.head_width,
-                    groups: self.groups,
-                    kernels: self.kernels.clone(),
-                }
-            }
-        }
-    };
-}
-
-network!(
-    /// The network that makes images of half the resolution.
-    BaseNetwork, conditioned: false, edge: EDGE / 2, (vec![3, 3, 3], vec![false, true, true], false)
-);
-network!(
-    /// The network that makes whole images of those of half the resolution.
-    UpsamplerNetwork, conditioned: true, edge: EDGE, (vec![2, 4, 8], vec![false, false, true], true)
-);
 
 /// Which networks are trained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -109,7 +27,7 @@ pub enum Trained {
 }
 
 /// Hyper-parameters of the cascade. The defaults are those of the paper.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DiffusionConfig {
     /// How images are normalized.
@@ -118,10 +36,36 @@ pub struct DiffusionConfig {
     pub loss_weight: LossWeight,
     /// Which networks are trained: one at a time needs half of the memory.
     pub trained: Trained,
-    /// The first network.
-    pub base: BaseNetwork,
-    /// The second network.
-    pub upsampler: UpsamplerNetwork,
+    /// Share of the numbers in front of linear attention that training leaves out.
+    pub dropout: f64,
+    /// The network that makes images of half the resolution.
+    pub base: UnetSizes,
+    /// The network that makes whole images of those of half the resolution.
+    #[serde(default = "UnetSizes::upsampler", deserialize_with = "upsampler")]
+    pub upsampler: UnetSizes,
+}
+
+impl Default for DiffusionConfig {
+    fn default() -> Self {
+        Self {
+            normalization: ImageNormalization::default(),
+            loss_weight: LossWeight::default(),
+            trained: Trained::default(),
+            dropout: 0.05,
+            base: UnetSizes::base(),
+            upsampler: UnetSizes::upsampler(),
+        }
+    }
+}
+
+/// Sizes of the second network: keys that are left out have its published values, not those of the first network.
+fn upsampler<'de, D: Deserializer<'de>>(source: D) -> Result<UnetSizes, D::Error> {
+    let published = UnetSizes::upsampler();
+    let mut keys: Map<String, Value> =
+        serde_json::to_value(&published).and_then(serde_json::from_value).map_err(D::Error::custom)?;
+    keys.extend(Map::deserialize(source)?);
+    let sizes: UnetSizes = serde_json::from_value(Value::Object(keys)).map_err(D::Error::custom)?;
+    Ok(UnetSizes { channels: published.channels, conditioned: published.conditioned, ..sizes })
 }
 
 impl Settings for DiffusionConfig {
@@ -140,10 +84,9 @@ impl Settings for DiffusionConfig {
                 self.upsampler.edge / 2
             ));
         }
-        let networks =
-            [("base", self.base.sizes(), self.base.edge), ("upsampler", self.upsampler.sizes(), EDGE)];
-        for (name, sizes, edge) in networks {
-            sizes.check(edge).map_err(|e| ModelError::Config(format!("{name}.{e}")))?;
+        check_dropout(self.dropout)?;
+        for (name, sizes) in [("base", &self.base), ("upsampler", &self.upsampler)] {
+            sizes.check().map_err(|e| ModelError::Config(format!("{name}.{e}")))?;
         }
         Ok(())
     }
@@ -207,7 +150,23 @@ mod tests {
         assert!(refused(|c| c.base.edge = 16).contains("base.edge = 16, expected 32"));
         assert!(refused(|c| c.base.dim = 30).contains("base.dim = 30"));
         assert!(refused(|c| c.upsampler.blocks = vec![1]).contains("upsampler.blocks has 1"));
+        assert!(refused(|c| c.dropout = 1.0).contains("dropout = 1"));
+        assert!(refused(|c| c.base.heads = 0).contains("base.heads = 0"));
         let sampling = DiffusionSampling { threshold: 1.5, ..DiffusionSampling::default() };
         assert!(sampling.validate().unwrap_err().to_string().contains("threshold = 1.5"));
+    }
+
+    #[test]
+    fn keys_that_are_left_out_are_those_of_their_network() {
+        let read = |text: &str| serde_json::from_str::<DiffusionConfig>(text);
+        let config = read(r#"{"base": {"dim": 32}, "upsampler": {"dim": 64}}"#).unwrap();
+        assert_eq!(config.base, UnetSizes { dim: 32, ..UnetSizes::base() });
+        assert_eq!(config.upsampler, UnetSizes { dim: 64, ..UnetSizes::upsampler() });
+        assert_eq!(read("{}").unwrap(), DiffusionConfig::default());
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(read(&text).unwrap(), config);
+        for wrong in [r#"{"base": {"width": 3}}"#, r#"{"upsampler": {"width": 3}}"#] {
+            assert!(read(wrong).unwrap_err().to_string().contains("unknown field `width`"));
+        }
     }
 }

@@ -5,14 +5,14 @@
 //! al., "Photorealistic Text-to-Image Diffusion Models with Deep Language Understanding" (2022), without text.
 
 use druse_crystal::{Element, Structure};
-use druse_data::crystens::SLOTS;
+use druse_data::crystens::Image;
 use druse_nn::{ParamSpec, Params};
-use serde_json::Value;
 
+use super::model::{ImageModel, SERVED};
+use super::{CrystalImages, ImageNormalization};
 use crate::kinds::{Kind, Preset};
 use crate::{
-    Capabilities, ConditionSet, Conditions, Generator, InFlight, InFlightSampler, MicroBatchLimit, Model,
-    ModelError, NoiseKey, Phase, PhaseParameters, Prepared, Reverse, SampleRequest, Sampler, Trainable,
+    InFlight, Model, ModelError, NoiseKey, Phase, PhaseParameters, Prepared, Reverse, SampleRequest,
 };
 
 mod config;
@@ -22,16 +22,14 @@ mod parity;
 mod sampler;
 mod schedule;
 
-pub use config::{BaseNetwork, DiffusionConfig, DiffusionSampling, Trained, UpsamplerNetwork};
+pub use config::{DiffusionConfig, DiffusionSampling, Trained};
+pub use druse_nn::blocks::unet::UnetSizes;
 pub use model::CrystensDiffusion;
 pub use schedule::LossWeight;
 
 use model::Stage;
 use objective::PreparedImages;
 use sampler::State;
-
-/// It makes crystals without conditions.
-const SERVED: &[ConditionSet] = &[ConditionSet::NONE];
 
 /// The atoms that an image counts for where memory is limited, on the CPU one image at a time.
 const ATOMS: usize = 96;
@@ -53,41 +51,23 @@ pub fn kind() -> Kind {
     .with_reference_files(parity::FILES)
 }
 
-impl Trainable for CrystensDiffusion {
-    fn kind(&self) -> &'static str {
-        "crystens-diffusion"
-    }
+impl ImageModel for CrystensDiffusion {
+    const KIND: &'static str = "crystens-diffusion";
 
-    fn parameters(&self) -> &[ParamSpec] {
+    fn specs(&self) -> &[ParamSpec] {
         &self.specs
     }
 
-    fn unusable(&self, structures: &[&Structure]) -> Vec<Option<String>> {
-        self.images.unusable(structures)
+    fn images(&self) -> &CrystalImages {
+        &self.images
     }
 
-    fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
-        self.images.fit(self.config.normalization, training)
+    fn images_mut(&mut self) -> &mut CrystalImages {
+        &mut self.images
     }
 
-    fn statistics(&self) -> Value {
-        serde_json::to_value(&self.images.statistics).expect("statistics are plain data")
-    }
-
-    fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
-        self.images.restore(statistics)
-    }
-
-    fn prepare<'a>(
-        &'a self,
-        micro_batch: &[&Structure],
-        noise: &[NoiseKey],
-    ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
-        self.prepare_phase(0, micro_batch, noise)
-    }
-
-    fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
-        vec![batch.len() as f64]
+    fn normalization(&self) -> ImageNormalization {
+        self.config.normalization
     }
 
     /// Each network that is trained is trained by itself, on the same images and with noise of its own.
@@ -100,7 +80,7 @@ impl Trainable for CrystensDiffusion {
         self.trained().iter().copied().map(phase).collect()
     }
 
-    fn prepare_phase<'a>(
+    fn prepare<'a>(
         &'a self,
         phase: usize,
         micro_batch: &[&Structure],
@@ -109,20 +89,6 @@ impl Trainable for CrystensDiffusion {
         let stage = self.trained().get(phase).copied();
         let stage = stage.ok_or_else(|| ModelError::Config(format!("a cascade has no phase {phase}")))?;
         Ok(Box::new(PreparedImages::new(self, stage, micro_batch, noise)?))
-    }
-}
-
-impl Generator for CrystensDiffusion {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new(SERVED, Element::MAX_Z).with_max_atoms(Some(SLOTS))
-    }
-
-    fn conditions_like(&self, _: &Structure) -> Result<Conditions, ModelError> {
-        Ok(Conditions::default())
-    }
-
-    fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
-        InFlightSampler::boxed(self, params, limit)
     }
 }
 
@@ -148,6 +114,10 @@ impl Reverse for CrystensDiffusion {
 
     fn step(&self, params: &Params, crystals: &mut [InFlight<State>]) -> Result<(), ModelError> {
         sampler::step(self, params, crystals)
+    }
+
+    fn image(&self, state: &State) -> Option<Image> {
+        state.shown().ok()
     }
 
     fn finish(&self, _: &Params, state: State) -> Result<Structure, ModelError> {

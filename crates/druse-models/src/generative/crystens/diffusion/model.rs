@@ -73,11 +73,11 @@ impl CrystensDiffusion {
         config.validate()?;
         let mut builder = ParamBuilder::default();
         let mut network = |stage: Stage, sizes| {
-            Unet::new(&mut builder, &format!("{}.", stage.name()), &sizes, stage.edge())
+            Unet::new(&mut builder, &format!("{}.", stage.name()), sizes)
                 .map_err(|e| ModelError::Config(format!("{}.{e}", stage.name())))
         };
-        let base = network(Stage::Base, config.base.sizes())?;
-        let upsampler = network(Stage::Upsampler, config.upsampler.sizes())?;
+        let base = network(Stage::Base, &config.base)?;
+        let upsampler = network(Stage::Upsampler, &config.upsampler)?;
         let mut specs = builder.finish();
         let trained = stages(config.trained);
         for stage in Stage::ALL.into_iter().filter(|stage| !trained.contains(stage)) {

@@ -3,7 +3,7 @@
 use druse_crystal::Structure;
 use druse_data::crystens::{CHANNELS, EDGE};
 use druse_nn::Params;
-use druse_nn::blocks::unet::UnetInput;
+use druse_nn::blocks::unet::{UnetDropout, UnetInput};
 use druse_nn::ops::{ImageGrid, matrix};
 
 use super::model::{CrystensDiffusion, Stage};
@@ -46,6 +46,8 @@ pub(super) struct PreparedImages<'a> {
     noisy: Noisy,
     /// Images of half the resolution, doubled again and noised; empty for the first network.
     low_resolution: Noisy,
+    /// For dropout, of each image.
+    seeds: Vec<u64>,
 }
 
 impl<'a> PreparedImages<'a> {
@@ -55,7 +57,7 @@ impl<'a> PreparedImages<'a> {
         batch: &[&Structure],
         keys: &[NoiseKey],
     ) -> Result<Self, ModelError> {
-        let (mut noisy, mut low_resolution) = (Noisy::default(), Noisy::default());
+        let (mut noisy, mut low_resolution, mut seeds) = (Noisy::default(), Noisy::default(), Vec::new());
         for (structure, key) in batch.iter().zip(keys) {
             let image = model.images.image(structure)?;
             let image: Vec<f64> = image.channels_last().iter().map(|x| 2.0 * x - 1.0).collect();
@@ -71,8 +73,9 @@ impl<'a> PreparedImages<'a> {
                     low_resolution.push(&doubled, Schedule::Linear, t, || noise.normal());
                 }
             }
+            seeds.push(noise.uniform().to_bits());
         }
-        Ok(Self { model, stage, noisy, low_resolution })
+        Ok(Self { model, stage, noisy, low_resolution, seeds })
     }
 }
 
@@ -87,6 +90,9 @@ impl Prepared for PreparedImages<'_> {
             log_snr: self.noisy.log_snr.clone(),
             low_resolution: (self.stage == Stage::Upsampler)
                 .then(|| (pixels(&self.low_resolution.x), self.low_resolution.log_snr.clone())),
+            dropout: params
+                .is_training()
+                .then(|| UnetDropout { share: self.model.config.dropout, seeds: self.seeds.clone() }),
         };
         let error = self.model.network(self.stage).forward(params, input) - pixels(&self.noisy.noise);
         let per_image = grid.pixels() * CHANNELS;

@@ -105,6 +105,7 @@ pub(super) fn predict<N>(
         grid: ImageGrid::square(images.len(), stage.edge()),
         log_snr: images.iter().map(|(_, step)| step.log_snr).collect(),
         low_resolution,
+        dropout: None,
     };
     Ok(to_host(params.scope(|| model.network(stage).forward(params, input)))?)
 }
@@ -114,9 +115,13 @@ impl State {
         Self::start(Noise::new(request.seed, request.index), Stage::Base)
     }
 
+    /// The image, whole at the end.
+    pub(super) fn shown(&self) -> Result<Image, ModelError> {
+        Image::from_channels_last(&self.image()).map_err(|e| ModelError::Output(e.to_string()))
+    }
+
     pub(super) fn finish(self, model: &CrystensDiffusion) -> Result<Structure, ModelError> {
-        let image =
-            Image::from_channels_last(&self.image()).map_err(|e| ModelError::Output(e.to_string()))?;
+        let image = self.shown()?;
         let sampling = CrystensSampling { decoding: model.sampling.decoding };
         sampling.structure(&image, &model.images.statistics.normalization)
     }

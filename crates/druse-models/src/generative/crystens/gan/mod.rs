@@ -2,22 +2,15 @@
 //!
 //! Alverson et al., Digital Discovery 3, 62 (2024), "vanilla GAN".
 
-use druse_crystal::{Element, Structure};
-use druse_data::crystens::Image;
-use druse_nn::memory::to_host;
-use druse_nn::ops::matrix;
+use burn::tensor::Tensor;
+use druse_crystal::Structure;
 use druse_nn::{ParamBuilder, ParamSpec, Params};
-use serde_json::Value;
 
-use super::{CrystalImages, CrystensSampling, NUMBERS};
+use super::model::{ImageModel, LatentModel, SERVED};
+use super::{CrystalImages, CrystensSampling, ImageNormalization};
 use crate::kinds::{Kind, Preset};
-use crate::process::Noise;
 use crate::settings::Settings;
-use crate::{
-    BatchStatistics, Capabilities, ConditionSet, Conditions, Generator, InFlight, InFlightSampler,
-    MicroBatchLimit, Model, ModelError, NoiseKey, Objective, Phase, PhaseParameters, Prepared, Reverse,
-    SampleRequest, Sampler, Trainable,
-};
+use crate::{BatchStatistics, Model, ModelError, NoiseKey, Phase, PhaseParameters, Prepared};
 
 mod config;
 mod network;
@@ -28,9 +21,6 @@ pub use config::GanConfig;
 
 use network::Discriminator;
 use objective::{PreparedBatch, Step};
-
-/// It makes crystals without conditions.
-const SERVED: &[ConditionSet] = &[ConditionSet::NONE];
 
 /// The GAN as a kind of model.
 pub fn kind() -> Kind {
@@ -96,41 +86,23 @@ impl Gan {
     }
 }
 
-impl Trainable for Gan {
-    fn kind(&self) -> &'static str {
-        "crystens-gan"
-    }
+impl ImageModel for Gan {
+    const KIND: &'static str = "crystens-gan";
 
-    fn parameters(&self) -> &[ParamSpec] {
+    fn specs(&self) -> &[ParamSpec] {
         &self.specs
     }
 
-    fn unusable(&self, structures: &[&Structure]) -> Vec<Option<String>> {
-        self.images.unusable(structures)
+    fn images(&self) -> &CrystalImages {
+        &self.images
     }
 
-    fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
-        self.images.fit(self.config.normalization, training)
+    fn images_mut(&mut self) -> &mut CrystalImages {
+        &mut self.images
     }
 
-    fn statistics(&self) -> Value {
-        serde_json::to_value(&self.images.statistics).expect("statistics are plain data")
-    }
-
-    fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
-        self.images.restore(statistics)
-    }
-
-    fn prepare<'a>(
-        &'a self,
-        micro_batch: &[&Structure],
-        noise: &[NoiseKey],
-    ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
-        self.prepare_phase(0, micro_batch, noise)
-    }
-
-    fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
-        vec![batch.len() as f64]
+    fn normalization(&self) -> ImageNormalization {
+        self.config.normalization
     }
 
     /// The published script makes three updates in turn: of the discriminator with real images and with generated ones, each
@@ -143,7 +115,7 @@ impl Trainable for Gan {
         Step::ALL.map(phase).into()
     }
 
-    fn prepare_phase<'a>(
+    fn prepare<'a>(
         &'a self,
         phase: usize,
         micro_batch: &[&Structure],
@@ -154,71 +126,25 @@ impl Trainable for Gan {
         Ok(Box::new(PreparedBatch::new(self, step, micro_batch, noise)?))
     }
 
+    fn is_adversarial(&self) -> bool {
+        true
+    }
+
     fn batch_statistics(&self) -> BatchStatistics {
         BatchStatistics::Whole
     }
-
-    /// The losses of adversaries do not tell which state is the best: none is kept as such, and the latest counts.
-    fn criterion(&self, _: &Objective) -> f64 {
-        f64::NAN
-    }
 }
 
-impl Generator for Gan {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new(SERVED, Element::MAX_Z).with_max_atoms(Some(druse_data::crystens::SLOTS))
+impl LatentModel for Gan {
+    fn latent(&self) -> usize {
+        self.config.latent
     }
 
-    fn conditions_like(&self, _: &Structure) -> Result<Conditions, ModelError> {
-        Ok(Conditions::default())
+    fn sampling(&self) -> &CrystensSampling {
+        &self.sampling
     }
 
-    fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
-        InFlightSampler::boxed(self, params, limit)
-    }
-}
-
-/// A crystal on its way: a latent, then an image.
-pub struct State {
-    latent: Vec<f32>,
-    image: Option<Image>,
-}
-
-impl Reverse for Gan {
-    type State = State;
-
-    fn total_steps(&self) -> usize {
-        1
-    }
-
-    fn start(&self, _: &Params, request: &SampleRequest) -> Result<State, ModelError> {
-        let mut noise = Noise::new(request.seed, request.index);
-        Ok(State { latent: (0..self.config.latent).map(|_| noise.normal() as f32).collect(), image: None })
-    }
-
-    fn species<'s>(&self, _: &'s State) -> &'s [Element] {
-        &[]
-    }
-
-    fn atoms(&self, _: &State) -> usize {
-        druse_data::crystens::SLOTS
-    }
-
-    fn step(&self, params: &Params, crystals: &mut [InFlight<State>]) -> Result<(), ModelError> {
-        let latents = crystals.iter().flat_map(|c| c.state.latent.iter().copied()).collect();
-        let latents = matrix(latents, self.config.latent, params.device());
-        let values = to_host(params.scope(|| self.generator.forward(params, latents, false, None)))?;
-        for (crystal, values) in crystals.iter_mut().zip(values.chunks_exact(NUMBERS)) {
-            match Image::from_channels_first(values) {
-                Ok(image) => crystal.state.image = Some(image),
-                Err(e) => crystal.fail(ModelError::Output(e.to_string())),
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(&self, _: &Params, state: State) -> Result<Structure, ModelError> {
-        let image = state.image.ok_or_else(|| ModelError::Output("no image was made".into()))?;
-        self.sampling.structure(&image, &self.images.statistics.normalization)
+    fn generate(&self, params: &Params, latents: Tensor<2>) -> Tensor<2> {
+        self.generator.forward(params, latents, false, None)
     }
 }

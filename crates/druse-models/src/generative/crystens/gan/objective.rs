@@ -7,6 +7,7 @@ use druse_nn::Params;
 use druse_nn::ops::{matrix, with_idle_threads};
 
 use super::super::NUMBERS;
+use super::super::model::check_variety;
 use super::Gan;
 use crate::process::Noise;
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};
@@ -79,18 +80,18 @@ impl Prepared for PreparedBatch<'_> {
         let training = params.is_training();
         if training && self.structures == 1 {
             return Err(ModelError::Config(
-                "a batch of one structure has no statistics to normalize by; set train.batch_size so that no batch of the epoch has a single structure".into(),
+                "a batch of one structure has no statistics to normalize by; train.batch_size has to be at least 2, and the training set to have as many structures".into(),
             ));
         }
         let (generator, discriminator) = (&self.model.generator, &self.model.discriminator);
         let device = params.device();
-        let sum = with_idle_threads(|| {
+        let sum = with_idle_threads(|| -> Result<_, ModelError> {
             let kept = || training.then(|| matrix(self.kept.clone(), discriminator.features(), device));
             let latents = || matrix(self.inputs.clone(), self.model.config.latent, device);
             let judged = |images: Tensor<2>, of_batch: bool| {
                 discriminator.forward(params, images, of_batch, kept(), None)
             };
-            match self.step {
+            Ok(match self.step {
                 Step::Real => {
                     binary_cross_entropy(judged(matrix(self.inputs.clone(), 1, device), training), true)
                 }
@@ -100,10 +101,13 @@ impl Prepared for PreparedBatch<'_> {
                 }
                 Step::Generator => {
                     let fakes = generator.forward(params, latents(), training, None);
+                    if training {
+                        check_variety(&fakes, self.structures)?;
+                    }
                     binary_cross_entropy(judged(fakes, false), true)
                 }
-            }
-        });
+            })
+        })?;
         Ok(vec![LossTerm { name: self.step.name(), sum, count: self.structures as f64, weight: 1.0 }])
     }
 }

@@ -5,7 +5,7 @@ use druse_nn::{ParamGroup, Params};
 use serde_json::Value;
 
 use super::super::layers::Kept;
-use super::super::parity::{Comparison, Samples, fill, host, number, tensor};
+use super::super::parity::adversarial::{Comparison, Samples, fill, host, number, tensor};
 use super::objective::{binary_cross_entropy, probability};
 use super::{Gan, GanConfig};
 use crate::reference::{Beside, ParityError, ParityReport, ReferenceFiles};
@@ -22,12 +22,20 @@ struct Numbers {
     params: Params,
     latents: Tensor<2>,
     real: Tensor<2>,
-    fakes: Tensor<2>,
+}
+
+impl Numbers {
+    /// Images of the generator in evaluation mode.
+    fn fakes(&self, model: &Gan) -> Tensor<2> {
+        model.generator.forward(&self.params, self.latents.clone(), false, None)
+    }
 }
 
 struct Evaluation {
     model: Gan,
     single: Numbers,
+    /// Of `single`.
+    fakes: Tensor<2>,
     double: Numbers,
     samples: usize,
     device: Device,
@@ -46,11 +54,11 @@ fn compare(head: &Value, beside: Beside<'_>, device: &Device) -> Result<ParityRe
     let [single, double] = fill(head, &model.specs, device)?;
     let numbers = |params: Params, double| {
         let latents = tensor(&samples.latents, model.config.latent, device, double);
-        let fakes = model.generator.forward(&params, latents.clone(), false, None);
-        Numbers { latents, real: tensor(&samples.images, 1, device, double), fakes, params }
+        Numbers { latents, real: tensor(&samples.images, 1, device, double), params }
     };
     let (single, double) = (numbers(single, false), numbers(double, true));
-    let it = Evaluation { model, single, double, samples: samples.count, device: device.clone() };
+    let fakes = single.fakes(&model);
+    let it = Evaluation { model, single, fakes, double, samples: samples.count, device: device.clone() };
     let mut found = Comparison::new(samples.count);
     let empty = serde_json::Map::new();
     for (name, theirs) in head["outputs"].as_object().unwrap_or(&empty) {
@@ -62,7 +70,7 @@ fn compare(head: &Value, beside: Beside<'_>, device: &Device) -> Result<ParityRe
 impl Evaluation {
     fn output(&self, found: &mut Comparison, name: &str, theirs: &Value) {
         let (generator, discriminator) = (&self.model.generator, &self.model.discriminator);
-        let Numbers { real, fakes, .. } = &self.single;
+        let (real, fakes) = (&self.single.real, &self.fakes);
         match name {
             "generator_eval" => found.images(name, &host(fakes), theirs),
             "generator_eval_layers" | "generator_train_layers" => {
@@ -85,7 +93,8 @@ impl Evaluation {
                 self.discriminator_step(found, name, &self.double.real, true, theirs)
             }
             "discriminator_step_fake" => {
-                self.discriminator_step(found, name, &self.double.fakes, false, theirs)
+                let fakes = self.double.fakes(&self.model);
+                self.discriminator_step(found, name, &fakes, false, theirs)
             }
             "generator_step" => self.generator_step(found, name, theirs),
             "relative_change" => self.relative_change(found, name, theirs),

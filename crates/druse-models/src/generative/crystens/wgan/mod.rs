@@ -3,22 +3,15 @@
 //!
 //! Alverson et al., Digital Discovery 3, 62 (2024), "WGAN-GP".
 
-use druse_crystal::{Element, Structure};
-use druse_data::crystens::Image;
-use druse_nn::memory::to_host;
-use druse_nn::ops::matrix;
+use burn::tensor::Tensor;
+use druse_crystal::Structure;
 use druse_nn::{ParamBuilder, ParamSpec, Params};
-use serde_json::Value;
 
-use super::{CrystalImages, CrystensSampling, NUMBERS};
+use super::model::{ImageModel, LatentModel, SERVED};
+use super::{CrystalImages, CrystensSampling, ImageNormalization};
 use crate::kinds::{Kind, Preset};
-use crate::process::Noise;
 use crate::settings::Settings;
-use crate::{
-    Capabilities, ConditionSet, Conditions, Generator, InFlight, InFlightSampler, MicroBatchLimit, Model,
-    ModelError, NoiseKey, Objective, Phase, PhaseParameters, Prepared, Reverse, SampleRequest, Sampler,
-    Trainable,
-};
+use crate::{Model, ModelError, NoiseKey, Phase, PhaseParameters, Prepared};
 
 mod config;
 mod network;
@@ -29,9 +22,6 @@ pub use config::WganConfig;
 
 use network::Critic;
 use objective::PreparedBatch;
-
-/// It makes crystals without conditions.
-const SERVED: &[ConditionSet] = &[ConditionSet::NONE];
 
 /// The Wasserstein GAN as a kind of model.
 pub fn kind() -> Kind {
@@ -92,41 +82,23 @@ impl Wgan {
     }
 }
 
-impl Trainable for Wgan {
-    fn kind(&self) -> &'static str {
-        "crystens-wgan"
-    }
+impl ImageModel for Wgan {
+    const KIND: &'static str = "crystens-wgan";
 
-    fn parameters(&self) -> &[ParamSpec] {
+    fn specs(&self) -> &[ParamSpec] {
         &self.specs
     }
 
-    fn unusable(&self, structures: &[&Structure]) -> Vec<Option<String>> {
-        self.images.unusable(structures)
+    fn images(&self) -> &CrystalImages {
+        &self.images
     }
 
-    fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
-        self.images.fit(self.config.normalization, training)
+    fn images_mut(&mut self) -> &mut CrystalImages {
+        &mut self.images
     }
 
-    fn statistics(&self) -> Value {
-        serde_json::to_value(&self.images.statistics).expect("statistics are plain data")
-    }
-
-    fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
-        self.images.restore(statistics)
-    }
-
-    fn prepare<'a>(
-        &'a self,
-        micro_batch: &[&Structure],
-        noise: &[NoiseKey],
-    ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
-        self.prepare_phase(0, micro_batch, noise)
-    }
-
-    fn loss_counts(&self, batch: &[&Structure]) -> Vec<f64> {
-        self.phase_loss_counts(0, batch)
+    fn normalization(&self) -> ImageNormalization {
+        self.config.normalization
     }
 
     fn phases(&self) -> Vec<Phase> {
@@ -142,7 +114,7 @@ impl Trainable for Wgan {
         ]
     }
 
-    fn prepare_phase<'a>(
+    fn prepare<'a>(
         &'a self,
         phase: usize,
         micro_batch: &[&Structure],
@@ -151,74 +123,27 @@ impl Trainable for Wgan {
         Ok(Box::new(PreparedBatch::new(self, phase == 0, micro_batch, noise)?))
     }
 
-    fn phase_loss_counts(&self, phase: usize, batch: &[&Structure]) -> Vec<f64> {
-        vec![batch.len() as f64; if phase == 0 { 2 } else { 1 }]
+    /// Of the critic its distance and the penalty.
+    fn parts(&self, phase: usize) -> usize {
+        if phase == 0 { 2 } else { 1 }
     }
 
-    /// The losses of adversaries do not tell which state is the best: none is kept as such, and the latest counts.
-    fn criterion(&self, _: &Objective) -> f64 {
-        f64::NAN
-    }
-}
-
-impl Generator for Wgan {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new(SERVED, Element::MAX_Z).with_max_atoms(Some(druse_data::crystens::SLOTS))
-    }
-
-    fn conditions_like(&self, _: &Structure) -> Result<Conditions, ModelError> {
-        Ok(Conditions::default())
-    }
-
-    fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {
-        InFlightSampler::boxed(self, params, limit)
+    fn is_adversarial(&self) -> bool {
+        true
     }
 }
 
-/// A crystal on its way: a latent, then an image.
-pub struct State {
-    latent: Vec<f32>,
-    image: Option<Image>,
-}
-
-impl Reverse for Wgan {
-    type State = State;
-
-    fn total_steps(&self) -> usize {
-        1
+impl LatentModel for Wgan {
+    fn latent(&self) -> usize {
+        self.config.latent
     }
 
-    fn start(&self, _: &Params, request: &SampleRequest) -> Result<State, ModelError> {
-        let mut noise = Noise::new(request.seed, request.index);
-        Ok(State { latent: (0..self.config.latent).map(|_| noise.normal() as f32).collect(), image: None })
+    fn sampling(&self) -> &CrystensSampling {
+        &self.sampling
     }
 
-    fn species<'s>(&self, _: &'s State) -> &'s [Element] {
-        &[]
-    }
-
-    fn atoms(&self, _: &State) -> usize {
-        druse_data::crystens::SLOTS
-    }
-
-    fn step(&self, params: &Params, crystals: &mut [InFlight<State>]) -> Result<(), ModelError> {
-        let latents = crystals.iter().flat_map(|c| c.state.latent.iter().copied()).collect();
-        let latents = matrix(latents, self.config.latent, params.device());
-        let values = to_host(params.scope(|| {
-            let calls = self.generator.calls(params, 1, false);
-            self.generator.forward(params, &calls[0], latents, None)
-        }))?;
-        for (crystal, values) in crystals.iter_mut().zip(values.chunks_exact(NUMBERS)) {
-            match Image::from_channels_first(values) {
-                Ok(image) => crystal.state.image = Some(image),
-                Err(e) => crystal.fail(ModelError::Output(e.to_string())),
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(&self, _: &Params, state: State) -> Result<Structure, ModelError> {
-        let image = state.image.ok_or_else(|| ModelError::Output("no image was made".into()))?;
-        self.sampling.structure(&image, &self.images.statistics.normalization)
+    fn generate(&self, params: &Params, latents: Tensor<2>) -> Tensor<2> {
+        let calls = self.generator.calls(params, 1, false);
+        self.generator.forward(params, &calls[0], latents, None)
     }
 }

@@ -7,6 +7,7 @@ use druse_nn::ops::{matrix, with_idle_threads};
 use druse_nn::tangent::{Dual, input_gradient_loss};
 
 use super::super::NUMBERS;
+use super::super::model::check_variety;
 use super::Wgan;
 use crate::process::Noise;
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};
@@ -123,12 +124,16 @@ impl Prepared for PreparedBatch<'_> {
         if self.critic {
             return Ok(with_idle_threads(|| self.of_critic(params)));
         }
-        let sum = with_idle_threads(|| {
-            let fakes = Dual::constant(self.fakes(params));
+        let sum = with_idle_threads(|| -> Result<_, ModelError> {
+            let fakes = self.fakes(params);
+            if params.is_training() {
+                check_variety(&fakes, self.structures)?;
+            }
+            let fakes = Dual::constant(fakes);
             let calls = self.model.critic.calls(params, 1, true);
             let judged = self.model.critic.forward(params, &calls[0], fakes, self.kept(params, 0), None);
-            judged.value.sum().neg()
-        });
+            Ok(judged.value.sum().neg())
+        })?;
         Ok(vec![LossTerm { name: "generator", sum, count: self.structures as f64, weight: 1.0 }])
     }
 }

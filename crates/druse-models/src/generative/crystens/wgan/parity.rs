@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::super::NUMBERS;
 use super::super::layers::Kept;
-use super::super::parity::{Comparison, Samples, fill, host, number, tensor};
+use super::super::parity::adversarial::{Comparison, Samples, fill, host, number, tensor};
 use super::objective::{gradient_norms, penalty};
 use super::{Wgan, WganConfig};
 use crate::reference::file::read;

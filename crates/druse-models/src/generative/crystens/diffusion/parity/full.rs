@@ -2,18 +2,18 @@
 
 use burn::tensor::Device;
 use druse_nn::ParamBuilder;
-use druse_nn::blocks::unet::{Unet, UnetInput};
+use druse_nn::blocks::unet::{Unet, UnetInput, UnetSizes};
 use druse_nn::ops::{ImageGrid, matrix};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use druse_data::crystens::{CHANNELS, EDGE};
 
-use super::super::config::{BaseNetwork, UpsamplerNetwork};
+use super::super::super::parity::{Crystals, format, rms};
 use super::super::model::Stage;
 use super::super::objective::Noisy;
 use super::super::schedule::{Schedule, doubled, halved};
-use super::values::{Crystals, Weights, channels_first, fill, format, noise, record, rms};
+use super::values::{Weights, channels_first, fill, image, noise, record};
 use crate::ModelError;
 use crate::reference::file::read;
 use crate::reference::report::{Output, host};
@@ -50,6 +50,7 @@ impl Prepared {
             grid: ImageGrid::square(self.x.log_snr.len(), stage.edge()),
             log_snr: self.x.log_snr.clone(),
             low_resolution: self.low_resolution.as_ref().map(|low| (pixels(low), low.log_snr.clone())),
+            dropout: None,
         }
     }
 }
@@ -97,8 +98,8 @@ pub(super) fn compare(
 ) -> Result<(), ParityError> {
     let config: Config = read(&head["config"])?;
     let (stage, sizes) = match config.stage {
-        1 => (Stage::Base, BaseNetwork { dim: config.dim, ..BaseNetwork::default() }.sizes()),
-        2 => (Stage::Upsampler, UpsamplerNetwork { dim: config.dim, ..UpsamplerNetwork::default() }.sizes()),
+        1 => (Stage::Base, UnetSizes { dim: config.dim, ..UnetSizes::base() }),
+        2 => (Stage::Upsampler, UnetSizes { dim: config.dim, ..UnetSizes::upsampler() }),
         other => return Err(format(format!("stage {other}, expected 1 or 2"))),
     };
     let ids: Vec<String> = read(&head["inputs"]["structure_ids"])?;
@@ -109,7 +110,7 @@ pub(super) fn compare(
     let weights = Weights::read(&head["parameters"])?;
 
     let mut builder = ParamBuilder::default();
-    let network = Unet::new(&mut builder, "", &sizes, stage.edge())
+    let network = Unet::new(&mut builder, "", &sizes)
         .map_err(|e| ParityError::Model(ModelError::Config(e.to_string())))?;
     let specs = builder.finish();
     report.record("parameters_used", &Output::count(weights.count()), &head["parameters_used"]);
@@ -117,7 +118,7 @@ pub(super) fn compare(
     report.record("parameters_used", &Output::count(params.count()), &head["parameters_used"]);
     report.crystals = ids.len();
     for (k, (id, output)) in ids.iter().zip(outputs).enumerate() {
-        let prepared = inputs.prepare(k, &crystals.image(id)?, stage)?;
+        let prepared = inputs.prepare(k, &image(&crystals, id)?, stage)?;
         let (noise, modules) = network.trace(&params, prepared.input(stage, device));
         let noise = channels_first(&host(&noise), CHANNELS);
         record(report, "predicted_noise", &noise, CHANNELS, &output["predicted_noise"]);

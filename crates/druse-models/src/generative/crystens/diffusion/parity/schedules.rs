@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::super::super::parity::format;
 use super::super::schedule::{LossWeight, ReverseStep, Schedule, alpha_sigma};
-use super::values::format;
 use crate::reference::file::read;
 use crate::reference::report::Output;
 use crate::reference::{ParityError, ParityReport};

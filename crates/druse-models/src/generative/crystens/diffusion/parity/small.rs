@@ -5,18 +5,20 @@ use std::collections::VecDeque;
 use burn::tensor::Device;
 use druse_data::crystens::{CHANNELS, IMAGE_LEN};
 use druse_nn::Params;
+use druse_nn::blocks::unet::UnetSizes;
 use druse_nn::memory::to_host;
 use druse_nn::ops::matrix;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::config::{BaseNetwork, DiffusionConfig, UpsamplerNetwork};
+use super::super::super::parity::{Crystals, format, rms, weighted_sum};
+use super::super::config::DiffusionConfig;
 use super::super::model::{CrystensDiffusion, HALF_LEN, Stage};
 use super::super::objective::Noisy;
 use super::super::sampler::{Normal, State, noised, predict};
 use super::super::schedule::{ReverseStep, Schedule};
 use super::full::{Inputs, Prepared, of_stage, push};
-use super::values::{Crystals, Weights, channels_first, fill, format, noise, record, rms, weighted_sum};
+use super::values::{Weights, channels_first, fill, image, noise, record};
 use crate::reference::file::read;
 use crate::reference::report::{Output, host};
 use crate::reference::{Beside, ParityError, ParityReport};
@@ -38,12 +40,11 @@ struct Config {
 
 impl Config {
     fn model(&self) -> DiffusionConfig {
-        let (base, upsampler) = (BaseNetwork::default(), UpsamplerNetwork::default());
         let (dim, heads, head_width) = (self.dim, self.attn_heads, self.attn_dim_head);
-        let multipliers = || self.dim_mults.clone();
+        let sized = |rest| UnetSizes { dim, heads, head_width, multipliers: self.dim_mults.clone(), ..rest };
         DiffusionConfig {
-            base: BaseNetwork { dim, heads, head_width, multipliers: multipliers(), ..base },
-            upsampler: UpsamplerNetwork { dim, heads, head_width, multipliers: multipliers(), ..upsampler },
+            base: sized(UnetSizes::base()),
+            upsampler: sized(UnetSizes::upsampler()),
             ..DiffusionConfig::default()
         }
     }
@@ -124,7 +125,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
 
 impl Published<'_> {
     fn images(&self) -> Result<Vec<Vec<f64>>, ParityError> {
-        self.ids.iter().map(|id| self.crystals.image(id)).collect()
+        self.ids.iter().map(|id| image(&self.crystals, id)).collect()
     }
 
     /// The results of all modules, crystal by crystal.
@@ -285,7 +286,7 @@ impl Published<'_> {
             given.into_iter().map(|noise| State::start(noise, stage)).collect();
         let time = r.lowres_t.unwrap_or(LOW_RESOLUTION_TIME);
         if let (Some(id), Some(seed)) = (&r.lowres_structure, r.lowres_noise_seed) {
-            let [_, doubled] = of_stage(&self.crystals.image(id)?, stage);
+            let [_, doubled] = of_stage(&image(&self.crystals, id)?, stage);
             let given = Given::each([(seed, len)].into_iter(), images);
             for (state, mut noise) in states.iter_mut().zip(given) {
                 state.low_resolution = noised(&doubled, time, &mut noise);

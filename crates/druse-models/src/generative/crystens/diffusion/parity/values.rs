@@ -3,39 +3,21 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use druse_crystal::formats::{Format, read_str};
-use druse_data::crystens::Codec;
 use druse_nn::{ParamSpec, Params};
 use rayon::prelude::*;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::reference::file::{flatten, formula, malformed, read};
+use super::super::super::parity::{Crystals, Listed, listed, rms, weighted_sum};
+use crate::reference::file::{flatten, formula};
 use crate::reference::report::Output;
-use crate::reference::{Beside, ParityError, ParityReport};
-
-/// The file that describes the crystals, beside those of the networks.
-const CRYSTALS: &str = "encoding.jsonl.gz";
-
-pub(super) fn format(text: impl Into<String>) -> ParityError {
-    ParityError::Format(text.into())
-}
-
-#[derive(Deserialize)]
-struct Listed {
-    name: String,
-    shape: Vec<usize>,
-    base: f64,
-    amp: f64,
-}
+use crate::reference::{ParityError, ParityReport};
 
 /// The tensors that a file lists, by name.
 pub(super) struct Weights(BTreeMap<String, Listed>);
 
 impl Weights {
     pub fn read(list: &Value) -> Result<Self, ParityError> {
-        let listed: Vec<Listed> = read(list)?;
-        Ok(Self(listed.into_iter().map(|l| (l.name.clone(), l)).collect()))
+        Ok(Self(listed(list)?))
     }
 
     /// How many numbers they hold.
@@ -105,34 +87,9 @@ pub(super) fn fill<'a>(
     Ok(Params::from_host(specs, &values.collect::<Result<Vec<_>, _>>()?, device))
 }
 
-#[derive(Deserialize)]
-struct Crystal {
-    id: String,
-    cif: String,
-    sg: u16,
-}
-
-/// Images of the crystals in the file beside, by the published normalization, with numbers in [-1, 1] for what is in [0, 1].
-pub(super) struct Crystals(Vec<Crystal>);
-
-impl Crystals {
-    pub fn read(beside: Beside<'_>) -> Result<Self, ParityError> {
-        let text =
-            beside(CRYSTALS).map_err(|e| format(format!("its crystals are those of `{CRYSTALS}`: {e}")))?;
-        let lines = text.lines().filter(|line| !line.trim().is_empty()).map(serde_json::from_str);
-        Ok(Self(lines.collect::<Result<_, _>>().map_err(malformed)?))
-    }
-
-    /// The image of a crystal, pixel by pixel with its channels.
-    pub fn image(&self, id: &str) -> Result<Vec<f64>, ParityError> {
-        let crystal = self.0.iter().find(|crystal| crystal.id == id);
-        let crystal = crystal.ok_or_else(|| format(format!("`{CRYSTALS}` has no crystal `{id}`")))?;
-        let wrong = |e: &dyn std::fmt::Display| format(format!("crystal `{id}`: {e}"));
-        let mut entries = read_str(&crystal.cif, Format::Cif).map_err(|e| wrong(&e))?;
-        let entry = entries.pop().ok_or_else(|| wrong(&"its file has no structure"))?;
-        let image = Codec::published().encode_as(&entry.structure, crystal.sg).map_err(|e| wrong(&e))?;
-        Ok(image.channels_last().iter().map(|x| 2.0 * x - 1.0).collect())
-    }
+/// The image of a crystal, pixel by pixel with its channels, with numbers in [-1, 1] for what is in [0, 1].
+pub(super) fn image(crystals: &Crystals, id: &str) -> Result<Vec<f64>, ParityError> {
+    Ok(crystals.image(id)?.channels_last().iter().map(|x| 2.0 * x - 1.0).collect())
 }
 
 /// `gauss(seed, n)` of the files: SplitMix64 and the cosine branch of Box and Muller.
@@ -166,16 +123,6 @@ pub(super) fn channels_first(values: &[f64], channels: usize) -> Vec<f64> {
 /// Noise of so many images of a batch, each as pixels with their channels.
 pub(super) fn noise(seed: u64, images: usize, len: usize, channels: usize) -> Vec<Vec<f64>> {
     gauss(seed, images * len).chunks(len).map(|image| channels_last(image, channels)).collect()
-}
-
-/// `Σ x_i sin(0.7 i + 2 (i² mod 1009))`.
-pub(super) fn weighted_sum(values: &[f64]) -> f64 {
-    let term = |(i, x): (u64, &f64)| x * (0.7 * i as f64 + 2.0 * ((i * i) % 1009) as f64).sin();
-    (0..).zip(values).map(term).sum()
-}
-
-pub(super) fn rms(values: &[f64]) -> f64 {
-    (values.iter().map(|x| x * x).sum::<f64>() / values.len().max(1) as f64).sqrt()
 }
 
 /// Compares an array with its summary in a file: all that the summary has of `rms`, `mean`, `weighted_sum`, `first4` and

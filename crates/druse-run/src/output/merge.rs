@@ -1,14 +1,14 @@
-//! Putting the shards of a sampling run together.
+//! Putting the shards of a run together.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use druse_data::JsonlRecord;
 
-use super::output::{
-    FAILURES_FILE, Failure, STRUCTURES_FILE, SampleFormat, StructureWriter, index_of, parse_lines,
+use super::{
+    FAILURES_FILE, Failure, RunIdentity, STRUCTURES_FILE, SampleFormat, StructureWriter, index_of,
+    parse_lines,
 };
-use super::{Manifest, Shard};
 use crate::RunError;
 use crate::folder::RunFolder;
 
@@ -29,23 +29,27 @@ pub struct Merged {
 /// # Errors
 /// [`RunError::Merge`] when the folders hold parts of different runs or the same index twice;
 /// [`RunError::Occupied`] when `out` holds structures already.
-pub fn merge(parts: &[PathBuf], out: &RunFolder, format: SampleFormat) -> Result<Merged, RunError> {
-    if Manifest::read(out.path())?.is_some() {
-        return Err(RunError::Occupied { path: out.path().to_owned(), what: "sampled structures" });
+pub fn merge_runs<I: RunIdentity>(
+    parts: &[PathBuf],
+    out: &RunFolder,
+    format: SampleFormat,
+) -> Result<Merged, RunError> {
+    if I::read(out.path())?.is_some() {
+        return Err(RunError::Occupied { path: out.path().to_owned(), what: I::WHAT });
     }
-    let mut whole: Option<Manifest> = None;
+    let mut whole: Option<I> = None;
     let mut lines: BTreeMap<u64, (&Path, Line)> = BTreeMap::new();
     for part in parts {
-        let manifest = Manifest::read(part)?
-            .ok_or_else(|| RunError::Merge(format!("`{}` holds no sampled structures", part.display())))?;
-        let manifest = Manifest { shard: Shard::default(), ..manifest };
-        if let Some((key, a, b)) = whole.as_ref().and_then(|w| w.difference(&manifest)) {
+        let identity = I::read(part)?
+            .ok_or_else(|| RunError::Merge(format!("`{}` holds no {}", part.display(), I::WHAT)))?
+            .whole();
+        if let Some((key, a, b)) = whole.as_ref().and_then(|w| w.difference(&identity)) {
             let (first, part) = (parts[0].display(), part.display());
             return Err(RunError::Merge(format!(
                 "`{first}` and `{part}` are parts of different runs: {key} is {a} and {b}"
             )));
         }
-        whole = Some(manifest);
+        whole = Some(identity);
         let path = part.join(STRUCTURES_FILE);
         let mut found = Vec::new();
         for record in parse_lines::<JsonlRecord>(&path)? {
@@ -62,9 +66,10 @@ pub fn merge(parts: &[PathBuf], out: &RunFolder, format: SampleFormat) -> Result
         }
     }
     let whole = whole.ok_or_else(|| RunError::Merge("no folder is named".into()))?;
-    let mut merged = Merged { missing: whole.count.saturating_sub(lines.len() as u64), ..Merged::default() };
+    let mut merged =
+        Merged { missing: whole.count().saturating_sub(lines.len() as u64), ..Merged::default() };
     whole.write(out.path())?;
-    let mut writer = StructureWriter::open(out, format)?;
+    let mut writer = StructureWriter::open(out, format, I::SYMMETRIC)?;
     for (_, line) in lines.into_values() {
         match line {
             Line::Structure(record) => {

@@ -11,31 +11,18 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use druse_crystal::Structure;
-use druse_crystal::formats::{Format, read_str};
-use druse_data::crystens::Codec;
 use druse_nn::{ParamSpec, Params};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::NUMBERS;
-use super::layers::Kept;
-use crate::reference::file::{exact_formula, flatten, malformed, read};
+use super::super::NUMBERS;
+use super::super::layers::Kept;
+use super::{Crystals, format, listed, rms, weighted_sum};
+use crate::reference::file::{exact_formula, flatten, read};
 use crate::reference::{Beside, ParityError, ParityReport};
-
-/// The file that describes the crystals, beside those of the networks.
-const CRYSTALS: &str = "encoding.jsonl.gz";
 
 /// Gradients below this part of the largest of their network are zero but for rounding.
 const ZERO: f64 = 1e-10;
-
-#[derive(Deserialize)]
-struct Listed {
-    name: String,
-    shape: Vec<usize>,
-    base: f64,
-    amp: f64,
-}
 
 #[derive(Deserialize)]
 struct Inputs {
@@ -43,19 +30,8 @@ struct Inputs {
     latent: Vec<Vec<f64>>,
 }
 
-#[derive(Deserialize)]
-struct Crystal {
-    id: String,
-    cif: String,
-    sg: u16,
-}
-
-fn format(text: impl Into<String>) -> ParityError {
-    ParityError::Format(text.into())
-}
-
 /// Inputs of the networks of a file: images (pixels in the order channel, row, column) and latents, one after the other.
-pub(super) struct Samples {
+pub(in super::super) struct Samples {
     pub images: Vec<f64>,
     pub latents: Vec<f64>,
     pub count: usize,
@@ -68,22 +44,10 @@ impl Samples {
         if inputs.latent.len() != count || inputs.latent.iter().any(|z| z.len() != latent) {
             return Err(format(format!("expected {count} latents of {latent} numbers")));
         }
-        let text =
-            beside(CRYSTALS).map_err(|e| format(format!("its crystals are those of `{CRYSTALS}`: {e}")))?;
-        let crystals = text.lines().filter(|line| !line.trim().is_empty()).map(serde_json::from_str);
-        let crystals = crystals.collect::<Result<Vec<Crystal>, _>>().map_err(malformed)?;
+        let crystals = Crystals::read(beside)?;
         let mut images = Vec::with_capacity(count * NUMBERS);
         for id in &inputs.structure_ids {
-            let crystal = crystals.iter().find(|crystal| crystal.id == *id);
-            let crystal = crystal.ok_or_else(|| format(format!("`{CRYSTALS}` has no crystal `{id}`")))?;
-            let wrong = |e: &dyn std::fmt::Display| format(format!("crystal `{id}`: {e}"));
-            let mut read = read_str(&crystal.cif, Format::Cif).map_err(|e| wrong(&e))?;
-            let structure: Structure = match read.pop() {
-                Some(entry) => entry.structure,
-                None => return Err(wrong(&"its file has no structure")),
-            };
-            let image = Codec::published().encode_as(&structure, crystal.sg).map_err(|e| wrong(&e))?;
-            images.extend(image.channels_first());
+            images.extend(crystals.image(id)?.channels_first());
         }
         let latents = inputs.latent.into_iter().flatten().collect();
         Ok(Self { images, latents, count })
@@ -138,14 +102,14 @@ fn places(spec: &ParamSpec) -> Vec<usize> {
 }
 
 /// A tensor of ours in the order of a file.
-pub(super) fn in_listed_order(spec: &ParamSpec, values: &[f64]) -> Vec<f64> {
+pub(in super::super) fn in_listed_order(spec: &ParamSpec, values: &[f64]) -> Vec<f64> {
     let mut listed = vec![0.0; values.len()];
     places(spec).into_iter().zip(values).for_each(|(place, &x)| listed[place] = x);
     listed
 }
 
 /// A matrix in 32 bits or in double precision.
-pub(super) fn tensor(values: &[f64], cols: usize, device: &Device, double: bool) -> Tensor<2> {
+pub(in super::super) fn tensor(values: &[f64], cols: usize, device: &Device, double: bool) -> Tensor<2> {
     let shape = [values.len() / cols, cols];
     match double {
         true => Tensor::from_data(TensorData::new(values.to_vec(), shape), (device, DType::F64)),
@@ -157,12 +121,12 @@ pub(super) fn tensor(values: &[f64], cols: usize, device: &Device, double: bool)
 }
 
 /// The numbers of a tensor of any precision.
-pub(super) fn host(t: &Tensor<2>) -> Vec<f64> {
+pub(in super::super) fn host(t: &Tensor<2>) -> Vec<f64> {
     t.to_data().convert::<f64>().try_into_vec().expect("numbers were converted")
 }
 
 /// A single number.
-pub(super) fn number(t: &Tensor<1>) -> f64 {
+pub(in super::super) fn number(t: &Tensor<1>) -> f64 {
     host(&t.clone().reshape([1, 1]))[0]
 }
 
@@ -170,9 +134,12 @@ pub(super) fn number(t: &Tensor<1>) -> f64 {
 ///
 /// # Errors
 /// [`ParityError::Parameter`] when one is not listed or has another shape.
-pub(super) fn fill(head: &Value, specs: &[ParamSpec], device: &Device) -> Result<[Params; 2], ParityError> {
-    let listed: Vec<Listed> = read(&head["parameters"])?;
-    let listed: BTreeMap<&str, &Listed> = listed.iter().map(|l| (l.name.as_str(), l)).collect();
+pub(in super::super) fn fill(
+    head: &Value,
+    specs: &[ParamSpec],
+    device: &Device,
+) -> Result<[Params; 2], ParityError> {
+    let listed = listed(&head["parameters"])?;
     let values = specs.iter().map(|spec| {
         let name = listed_name(&spec.name);
         let wrong = |problem: String| ParityError::Parameter { name: name.clone(), problem };
@@ -194,18 +161,12 @@ pub(super) fn fill(head: &Value, specs: &[ParamSpec], device: &Device) -> Result
     Ok([false, true].map(|double| params.clone().with_values(of(double))))
 }
 
-/// Weights of sums that notice every entry and every transposition.
-fn weighted_sum(values: &[f64]) -> f64 {
-    let weight = |i: usize| (0.7 * i as f64 + 2.0 * ((i * i) % 1009) as f64).sin();
-    values.iter().enumerate().map(|(i, x)| x * weight(i)).sum()
-}
-
 fn root_of_squares(values: &[f64]) -> f64 {
     values.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
 /// Pixels in the order depth, row, column as they are in the files: row, column, depth.
-pub(super) fn in_published_order(values: &[f64], [rows, columns, depth]: [usize; 3]) -> Vec<f64> {
+pub(in super::super) fn in_published_order(values: &[f64], [rows, columns, depth]: [usize; 3]) -> Vec<f64> {
     let area = rows * columns;
     let features = values.len() / (area * depth);
     let mut all = Vec::with_capacity(values.len());
@@ -218,7 +179,7 @@ pub(super) fn in_published_order(values: &[f64], [rows, columns, depth]: [usize;
 }
 
 /// Compares with what a file lists.
-pub(super) struct Comparison {
+pub(in super::super) struct Comparison {
     pub report: ParityReport,
 }
 
@@ -251,8 +212,7 @@ impl Comparison {
     /// The numbers that sum up an array: of images and gradients.
     pub fn summary(&mut self, name: &str, ours: &[f64], theirs: &Value) {
         let n = ours.len() as f64;
-        let l2 = root_of_squares(ours);
-        let rms = l2 / n.sqrt();
+        let (l2, rms) = (root_of_squares(ours), rms(ours));
         let Some(listed) = theirs.as_object() else { return self.report.skip(name) };
         for (key, value) in listed {
             let at = |row: usize, columns: std::ops::Range<usize>| {
@@ -311,7 +271,7 @@ impl Comparison {
                     Some(size) => in_published_order(values, size),
                     None => values.to_vec(),
                 };
-                let rms = root_of_squares(&values) / (values.len() as f64).sqrt();
+                let rms = rms(&values);
                 self.at_scale(name, &[rms], &listed["rms"][i], rms);
                 self.at_scale(name, &values[..4.min(values.len())], &listed["first4"][i], rms);
             }

@@ -1,0 +1,245 @@
+//! `druse relax`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use druse_crystal::formats::Format;
+use druse_relax::{CellMode, FireSettings, Flight, LbfgsSettings, Optimizer, RelaxSettings};
+use druse_run::output::{FAILURES_FILE, SampleFormat, Shard};
+use druse_run::potentials::{self, DEFAULT_POTENTIAL, POTENTIALS};
+use druse_run::relax::{FolderRows, RelaxPlan, RelaxSummary, TABLE_FILE, relax};
+use druse_run::{Event, RunFolder};
+
+use crate::console;
+use crate::failure::Failure;
+use crate::formats::sample_format;
+use crate::models::set_threads;
+use crate::sets::SourceArgs;
+
+/// Arguments of `druse relax`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  druse relax generated/ --out relaxed
+  druse relax generated.jsonl --out relaxed --fmax 0.1 --optimizer lbfgs
+  druse relax 'POSCAR' --out high-pressure --pressure 20 --trajectory
+  druse relax data/mp_20/test.csv --out relaxed --filter 'e_above_hull<0.1' --keep-symmetry
+  druse relax argon.cif --out relaxed --potential argon.toml    (a pair potential; docs/relax.md shows the file)
+  druse relax generated/ --out part0 --shard 0/2    (and 1/2 elsewhere, then `druse merge`)
+
+The folder holds structures.jsonl (one relaxed structure a line, as they are finished), failures.jsonl (those that came to \
+nothing, and why), the files of the chosen format and, at the end, relaxed.csv with the figures of every row of the input: \
+energies, forces, stress, steps, change of the volume, displacements. docs/relax.md defines them.
+What becomes of a structure depends on it and the settings alone: not on the others, threads or shards.")]
+pub struct RelaxArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Folder for the relaxed structures.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_POTENTIAL, help = potential_help())]
+    potential: String,
+    /// What of the cell is relaxed.
+    #[arg(long, value_enum, default_value_t = CellArg::Full)]
+    cell: CellArg,
+    /// Optimizer.
+    #[arg(long, value_enum, default_value_t = OptimizerArg::Fire)]
+    optimizer: OptimizerArg,
+    /// A constant of the optimizer, such as longest_step=0.1 (docs/relax.md lists them). Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    constants: Vec<String>,
+    /// Converged when no generalized force, of an atom or of the cell, is larger (eV/Å).
+    #[arg(long, value_name = "X", default_value_t = 0.05)]
+    fmax: f64,
+    /// Most steps of a structure.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    steps: usize,
+    /// External pressure.
+    #[arg(long, value_name = "GPA", default_value_t = 0.0, allow_negative_numbers = true)]
+    pressure: f64,
+    /// Keep the space group of each structure; it is made exact first.
+    #[arg(long)]
+    keep_symmetry: bool,
+    /// Distance tolerance (Å) at which the space group to keep is found.
+    #[arg(long, value_name = "X", default_value_t = 0.01, requires = "keep_symmetry")]
+    symprec: f64,
+    /// Give a structure up when its volume has grown by this factor.
+    #[arg(long, value_name = "X", default_value_t = RelaxSettings::default().largest_volume)]
+    max_expansion: f64,
+    /// Give a structure up when two atoms are closer (Å); 0 for never.
+    #[arg(long, value_name = "X", default_value_t = RelaxSettings::default().min_distance)]
+    min_distance: f64,
+    /// Write the path of each structure, with forces, to trajectories/.
+    #[arg(long)]
+    trajectory: bool,
+    /// Files to write besides structures.jsonl.
+    #[arg(long, value_parser = sample_format(), default_value_t = SampleFormat::Structures(Format::Cif))]
+    format: SampleFormat,
+    /// Continue in a folder that holds part of the structures.
+    #[arg(long)]
+    resume: bool,
+    /// Relax only the rows of the input whose number, from 0, leaves the remainder i when divided by n.
+    #[arg(long, value_name = "i/n", default_value_t)]
+    shard: Shard,
+    /// Structures that a thread evaluates together.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: u32,
+    /// Worker threads [default: all].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// What of the cell is relaxed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CellArg {
+    /// Nothing: positions alone.
+    Fixed,
+    /// Its shape, at constant volume.
+    Shape,
+    /// Its volume, at constant shape.
+    Volume,
+    /// Shape and volume.
+    Full,
+}
+
+/// Optimizers.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OptimizerArg {
+    /// Damped dynamics, as most published relaxations use: robust far from a minimum.
+    Fire,
+    /// Quasi-Newton with a line search: fewer evaluations near a minimum.
+    Lbfgs,
+}
+
+fn potential_help() -> String {
+    let all: Vec<String> = POTENTIALS.iter().map(|p| format!("{} ({})", p.name, p.about)).collect();
+    format!("Potential: {}; or a TOML file with a pair potential", all.join("; "))
+}
+
+impl RelaxArgs {
+    fn settings(&self) -> Result<RelaxSettings, Failure> {
+        let optimizer = match self.optimizer {
+            OptimizerArg::Fire => Optimizer::Fire(FireSettings::default()),
+            OptimizerArg::Lbfgs => Optimizer::Lbfgs(LbfgsSettings::default()),
+        };
+        let settings = RelaxSettings {
+            cell: match self.cell {
+                CellArg::Fixed => CellMode::Fixed,
+                CellArg::Shape => CellMode::Shape,
+                CellArg::Volume => CellMode::Volume,
+                CellArg::Full => CellMode::Full,
+            },
+            optimizer: with_constants(&optimizer, &self.constants)?,
+            fmax: self.fmax,
+            steps: self.steps,
+            pressure: self.pressure,
+            symprec: self.keep_symmetry.then_some(self.symprec),
+            largest_volume: self.max_expansion,
+            min_distance: self.min_distance,
+            trajectory: self.trajectory,
+            ..RelaxSettings::default()
+        };
+        settings.validate().map_err(Failure::mistake)?;
+        Ok(settings)
+    }
+}
+
+/// The optimizer with some of its constants changed.
+fn with_constants(optimizer: &Optimizer, changes: &[String]) -> Result<Optimizer, Failure> {
+    let mut value = serde_json::to_value(optimizer).expect("constants are numbers");
+    for change in changes {
+        let (key, text) = change
+            .split_once('=')
+            .ok_or_else(|| Failure::mistake(format!("--set {change}: expected KEY=VALUE")))?;
+        let (key, text) = (key.trim(), text.trim());
+        let number: serde_json::Number =
+            text.parse().map_err(|_| Failure::mistake(format!("--set {change}: `{text}` is no number")))?;
+        let constants = value.as_object_mut().and_then(|kinds| kinds.values_mut().next()?.as_object_mut());
+        let constants = constants.expect("an optimizer has a table of constants");
+        let known = constants.keys().cloned().collect::<Vec<_>>().join(", ");
+        match constants.get_mut(key) {
+            Some(constant) => *constant = number.into(),
+            None => {
+                return Err(Failure::mistake(format!("--set {change}: the optimizer has no `{key}`"))
+                    .hint(format!("its constants: {known}")));
+            }
+        }
+    }
+    serde_json::from_value(value)
+        .map_err(|e| Failure::mistake(format!("--set {}: {e}", changes.join(" --set "))))
+}
+
+/// Runs the command.
+pub fn run(args: &RelaxArgs) -> crate::Outcome {
+    set_threads(args.threads.unwrap_or(0))?;
+    // Before anything is read or written.
+    let settings = args.settings()?;
+    let loaded = potentials::load(&args.potential).map_err(Failure::mistake)?;
+    let listing = args.source.list()?;
+    let plan = RelaxPlan {
+        settings,
+        potential: loaded.identity,
+        shard: args.shard,
+        flight: Flight { per_worker: args.batch_size as usize, ..Flight::default() },
+    };
+    let folder = RunFolder::open(&args.out)?;
+    let stop = console::stop_flag_saying("stopping; what is finished stays, what is in flight is lost")?;
+    let begun = Instant::now();
+    let share = (0..listing.len() as u64).filter(|&i| args.shard.holds(i)).count() as u64;
+    let bar = console::bar(share, "structures");
+    let potential = &*loaded.potential;
+    let noun = if share == 1 { "structure" } else { "structures" };
+    console::note(&format!("relaxing {share} {noun} with {}", potential.name()));
+    let mut ended = 0;
+    let mut watch = |event: Event<'_>| match event {
+        Event::Evaluated { evaluations } => bar.set_message(format!("{evaluations} evaluations")),
+        Event::Relaxed { id, failure, .. } => {
+            ended += 1;
+            bar.set_position(ended);
+            if let Some(reason) = failure {
+                bar.suspend(|| console::warn(&format!("{id}: {reason}")));
+            }
+        }
+        _ => {}
+    };
+    let mut sink = FolderRows::new(&folder, args.format, args.resume);
+    let summary = relax(&listing, potential, &plan, &mut sink, &mut watch, &stop);
+    bar.finish();
+    let summary = summary?;
+    tell(args, &summary, begun.elapsed().as_secs_f64());
+    if summary.interrupted {
+        console::note("interrupted; continue with --resume");
+        return Ok(ExitCode::from(130));
+    }
+    if summary.rows() > 0 && summary.failed == summary.rows() && summary.found == 0 {
+        return Err(Failure::environment("no structure could be relaxed")
+            .hint(format!("{}/{FAILURES_FILE} says why", args.out.display())));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what came of it.
+fn tell(args: &RelaxArgs, summary: &RelaxSummary, seconds: f64) {
+    let out = args.out.display();
+    let (rows, converged) = (summary.rows(), summary.converged());
+    let found = if summary.found > 0 { format!(" ({} were there)", summary.found) } else { String::new() };
+    console::note(&format!(
+        "{converged} of {rows} structures converged{found}, {:.1} steps a structure, {} evaluations in {seconds:.1} s: \
+         {out}/{TABLE_FILE}",
+        summary.mean_steps(),
+        summary.evaluations
+    ));
+    let others: Vec<String> = summary
+        .ends
+        .iter()
+        .filter(|(end, _)| **end != "converged")
+        .map(|(end, count)| format!("{count} {end}"))
+        .collect();
+    if !others.is_empty() {
+        console::note(&format!("not converged: {}", others.join(", ")));
+    }
+    if summary.failed > 0 {
+        console::warn(&format!("{} rows give no relaxed structure: {out}/{FAILURES_FILE}", summary.failed));
+    }
+}

@@ -1,0 +1,237 @@
+//! The energy of the lower hull at one composition, as a linear programme.
+//!
+//! Which mixture of phases with the given mean composition has the lowest energy: minimize Σ λⱼ eⱼ subject to
+//! Σ λⱼ xⱼ = x and λ ≥ 0, with the fractions xⱼ of phase j (length n, sum 1) and its formation energy eⱼ (eV/atom). The
+//! n phases of an optimal basis are the facet of the hull above which x lies, and the dual values are the chemical
+//! potentials there (S. P. Ong et al., Chem. Mater. 20, 1798 (2008), state the hull; the method is G. Dantzig's revised
+//! primal simplex). Programmes are small, n rows and some tens of columns, so the inverse of the basis is kept as a matrix.
+//!
+//! The start is the basis of the elements, whose inverse is the identity. Ties of the ratio test, which compositions on
+//! edges of facets have, are broken lexicographically (G. Dantzig, A. Orden, P. Wolfe, Pac. J. Math. 5, 183 (1955)), so
+//! that it ends.
+
+/// A phase enters when it lowers the energy by more than this (eV/atom): above rounding, below any difference of energies
+/// that means something.
+const GAIN: f64 = 1e-12;
+/// Entries of a column below this do not bound the ratio test.
+const PIVOT: f64 = 1e-10;
+/// Amounts below this are the rounding of zero.
+const ZERO: f64 = 1e-14;
+/// Pivots between two fresh inverses.
+const REFRESH: usize = 64;
+/// Pivots until something is wrong. An optimum takes a few times n.
+const MAX_PIVOTS: usize = 20_000;
+
+/// Phases that may take part, the first n of them the elements.
+#[derive(Debug, Clone)]
+pub(super) struct Columns {
+    n: usize,
+    /// Fractions of each phase, n a phase.
+    fractions: Vec<f64>,
+    /// Formation energy of each phase (eV/atom).
+    energies: Vec<f64>,
+}
+
+/// An optimal mixture.
+#[derive(Debug, Clone)]
+pub(super) struct Mixture {
+    /// Formation energy of the hull (eV/atom).
+    pub energy: f64,
+    /// Columns with their fractions of atoms; n of them, some may be zero.
+    pub phases: Vec<(usize, f64)>,
+}
+
+impl Columns {
+    /// The elements alone, with formation energy 0.
+    pub fn elements(n: usize) -> Self {
+        let mut fractions = vec![0.0; n * n];
+        (0..n).for_each(|i| fractions[i * n + i] = 1.0);
+        Self { n, fractions, energies: vec![0.0; n] }
+    }
+
+    /// Adds a phase; `fill` writes its fractions into a row of zeros.
+    pub fn push(&mut self, energy: f64, fill: impl FnOnce(&mut [f64])) {
+        let start = self.fractions.len();
+        self.fractions.resize(start + self.n, 0.0);
+        fill(&mut self.fractions[start..]);
+        self.energies.push(energy);
+    }
+
+    fn column(&self, j: usize) -> &[f64] {
+        &self.fractions[j * self.n..(j + 1) * self.n]
+    }
+
+    /// The mixture of lowest energy at the fractions `x`, each above 0; `without` is a column that takes no part. `None` when
+    /// rounding keeps the search from its end.
+    pub fn lowest(&self, x: &[f64], without: Option<usize>) -> Option<Mixture> {
+        let mut basis = Basis::of_elements(self, x);
+        let mut gain = GAIN;
+        for pivots in 1..=MAX_PIVOTS {
+            if let Some((entering, _)) = basis.entering(gain, without) {
+                basis.exchange(entering)?;
+                if pivots % REFRESH == 0 {
+                    basis.refresh()?;
+                }
+                // What is gained after so many exchanges is noise of an ill-conditioned basis.
+                if pivots % 1000 == 0 {
+                    gain = (gain * 10.0).min(1e-9);
+                }
+            } else {
+                // The optimum counts with an inverse that has not gone through many exchanges.
+                basis.refresh()?;
+                if basis.entering(gain, without).is_none() {
+                    return Some(basis.mixture());
+                }
+            }
+        }
+        None
+    }
+}
+
+struct Basis<'a> {
+    columns: &'a Columns,
+    x: &'a [f64],
+    /// Columns of the basis.
+    members: Vec<usize>,
+    /// Inverse of the matrix whose columns are the members' fractions; rows belong to members.
+    inverse: Vec<f64>,
+    /// Amount of each member.
+    amounts: Vec<f64>,
+    potentials: Vec<f64>,
+    direction: Vec<f64>,
+}
+
+impl<'a> Basis<'a> {
+    fn of_elements(columns: &'a Columns, x: &'a [f64]) -> Self {
+        let n = columns.n;
+        Self {
+            columns,
+            x,
+            members: (0..n).collect(),
+            inverse: columns.fractions[..n * n].to_vec(),
+            amounts: x.to_vec(),
+            potentials: vec![0.0; n],
+            direction: vec![0.0; n],
+        }
+    }
+
+    /// Chemical potentials of the present facet.
+    fn price(&mut self) {
+        let n = self.columns.n;
+        self.potentials.fill(0.0);
+        for (i, &member) in self.members.iter().enumerate() {
+            let energy = self.columns.energies[member];
+            let row = &self.inverse[i * n..(i + 1) * n];
+            self.potentials.iter_mut().zip(row).for_each(|(p, b)| *p += energy * b);
+        }
+    }
+
+    /// The phase farthest below the present facet, and how far (eV/atom); `None` if none is so far below.
+    fn entering(&mut self, gain: f64, without: Option<usize>) -> Option<(usize, f64)> {
+        self.price();
+        let mut best = None;
+        let mut lowest = -gain;
+        let rows = self.columns.fractions.chunks_exact(self.columns.n);
+        for (j, (row, energy)) in rows.zip(&self.columns.energies).enumerate() {
+            let facet: f64 = row.iter().zip(&self.potentials).map(|(x, p)| x * p).sum();
+            if energy - facet < lowest && without != Some(j) {
+                lowest = energy - facet;
+                best = Some((j, lowest));
+            }
+        }
+        best
+    }
+
+    /// Takes a phase in and the one out whose amount reaches zero first.
+    fn exchange(&mut self, entering: usize) -> Option<()> {
+        let n = self.columns.n;
+        let column = self.columns.column(entering);
+        for (d, row) in self.direction.iter_mut().zip(self.inverse.chunks_exact(n)) {
+            *d = row.iter().zip(column).map(|(b, x)| b * x).sum();
+        }
+        let leaving = (0..n)
+            .filter(|&i| self.direction[i] > PIVOT)
+            .reduce(|best, i| if self.is_before(i, best) { i } else { best })?;
+        let pivot = self.direction[leaving];
+        let step = self.amounts[leaving] / pivot;
+        let row: Vec<f64> = self.inverse[leaving * n..(leaving + 1) * n].iter().map(|b| b / pivot).collect();
+        for i in 0..n {
+            let d = self.direction[i];
+            if i != leaving && d != 0.0 {
+                self.inverse[i * n..(i + 1) * n].iter_mut().zip(&row).for_each(|(b, r)| *b -= d * r);
+                self.amounts[i] = clean(self.amounts[i] - d * step);
+            }
+        }
+        self.inverse[leaving * n..(leaving + 1) * n].copy_from_slice(&row);
+        self.amounts[leaving] = clean(step);
+        self.members[leaving] = entering;
+        Some(())
+    }
+
+    /// Whether member `i` leaves before `j`: its ratio is smaller, in ties its row of the inverse over the pivot.
+    fn is_before(&self, i: usize, j: usize) -> bool {
+        let n = self.columns.n;
+        let (di, dj) = (self.direction[i], self.direction[j]);
+        let ratios = (self.amounts[i] / di, self.amounts[j] / dj);
+        let tie = |(a, b): (f64, f64)| (a - b).abs() <= ZERO + 1e-13 * a.abs().max(b.abs());
+        if !tie(ratios) {
+            return ratios.0 < ratios.1;
+        }
+        for k in 0..n {
+            let entries = (self.inverse[i * n + k] / di, self.inverse[j * n + k] / dj);
+            if !tie(entries) {
+                return entries.0 < entries.1;
+            }
+        }
+        false
+    }
+
+    /// Computes the inverse anew, by Gauss–Jordan elimination with partial pivoting, and from it the amounts.
+    fn refresh(&mut self) -> Option<()> {
+        let n = self.columns.n;
+        // The matrix beside the identity, which becomes the inverse.
+        let width = 2 * n;
+        let mut rows = vec![0.0; n * width];
+        for (k, &member) in self.members.iter().enumerate() {
+            for (i, x) in self.columns.column(member).iter().enumerate() {
+                rows[i * width + k] = *x;
+            }
+            rows[k * width + n + k] = 1.0;
+        }
+        for k in 0..n {
+            let largest =
+                (k..n).max_by(|&a, &b| rows[a * width + k].abs().total_cmp(&rows[b * width + k].abs()))?;
+            if rows[largest * width + k].abs() < f64::MIN_POSITIVE {
+                return None;
+            }
+            (0..width).for_each(|c| rows.swap(k * width + c, largest * width + c));
+            let pivot = rows[k * width + k];
+            rows[k * width..(k + 1) * width].iter_mut().for_each(|x| *x /= pivot);
+            for i in 0..n {
+                let factor = rows[i * width + k];
+                if i != k && factor != 0.0 {
+                    for c in k..width {
+                        rows[i * width + c] -= factor * rows[k * width + c];
+                    }
+                }
+            }
+        }
+        for i in 0..n {
+            let row = &rows[i * width + n..(i + 1) * width];
+            self.inverse[i * n..(i + 1) * n].copy_from_slice(row);
+            self.amounts[i] = clean(row.iter().zip(self.x).map(|(b, x)| b * x).sum());
+        }
+        Some(())
+    }
+
+    fn mixture(&self) -> Mixture {
+        // The dual value: exact for the facet, whatever the rounding of the amounts.
+        let energy = self.potentials.iter().zip(self.x).map(|(p, x)| p * x).sum();
+        Mixture { energy, phases: self.members.iter().copied().zip(self.amounts.iter().copied()).collect() }
+    }
+}
+
+/// Without the noise around zero.
+fn clean(amount: f64) -> f64 {
+    if amount < ZERO { 0.0 } else { amount }
+}

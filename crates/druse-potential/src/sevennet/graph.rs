@@ -1,0 +1,224 @@
+//! Which atoms see each other, and in which portions a network works on them.
+
+use std::ops::Range;
+
+use druse_crystal::within_cutoff;
+use druse_crystal::{Element, Structure};
+use druse_relax::PotentialError;
+
+use super::config::Config;
+use super::harmonics::{components, harmonics};
+use super::real::Real;
+
+/// Added to the cutoff of the search (Å), so that rounding there never finds a pair from one side only.
+const MARGIN: f64 = 1e-6;
+
+/// Atoms and edges of a portion that a thread works on at a time: its messages and radial weights stay in the caches.
+const PORTION_ATOMS: usize = 32;
+const PORTION_EDGES: usize = 1024;
+
+/// The directed edges of one crystal, sorted by the receiving atom, then by the element of the sender.
+#[derive(Debug)]
+pub(super) struct Graph {
+    /// Row of each atom's element in the weights.
+    pub types: Vec<u8>,
+    /// Volume of the cell (Å³).
+    pub volume: f64,
+    /// Where the edges of each atom begin, and their number.
+    ptr: Vec<usize>,
+    edges: Vec<Edge>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Edge {
+    /// The sending atom: its element's row first, so that this is also the order of edges.
+    key: (u8, u32, [i32; 3]),
+    /// From receiver to sender (Å).
+    vector: [f64; 3],
+}
+
+impl Graph {
+    /// The graph of a crystal.
+    ///
+    /// # Errors
+    /// [`PotentialError`] for an unknown element, a cell whose neighbors cannot be listed, and sites on one spot.
+    pub fn new(config: &Config, types: &[Option<u8>], crystal: &Structure) -> Result<Self, PotentialError> {
+        let of = |&element: &Element| {
+            types[usize::from(element.z())]
+                .ok_or_else(|| PotentialError::UnknownElement { potential: config.name.clone(), element })
+        };
+        let types = crystal.species.iter().map(of).collect::<Result<Vec<u8>, _>>()?;
+        let not_finite = |what| PotentialError::NotFinite { potential: config.name.clone(), what };
+        if crystal.frac_coords.iter().flatten().any(|x| !x.is_finite()) {
+            return Err(not_finite("energy of sites without a place"));
+        }
+        let frac = &crystal.frac_coords;
+        let list = within_cutoff(&crystal.lattice, frac, config.cutoff + MARGIN)?;
+        let rows = crystal.lattice.rows();
+        let mut edges = Vec::with_capacity(list.neighbors.len());
+        let mut ptr = vec![0];
+        for (i, from) in frac.iter().enumerate() {
+            for neighbor in list.of(i) {
+                let to = &frac[neighbor.site as usize];
+                // The reverse edge is the negative of this one to the last bit.
+                let apart: [f64; 3] =
+                    std::array::from_fn(|k| (to[k] - from[k]) + f64::from(neighbor.image[k]));
+                let vector: [f64; 3] = std::array::from_fn(|c| {
+                    apart[0] * rows[0][c] + apart[1] * rows[1][c] + apart[2] * rows[2][c]
+                });
+                let r = length(vector);
+                if r == 0.0 {
+                    return Err(not_finite("force on sites on one spot"));
+                }
+                if r < config.cutoff {
+                    let sender = types[neighbor.site as usize];
+                    edges.push(Edge { key: (sender, neighbor.site, neighbor.image), vector });
+                }
+            }
+            let begin = ptr[i];
+            edges[begin..].sort_unstable_by_key(|e| e.key);
+            ptr.push(edges.len());
+        }
+        Ok(Self { types, volume: crystal.lattice.volume(), ptr, edges })
+    }
+
+    /// Number of atoms.
+    pub fn len(&self) -> usize {
+        self.types.len()
+    }
+
+    /// Number of directed edges.
+    pub fn edges(&self) -> usize {
+        self.edges.len()
+    }
+
+    /// Whether it makes one portion together with some others, or alone.
+    pub fn fits(&self, others: &[&Self]) -> bool {
+        let sum = |count: fn(&Self) -> usize| count(self) + others.iter().map(|g| count(g)).sum::<usize>();
+        sum(Self::len) <= PORTION_ATOMS && sum(Self::edges) <= PORTION_EDGES
+    }
+
+    /// Index of the edge from `sender` that an edge of `receiver` is the reverse of.
+    fn reverse(&self, receiver: usize, edge: &Edge) -> Option<usize> {
+        let (_, sender, image) = edge.key;
+        let own = self.ptr[sender as usize]..self.ptr[sender as usize + 1];
+        let key = (self.types[receiver], receiver as u32, image.map(|i| -i));
+        let found = self.edges[own.clone()].binary_search_by_key(&key, |e| e.key);
+        found.ok().map(|at| own.start + at)
+    }
+}
+
+pub(super) fn length(v: [f64; 3]) -> f64 {
+    v.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+/// Some crystals in one list of atoms: small ones together, or a large one alone.
+#[derive(Debug)]
+pub(super) struct Batch<R> {
+    /// Row of each atom's element in the weights.
+    pub types: Vec<u8>,
+    /// Where the edges of each atom begin, and their number.
+    pub ptr: Vec<usize>,
+    /// The sending atom of each edge.
+    pub sender: Vec<u32>,
+    /// Unit vectors from receiver to sender.
+    pub direction: Vec<[f64; 3]>,
+    /// Lengths (Å).
+    pub length: Vec<f64>,
+    /// Spherical harmonics of the directions.
+    pub harmonics: Vec<R>,
+    /// Portions of its atoms.
+    pub portions: Vec<Portion>,
+}
+
+/// Neighboring atoms of a [`Batch`] that are worked on at once.
+#[derive(Debug)]
+pub(super) struct Portion {
+    pub atoms: Range<usize>,
+    pub edges: Range<usize>,
+    /// Distances that radial weights are needed at. Both directions of a pair within the portion share one.
+    pub distances: Vec<f64>,
+    /// Which of the distances is that of each edge.
+    pub row: Vec<u32>,
+}
+
+impl<R: Real> Batch<R> {
+    /// One large crystal, or small ones.
+    pub fn new(graphs: &[&Graph], degree: usize) -> Self {
+        let mut batch = Self {
+            types: Vec::new(),
+            ptr: vec![0],
+            sender: Vec::new(),
+            direction: Vec::new(),
+            length: Vec::new(),
+            harmonics: Vec::new(),
+            portions: Vec::new(),
+        };
+        for graph in graphs {
+            let first = batch.types.len();
+            let before = batch.sender.len();
+            batch.types.extend(&graph.types);
+            batch.ptr.extend(graph.ptr[1..].iter().map(|p| before + p));
+            for edge in &graph.edges {
+                batch.sender.push(first as u32 + edge.key.1);
+                let r = length(edge.vector);
+                let direction = edge.vector.map(|x| x / r);
+                batch.length.push(r);
+                batch.direction.push(direction);
+                let y = harmonics(direction, degree);
+                batch.harmonics.extend(y[..components(degree)].iter().map(|&y| R::narrow(y)));
+            }
+        }
+        batch.portions = match graphs {
+            [large] if !large.fits(&[]) => batch.cut(large),
+            small => vec![batch.portion(small, 0..batch.types.len())],
+        };
+        batch
+    }
+
+    /// Portions of one large crystal.
+    fn cut(&self, graph: &Graph) -> Vec<Portion> {
+        let (mut portions, mut begin) = (Vec::new(), 0);
+        for atom in 1..=graph.len() {
+            let full = atom - begin == PORTION_ATOMS
+                || atom < graph.len() && graph.ptr[atom + 1] - graph.ptr[begin] > PORTION_EDGES;
+            if full || atom == graph.len() {
+                portions.push(self.portion(&[graph], begin..atom));
+                begin = atom;
+            }
+        }
+        portions
+    }
+
+    /// The portion of some atoms: of one crystal, or of all atoms of several.
+    fn portion(&self, graphs: &[&Graph], atoms: Range<usize>) -> Portion {
+        let edges = self.ptr[atoms.start]..self.ptr[atoms.end];
+        let mut portion = Portion { atoms, edges, distances: Vec::new(), row: Vec::new() };
+        let (mut first, mut before) = (0, 0);
+        for graph in graphs {
+            let own = portion.atoms.start.max(first)..portion.atoms.end.min(first + graph.len());
+            for atom in own {
+                let receiver = atom - first;
+                for at in graph.ptr[receiver]..graph.ptr[receiver + 1] {
+                    let edge = before + at;
+                    // A reverse that has not been reached yet will find this one.
+                    let known = graph
+                        .reverse(receiver, &graph.edges[at])
+                        .map(|reverse| before + reverse)
+                        .filter(|&reverse| reverse >= portion.edges.start && reverse < edge);
+                    let row = match known {
+                        Some(reverse) => portion.row[reverse - portion.edges.start],
+                        None => {
+                            portion.distances.push(self.length[edge]);
+                            portion.distances.len() as u32 - 1
+                        }
+                    };
+                    portion.row.push(row);
+                }
+            }
+            first += graph.len();
+            before += graph.edges();
+        }
+        portion
+    }
+}

@@ -1,0 +1,162 @@
+//! The potentials that the program knows by name, and those of files.
+
+use std::path::{Path, PathBuf};
+
+use druse_crystal::Element;
+use druse_crystal::files::{self, FileError};
+use druse_potential::SevenNet;
+use druse_relax::Potential;
+use druse_relax::pair::{LennardJones, PairPotential, PairTable, PairTableError};
+
+/// The potential that is used where none is named.
+pub const DEFAULT_POTENTIAL: &str = "sevennet";
+
+/// A potential with a name.
+#[derive(Clone, Copy)]
+pub struct NamedPotential {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub about: &'static str,
+    load: fn() -> Result<LoadedPotential, PotentialsError>,
+}
+
+/// All potentials with a name, a line each.
+pub const POTENTIALS: &[NamedPotential] = &[
+    NamedPotential {
+        name: "sevennet",
+        about: "SevenNet-0 of 11 July 2024, a network trained on the Materials Project: 89 elements",
+        load: || Ok(LoadedPotential::new(SevenNet::shipped(), "SevenNet-0 11Jul2024")),
+    },
+    NamedPotential {
+        name: "spheres",
+        about: "Lennard-Jones spheres with the covalent radii of all elements, 0.1 eV deep: for trying things out, no chemistry",
+        load: || Ok(LoadedPotential::new(spheres(), "spheres 1")),
+    },
+];
+
+/// A potential, and what it is.
+pub struct LoadedPotential {
+    /// The potential.
+    pub potential: Box<dyn Potential>,
+    /// Its name with the version or the hash of its parameters: equal where it gives equal numbers.
+    pub identity: String,
+}
+
+impl LoadedPotential {
+    /// A potential that is identified by a text.
+    pub fn new(potential: impl Potential + 'static, identity: impl Into<String>) -> Self {
+        Self { potential: Box::new(potential), identity: identity.into() }
+    }
+}
+
+/// Why there is no such potential.
+#[derive(Debug, thiserror::Error)]
+pub enum PotentialsError {
+    /// The name is that of no potential, and there is no such file.
+    #[error("`{name}` is neither a potential nor a file of one; potentials: {}", known())]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file is no table of a pair potential.
+    #[error("`{}` is no table of a pair potential: {reason}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// The table gives no potential.
+    #[error("`{}`: {source}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: PairTableError,
+    },
+}
+
+fn known() -> String {
+    POTENTIALS.iter().map(|p| p.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The potential of a name, or of a TOML file with the table of a pair potential ([`PairTable`]).
+///
+/// # Errors
+/// [`PotentialsError`].
+pub fn load(name_or_path: &str) -> Result<LoadedPotential, PotentialsError> {
+    if let Some(named) = POTENTIALS.iter().find(|p| p.name == name_or_path) {
+        return (named.load)();
+    }
+    let path = Path::new(name_or_path);
+    let looks_like_a_file = path.extension().is_some() || path.components().count() > 1;
+    if !looks_like_a_file && !path.is_file() {
+        return Err(PotentialsError::Unknown { name: name_or_path.to_owned() });
+    }
+    let text = files::read_to_string(path)?;
+    let table: PairTable = toml::from_str(&text)
+        .map_err(|e| PotentialsError::Syntax { path: path.to_owned(), reason: e.to_string() })?;
+    let potential =
+        table.potential().map_err(|source| PotentialsError::Table { path: path.to_owned(), source })?;
+    // By its numbers: comments and spaces change nothing.
+    let numbers = serde_json::to_vec(&table).expect("a table is plain text and numbers");
+    let identity = format!("{} {}", table.name, blake3::hash(&numbers).to_hex());
+    Ok(LoadedPotential::new(potential, identity))
+}
+
+/// Spheres with the covalent radii of the elements: the minimum of each pair lies at the sum of its radii.
+fn spheres() -> PairPotential {
+    /// Depth of each pair (eV).
+    const EPSILON: f64 = 0.1;
+    /// Å.
+    const CUTOFF: f64 = 6.0;
+    let radii: Vec<(Element, f64)> = Element::all().filter_map(|e| Some((e, e.covalent_radius()?))).collect();
+    let mut potential = PairPotential::new("spheres", CUTOFF);
+    for (i, &(a, radius)) in radii.iter().enumerate() {
+        for &(b, other) in &radii[i..] {
+            let sigma = (radius + other) / 2f64.powf(1.0 / 6.0);
+            potential = potential.with(a, b, LennardJones { epsilon: EPSILON, sigma });
+        }
+    }
+    potential
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn names_and_files_give_potentials() {
+        let spheres = load("spheres").unwrap();
+        assert!(
+            ["H", "Fe", "O", "U"].iter().all(|e| spheres.potential.knows(Element::from_symbol(e).unwrap()))
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("argon.toml");
+        let text = "name = \"argon\"\ncutoff = 9.0\n[[pair]]\nelements = [\"Ar\", \"Ar\"]\nlennard-jones = { epsilon = 0.0103, sigma = 3.4 }\n";
+        fs::write(&path, text).unwrap();
+        let name = path.to_str().unwrap();
+        let first = load(name).unwrap();
+        assert_eq!((first.potential.name(), first.potential.cutoff()), ("argon", 9.0));
+        fs::write(&path, format!("# of a textbook\n{text}")).unwrap();
+        assert_eq!(load(name).unwrap().identity, first.identity);
+        fs::write(&path, text.replace("3.4", "3.5")).unwrap();
+        assert_ne!(load(name).unwrap().identity, first.identity);
+        let says = |name: &str, words: &str| {
+            let message = load(name).map(|_| ()).unwrap_err().to_string();
+            assert!(message.contains(words), "{message}");
+        };
+        fs::write(&path, text.replace("Ar", "Xx")).unwrap();
+        says(name, "`Xx` is no element");
+        fs::write(&path, text.replace("sigma", "sgma")).unwrap();
+        says(name, "sgma");
+        says("lennard", "neither a potential nor a file");
+        says("none.toml", "none.toml");
+    }
+}
