@@ -1,14 +1,13 @@
 //! Bonds of crystals by the rule CrystalNN, searched once for each crystal.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use druse_crystal::coordination::{CoordinationError, CrystalNn};
 use druse_crystal::{Composition, Structure};
 use druse_nn::graph::{EdgeEnds, Multigraph};
 use rayon::prelude::*;
 
-use crate::identity::{Key, key};
+use crate::identity::{FoundOnce, key};
 
 /// Why bonds cannot be had.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -72,7 +71,7 @@ impl Bonds {
 /// The bonds of the crystals met so far. Threads may share it.
 #[derive(Debug, Default)]
 pub struct BondCache {
-    found: RwLock<HashMap<Key, Arc<Bonds>>>,
+    found: FoundOnce<Bonds>,
 }
 
 impl BondCache {
@@ -83,7 +82,7 @@ impl BondCache {
 
     /// Number of crystals.
     pub fn len(&self) -> usize {
-        self.found.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.found.len()
     }
 
     /// Whether it holds no crystal.
@@ -91,25 +90,12 @@ impl BondCache {
         self.len() == 0
     }
 
-    fn known(&self, key: &Key) -> Option<Arc<Bonds>> {
-        self.found.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
-    }
-
-    fn keep(&self, key: Key, bonds: Bonds) -> Arc<Bonds> {
-        let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
-        found.entry(key).or_insert_with(|| Arc::new(bonds)).clone()
-    }
-
     /// The bonds of a structure, searched if they are not known.
     ///
     /// # Errors
     /// As [`Bonds::of`].
     pub fn get(&self, structure: &Structure) -> Result<Arc<Bonds>, BondError> {
-        let key = key(structure);
-        match self.known(&key) {
-            Some(bonds) => Ok(bonds),
-            None => Ok(self.keep(key, Bonds::of(structure)?)),
-        }
+        self.found.try_get(structure, || Bonds::of(structure))
     }
 
     /// The multigraph of the bonds of some crystals.
@@ -130,10 +116,10 @@ impl BondCache {
     pub fn fill(&self, structures: &[&Structure]) -> Result<usize, BondError> {
         let search = |structure: &&Structure| -> Result<bool, BondError> {
             let key = key(structure);
-            if self.known(&key).is_some() {
+            if self.found.known(&key).is_some() {
                 return Ok(false);
             }
-            self.keep(key, Bonds::of(structure)?);
+            self.found.keep(key, Bonds::of(structure)?);
             Ok(true)
         };
         let results: Vec<_> = structures.par_iter().map(search).collect();

@@ -42,6 +42,7 @@ mod reference;
 pub mod registry;
 mod settings;
 mod standardizer;
+mod structure_types;
 pub mod targets;
 mod traits;
 
@@ -52,6 +53,7 @@ pub use error::ModelError;
 pub use generative::{adaptive, cdvae, crystens, gemsdiff, orbit, substitute, symat};
 pub use kinds::Registry;
 pub use standardizer::Standardizer;
+pub use structure_types::{PositionSet, PositionSets};
 pub use traits::{
     Arrays, Autoencoder, BatchStatistics, Capabilities, Generator, LossTerm, MicroBatchLimit, Model,
     NoiseKey, Objective, Phase, PhaseOptimizer, PhaseParameters, Posterior, Predictor, Prepared,

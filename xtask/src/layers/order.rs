@@ -51,7 +51,7 @@ pub(super) const ORDERS: &[Order] = &[
             &["bonds", "conditions", "process", "standardizer"],
             &["error"],
             &["settings", "targets", "traits"],
-            &["engine", "known_crystals", "published", "reference"],
+            &["engine", "known_crystals", "published", "reference", "structure_types"],
             &["autoencoder"],
             &["kinds"],
             &["generative", "parity", "property"],

@@ -1,7 +1,6 @@
 //! Crystals as the model learns them: by space group, cell and distinct sites.
 
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use druse_crystal::{Element, NeighborError, SpaceGroup, Structure, SymmetricStructure};
 use druse_nn::blocks::dimenet::EdgeDimeNet;
@@ -9,7 +8,7 @@ use druse_nn::graph::{CopyRule, GroupOperations, SymmetricEdges};
 use rayon::prelude::*;
 
 use super::config::{Groups, SymmetryConfig};
-use crate::identity::{Key, key};
+use crate::identity::FoundOnce;
 
 /// The operations of a space group in its primitive cell, found once.
 pub(super) fn operations(group: &SpaceGroup) -> &'static GroupOperations {
@@ -73,19 +72,13 @@ type Reduced = Arc<Result<SymmetricStructure, Unusable>>;
 /// The distinct sites of the structures met so far. Threads may share it.
 #[derive(Debug, Default)]
 pub(super) struct ReducedCache {
-    found: RwLock<HashMap<Key, Reduced>>,
+    found: FoundOnce<Result<SymmetricStructure, Unusable>>,
 }
 
 impl ReducedCache {
     /// The distinct sites of a structure, found if they are not known.
     pub fn get(&self, structure: &Structure, config: &SymmetryConfig) -> Reduced {
-        let key = key(structure);
-        if let Some(known) = self.found.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return known.clone();
-        }
-        let reduced = Arc::new(reduce(structure, config));
-        let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
-        found.entry(key).or_insert(reduced).clone()
+        self.found.get(structure, || reduce(structure, config))
     }
 
     /// Why structures have no distinct sites, found on all threads; `None` for those that have.

@@ -3,8 +3,6 @@
 //! Sultanov, Crivello, Rebafka, Sokolovska, "Data-Driven Score-Based Models for Generating Stable Structures with Adaptive
 //! Crystal Cells", J. Chem. Inf. Model. 63 (2023) 6986.
 
-use std::collections::BTreeMap;
-
 use druse_crystal::{Element, Structure, WyckoffSequence};
 use druse_nn::blocks::dimenet::EdgeDimeNet;
 use druse_nn::{ParamSpec, Params};
@@ -31,7 +29,7 @@ pub use config::{
     AdaptiveConfig, AdaptiveSampling, Groups, Letters, LossWeights, NoiseConfig, PositionTarget,
     SymmetryConfig,
 };
-pub use model::{Adaptive, PositionSet, Statistics};
+pub use model::{Adaptive, Statistics};
 
 use objective::PreparedMicroBatch;
 use sampler::State;
@@ -117,13 +115,7 @@ impl Generator for Adaptive {
     }
 
     fn wyckoff_frequencies(&self) -> Vec<(WyckoffSequence, usize)> {
-        let mut counts: BTreeMap<WyckoffSequence, usize> = BTreeMap::new();
-        for set in &self.statistics.positions {
-            *counts.entry(set.sequence.canonical()).or_default() += set.structures;
-        }
-        let mut counts: Vec<_> = counts.into_iter().collect();
-        counts.sort_by_key(|&(_, structures)| std::cmp::Reverse(structures));
-        counts
+        self.statistics.positions.canonical()
     }
 
     fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {

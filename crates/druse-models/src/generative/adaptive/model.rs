@@ -10,19 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::config::{AdaptiveConfig, AdaptiveSampling, EMBEDDED_LEVELS};
 use super::corruption::Levels;
 use super::crystals::{FIRST_FIXED, Joined, ReducedCache, species};
-use crate::process::Noise;
 use crate::settings::Settings;
+use crate::structure_types::PositionSets;
 use crate::{Conditions, ModelError};
-
-/// How often a combination of Wyckoff positions of a space group is in the training set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PositionSet {
-    /// The group and the letters of the distinct sites.
-    #[serde(flatten)]
-    pub sequence: WyckoffSequence,
-    /// Structures that have it.
-    pub structures: usize,
-}
 
 /// What the model keeps of its training set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -35,7 +25,7 @@ pub struct Statistics {
     /// Distinct sites of the structure that has most; 0 before training.
     pub max_sites: usize,
     /// Combinations of Wyckoff positions, the most frequent first.
-    pub positions: Vec<PositionSet>,
+    pub positions: PositionSets,
 }
 
 /// An adaptive-cells model without its parameters.
@@ -94,37 +84,10 @@ impl Adaptive {
         (self.config.neighbors, self.config.copies)
     }
 
-    /// Letters for so many sites: a combination of the training set, by how often it is there, in an order that is drawn, too.
-    /// None where there is no such combination.
-    pub(super) fn drawn_letters(&self, group: u16, sites: usize, noise: &mut Noise) -> Vec<Option<char>> {
-        let suits = |set: &&PositionSet| {
-            set.sequence.group() == group && set.sequence.letters().chars().count() == sites
-        };
-        let sets: Vec<&PositionSet> = self.statistics.positions.iter().filter(suits).collect();
-        let total: usize = sets.iter().map(|set| set.structures).sum();
-        if total == 0 {
-            return vec![None; sites];
-        }
-        let mut place = noise.below(total);
-        let mut letters = Vec::new();
-        for set in sets {
-            if place < set.structures {
-                letters = set.sequence.letters().chars().map(Some).collect();
-                break;
-            }
-            place -= set.structures;
-        }
-        // Fisher and Yates.
-        for i in (1..letters.len()).rev() {
-            letters.swap(i, noise.below(i + 1));
-        }
-        letters
-    }
-
     /// Takes groups, elements and positions from a training set.
     pub(super) fn fit(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
         let mut statistics = Statistics::default();
-        let mut positions: BTreeMap<WyckoffSequence, usize> = BTreeMap::new();
+        let mut sequences: Vec<WyckoffSequence> = Vec::with_capacity(training.len());
         for s in training {
             let reduced = self.reduced.get(s, &self.config.symmetry);
             let crystal = reduced.as_ref().as_ref().map_err(|e| unusable(s, &e.0))?;
@@ -132,13 +95,9 @@ impl Adaptive {
             *statistics.groups.entry(number).or_default() += 1;
             statistics.elements.extend(species(crystal));
             statistics.max_sites = statistics.max_sites.max(crystal.sites().len());
-            *positions.entry(crystal.template().sequence()).or_default() += 1;
+            sequences.push(crystal.template().sequence());
         }
-        let sets = positions.into_iter();
-        statistics.positions =
-            sets.map(|(sequence, structures)| PositionSet { sequence, structures }).collect();
-        // A stable sort: equally frequent ones stay in the order of groups and letters.
-        statistics.positions.sort_by_key(|set| std::cmp::Reverse(set.structures));
+        statistics.positions = PositionSets::count(sequences);
         self.statistics = statistics;
         Ok(())
     }

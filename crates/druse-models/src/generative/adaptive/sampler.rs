@@ -70,7 +70,7 @@ impl State {
         let mut noise = Noise::new(request.seed, request.index);
         let mut letters: Vec<Option<char>> = sites.iter().map(|site| site.wyckoff).collect();
         if model.sampling.letters == Letters::Drawn && letters.iter().all(Option::is_none) {
-            letters = model.drawn_letters(number, sites.len(), &mut noise);
+            letters = model.statistics.positions.drawn_letters(number, sites.len(), &mut noise);
         }
         let positions = letters
             .into_iter()

@@ -1,7 +1,6 @@
 //! Images of a data set: what is normalized how, which structures have one.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{PoisonError, RwLock};
+use std::collections::BTreeSet;
 
 use druse_crystal::{Composition, Element, Structure};
 use druse_data::crystens::{Codec, EncodeError, IMAGE_LEN, Image, Normalization, SLOTS, space_group};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ModelError;
-use crate::identity::{Key, key};
+use crate::identity::FoundOnce;
 
 /// Numbers of an image.
 pub(crate) const NUMBERS: usize = IMAGE_LEN;
@@ -45,7 +44,7 @@ pub struct ImageStatistics {
 #[derive(Debug, Default)]
 pub(crate) struct CrystalImages {
     pub statistics: ImageStatistics,
-    groups: RwLock<HashMap<Key, Result<u16, EncodeError>>>,
+    groups: FoundOnce<Result<u16, EncodeError>>,
 }
 
 impl CrystalImages {
@@ -54,13 +53,7 @@ impl CrystalImages {
         if structure.len() > SLOTS {
             return Err(EncodeError::TooManyAtoms(structure.len()));
         }
-        let key = key(structure);
-        let known = self.groups.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        known.unwrap_or_else(|| {
-            let found = space_group(structure);
-            self.groups.write().unwrap_or_else(PoisonError::into_inner).insert(key, found.clone());
-            found
-        })
+        self.groups.get(structure, || space_group(structure)).as_ref().clone()
     }
 
     /// Why structures have no image; the same words for the same reason.

@@ -2,13 +2,12 @@
 //! crystals and structure types, in the order of their likelihood; for a template, the free numbers of the cell and of the
 //! distinct sites, by a flow.
 
-use std::sync::RwLock;
-
 use druse_crystal::{Element, Structure, WyckoffSequence};
 use druse_nn::{ParamSpec, Params};
 use rayon::prelude::*;
 use serde_json::Value;
 
+use crate::identity::FoundOnce;
 use crate::kinds::{Kind, Preset};
 use crate::traits::Arrays;
 use crate::{
@@ -34,7 +33,7 @@ mod trunk;
 pub use config::{
     Begin, Coupling, FlowConfig, JudgeConfig, NetworkConfig, OrbitConfig, OrbitSampling, OrbitWeights,
 };
-pub use model::{CellScale, Orbit, PositionSet, Statistics};
+pub use model::{CellScale, Orbit, Statistics};
 
 use judge::PreparedVotes;
 use objective::PreparedMicroBatch;
@@ -107,7 +106,7 @@ impl Trainable for Orbit {
     }
 
     fn restore_arrays(&mut self, arrays: &Arrays) -> Result<(), ModelError> {
-        self.ballots = RwLock::default();
+        self.ballots = FoundOnce::default();
         self.known.restore_arrays(arrays)
     }
 
@@ -169,7 +168,7 @@ impl Generator for Orbit {
     }
 
     fn wyckoff_frequencies(&self) -> Vec<(WyckoffSequence, usize)> {
-        self.statistics.positions.iter().map(|set| (set.sequence.clone(), set.structures)).collect()
+        self.statistics.positions.canonical()
     }
 
     fn sampler<'a>(&'a self, params: &'a Params, limit: &'a MicroBatchLimit) -> Box<dyn Sampler + 'a> {

@@ -1,11 +1,9 @@
 //! The model: network, and what it knows of its training set.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use druse_crystal::{
     Composition, LatticeSystem, SpaceGroup, Structure, SymmetricStructure, Template, WyckoffPosition,
-    WyckoffSequence,
 };
 use druse_nn::{ParamBuilder, ParamSpec};
 use serde::{Deserialize, Serialize};
@@ -17,10 +15,11 @@ use super::network::Network;
 use super::pairs::Radial;
 use super::paths::Described;
 use super::tokens::Frame;
-use crate::identity::{Key, key};
+use crate::identity::FoundOnce;
 use crate::known_crystals::KnownCrystals;
 use crate::process::Noise;
 use crate::settings::Settings;
+use crate::structure_types::PositionSets;
 use crate::{Conditions, ModelError, Site};
 
 /// Spread of cell numbers of a lattice system with fewer than two crystals.
@@ -44,16 +43,6 @@ impl Default for CellScale {
     }
 }
 
-/// How often a combination of Wyckoff positions of a space group is in the training set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PositionSet {
-    /// The group and the letters of the distinct sites.
-    #[serde(flatten)]
-    pub sequence: WyckoffSequence,
-    /// Structures that have it.
-    pub structures: usize,
-}
-
 /// What the model keeps of its training set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,7 +52,7 @@ pub struct Statistics {
     /// Atoms in the primitive cell of the largest crystal; 0 before training.
     pub max_atoms: usize,
     /// Combinations of Wyckoff positions in canonical form, the most frequent first.
-    pub positions: Vec<PositionSet>,
+    pub positions: PositionSets,
 }
 
 /// An orbit model without its parameters.
@@ -77,8 +66,8 @@ pub struct Orbit {
     pub(super) statistics: Statistics,
     pub(super) known: KnownCrystals,
     /// The votes on the structures met so far.
-    pub(super) ballots: RwLock<HashMap<Key, Arc<Ballot>>>,
-    described: RwLock<HashMap<Key, Arc<Result<Described, String>>>>,
+    pub(super) ballots: FoundOnce<Ballot>,
+    described: FoundOnce<Result<Described, String>>,
 }
 
 impl Orbit {
@@ -94,12 +83,12 @@ impl Orbit {
         Ok(Self {
             radial: Radial::new(&config.network),
             known: KnownCrystals::default(),
-            ballots: RwLock::default(),
+            ballots: FoundOnce::default(),
             judge,
             specs: builder.finish(),
             sampling: OrbitSampling::default(),
             statistics: Statistics::default(),
-            described: RwLock::default(),
+            described: FoundOnce::default(),
             config,
             network,
         })
@@ -126,15 +115,11 @@ impl Orbit {
 
     /// A structure by its distinct sites, or why there are none, found once.
     pub(super) fn described(&self, structure: &Structure) -> Arc<Result<Described, String>> {
-        let key = key(structure);
-        if let Some(known) = self.described.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return known.clone();
-        }
-        let found = SymmetricStructure::from_structure(structure, self.config.tolerance)
-            .map(|crystal| Described::new(crystal, self.config.flow.coupling))
-            .map_err(|e| e.kind().to_owned());
-        let mut all = self.described.write().unwrap_or_else(PoisonError::into_inner);
-        all.entry(key).or_insert_with(|| Arc::new(found)).clone()
+        self.described.get(structure, || {
+            SymmetricStructure::from_structure(structure, self.config.tolerance)
+                .map(|crystal| Described::new(crystal, self.config.flow.coupling))
+                .map_err(|e| e.kind().to_owned())
+        })
     }
 
     /// Σ v of a conventional cell, Å³.
@@ -172,7 +157,7 @@ impl Orbit {
     /// Takes volumes, cells and positions from a training set.
     pub(super) fn fit(&mut self, training: &[(&str, &Structure)]) -> Result<(), ModelError> {
         self.known.fit(training)?;
-        self.ballots = RwLock::default();
+        self.ballots = FoundOnce::default();
         let crystals: Vec<_> = training
             .iter()
             .map(|(_, s)| {
@@ -185,15 +170,11 @@ impl Orbit {
             .collect::<Result<_, _>>()?;
         let crystals = || crystals.iter().filter_map(|d| d.as_ref().as_ref().ok());
         let mut statistics = Statistics::default();
-        let mut positions: BTreeMap<WyckoffSequence, usize> = BTreeMap::new();
         for d in crystals() {
-            *positions.entry(d.crystal.template().sequence().canonical()).or_default() += 1;
             statistics.max_atoms = statistics.max_atoms.max(d.crystal.num_primitive_atoms());
         }
-        let sets = positions.into_iter();
-        statistics.positions =
-            sets.map(|(sequence, structures)| PositionSet { sequence, structures }).collect();
-        statistics.positions.sort_by_key(|set| std::cmp::Reverse(set.structures));
+        let canonical = |d: &Described| d.crystal.template().sequence().canonical();
+        statistics.positions = PositionSets::count(crystals().map(canonical));
         self.statistics = statistics;
         let mut rows: [Vec<[f64; COORDINATES]>; 6] = Default::default();
         for d in crystals() {
@@ -229,7 +210,7 @@ impl Orbit {
         let (group, sites) = asked(conditions)?;
         let mut letters: Vec<Option<char>> = sites.iter().map(|site| site.wyckoff).collect();
         if letters.iter().all(Option::is_none) {
-            letters = self.drawn_letters(group.number(), sites.len(), noise);
+            letters = self.statistics.positions.drawn_letters(group.number(), sites.len(), noise);
         }
         for i in 0..letters.len() {
             if letters[i].is_none() {
@@ -240,30 +221,6 @@ impl Orbit {
         }
         let sites = sites.iter().zip(letters).filter_map(|(site, letter)| Some((site.element, letter?)));
         Template::new(group, sites.collect()).map_err(|e| ModelError::Condition(e.to_string()))
-    }
-
-    fn drawn_letters(&self, group: u16, sites: usize, noise: &mut Noise) -> Vec<Option<char>> {
-        let suits = |set: &&PositionSet| {
-            set.sequence.group() == group && set.sequence.letters().chars().count() == sites
-        };
-        let sets: Vec<&PositionSet> = self.statistics.positions.iter().filter(suits).collect();
-        let total: usize = sets.iter().map(|set| set.structures).sum();
-        if total == 0 {
-            return vec![None; sites];
-        }
-        let mut place = noise.below(total);
-        let mut chosen = sets.iter().skip_while(|set| {
-            let passed = place >= set.structures;
-            place = place.saturating_sub(set.structures);
-            passed
-        });
-        let letters = chosen.next().map(|set| set.sequence.letters().chars().map(Some).collect());
-        let mut letters: Vec<Option<char>> = letters.unwrap_or_else(|| vec![None; sites]);
-        // Fisher and Yates.
-        for i in (1..letters.len()).rev() {
-            letters.swap(i, noise.below(i + 1));
-        }
-        letters
     }
 }
 

@@ -2,7 +2,7 @@
 //! training set allow.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use druse_crystal::{
     Composition, Element, SpaceGroup, Structure, Template, WyckoffPosition, WyckoffSequence,
@@ -14,7 +14,6 @@ use super::judge::Ballot;
 use super::model::Orbit;
 use super::proposal::Proposal;
 use super::tokens::{Frame, Origin};
-use crate::identity::key;
 
 /// Most ways to fill a structure type that are looked at.
 const MOST_FILLINGS: usize = 2000;
@@ -65,19 +64,14 @@ impl Orbit {
 
     /// The vote on a structure by its composition, itself left out; found once.
     pub(super) fn own_ballot(&self, structure: &Structure, template: &Template) -> Arc<Ballot> {
-        let key = key(structure);
-        if let Some(known) = self.ballots.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return known.clone();
-        }
-        let library = self.known.library();
-        let itself = library.parents().iter().position(|p| is_same(structure, p.structure()));
-        let composition = Composition::from_species(&structure.species);
-        let among = self.config.judge.among;
-        // Where no crystal has its numbers of atoms, nobody votes.
-        let found =
-            Ballot::new(library, &composition, None, itself, Some(template), among).unwrap_or_default();
-        let mut all = self.ballots.write().unwrap_or_else(PoisonError::into_inner);
-        all.entry(key).or_insert_with(|| Arc::new(found)).clone()
+        self.ballots.get(structure, || {
+            let library = self.known.library();
+            let itself = library.parents().iter().position(|p| is_same(structure, p.structure()));
+            let composition = Composition::from_species(&structure.species);
+            let among = self.config.judge.among;
+            // Where no crystal has its numbers of atoms, nobody votes.
+            Ballot::new(library, &composition, None, itself, Some(template), among).unwrap_or_default()
+        })
     }
 
     /// Templates of a composition that no known crystal proposes but structure types of the training set allow, those of the
@@ -91,7 +85,7 @@ impl Orbit {
     ) -> Vec<Template> {
         let mut given: HashSet<Template> = known.iter().map(canonical).collect();
         let mut found = Vec::new();
-        for set in &self.statistics.positions {
+        for set in self.statistics.positions.as_slice() {
             if space_group.is_some_and(|group| group != set.sequence.group()) {
                 continue;
             }
