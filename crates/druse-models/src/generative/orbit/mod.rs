@@ -19,6 +19,7 @@ use crate::{
 mod cell;
 mod config;
 mod judge;
+mod judged;
 mod model;
 mod network;
 mod objective;
@@ -35,7 +36,7 @@ pub use config::{
 };
 pub use model::{CellScale, Orbit, Statistics};
 
-use judge::PreparedVotes;
+use judged::PreparedVotes;
 use objective::PreparedMicroBatch;
 use sampler::State;
 

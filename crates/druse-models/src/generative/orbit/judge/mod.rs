@@ -15,13 +15,12 @@ use super::config::JudgeConfig;
 use super::trunk::silent;
 
 mod facts;
-mod objective;
 mod votes;
 
-pub(super) use objective::PreparedVotes;
+pub(super) use facts::Facts;
 pub(super) use votes::Ballot;
 
-use facts::{Facts, NUMBERS};
+use facts::NUMBERS;
 
 /// Added to the square of a distance, so that it has a derivative at zero.
 const SOFT: f64 = 1e-6;

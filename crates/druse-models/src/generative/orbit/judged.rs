@@ -6,9 +6,8 @@ use druse_nn::Params;
 use druse_nn::graph::Index;
 use druse_nn::ops::{self, matrix};
 
-use super::facts::Facts;
-use crate::orbit::Orbit;
-use crate::orbit::model::unusable;
+use super::judge::Facts;
+use super::model::{Orbit, unusable};
 use crate::process::Noise;
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};
 
@@ -16,7 +15,7 @@ use crate::{LossTerm, ModelError, NoiseKey, Prepared};
 const NOBODY: f32 = -1e9;
 
 /// Votes on the structures of a micro-batch.
-pub(in super::super) struct PreparedVotes<'a> {
+pub(super) struct PreparedVotes<'a> {
     model: &'a Orbit,
     structures: usize,
     facts: Facts,
