@@ -30,7 +30,7 @@ fn moved(crystal: &Structure, by: &[[f64; 3]], step: f64) -> Structure {
         let cart = lattice.to_cartesian(*f);
         lattice.to_fractional(std::array::from_fn(|c| cart[c] + step * by[c]))
     });
-    Structure::new(lattice.clone(), crystal.species.clone(), frac.collect()).unwrap()
+    Structure::new(*lattice, crystal.species.clone(), frac.collect()).unwrap()
 }
 
 /// The crystal with its space deformed by 1 + step · strain.
@@ -108,7 +108,7 @@ fn crystal() -> impl Strategy<Value = Structure> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn moving_all_sites_changes_nothing(crystal in crystal(), by in prop::array::uniform3(-3.0..3.0_f64)) {
@@ -147,7 +147,7 @@ proptest! {
         order.sort_by_cached_key(|_| (noise.next() * 1e9) as i64);
         let species = order.iter().map(|&i| crystal.species[i]).collect();
         let frac = order.iter().map(|&i| crystal.frac_coords[i]).collect();
-        let other = Structure::new(crystal.lattice.clone(), species, frac).unwrap();
+        let other = Structure::new(crystal.lattice, species, frac).unwrap();
         let (before, after) = (evaluate(&*WIDE, &crystal), evaluate(&*WIDE, &other));
         prop_assert!((before.energy - after.energy).abs() < 1e-9);
         for (k, &i) in order.iter().enumerate() {
