@@ -1,6 +1,6 @@
 //! SevenNet-0: energy, forces and stress of 32 crystals at once, and one after the other; loading.
 //!
-//! The crystals are prototypes with displaced sites, in cells of up to 24 atoms.
+//! The crystals are prototypes with displaced sites, in cells of up to 20 atoms.
 
 use std::hint::black_box;
 
@@ -14,17 +14,17 @@ use druse_testkit::prototypes::prototypes;
 #[allow(dead_code, reason = "shared with the tests")]
 mod common;
 
-/// 32 crystals of 1 to 24 atoms.
+/// 32 crystals of 1 to 20 atoms.
 fn crystals(potential: &SevenNet) -> Vec<Structure> {
     let mut all: Vec<Structure> = prototypes().into_iter().map(|(_, crystal)| crystal).collect();
     all.retain(|crystal| crystal.species.iter().all(|&element| potential.knows(element)));
-    let larger = all.iter().rev().map(|crystal| {
-        let long = if crystal.len() < 5 { [2, 2, 2] } else { [1, 1, 2] };
+    let larger = all.iter().map(|crystal| {
+        let long = if crystal.len() < 5 { [1, 2, 2] } else { [1, 1, 2] };
         common::supercell(crystal, long)
     });
     let larger: Vec<Structure> = larger.collect();
     all.extend(larger);
-    all.truncate(32);
+    let all = all.split_off(all.len().saturating_sub(32));
     (1..).zip(&all).map(|(seed, crystal)| common::rattled(crystal, 0.02, 0.1, seed)).collect()
 }
 
