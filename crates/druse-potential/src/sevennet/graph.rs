@@ -227,6 +227,19 @@ impl<R: Real> Batch<R> {
             first += graph.len();
             before += graph.edges();
         }
+        portion.sort();
         portion
+    }
+}
+
+impl Portion {
+    /// Sorts the distances, so that those in one piece of a table follow one another.
+    fn sort(&mut self) {
+        let mut order: Vec<usize> = (0..self.distances.len()).collect();
+        order.sort_unstable_by(|&a, &b| self.distances[a].total_cmp(&self.distances[b]));
+        let mut place = vec![0; order.len()];
+        order.iter().zip(0..).for_each(|(&from, to)| place[from] = to);
+        self.distances = order.iter().map(|&from| self.distances[from]).collect();
+        self.row.iter_mut().for_each(|row| *row = place[*row as usize]);
     }
 }
