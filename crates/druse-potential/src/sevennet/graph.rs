@@ -17,8 +17,8 @@ const MARGIN: f64 = 1e-6;
 const MAX_NEIGHBORS: usize = 4096;
 
 /// Atoms and edges of a portion that a thread works on at a time: its messages and radial weights stay in the caches.
-const PORTION_ATOMS: usize = 32;
-const PORTION_EDGES: usize = 1024;
+const PORTION_ATOMS: usize = 16;
+const PORTION_EDGES: usize = 512;
 
 /// The directed edges of one crystal, sorted by the receiving atom, then by the element of the sender.
 #[derive(Debug)]
