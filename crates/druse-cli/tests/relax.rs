@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{cif, command, druse};
@@ -127,20 +127,24 @@ fn a_killed_run_is_resumed_to_the_same_files() {
     let whole = output(&dir.path().join("whole"));
     assert!(whole.contains_key("structures.extxyz") && whole.contains_key("relaxed.csv"));
 
-    let lines = dir.path().join("killed/structures.jsonl");
-    let count = || fs::read_to_string(&lines).map_or(0, |text| text.lines().count());
-    let mut child = command(dir.path()).args(arguments("killed")).stderr(Stdio::null()).spawn().unwrap();
-    let begun = Instant::now();
-    while count() < 3 && begun.elapsed() < Duration::from_secs(120) {
-        std::thread::sleep(Duration::from_millis(2));
+    for (out, signal, code) in [("killed", "-KILL", None), ("stopped", "-INT", Some(130))] {
+        let lines = dir.path().join(out).join("structures.jsonl");
+        let count = || fs::read_to_string(&lines).map_or(0, |text| text.lines().count());
+        let mut child = command(dir.path()).args(arguments(out)).stderr(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        while count() < 3 && begun.elapsed() < Duration::from_secs(120) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), code);
+        let done = count();
+        assert!((3..60).contains(&done), "{done} lines when it ended");
+        // Whoever asks it to stop has its figures at once.
+        assert_eq!(dir.path().join(out).join("relaxed.csv").exists(), code.is_some());
+        let resumed = druse(dir.path(), &[&arguments(out)[..], &["--resume"]].concat()).ok();
+        assert!(resumed.stderr.contains("were there)"), "{}", resumed.stderr);
+        assert_eq!(output(&dir.path().join(out)), whole);
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let done = count();
-    assert!((3..60).contains(&done), "{done} lines when it was killed");
-    let resumed = druse(dir.path(), &[&arguments("killed")[..], &["--resume"]].concat()).ok();
-    assert!(resumed.stderr.contains("were there)"), "{}", resumed.stderr);
-    assert_eq!(output(&dir.path().join("killed")), whole);
 }
 
 #[test]

@@ -174,6 +174,32 @@ fn many_elements_are_one_more_system() {
     assert_eq!(d.hull(&all).unwrap().phases.len(), 15);
 }
 
+#[test]
+fn crowded_and_extreme_points_are_no_obstacle() {
+    // 400 compositions close to each other on a smooth bowl, so that all of them are corners of the hull.
+    let mut rows = vec![entry("a", "Li", 0.0), entry("b", "Fe", 0.0), entry("c", "O", 0.0)];
+    for i in 0..400u32 {
+        let (a, b, c) = (300 + i % 20, 300 + i / 20, 300 + (7 * i) % 23);
+        let n = f64::from(a + b + c);
+        let energy = -4.0 * f64::from(a * b + b * c + c * a) / (n * n);
+        rows.push(entry(&format!("e{i}"), &format!("Li{a}Fe{b}O{c}"), energy));
+    }
+    let distinct: BTreeSet<Composition> = rows.iter().map(|e| e.composition.reduced().0).collect();
+    let d = PhaseDiagram::new(rows).unwrap();
+    assert_eq!(d.stable_entries().count(), distinct.len());
+    let point = d.hull(&formula("Li3100Fe3050O3070")).unwrap();
+    let exact = -4.0 * (3100.0 * 3050.0 + 3050.0 * 3070.0 + 3070.0 * 3100.0) / (9220.0f64 * 9220.0);
+    assert!(
+        point.energy_per_atom >= exact && point.energy_per_atom < exact + 1e-5,
+        "{}",
+        point.energy_per_atom
+    );
+
+    let d = diagram(&[("a", "Li", 1e200), ("b", "O", -1e200), ("c", "LiO", -1e201), ("d", "Li999O", 1e99)]);
+    let hull = d.hull(&formula("Li3O")).unwrap().energy_per_atom;
+    assert!((hull / 1e201 + 0.249 / 0.499).abs() < 1e-9, "{hull}");
+}
+
 /// Symbols of the elements that random systems are made of.
 const ELEMENTS: [&str; 4] = ["Li", "Mg", "O", "Fe"];
 

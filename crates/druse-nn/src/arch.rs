@@ -12,13 +12,6 @@ pub fn arch() -> Arch {
     Arch::new()
 }
 
-/// Whether [`vectorized!`] code may fuse multiplication and addition (`mul_add`). The baseline of x86-64 cannot: there it
-/// would be a library call.
-#[inline]
-pub fn fuses() -> bool {
-    !matches!(arch(), Arch::Scalar)
-}
-
 /// Whether this processor multiplies bf16 (AVX512-BF16).
 pub(crate) fn has_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -31,14 +24,12 @@ pub(crate) fn has_bf16() -> bool {
 }
 
 /// What a closure gives away to be one that is called once.
-#[doc(hidden)]
-pub struct Once;
+pub(crate) struct Once;
 
 /// Runs the body compiled for the widest vector instructions of this processor.
 ///
 /// The closure gives a value away, so that it can be called once only: one that could be called again is called by way of a
-/// function that the compiler leaves out of line when the body is long, and compiles for the least of all processors. What the body calls has to be inlined into it.
-#[macro_export]
+/// function that the compiler leaves out of line when the body is long, and compiles for the least of all processors.
 macro_rules! vectorized {
     ($body:expr) => {{
         let once = $crate::arch::Once;
@@ -51,7 +42,7 @@ macro_rules! vectorized {
         )
     }};
 }
-pub use crate::vectorized;
+pub(crate) use vectorized;
 
 #[cfg(test)]
 pub(crate) mod testing {

@@ -170,6 +170,20 @@ fn other_content_is_named() {
 }
 
 #[test]
+fn plain_values_are_given_as_json() {
+    let settings =
+        b"\x80\x02}X\x01\0\0\0c}X\x01\0\0\0aK\x07sK\x05K\x06sX\x01\0\0\0l](K\x01X\x01\0\0\0xN\x88ess.";
+    let file = open(settings, &[]).unwrap();
+    let expected = serde_json::json!({"a": 7, "5": 6, "l": [1, "x", null, true]});
+    assert_eq!(file.plain("c"), Some(expected));
+    assert_eq!(file.plain("d"), None);
+    assert!(matches!(file.dictionary("c"), Err(TorchError::Content { .. })));
+    // A list that holds itself ends somewhere.
+    let file = open(b"\x80\x02}X\x01\0\0\0c]q\x00(h\x00h\x00es.", &[]).unwrap();
+    assert!(file.plain("c").unwrap().to_string().len() < 10_000);
+}
+
+#[test]
 fn damage_to_numbers_is_found_by_the_checksum() {
     let mut bytes = bytes_of("kinds.pt");
     let pattern = floats(&[base(0) as f32]);

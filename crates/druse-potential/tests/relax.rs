@@ -13,8 +13,8 @@ use serde_json::Value;
 const SEVENNET: Option<fn() -> Box<dyn Potential>> = Some(|| Box::new(SevenNet::shipped()));
 
 /// How far energies may be from the reference's, in eV an atom: along the way, and at the end.
-const ON_THE_WAY: f64 = 1e-4;
-const AT_THE_END: f64 = 1e-5;
+const ON_THE_WAY: f64 = 1e-5;
+const AT_THE_END: f64 = 2e-6;
 
 #[test]
 fn relaxations_are_those_of_the_published_package() {

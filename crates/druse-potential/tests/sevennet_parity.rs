@@ -1,5 +1,6 @@
 //! SevenNet against values of the published code.
 
+#[allow(dead_code, reason = "shared by several files of tests")]
 mod common;
 
 use std::path::Path;
@@ -48,7 +49,7 @@ fn records(name: &str) -> Option<Vec<Value>> {
 }
 
 fn assert_within(found: Errors, bars: Errors, what: &str) {
-    eprintln!("{what}: {found:.1?} eV/atom, eV/Å, GPa; bars {bars:?}");
+    eprintln!("{what}: {:.1e} {:.1e} {:.1e} eV/atom, eV/Å, GPa; bars {bars:?}", found[0], found[1], found[2]);
     assert!(found.iter().zip(bars).all(|(f, bar)| *f <= bar), "{what}: {found:?}, bars {bars:?}");
 }
 
@@ -66,21 +67,18 @@ fn in_32_bits_the_published_values_within_its_rounding() {
     let weights = SevenNet::shipped_weights();
     let networks = SevenNet::new(&weights, Radial::Exact, Digits::Single);
     assert_within(errors(&networks, &records), [4e-6, 5e-5, 1e-4], "32 bits, networks");
-    assert_within(errors(&SevenNet::shipped(), &records), [4e-6, 2e-4, 2e-4], "32 bits, tables");
+    assert_within(errors(&SevenNet::shipped(), &records), [4e-6, 6e-5, 1e-4], "32 bits, tables");
 }
 
 #[test]
 fn shorter_pieces_of_tables_are_as_exact_as_stated() {
     let Some(records) = records("sevennet/static.json.gz") else { return };
-    // The one with atoms 0.54 Å apart is outside of what tables are measured on: there the network's weights change most.
-    let near = |r: &&Value| r["id"].as_str().is_none_or(|id| !id.contains("extra"));
-    let records: Vec<Value> = records.iter().filter(near).cloned().collect();
     let weights = SevenNet::shipped_weights();
     for (step, bars) in [
         (0.05, [1e-5, 3e-3, 6e-3]),
-        (0.025, [1e-6, 4e-4, 2e-3]),
-        (0.0125, [6e-8, 5e-5, 2e-4]),
-        (0.00625, [5e-9, 6e-6, 2e-5]),
+        (0.025, [1e-6, 3e-4, 1e-3]),
+        (0.0125, [3e-8, 3e-5, 1e-4]),
+        (0.00625, [3e-9, 3e-6, 2e-5]),
     ] {
         let potential = SevenNet::new(&weights, Radial::Tables { step }, Digits::Double);
         assert_within(errors(&potential, &records), bars, &format!("pieces of {step} Å"));
@@ -100,7 +98,8 @@ fn shipped_weights_are_the_published_ones_bit_for_bit() {
     // What is left out is empty, constant, or made again: coefficients, masks.
     let left_out = published.tensors.iter().filter(|(name, _)| !weights.file().tensors.contains_key(*name));
     for (name, (_, values)) in left_out {
-        let constant = name.contains("_w3j_") || values.iter().all(|&x| x == 1.0);
+        let constant = ["_w3j_", "output_mask"].iter().any(|part| name.contains(part))
+            || values.iter().all(|&x| x == 1.0);
         assert!(constant, "{name}");
     }
 }
@@ -133,5 +132,5 @@ fn l3i5_is_the_same_code() {
     let wide = SevenNet::new(&weights, Radial::Exact, Digits::Double);
     assert_within(errors(&wide, &records), [1e-10; 3], "l3i5 in 64 bits");
     let narrow = SevenNet::new(&weights, Radial::default(), Digits::Single);
-    assert_within(errors(&narrow, &records), [4e-6, 2e-4, 2e-4], "l3i5 in 32 bits");
+    assert_within(errors(&narrow, &records), [4e-6, 1e-4, 1e-4], "l3i5 in 32 bits");
 }

@@ -1,5 +1,6 @@
 //! Crystals and files that are not as they should be.
 
+#[allow(dead_code, reason = "shared by several files of tests")]
 mod common;
 
 use common::rattled;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use druse_crystal::Element;
 use druse_crystal::files::{self, FileError};
 use druse_potential::SevenNet;
+use druse_potential::sevennet::LoadError;
 use druse_relax::Potential;
 use druse_relax::pair::{LennardJones, PairPotential, PairTable, PairTableError};
 
@@ -18,7 +19,7 @@ pub struct NamedPotential {
     pub name: &'static str,
     /// What it is, in a line.
     pub about: &'static str,
-    load: fn() -> Result<LoadedPotential, PotentialsError>,
+    load: fn() -> LoadedPotential,
 }
 
 /// All potentials with a name, a line each.
@@ -26,12 +27,12 @@ pub const POTENTIALS: &[NamedPotential] = &[
     NamedPotential {
         name: "sevennet",
         about: "SevenNet-0 of 11 July 2024, a network trained on the Materials Project: 89 elements",
-        load: || Ok(LoadedPotential::new(SevenNet::shipped(), "SevenNet-0 11Jul2024")),
+        load: || LoadedPotential::new(SevenNet::shipped(), "SevenNet-0 11Jul2024"),
     },
     NamedPotential {
         name: "spheres",
         about: "Lennard-Jones spheres with the covalent radii of all elements, 0.1 eV deep: for trying things out, no chemistry",
-        load: || Ok(LoadedPotential::new(spheres(), "spheres 1")),
+        load: || LoadedPotential::new(spheres(), "spheres 1"),
     },
 ];
 
@@ -62,6 +63,9 @@ pub enum PotentialsError {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The file holds no network that is a potential.
+    #[error(transparent)]
+    Network(#[from] LoadError),
     /// The file is no table of a pair potential.
     #[error("`{}` is no table of a pair potential: {reason}", path.display())]
     Syntax {
@@ -84,15 +88,22 @@ fn known() -> String {
     POTENTIALS.iter().map(|p| p.name).collect::<Vec<_>>().join(", ")
 }
 
-/// The potential of a name, or of a TOML file with the table of a pair potential ([`PairTable`]).
+/// The potential of a name, of a weight file of a network (`.safetensors`), or of a TOML file with the table of a pair potential
+/// ([`PairTable`]).
 ///
 /// # Errors
 /// [`PotentialsError`].
 pub fn load(name_or_path: &str) -> Result<LoadedPotential, PotentialsError> {
     if let Some(named) = POTENTIALS.iter().find(|p| p.name == name_or_path) {
-        return (named.load)();
+        return Ok((named.load)());
     }
     let path = Path::new(name_or_path);
+    if path.extension().is_some_and(|extension| extension == "safetensors") {
+        let hash = blake3::hash(&files::read(path)?).to_hex();
+        let network = SevenNet::load(path)?;
+        let identity = format!("{} {hash}", network.name());
+        return Ok(LoadedPotential::new(network, identity));
+    }
     let looks_like_a_file = path.extension().is_some() || path.components().count() > 1;
     if !looks_like_a_file && !path.is_file() {
         return Err(PotentialsError::Unknown { name: name_or_path.to_owned() });
@@ -158,5 +169,8 @@ mod tests {
         says(name, "sgma");
         says("lennard", "neither a potential nor a file");
         says("none.toml", "none.toml");
+        says("none.safetensors", "none.safetensors");
+        let network = load(DEFAULT_POTENTIAL).unwrap();
+        assert!(network.potential.knows(Element::from_symbol("Fe").unwrap()));
     }
 }

@@ -8,6 +8,7 @@ use clap::builder::PossibleValuesParser;
 use druse_data::Benchmark;
 use druse_models::published::{PublishedError, Training};
 use druse_nn::weights::torch::{TorchError, TorchFile};
+use druse_potential::sevennet::published::import as import_sevennet;
 use druse_run::import::{import, importable};
 
 use crate::console;
@@ -23,6 +24,7 @@ use crate::models::registry;
     --property heat_ref --out mine.safetensors
   druse import epoch=839.ckpt --kind property --dataset mp_20 --out energy.safetensors
   druse import model_299.pth --kind symat --dataset mp_20 --set encoder.torsion=zero --out symat.safetensors
+  druse import checkpoint_l3i5.pth --kind sevennet --out sevennet-l3i5.safetensors
 
 Sizes, noise levels and scale factors come from the checkpoint. Nothing in it is executed.")]
 pub struct ImportArgs {
@@ -31,7 +33,8 @@ pub struct ImportArgs {
     /// File to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Kind of the model that the checkpoint holds.
+    /// Kind of the model that the checkpoint holds; sevennet is an interatomic potential, called like the file that is
+    /// written.
     #[arg(long, value_name = "KIND", default_value = "cdvae", value_parser = kind())]
     kind: String,
     /// Published data set that the model was trained on: mp_20, carbon_24 or perov_5. It tells how lattices and properties
@@ -52,8 +55,13 @@ pub struct ImportArgs {
     settings: Vec<String>,
 }
 
+/// The kind that is a potential and no model of the registry.
+const SEVENNET: &str = "sevennet";
+
 fn kind() -> PossibleValuesParser {
-    importable(registry()).into()
+    let mut kinds = importable(registry());
+    kinds.push(SEVENNET);
+    kinds.into()
 }
 
 fn benchmark(name: &str) -> Result<Benchmark, String> {
@@ -81,6 +89,9 @@ fn open(path: &Path) -> Result<TorchFile, Failure> {
 /// Runs the command.
 pub fn run(args: &ImportArgs) -> crate::Outcome {
     let file = open(&args.checkpoint)?;
+    if args.kind == SEVENNET {
+        return potential(args, &file);
+    }
     let training = Training {
         data_set: args.dataset,
         lattice_scaler: args.lattice_scaler.as_deref().map(open).transpose()?,
@@ -96,5 +107,21 @@ pub fn run(args: &ImportArgs) -> crate::Outcome {
     imported.warnings.iter().for_each(|warning| console::note(warning));
     imported.checkpoint.save(&args.out).map_err(Failure::environment)?;
     console::note(&format!("{} parameters: {}", imported.checkpoint.parameters(), args.out.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the weights of a potential, called like the file.
+fn potential(args: &ImportArgs, file: &TorchFile) -> crate::Outcome {
+    let scalers = args.lattice_scaler.is_some() || args.property_scaler.is_some();
+    if args.dataset.is_some() || scalers || args.property.is_some() || !args.settings.is_empty() {
+        let text = "the checkpoint of a potential tells everything; --dataset, --lattice-scaler, --property-scaler, --property \
+                    and --set do not apply";
+        return Err(Failure::mistake(text));
+    }
+    let name = args.out.file_stem().unwrap_or_default().to_string_lossy();
+    let weights = import_sevennet(file, &name).map_err(Failure::mistake)?;
+    console::note(&format!("read {}", file.name()));
+    weights.write(&args.out).map_err(Failure::environment)?;
+    console::note(&format!("{} parameters: {}", weights.count(), args.out.display()));
     Ok(ExitCode::SUCCESS)
 }

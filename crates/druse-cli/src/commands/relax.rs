@@ -114,7 +114,10 @@ enum OptimizerArg {
 
 fn potential_help() -> String {
     let all: Vec<String> = POTENTIALS.iter().map(|p| format!("{} ({})", p.name, p.about)).collect();
-    format!("Potential: {}; or a TOML file with a pair potential", all.join("; "))
+    format!(
+        "Potential: {}; or a weight file of a network, or a TOML file with a pair potential",
+        all.join("; ")
+    )
 }
 
 impl RelaxArgs {

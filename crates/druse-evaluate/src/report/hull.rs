@@ -47,7 +47,7 @@ pub fn system(s: &SystemSummary) -> String {
         s.compounds,
         s.stable.len()
     );
-    if s.compounds < s.system.len() {
+    if s.system.len() > 1 && s.compounds < s.system.len() {
         text += "few references: the system holds fewer compounds than elements\n\n";
     }
     let mut stable = s.stable.clone();

@@ -11,8 +11,10 @@
 //! that it ends.
 
 /// A phase enters when it lowers the energy by more than this (eV/atom): above rounding, below any difference of energies
-/// that means something.
+/// that means something. Of energies beyond [`LARGE`], in proportion.
 const GAIN: f64 = 1e-12;
+/// Formation energies of solids are smaller (eV/atom).
+const LARGE: f64 = 10.0;
 /// Entries of a column below this do not bound the ratio test.
 const PIVOT: f64 = 1e-10;
 /// Amounts below this are the rounding of zero.
@@ -65,7 +67,9 @@ impl Columns {
     /// rounding keeps the search from its end.
     pub fn lowest(&self, x: &[f64], without: Option<usize>) -> Option<Mixture> {
         let mut basis = Basis::of_elements(self, x);
-        let mut gain = GAIN;
+        let largest = self.energies.iter().fold(0.0f64, |a, e| a.max(e.abs()));
+        let scale = (largest / LARGE).max(1.0);
+        let mut gain = GAIN * scale;
         for pivots in 1..=MAX_PIVOTS {
             if let Some((entering, _)) = basis.entering(gain, without) {
                 basis.exchange(entering)?;
@@ -74,7 +78,7 @@ impl Columns {
                 }
                 // What is gained after so many exchanges is noise of an ill-conditioned basis.
                 if pivots % 1000 == 0 {
-                    gain = (gain * 10.0).min(1e-9);
+                    gain = (gain * 10.0).min(1e-9 * scale);
                 }
             } else {
                 // The optimum counts with an inverse that has not gone through many exchanges.
@@ -98,6 +102,8 @@ struct Basis<'a> {
     /// Amount of each member.
     amounts: Vec<f64>,
     potentials: Vec<f64>,
+    /// What the potentials miss of each member's energy.
+    left: Vec<f64>,
     direction: Vec<f64>,
 }
 
@@ -111,18 +117,31 @@ impl<'a> Basis<'a> {
             inverse: columns.fractions[..n * n].to_vec(),
             amounts: x.to_vec(),
             potentials: vec![0.0; n],
+            left: vec![0.0; n],
             direction: vec![0.0; n],
         }
     }
 
     /// Chemical potentials of the present facet.
+    ///
+    /// Corrected by what is left at its corners: where these are close to each other the inverse is large, and without
+    /// the correction its rounding would exceed the differences of energies between them.
     fn price(&mut self) {
-        let n = self.columns.n;
         self.potentials.fill(0.0);
-        for (i, &member) in self.members.iter().enumerate() {
-            let energy = self.columns.energies[member];
-            let row = &self.inverse[i * n..(i + 1) * n];
-            self.potentials.iter_mut().zip(row).for_each(|(p, b)| *p += energy * b);
+        for _ in 0..2 {
+            self.correct();
+        }
+    }
+
+    fn correct(&mut self) {
+        let (n, columns) = (self.columns.n, self.columns);
+        let facet =
+            |x: &[f64], potentials: &[f64]| -> f64 { x.iter().zip(potentials).map(|(x, p)| x * p).sum() };
+        for (left, &member) in self.left.iter_mut().zip(&self.members) {
+            *left = columns.energies[member] - facet(columns.column(member), &self.potentials);
+        }
+        for (left, row) in self.left.iter().zip(self.inverse.chunks_exact(n)) {
+            self.potentials.iter_mut().zip(row).for_each(|(p, b)| *p += left * b);
         }
     }
 

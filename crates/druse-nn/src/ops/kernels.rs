@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::arch::{fuses, vectorized};
+use crate::arch::{arch, vectorized};
 
 /// `a · b + c`, in one instruction when `FUSED`.
 #[inline(always)]
@@ -32,6 +32,12 @@ fn exp<const FUSED: bool>(x: f32) -> f32 {
 #[inline(always)]
 fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<FUSED>(-x))
+}
+
+/// Whether `vectorized!` code may fuse multiplication and addition. The baseline of x86-64 cannot: there `mul_add`
+/// would be a library call.
+fn fuses() -> bool {
+    !matches!(arch(), pulp::Arch::Scalar)
 }
 
 /// Runs a loop over the logistic function with or without fused multiplication.

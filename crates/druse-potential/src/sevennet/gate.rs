@@ -1,7 +1,5 @@
 //! Gates: scalars are activated, channels of higher degrees multiplied by activated scalars.
 
-use druse_nn::arch::vectorized;
-
 use super::layout::Layout;
 use super::real::Real;
 
@@ -35,9 +33,9 @@ impl Gate {
                     .chunks_exact(channels)
                     .zip(x[self.to.range(l)].chunks_exact_mut(channels));
                 for (y, x) in rows {
-                    vectorized!(for ((x, &y), &gate) in x.iter_mut().zip(y).zip(own) {
+                    for ((x, &y), &gate) in x.iter_mut().zip(y).zip(own) {
                         *x = y * gate;
-                    });
+                    }
                 }
             }
         }
@@ -65,12 +63,10 @@ impl Gate {
                     .chunks_exact_mut(channels)
                     .zip(x[self.to.range(l)].chunks_exact(channels));
                 for (y, x) in rows {
-                    vectorized!(for (((y, &x), &gate), sum) in
-                        y.iter_mut().zip(x).zip(own).zip(sums.iter_mut())
-                    {
+                    for (((y, &x), &gate), sum) in y.iter_mut().zip(x).zip(own).zip(sums.iter_mut()) {
                         *sum += x * *y;
                         *y = x * gate;
-                    });
+                    }
                 }
             }
             R::silu_backward(&y[self.from.range(0)], &mut slopes);

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use druse_crystal::within_cutoff;
-use druse_crystal::{Element, Structure};
+use druse_crystal::{Element, NeighborError, Structure, within_cutoff};
 use druse_relax::PotentialError;
 
 use super::config::Config;
@@ -13,9 +12,13 @@ use super::real::Real;
 /// Added to the cutoff of the search (Å), so that rounding there never finds a pair from one side only.
 const MARGIN: f64 = 1e-6;
 
+/// Most neighbors of an atom. The densest crystals have some hundred within 5 Å; more than this is a collapsed cell, whose
+/// energy means nothing and takes long.
+const MAX_NEIGHBORS: usize = 4096;
+
 /// Atoms and edges of a portion that a thread works on at a time: its messages and radial weights stay in the caches.
-const PORTION_ATOMS: usize = 32;
-const PORTION_EDGES: usize = 1024;
+const PORTION_ATOMS: usize = 16;
+const PORTION_EDGES: usize = 512;
 
 /// The directed edges of one crystal, sorted by the receiving atom, then by the element of the sender.
 #[derive(Debug)]
@@ -58,6 +61,11 @@ impl Graph {
         let mut edges = Vec::with_capacity(list.neighbors.len());
         let mut ptr = vec![0];
         for (i, from) in frac.iter().enumerate() {
+            if list.of(i).len() > MAX_NEIGHBORS {
+                let (neighbors, radius) = (list.of(i).len(), config.cutoff);
+                let limit = MAX_NEIGHBORS;
+                return Err(NeighborError::TooManyNeighbors { site: i, neighbors, radius, limit }.into());
+            }
             for neighbor in list.of(i) {
                 let to = &frac[neighbor.site as usize];
                 // The reverse edge is the negative of this one to the last bit.
@@ -219,6 +227,19 @@ impl<R: Real> Batch<R> {
             first += graph.len();
             before += graph.edges();
         }
+        portion.sort();
         portion
+    }
+}
+
+impl Portion {
+    /// Sorts the distances, so that those in one piece of a table follow one another.
+    fn sort(&mut self) {
+        let mut order: Vec<usize> = (0..self.distances.len()).collect();
+        order.sort_unstable_by(|&a, &b| self.distances[a].total_cmp(&self.distances[b]));
+        let mut place = vec![0; order.len()];
+        order.iter().zip(0..).for_each(|(&from, to)| place[from] = to);
+        self.distances = order.iter().map(|&from| self.distances[from]).collect();
+        self.row.iter_mut().for_each(|row| *row = place[*row as usize]);
     }
 }

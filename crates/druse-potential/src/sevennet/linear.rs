@@ -13,8 +13,8 @@ pub(super) struct Linear<R: Real> {
 }
 
 impl<R: Real> Linear<R> {
-    /// A map from the published weights: (channels in, channels out) of each degree, one after the other, divided by √(channels in); `scale` is
-    /// multiplied to all of them.
+    /// A map from the published weights: (channels in, channels out) of each degree, one after the other, which the network
+    /// divides by √(channels in). All are multiplied with `scale`.
     pub fn new(weights: &[f64], from: &Layout, to: &Layout, scale: f64) -> Self {
         let (mut forward, mut backward, mut rest) = (Vec::new(), Vec::new(), weights);
         for (&rows, &cols) in from.channels().iter().zip(to.channels()) {

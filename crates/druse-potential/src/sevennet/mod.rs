@@ -15,6 +15,7 @@ mod harmonics;
 mod layout;
 mod linear;
 mod network;
+mod operations;
 mod pass;
 pub mod published;
 mod radial;
@@ -119,8 +120,32 @@ impl Potential for SevenNet {
     }
 }
 
-/// Evaluates each crystal: small ones some together, large ones in portions.
+/// Atoms that are evaluated at a time, on all threads together: half a gigabyte in 32 bits at usual densities. A larger
+/// crystal is evaluated alone.
+const ATOMS_AT_A_TIME: usize = 8192;
+
+/// Evaluates each crystal, so many at a time as memory should hold.
 fn evaluate<R: Real>(
+    network: &Network<R>,
+    crystals: &[Structure],
+) -> Vec<Result<Evaluation, PotentialError>> {
+    let (mut results, mut rest) = (Vec::with_capacity(crystals.len()), crystals);
+    while !rest.is_empty() {
+        let mut atoms = 0;
+        let fits = |crystal: &&Structure| {
+            atoms += crystal.len();
+            atoms <= ATOMS_AT_A_TIME
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (now, later) = rest.split_at(count);
+        results.extend(evaluate_at_once(network, now));
+        rest = later;
+    }
+    results
+}
+
+/// Evaluates each crystal: small ones some together, large ones in portions.
+fn evaluate_at_once<R: Real>(
     network: &Network<R>,
     crystals: &[Structure],
 ) -> Vec<Result<Evaluation, PotentialError>> {

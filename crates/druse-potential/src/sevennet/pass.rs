@@ -1,7 +1,7 @@
 //! Forward and backward pass over a batch.
 //!
-//! Between two convolutions everything is done portion by portion while it is in the caches. What the backward pass needs is what the gates read
-//! and the features that messages are made of; radial weights and messages are never kept.
+//! Between two convolutions everything is done portion by portion while it is in the caches. What the backward pass needs
+//! is what the gates read and the features that messages are made of; radial weights and messages are never kept.
 
 use druse_relax::Evaluation;
 use rayon::prelude::*;
@@ -25,7 +25,7 @@ pub(super) struct Scratch<R> {
 }
 
 /// Numbers of all atoms or edges in the parts of the portions.
-fn parts<'a, T>(mut all: &'a mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&'a mut [T]> {
+fn parts<T>(mut all: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
     let cut = |length| {
         let (own, rest) = std::mem::take(&mut all).split_at_mut(length);
         all = rest;
@@ -71,6 +71,17 @@ impl<R: Real> RadialRows<R> {
 fn memory<R: Real>(vec: &mut Vec<R>, len: usize) -> &mut [R] {
     vec.resize(len.max(vec.len()), R::default());
     &mut vec[..len]
+}
+
+/// A block whose messages' gradients are known, but not what follows from them.
+struct Above<'a, R: Real> {
+    block: &'a Block<R>,
+    /// Gradients of what its gate read.
+    gated: Vec<R>,
+    /// Gradients of its sums of messages.
+    messages: Vec<R>,
+    /// What its messages are made of.
+    features: Vec<R>,
 }
 
 /// What is kept of the forward pass.
@@ -165,8 +176,7 @@ impl<R: Real> Network<R> {
         let mut harmonics = vec![R::default(); batch.sender.len() * components];
         let atom_parts = |width: usize| batch.portions.iter().map(move |p| p.atoms.len() * width);
         let edge_parts = |width: usize| batch.portions.iter().map(move |p| p.edges.len() * width);
-        // Gradients of the messages of the block above.
-        let mut above: Option<(&Block<R>, Vec<R>, Vec<R>, Vec<R>)> = None;
+        let mut above: Option<Above<'_, R>> = None;
         for t in (0..self.config.blocks).rev() {
             let block = t.checked_sub(1).map(|before| &self.blocks[before]);
             let (after, gate, size) = match block {
@@ -189,18 +199,18 @@ impl<R: Real> Network<R> {
                         let rows = output.chunks_exact_mut(size.output).zip(types);
                         rows.for_each(|(x, &element)| self.readout.gradient(x, element));
                     }
-                    Some((next, next_gated, next_messages, features)) => {
+                    Some(Above { block, gated, messages, features }) => {
                         let mut edges = EdgeGradients { length, harmonics };
-                        let width = next.sizes.features;
+                        let width = block.sizes.features;
                         let gradient = memory(&mut scratch.gradient, portion.atoms.len() * width);
-                        scratch.radial.fill(&next.radial, portion, true, &mut scratch.radial_scratch);
-                        let given = [features.as_slice(), next_messages.as_slice()];
+                        scratch.radial.fill(&block.radial, portion, true, &mut scratch.radial_scratch);
+                        let given = [features.as_slice(), messages.as_slice()];
                         let radial = &scratch.radial;
-                        next.convolution.backward(batch, portion, given, radial, gradient, &mut edges);
-                        next.before.backward(gradient, output, false);
-                        let width = next.sizes.gated;
-                        let own = &next_gated[portion.atoms.start * width..portion.atoms.end * width];
-                        next.self_connection.backward(own, output, true);
+                        block.convolution.backward(batch, portion, given, radial, gradient, &mut edges);
+                        block.before.backward(gradient, output, false);
+                        let width = block.sizes.gated;
+                        let own = &gated[portion.atoms.start * width..portion.atoms.end * width];
+                        block.self_connection.backward(own, output, true);
                     }
                 }
                 gate.backward(gated, output, &mut scratch.active);
@@ -208,7 +218,8 @@ impl<R: Real> Network<R> {
             });
             match block {
                 Some(block) => {
-                    above = Some((block, gated, messages, std::mem::take(&mut kept.features[t - 1])));
+                    let features = std::mem::take(&mut kept.features[t - 1]);
+                    above = Some(Above { block, gated, messages, features });
                 }
                 None => {
                     let parts = parts_of_edges(batch, &mut lengths, &mut harmonics, components);

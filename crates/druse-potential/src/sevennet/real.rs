@@ -2,7 +2,7 @@
 
 use std::ops::{Add, AddAssign, Mul, Sub};
 
-use druse_nn::arch::vectorized;
+use druse_nn::arch::arch;
 use druse_nn::ops::{Panels, View, multiply_into, silu_backward, silu_in_place};
 use pulp::Simd;
 
@@ -212,7 +212,7 @@ impl Real for f64 {
         for row in 0..rows {
             let to = &mut dst[row * dst_stride..][..b.cols];
             let from = &a[row * a_stride..][..depth];
-            vectorized!({
+            arch().dispatch(|| {
                 if !accumulate {
                     to.fill(0.0);
                 }

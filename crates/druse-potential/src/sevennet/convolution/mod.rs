@@ -4,6 +4,8 @@
 mod first;
 mod kernels;
 mod passes;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 

@@ -16,7 +16,7 @@ use super::weights::{Weights, names};
 pub enum Radial {
     /// By the networks, for every pair.
     Exact,
-    /// From tables of the networks: cubic pieces of about this length (Å).
+    /// From tables of the networks: cubic pieces of about this length (Å), half of it below 1.5 Å.
     Tables {
         /// Length of a piece (Å).
         step: f64,
@@ -34,7 +34,7 @@ impl Default for Radial {
     }
 }
 
-/// Shortest piece of a table (Å): tables of 160 MB in 32 bits.
+/// Shortest piece of a table (Å): tables of 300 MB in 32 bits.
 const LEAST_STEP: f64 = 1e-3;
 
 /// The radial weights of one block.

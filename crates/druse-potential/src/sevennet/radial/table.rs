@@ -10,47 +10,81 @@ use super::net::{Hidden, Net};
 
 /// Where tables begin (Å). Below, where no atoms of a crystal are, the network itself is asked.
 const BEGIN: f64 = 0.5;
+/// Up to here (Å) pieces have half the length: radial weights vary most where atoms of a crystal seldom are.
+const NEAR: f64 = 1.5;
 
 /// Knots that are evaluated at once.
 const KNOTS: usize = 32;
 
-/// Cubic pieces of equal length. They share value and slope where they meet, so the energy has a continuous gradient, and
-/// forces are the exact derivative of the tabulated energy.
+/// Cubic pieces. They share value and slope where they meet, so the energy has a continuous gradient, and forces are the
+/// exact derivative of the tabulated energy.
 #[derive(Debug)]
 pub(super) struct Table<R> {
-    step: f64,
-    pieces: usize,
+    /// Stretches of pieces of equal length.
+    near: Stretch,
+    far: Stretch,
     weights: usize,
     /// For each piece the coefficients of 1, s, s², s³ of all weights, s from 0 to 1 along the piece.
     coefficients: Vec<R>,
 }
 
+/// Pieces of equal length.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    begin: f64,
+    step: f64,
+    pieces: usize,
+}
+
+impl Stretch {
+    /// A whole number of pieces of about the length `step`.
+    fn new(begin: f64, end: f64, step: f64) -> Self {
+        let pieces = (((end - begin) / step).round() as usize).max(1);
+        Self { begin, step: (end - begin) / pieces as f64, pieces }
+    }
+
+    fn knots(&self) -> impl Iterator<Item = f64> + use<> {
+        let Self { begin, step, pieces } = *self;
+        (0..=pieces).map(move |k| begin + k as f64 * step)
+    }
+}
+
 impl<R: Real> Table<R> {
-    /// Pieces of about the length `step` (Å), a whole number of them up to the cutoff.
+    /// Pieces of about the length `step` (Å), half of it for short distances.
     pub fn new(net: &Net<f64>, basis: &Basis, step: f64) -> Self {
-        let pieces = (((basis.cutoff - BEGIN) / step).round() as usize).max(1);
-        let step = (basis.cutoff - BEGIN) / pieces as f64;
-        let weights = net.outputs;
-        let knots: Vec<f64> = (0..=pieces).map(|k| BEGIN + k as f64 * step).collect();
+        let middle = NEAR.min(0.5 * (BEGIN + basis.cutoff));
+        let near = Stretch::new(BEGIN, middle, 0.5 * step);
+        let far = Stretch::new(middle, basis.cutoff, step);
+        let mut table = Self { near, far, weights: net.outputs, coefficients: Vec::new() };
+        table.append(net, basis, near);
+        table.append(net, basis, far);
+        table
+    }
+
+    /// Appends the pieces of a stretch.
+    fn append(&mut self, net: &Net<f64>, basis: &Basis, stretch: Stretch) {
+        let weights = self.weights;
+        let knots: Vec<f64> = stretch.knots().collect();
         let mut values = vec![0.0; knots.len() * weights];
         let mut slopes = values.clone();
         let rows = values.par_chunks_mut(KNOTS * weights).zip(slopes.par_chunks_mut(KNOTS * weights));
         rows.zip(knots.par_chunks(KNOTS)).for_each(|((values, slopes), knots)| {
             net.evaluate(basis, knots, values, Some(slopes), &mut Hidden::default());
         });
-        let mut coefficients = vec![R::default(); 4 * weights * pieces];
-        coefficients.par_chunks_mut(4 * weights).enumerate().for_each(|(piece, out)| {
+        let before = self.coefficients.len();
+        self.coefficients.resize(before + 4 * weights * stretch.pieces, R::default());
+        let pieces = self.coefficients[before..].par_chunks_mut(4 * weights);
+        pieces.enumerate().for_each(|(piece, out)| {
             let at = |values: &[f64], w| [values[piece * weights + w], values[(piece + 1) * weights + w]];
             for w in 0..weights {
                 let [v0, v1] = at(&values, w);
-                let [d0, d1] = at(&slopes, w).map(|d| d * step);
+                let [d0, d1] = at(&slopes, w).map(|d| d * stretch.step);
                 let cubic = [v0, d0, 3.0 * (v1 - v0) - 2.0 * d0 - d1, 2.0 * (v0 - v1) + d0 + d1];
                 for (power, c) in cubic.into_iter().enumerate() {
                     out[power * weights + w] = R::narrow(c);
                 }
             }
         });
-        Self { step, pieces, weights, coefficients }
     }
 
     /// Whether a distance is in the table.
@@ -60,11 +94,13 @@ impl<R: Real> Table<R> {
 
     /// Writes the weights at one distance, and their slopes where they are asked for.
     pub fn at(&self, r: f64, values: &mut [R], slopes: Option<&mut [R]>) {
-        let along = ((r - BEGIN) / self.step).max(0.0);
-        let piece = (along as usize).min(self.pieces - 1);
+        let (stretch, before) =
+            if r < self.far.begin { (self.near, 0) } else { (self.far, self.near.pieces) };
+        let along = ((r - stretch.begin) / stretch.step).max(0.0);
+        let piece = (along as usize).min(stretch.pieces - 1);
         let s = R::narrow((along - piece as f64).min(1.0));
-        let coefficients = &self.coefficients[piece * 4 * self.weights..][..4 * self.weights];
-        let per_step = R::narrow(1.0 / self.step);
+        let coefficients = &self.coefficients[(before + piece) * 4 * self.weights..][..4 * self.weights];
+        let per_step = R::narrow(1.0 / stretch.step);
         arch().dispatch(Cubic { coefficients, s, per_step, values, slopes });
     }
 }
