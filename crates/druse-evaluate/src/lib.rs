@@ -55,6 +55,7 @@ mod observer;
 mod pairing;
 pub mod pairs;
 mod parallel;
+pub mod ranking;
 pub mod report;
 mod rows;
 mod sets;

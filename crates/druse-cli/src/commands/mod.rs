@@ -17,6 +17,7 @@ mod merge;
 mod optimize;
 mod parity;
 mod predict;
+mod rank;
 mod reconstruct;
 mod reference;
 mod relax;
@@ -47,6 +48,8 @@ pub enum Command {
     Merge(merge::MergeArgs),
     /// Relax structures: move atoms and cell until the forces vanish.
     Relax(relax::RelaxArgs),
+    /// Order candidates for a composition by their probability and energy.
+    Rank(rank::RankArgs),
     /// Predict a property of every structure of a set.
     Predict(predict::PredictArgs),
     /// Judge generated structures: validity, coverage, distances, uniqueness, novelty, match rates.
@@ -92,6 +95,7 @@ impl Command {
             Self::Encode(args) => encode::run(&args),
             Self::Merge(args) => merge::run(&args),
             Self::Relax(args) => relax::run(&args),
+            Self::Rank(args) => rank::run(&args),
             Self::Predict(args) => predict::run(&args),
             Self::Evaluate(args) => evaluate::run(&args),
             Self::Compare(args) => compare::run(&args),

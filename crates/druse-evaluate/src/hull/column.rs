@@ -9,6 +9,8 @@ use crate::columns::numeric_columns;
 
 /// Columns that are looked for when none is named.
 const USUAL: [&str; 3] = ["energy_per_atom", "formation_energy_per_atom", "energy"];
+/// The column of relaxed structures: theirs, whatever else is known of what they were made from.
+const RELAXED: &str = "relax_energy_per_atom";
 /// Properties of rows that name the method their energy is from, in order of preference.
 const METHOD_COLUMNS: [&str; 2] = ["energy_scale", "potential"];
 
@@ -25,7 +27,7 @@ pub enum EnergyAmount {
 /// How energies are read, as far as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EnergyChoice {
-    /// The column; `None` for the only one of the usual names that is there.
+    /// The column; `None` for that of relaxed structures, else the only one of the usual names that is there.
     pub column: Option<String>,
     /// Of what; `None` for what the name tells: `…per_atom` is of an atom.
     pub amount: Option<EnergyAmount>,
@@ -95,9 +97,12 @@ impl EnergyColumn {
     }
 }
 
-/// The only column of a usual name.
+/// The column of relaxed structures, else the only one of a usual name.
 fn usual(listings: &[&Listing]) -> Result<String, HullInputError> {
     let columns: Vec<&str> = listings.iter().flat_map(|l| numeric_columns(l)).collect();
+    if columns.contains(&RELAXED) {
+        return Ok(RELAXED.to_owned());
+    }
     let found: Vec<&str> = USUAL.into_iter().filter(|name| columns.contains(name)).collect();
     match found.as_slice() {
         [one] => Ok((*one).to_owned()),

@@ -1,0 +1,113 @@
+//! `druse rank`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use druse_data::{Dataset, Entry, OutputFormat, write_dataset};
+use druse_evaluate::hull::EnergyChoice;
+use druse_evaluate::ranking::{RankingSettings, ranked};
+use serde_json::Value;
+
+use crate::console;
+use crate::failure::Failure;
+use crate::formats::set_format;
+use crate::sets::SourceArgs;
+
+/// Arguments of `druse rank`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  druse sample --model orbit.safetensors --formula LiFeO2 --count 8 --out candidates
+  druse relax candidates --out relaxed --fmax 0.1 --steps 100
+  druse rank relaxed --out ranked.jsonl
+  druse rank relaxed --out best --format cif --keep 1
+
+Candidates for one row of a data set (the property `like`), else those of one reduced composition, are compared by ln p - w E: \
+the probability that their model gives them (`log_probability`) and their energy per atom. In the output they stand in order, \
+with `rank`, `rank_score` and `energy_above_lowest` (eV/atom); `model_rank` is where their model had put them.")]
+pub struct RankArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    /// File or folder to write.
+    #[arg(long, value_name = "PATH")]
+    out: PathBuf,
+    /// Format [default: by the name of the output].
+    #[arg(long, value_parser = set_format())]
+    format: Option<OutputFormat>,
+    /// Column of the energy [default: relax_energy_per_atom, else the only one of energy_per_atom, formation_energy_per_atom and
+    /// energy].
+    #[arg(long, value_name = "COLUMN")]
+    energy: Option<String>,
+    /// What an eV/atom counts against the logarithm of the probability; 0 for the model alone, a million for energies alone.
+    #[arg(long, value_name = "W", default_value_t = RankingSettings::default().weight)]
+    weight: f64,
+    /// Keep so many candidates of each composition [default: all].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
+    /// Replace what is there.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &RankArgs) -> crate::Outcome {
+    if !(args.weight >= 0.0 && args.weight.is_finite()) {
+        return Err(Failure::mistake(format!(
+            "--weight {}: expected a number that is not negative",
+            args.weight
+        )));
+    }
+    let format = match args.format {
+        Some(format) => format,
+        None => OutputFormat::from_path(&args.out).ok_or_else(|| {
+            let out = args.out.display();
+            Failure::mistake(format!("the name `{out}` does not tell a format")).hint("add --format")
+        })?,
+    };
+    let listing = args.source.list()?;
+    let settings = RankingSettings {
+        energy: EnergyChoice { column: args.energy.clone(), ..EnergyChoice::default() },
+        weight: args.weight,
+        ..RankingSettings::default()
+    };
+    let ranked = ranked(&listing, &settings)?;
+    let keep = args.keep.map_or(usize::MAX, |n| n as usize);
+    let mut entries = Vec::new();
+    let mut changed = 0;
+    for candidate in ranked.iter().filter(|c| c.rank <= keep) {
+        let item = &listing.items[candidate.row];
+        let Some(structure) = item.structure() else { continue };
+        let mut structure = structure.clone();
+        let mut put = |name: &str, value: Value| structure.properties.insert(name.to_owned(), value);
+        if let Some(before) = put("rank", candidate.rank.into()) {
+            changed += usize::from(candidate.rank == 1 && before != 1);
+            put("model_rank", before);
+        }
+        if let Some(score) = candidate.score {
+            put("rank_score", score.into());
+        }
+        if let Some(above) = candidate.above_lowest {
+            put("energy_above_lowest", above.into());
+        }
+        entries.push(Entry { id: item.id.clone(), structure });
+    }
+    let without = ranked.iter().filter(|c| c.score.is_none()).count();
+    if without > 0 {
+        console::warn(&format!(
+            "{without} of {} rows have no structure or no energy and come last",
+            listing.len()
+        ));
+    }
+    if entries.is_empty() {
+        return Err(Failure::mistake(format!("no row of {} has a structure", listing.name)));
+    }
+    let groups = ranked.iter().map(|c| c.group).collect::<BTreeSet<_>>().len();
+    let written = entries.len();
+    write_dataset(&Dataset::new(&listing.name, entries), &args.out, format, args.overwrite)?;
+    console::note(&format!(
+        "{written} candidates for {groups} compositions or rows: {}; another one than the model's comes first for {changed}",
+        args.out.display()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
