@@ -40,7 +40,7 @@ pub struct RankArgs {
     #[arg(long, value_name = "COLUMN")]
     energy: Option<String>,
     /// What an eV/atom counts against the logarithm of the probability; 0 for the model alone, a million for energies alone.
-    #[arg(long, value_name = "W", default_value_t = RankingSettings::default().weight)]
+    #[arg(long, value_name = "W", allow_negative_numbers = true, default_value_t = RankingSettings::default().weight)]
     weight: f64,
     /// Keep so many candidates of each composition [default: all].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
