@@ -3,6 +3,24 @@
 //!
 //! Each is a [`Potential`](druse_relax::Potential), written as operations by hand with their derivatives by hand, so that
 //! forces and stress are the exact derivative of the energy that is computed.
+//!
+//! ```
+//! use druse_crystal::{Lattice, Structure};
+//! use druse_potential::SevenNet;
+//! use druse_relax::{GIGAPASCAL, Potential};
+//!
+//! // The primitive cell of silicon, 1 % too large: it wants to shrink.
+//! let a = 1.01 * 5.43 / 2.0;
+//! let lattice = Lattice::from_rows([[0.0, a, a], [a, 0.0, a], [a, a, 0.0]])?;
+//! let silicon = Structure::new(lattice, vec!["Si".parse()?; 2], vec![[0.0; 3], [0.25; 3]])?;
+//!
+//! let potential = SevenNet::shipped();
+//! let evaluation = potential.evaluate(&[silicon]).remove(0)?;
+//! assert!((evaluation.energy / 2.0 + 5.4).abs() < 0.1);
+//! assert!(evaluation.forces.iter().flatten().all(|f| f.abs() < 1e-3));
+//! assert!((0.5..10.0).contains(&(evaluation.stress[0][0] * GIGAPASCAL)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod sevennet;

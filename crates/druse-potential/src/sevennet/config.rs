@@ -8,6 +8,9 @@ use super::layout::{GROUP, Layout};
 /// Largest degree of spherical harmonics that the operations have.
 pub const MAX_DEGREE: usize = 3;
 
+/// Largest number of blocks, channels, radial functions and so on: some thirty times those of published networks.
+const MAX_SIZE: usize = 4096;
+
 /// How edges fade towards the cutoff.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
@@ -70,6 +73,9 @@ impl Config {
                 "sizes {sizes:?} (blocks, radial functions, radial width, read-out width), expected two blocks or more \
                  and none to be 0"
             ));
+        }
+        if let Some(large) = sizes.iter().chain(&self.channels).find(|&&size| size > MAX_SIZE) {
+            return Err(format!("a size of {large}, more than {MAX_SIZE}"));
         }
         let begins = match self.cutoff_function {
             CutoffFunction::Xplor { on } => (0.0..self.cutoff).contains(&on),
@@ -225,6 +231,7 @@ pub(super) mod tests {
         assert!(published(&[128, 64, 32]).validate().is_ok());
         assert!(refused(|c| c.channels = vec![128, 60]).contains("60 channels"));
         assert!(refused(|c| c.channels = vec![32; 5]).contains("5 degrees"));
+        assert!(refused(|c| c.radial_width = usize::MAX).contains("more than 4096"));
         assert!(refused(|c| c.blocks = 1).contains("two blocks"));
         assert!(refused(|c| c.cutoff_function = CutoffFunction::Xplor { on: 5.0 }).contains("cutoff 5 Å"));
         assert!(refused(|c| c.elements[0] = c.elements[1]).contains("2 elements of which 1 differ"));

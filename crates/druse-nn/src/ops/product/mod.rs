@@ -151,7 +151,8 @@ pub(crate) fn multiply(dst: &mut [f32], m: usize, a: View<'_>, b: &Panels, accum
     multiply_into(dst, b.cols(), m, a, b, accumulate);
 }
 
-/// [`multiply`] into a part of a matrix whose rows are `stride` numbers apart.
+/// `dst (m×n) = a (m×k) · b` on this thread, or `+=` with `accumulate`, where rows of `dst` are `stride` numbers apart. The
+/// result of a row does not depend on the other rows.
 ///
 /// # Panics
 /// When a slice is too short for its shape or `stride < n`.
