@@ -64,13 +64,19 @@ fn agrees(file: &str, chosen: impl Fn(&str) -> bool, outputs: usize) {
     assert!(report.outputs.len() >= outputs, "{}", report.outputs.len());
 }
 
-/// Outputs of the GAN that take passes in double precision, which cost a minute of a core.
-const SLOW: [&str; 4] =
-    ["generator_train_layers", "discriminator_step_real", "discriminator_step_fake", "generator_step"];
+/// Outputs of the GAN that take passes in double precision or one for every layer, which cost two minutes of a core.
+const SLOW: [&str; 6] = [
+    "generator_train_layers",
+    "discriminator_train_real_layers",
+    "discriminator_step_real",
+    "discriminator_step_fake",
+    "generator_step",
+    "relative_change",
+];
 
 #[test]
 fn the_gan_agrees_with_the_published_one() {
-    agrees("gan.json.gz", |name| !SLOW.contains(&name), 9);
+    agrees("gan.json.gz", |name| !SLOW.contains(&name), 7);
 }
 
 #[test]
