@@ -22,7 +22,7 @@
 //!
 //! A model of one's own is trained, checkpointed and sampled by the same drivers: `examples/own_model.rs`. The other
 //! [examples](https://github.com/druse-rs/druse/tree/main/examples), one a task: training, sampling into memory or to another
-//! thread, latents, predictions, evaluation, matching, features.
+//! thread, latents, predictions, relaxation, evaluation, matching, features.
 
 pub use druse_crystal as crystal;
 pub use druse_data as data;
@@ -32,6 +32,8 @@ pub use druse_metrics as metrics;
 pub use druse_models as models;
 #[cfg(feature = "models")]
 pub use druse_nn as nn;
+#[cfg(feature = "models")]
+pub use druse_potential as potential;
 pub use druse_relax as relax;
 #[cfg(feature = "models")]
 pub use druse_run as run;
