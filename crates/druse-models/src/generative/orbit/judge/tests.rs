@@ -79,7 +79,7 @@ fn it_learns_what_decides() {
     let mut params = Params::init(&model.specs, 1, &cpu());
     let phase = TrainingPhase::all(&model).unwrap().remove(1);
     let limit = MicroBatchLimit::for_device(&cpu());
-    let mut adam = Adam::new(&params, AdamConfig::default());
+    let mut adam = Adam::of_group(&params, &phase.group, AdamConfig::default());
     let keys = |epoch| {
         (0..training.len() as u64).map(|index| NoiseKey { seed: 1, epoch, index }).collect::<Vec<_>>()
     };
