@@ -130,6 +130,7 @@ fn every_candidate_has_its_place_or_the_gate_where_it_fell() {
         assert!(run.stderr.contains(words), "`{words}`: {}", run.stderr);
     }
     assert!(run.stdout.contains("1 atoms closer than 0.5 Å"), "{}", run.stdout);
+    assert_eq!((&rows["salt"]["fitted_fraction"], &rows["salt"]["within"]), (&json!(0.0), &json!(true)));
     // Only what the hull needs is evaluated: not the compound of other elements.
     let evaluated = fs::read_to_string(dir.path().join("out/references/structures.jsonl")).unwrap();
     assert!(evaluated.contains("mp-nacl") && !evaluated.contains("mp-mgo"));
@@ -151,13 +152,34 @@ fn a_threshold_marks_and_a_flag_lets_fall() {
     assert_eq!(fs::read_dir(dir.path().join("out/best")).unwrap().count(), 1);
     assert!(run.stdout.contains("0 within -5 eV/atom"), "{}", run.stdout);
 
-    let metal = line("alloy", cesium_chloride("Na", "K", 4.0), None);
+    let species = ["Na", "Cl", "Cl"].map(element).to_vec();
+    let odd =
+        Structure::new(Lattice::cubic(5.0).unwrap(), species, vec![[0.0; 3], [0.5; 3], [0.5, 0.0, 0.0]]);
+    let metal = line("odd", odd.unwrap(), None);
     fs::write(dir.path().join("candidates.jsonl"), metal).unwrap();
     druse(dir.path(), &[&BASE[..], &["--charge-neutral", "--out", "neutral"]].concat())
         .fails(1, &["no candidate reached the ranking"]);
     let found = rows(&dir.path().join("neutral"));
-    assert_eq!(found["alloy"]["fell"]["kind"], "not charge-neutral");
-    assert_eq!(found["alloy"]["charge_neutral"], false);
+    assert_eq!(found["odd"]["fell"]["kind"], "not charge-neutral");
+    assert_eq!(found["odd"]["charge_neutral"], false);
+}
+
+#[test]
+fn what_rests_on_fitted_elements_comes_last_and_is_not_called_stable() {
+    let dir = tempfile::tempdir().unwrap();
+    write_sets(dir.path());
+    // Between NaCl and chlorine, whose energy is fitted: half of the chlorine is in the element.
+    let species = ["Na", "Cl", "Cl", "Cl"].map(element).to_vec();
+    let places = vec![[0.0; 3], [0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]];
+    let rich = Structure::new(Lattice::cubic(4.2).unwrap(), species, places).unwrap();
+    let candidates = [line("rich", rich, None), line("salt", rock_salt("Na", "Cl", 5.5), None)].concat();
+    fs::write(dir.path().join("candidates.jsonl"), candidates).unwrap();
+    let run = druse(dir.path(), &[&BASE[..], &["--out", "out"]].concat()).ok();
+    let found = rows(&dir.path().join("out"));
+    assert_eq!((&found["salt"]["rank"], &found["rich"]["rank"]), (&json!(1), &json!(2)));
+    assert!((found["rich"]["fitted_fraction"].as_f64().unwrap() - 0.5).abs() < 1e-9, "{}", found["rich"]);
+    assert_eq!(found["rich"]["within"], Value::Null);
+    assert!(run.stdout.contains("1 of the ranked have a hull that rests on fitted"), "{}", run.stdout);
 }
 
 #[test]

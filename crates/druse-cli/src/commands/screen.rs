@@ -181,6 +181,13 @@ fn tell(rows: &[ScreenRow], funnel: &Funnel, settings: &ScreenSettings) -> Strin
         "of these: {} within {} eV/atom of the hull, {} novel, {} both; {} not converged\n",
         funnel.within, settings.max_e_above_hull, funnel.novel, funnel.within_and_novel, funnel.not_converged
     );
+    if funnel.rest_on_fit > 0 {
+        text += &format!(
+            "{} of the ranked have a hull that rests on fitted energies of elements (*): they come last, and whether they are \
+             within is left open\n",
+            funnel.rest_on_fit
+        );
+    }
     if funnel.ranked == 0 {
         return text;
     }
@@ -189,7 +196,9 @@ fn tell(rows: &[ScreenRow], funnel: &Funnel, settings: &ScreenSettings) -> Strin
         let novel = if row.novel == Some(true) { "yes" } else { "no" };
         let above = row.e_above_hull.unwrap_or(f64::NAN);
         let rank = row.rank.unwrap_or(0);
-        text += &format!("{rank:>4} {above:>12.4} {novel:<6} {:<16} {}\n", row.formula, row.id);
+        let mark = if row.rests_on_fit() { "*" } else { "" };
+        let above = format!("{above:.4}{mark}");
+        text += &format!("{rank:>4} {above:>12} {novel:<6} {:<16} {}\n", row.formula, row.id);
     }
     text
 }
@@ -214,6 +223,11 @@ fn tell_references(references: &ReferenceSummary, settings: &ScreenSettings) {
         } else {
             console::note(&text);
         }
+        console::warn(
+            "this error is that of the compounds fitted; away from them, as for alloys where all compounds are oxides, a fitted \
+             element can be off by eV/atom. Add structures of the elements to the reference where the potential treats them and \
+             their compounds alike (docs/screen.md)",
+        );
         if fit.compounds <= fit.energies.len() {
             console::warn("the fit has no more compounds than elements: its error cannot be told");
         }

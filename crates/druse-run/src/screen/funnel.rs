@@ -32,6 +32,8 @@ pub struct Funnel {
     pub novel: usize,
     /// Those that are both.
     pub within_and_novel: usize,
+    /// Ranked candidates whose energies above hull rest on fitted elements: whether they are small enough cannot be told.
+    pub rest_on_fit: usize,
     /// Ranked candidates whose relaxation did not converge.
     pub not_converged: usize,
 }
@@ -60,6 +62,7 @@ impl Funnel {
             within: count(&within),
             novel: count(&novel),
             within_and_novel: count(&|row| within(row) && novel(row)),
+            rest_on_fit: count(&ScreenRow::rests_on_fit),
             not_converged: count(&|row| row.converged == Some(false)),
         }
     }

@@ -131,7 +131,7 @@ pub fn screen(
     }
     let column = &settings.formation_energy;
     let (hull, references) = references::hull(&path, &rows, &reference.name, &potential.identity, column)?;
-    references::place(&mut rows, &hull, settings.max_e_above_hull, column)?;
+    references::place(&mut rows, &hull, &references.fit, settings.max_e_above_hull, column)?;
 
     observer.observe(Event::Progress { stage: "novelty", done: 0, total: 0 });
     gates::novelty(&mut rows, train.unwrap_or(reference), &settings.sameness);
@@ -213,13 +213,18 @@ fn take_relaxed(rows: &mut [ScreenRow], folder: &std::path::Path) -> Result<(), 
     Ok(())
 }
 
-/// Orders the rows: by energy above hull, of equal ones the novel first; behind them what fell.
+/// Orders the rows: by energy above hull, of equal ones the novel first; behind them those whose hull rests on fitted elements, as
+/// an extrapolation that is off by eV/atom would otherwise lead the list; then what fell.
 fn rank(rows: &mut [ScreenRow]) {
     let above = |row: &ScreenRow| row.e_above_hull.filter(|_| row.stands()).unwrap_or(f64::INFINITY);
     rows.sort_by(|a, b| {
         let known = |row: &ScreenRow| row.novel != Some(true);
         let fell = a.stands().cmp(&b.stands()).reverse();
-        let order = fell.then_with(|| above(a).total_cmp(&above(b))).then_with(|| known(a).cmp(&known(b)));
+        let fitted = a.rests_on_fit().cmp(&b.rests_on_fit());
+        let order = fell
+            .then(fitted)
+            .then_with(|| above(a).total_cmp(&above(b)))
+            .then_with(|| known(a).cmp(&known(b)));
         order.then_with(|| a.index.cmp(&b.index))
     });
     for (rank, row) in (1..).zip(rows.iter_mut().take_while(|row| row.stands())) {

@@ -93,7 +93,7 @@ pub(super) fn hull(
     let fit = fit(&compounds, &known, &wanted);
     let evaluated = entries.len();
     entries.extend(fit.energies.iter().map(|(&element, &energy)| {
-        PhaseEntry::per_atom(format!("el:{element}"), Composition::from_counts([(element, 1)]), energy)
+        PhaseEntry::per_atom(fitted_id(element), Composition::from_counts([(element, 1)]), energy)
     }));
     let scale = EnergyScale { kind: EnergyKind::Total, method: Some(potential.to_owned()) };
     let hull = Hull::new(HullEntries::computed(entries, scale, set), [])?;
@@ -101,13 +101,19 @@ pub(super) fn hull(
     Ok((hull, ReferenceSummary { set: set.to_owned(), evaluated, failed, elements, fit, hull: words }))
 }
 
-/// Places the standing candidates against the hull; those without one fall.
+fn fitted_id(element: Element) -> String {
+    format!("fitted:{element}")
+}
+
+/// Places the standing candidates against the hull; those without one fall. Whether an energy above hull is small enough is left
+/// open where the hull there rests on `fit`.
 ///
 /// # Errors
 /// [`RunError::Hull`].
 pub(super) fn place(
     rows: &mut [ScreenRow],
     hull: &Hull,
+    fit: &ElementFit,
     largest: f64,
     formation_energy: &str,
 ) -> Result<(), RunError> {
@@ -128,14 +134,19 @@ pub(super) fn place(
     let column =
         EnergyColumn { name: ENERGY.to_owned(), amount: EnergyAmount::PerAtom, scale: hull.scale.clone() };
     let listing = Listing { name: "candidates".into(), items, ..Listing::default() };
+    let fitted: HashSet<String> = fit.energies.keys().map(|e| fitted_id(*e)).collect();
     let placed = hull.query(&listing, &column, false)?;
     for (i, phase) in standing.into_iter().zip(placed) {
         let row = &mut rows[i];
         row.compounds = Some(phase.compounds);
         match phase.e_above_hull {
             Some(above) => {
+                let fitted =
+                    phase.decomposition.iter().filter(|s| fitted.contains(&s.id)).map(|s| s.fraction);
+                // Not the sum's own start, which is -0.
+                row.fitted_fraction = Some(fitted.sum::<f64>() + 0.0);
                 row.e_above_hull = Some(above);
-                row.within = Some(above <= largest);
+                row.within = (!row.rests_on_fit()).then_some(above <= largest);
                 row.formation_energy_per_atom = phase.formation_energy_per_atom;
                 row.decomposition = phase.decomposition;
             }

@@ -85,7 +85,10 @@ pub struct ScreenRow {
     pub formation_energy_per_atom: Option<f64>,
     /// Energy above the hull of the reference; negative below it.
     pub e_above_hull: Option<f64>,
-    /// Whether this is at most what was asked for.
+    /// Fraction of its atoms that the hull has in elements whose energies are fitted. Above 0 its energy above hull is an
+    /// extrapolation from compounds that can be far away, and errors of eV/atom are possible.
+    pub fitted_fraction: Option<f64>,
+    /// Whether its energy above hull is at most what was asked for; `None` where this rests on fitted elements.
     pub within: Option<bool>,
     /// What the hull has at its composition.
     pub decomposition: Vec<Share>,
@@ -114,6 +117,7 @@ impl ScreenRow {
             energy_per_atom: None,
             formation_energy_per_atom: None,
             e_above_hull: None,
+            fitted_fraction: None,
             within: None,
             decomposition: Vec::new(),
             compounds: None,
@@ -128,11 +132,16 @@ impl ScreenRow {
         self.fell.is_none()
     }
 
+    /// Whether its energy above hull rests on fitted energies of elements.
+    pub fn rests_on_fit(&self) -> bool {
+        self.fitted_fraction.is_some_and(|fraction| fraction > 0.0)
+    }
+
     pub(super) fn fall(&mut self, gate: Gate, kind: impl Into<String>, reason: impl Into<String>) {
         self.fell = Some(Fall { gate, kind: kind.into(), reason: reason.into() });
     }
 
-    /// The decomposition in words: `0.75 Li2O (mp-1960) + 0.25 Li (el:Li)`.
+    /// The decomposition in words: `0.75 Li2O (mp-1960) + 0.25 Li (fitted:Li)`.
     pub fn decomposition_text(&self) -> String {
         let share = |s: &Share| format!("{:.4} {} ({})", s.fraction, s.formula, s.id);
         self.decomposition.iter().map(share).collect::<Vec<_>>().join(" + ")

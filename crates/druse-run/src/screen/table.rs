@@ -23,7 +23,7 @@ pub const SUMMARY_FILE: &str = "summary.json";
 pub const BEST_FOLDER: &str = "best";
 
 /// Columns of the table.
-pub const COLUMNS: [&str; 17] = [
+pub const COLUMNS: [&str; 18] = [
     "rank",
     "index",
     "id",
@@ -36,6 +36,7 @@ pub const COLUMNS: [&str; 17] = [
     "energy_per_atom",
     "formation_energy_per_atom",
     "e_above_hull",
+    "fitted_fraction",
     "within",
     "compounds",
     "decomposition",
@@ -98,6 +99,7 @@ fn cell(row: &ScreenRow, column: &str) -> String {
         "energy_per_atom" => number(row.energy_per_atom),
         "formation_energy_per_atom" => number(row.formation_energy_per_atom),
         "e_above_hull" => number(row.e_above_hull),
+        "fitted_fraction" => number(row.fitted_fraction),
         "within" => text(row.within),
         "compounds" => text(row.compounds),
         "decomposition" => row.decomposition_text(),
