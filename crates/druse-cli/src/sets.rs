@@ -40,6 +40,11 @@ impl SourceArgs {
     pub fn list(&self) -> Result<Listing, Failure> {
         read(&self.path, &self.filters, self.strict)
     }
+
+    /// Whether doubtful structures are refused.
+    pub fn strict(&self) -> StrictArgs {
+        self.strict
+    }
 }
 
 /// Lists a set, with what the model failed at where it is a sampling run, and repeats the readers' warnings.

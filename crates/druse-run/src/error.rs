@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use druse_crystal::files::{Action, FileError};
 use druse_data::DataError;
+use druse_evaluate::hull::HullInputError;
 use druse_models::ModelError;
 use druse_models::registry::RegistryError;
 use druse_nn::PrecisionError;
@@ -224,6 +225,9 @@ pub enum RunError {
     /// A setting of a relaxation is impossible.
     #[error(transparent)]
     Relaxation(#[from] SettingsError),
+    /// Energies of a reference make no hull.
+    #[error(transparent)]
+    Hull(Box<HullInputError>),
     /// A kind of model is not known, or its settings are impossible.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -269,6 +273,12 @@ impl RunError {
             Self::Checkpoint(CheckpointError::Weights(WeightsError::File(e))) => e.action == Action::Read,
             _ => true,
         }
+    }
+}
+
+impl From<HullInputError> for RunError {
+    fn from(e: HullInputError) -> Self {
+        Self::Hull(Box::new(e))
     }
 }
 

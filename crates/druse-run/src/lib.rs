@@ -44,6 +44,7 @@ pub mod potentials;
 pub mod predict;
 pub mod relax;
 pub mod sample;
+pub mod screen;
 pub mod train;
 
 pub use checkpoint::{Checkpoint, CheckpointError};

@@ -70,7 +70,7 @@ pub(super) const ORDERS: &[Order] = &[
             &["observer"],
             &["output"],
             &["relax", "sample", "train"],
-            &["latent", "merge", "model"],
+            &["latent", "merge", "model", "screen"],
         ],
     },
 ];

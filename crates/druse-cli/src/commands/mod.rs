@@ -22,6 +22,7 @@ mod reconstruct;
 mod reference;
 mod relax;
 mod sample;
+mod screen;
 mod stability;
 mod train;
 
@@ -48,6 +49,8 @@ pub enum Command {
     Merge(merge::MergeArgs),
     /// Relax structures: move atoms and cell until the forces vanish.
     Relax(relax::RelaxArgs),
+    /// Screen generated structures: validity, duplicates, relaxation, energy above hull, novelty, ranking.
+    Screen(screen::ScreenArgs),
     /// Order candidates for a composition by their probability and energy.
     Rank(rank::RankArgs),
     /// Predict a property of every structure of a set.
@@ -95,6 +98,7 @@ impl Command {
             Self::Encode(args) => encode::run(&args),
             Self::Merge(args) => merge::run(&args),
             Self::Relax(args) => relax::run(&args),
+            Self::Screen(args) => screen::run(&args),
             Self::Rank(args) => rank::run(&args),
             Self::Predict(args) => predict::run(&args),
             Self::Evaluate(args) => evaluate::run(&args),

@@ -105,14 +105,24 @@ enum CellArg {
 
 /// Optimizers.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum OptimizerArg {
+pub(super) enum OptimizerArg {
     /// Damped dynamics, as most published relaxations use: robust far from a minimum.
     Fire,
     /// Quasi-Newton with a line search: fewer evaluations near a minimum.
     Lbfgs,
 }
 
-fn potential_help() -> String {
+impl OptimizerArg {
+    /// The optimizer with its usual constants.
+    pub(super) fn optimizer(self) -> Optimizer {
+        match self {
+            Self::Fire => Optimizer::Fire(FireSettings::default()),
+            Self::Lbfgs => Optimizer::Lbfgs(LbfgsSettings::default()),
+        }
+    }
+}
+
+pub(super) fn potential_help() -> String {
     let all: Vec<String> = POTENTIALS.iter().map(|p| format!("{} ({})", p.name, p.about)).collect();
     format!(
         "Potential: {}; or a weight file of a network, or a TOML file with a pair potential",
@@ -122,10 +132,6 @@ fn potential_help() -> String {
 
 impl RelaxArgs {
     fn settings(&self) -> Result<RelaxSettings, Failure> {
-        let optimizer = match self.optimizer {
-            OptimizerArg::Fire => Optimizer::Fire(FireSettings::default()),
-            OptimizerArg::Lbfgs => Optimizer::Lbfgs(LbfgsSettings::default()),
-        };
         let settings = RelaxSettings {
             cell: match self.cell {
                 CellArg::Fixed => CellMode::Fixed,
@@ -133,7 +139,7 @@ impl RelaxArgs {
                 CellArg::Volume => CellMode::Volume,
                 CellArg::Full => CellMode::Full,
             },
-            optimizer: with_constants(&optimizer, &self.constants)?,
+            optimizer: with_constants(&self.optimizer.optimizer(), &self.constants)?,
             fmax: self.fmax,
             steps: self.steps,
             pressure: self.pressure,

@@ -1,0 +1,250 @@
+//! `druse screen` from end to end.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{command, druse};
+use druse_crystal::{Lattice, Structure};
+use druse_data::{JsonlRecord, write_jsonl_record};
+use druse_testkit::prototypes::{cesium_chloride, element, quartz, rock_salt};
+use serde_json::{Value, json};
+
+fn line(id: &str, structure: Structure, formation: Option<f64>) -> String {
+    let properties = formation.map(|e| ("formation_energy_per_atom".to_owned(), json!(e)));
+    let record = JsonlRecord {
+        id: id.to_owned(),
+        formula: String::new(),
+        structure,
+        properties: properties.into_iter().collect(),
+    };
+    let mut out = Vec::new();
+    write_jsonl_record(&mut out, &record).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn alone(symbol: &str, edge: f64) -> Structure {
+    Structure::new(Lattice::cubic(edge).unwrap(), vec![element(symbol)], vec![[0.0; 3]]).unwrap()
+}
+
+/// A structure of the same atoms elsewhere in the cell.
+fn moved(mut structure: Structure) -> Structure {
+    structure.frac_coords.iter_mut().flatten().for_each(|x| *x = druse_crystal::wrap_unit(*x + 0.13));
+    structure
+}
+
+fn write_sets(dir: &Path) {
+    let overlapping = Structure::new(
+        Lattice::cubic(4.0).unwrap(),
+        vec![element("Na"), element("Cl")],
+        vec![[0.0; 3], [0.05, 0.0, 0.0]],
+    );
+    let candidates = [
+        line("salt", rock_salt("Na", "Cl", 5.5), None),
+        line("again", moved(rock_salt("Na", "Cl", 5.6)), None),
+        line("overlap", overlapping.unwrap(), None),
+        "{\"id\": \"broken\", \"lattice\": 7}\n".to_owned(),
+        line("other", cesium_chloride("Na", "Cl", 3.4), None),
+        line("potassium", rock_salt("K", "Cl", 6.3), None),
+    ];
+    fs::write(dir.join("candidates.jsonl"), candidates.concat()).unwrap();
+    let reference = [
+        line("mp-na", alone("Na", 3.4), Some(0.0)),
+        line("mp-nacl", moved(rock_salt("Na", "Cl", 5.6)), Some(-2.0)),
+        line("mp-mgo", rock_salt("Mg", "O", 4.2), Some(-3.0)),
+    ];
+    fs::write(dir.join("reference.jsonl"), reference.concat()).unwrap();
+}
+
+const BASE: [&str; 8] = [
+    "screen",
+    "candidates.jsonl",
+    "--reference",
+    "reference.jsonl",
+    "--potential",
+    "spheres",
+    "--fmax",
+    "0.0001",
+];
+
+fn rows(folder: &Path) -> BTreeMap<String, Value> {
+    let text = fs::read_to_string(folder.join("screen.jsonl")).unwrap();
+    let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    rows.map(|row| (row["id"].as_str().unwrap().to_owned(), row)).collect()
+}
+
+/// All files below a folder.
+fn output(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(path).unwrap().map(Result::unwrap).filter(|e| e.file_name() != ".lock") {
+        let name = entry.file_name().into_string().unwrap();
+        if entry.path().is_dir() {
+            found.extend(output(&entry.path()).into_iter().map(|(k, v)| (format!("{name}/{k}"), v)));
+        } else {
+            found.insert(name, fs::read(entry.path()).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_candidate_has_its_place_or_the_gate_where_it_fell() {
+    let dir = tempfile::tempdir().unwrap();
+    write_sets(dir.path());
+    let run = druse(dir.path(), &[&BASE[..], &["--out", "out", "--relax-references"]].concat()).ok();
+    let rows = rows(&dir.path().join("out"));
+    assert_eq!(rows.len(), 6);
+    let gate = |id: &str| rows[id]["fell"]["gate"].as_str();
+    assert_eq!(gate("salt"), None);
+    assert_eq!(gate("other"), None);
+    assert_eq!(gate("again"), Some("duplicate"));
+    assert_eq!(rows["again"]["same_as"], "salt");
+    assert_eq!(gate("overlap"), Some("validity"));
+    assert!(rows["overlap"]["fell"]["reason"].as_str().unwrap().contains("0.200 Å"), "{}", rows["overlap"]);
+    assert_eq!(gate("broken"), Some("read"));
+    // An element that the reference tells nothing of is named, not guessed.
+    assert_eq!(gate("potassium"), Some("hull"));
+    assert!(rows["potassium"]["fell"]["reason"].as_str().unwrap().contains("element K"));
+    assert!(run.stderr.contains("no reference energy of K"), "{}", run.stderr);
+
+    // The known structure lies on the hull of itself; the other one is new, and its energy above hull is the difference.
+    let number = |id: &str, name: &str| rows[id][name].as_f64().unwrap();
+    assert!(number("salt", "e_above_hull").abs() < 1e-4, "{}", rows["salt"]);
+    assert_eq!((&rows["salt"]["novel"], &rows["salt"]["known_as"]), (&json!(false), &json!("mp-nacl")));
+    assert_eq!(rows["other"]["novel"], true);
+    let difference = number("other", "energy_per_atom") - number("salt", "energy_per_atom");
+    assert!((number("other", "e_above_hull") - number("salt", "e_above_hull") - difference).abs() < 1e-9);
+    assert!((number("salt", "formation_energy_per_atom") + 2.0).abs() < 1e-4, "{}", rows["salt"]);
+    let mut ranked = [("salt", number("salt", "e_above_hull")), ("other", number("other", "e_above_hull"))];
+    ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+    for (rank, (id, _)) in (1..).zip(ranked) {
+        assert_eq!(rows[id]["rank"], rank);
+    }
+    assert_eq!(fs::read_dir(dir.path().join("out/best")).unwrap().count(), 2);
+    assert_eq!(fs::read_to_string(dir.path().join("out/screen.csv")).unwrap().lines().count(), 7);
+    for words in ["Cl: energies of these elements are fitted", "of 1 compounds", "lower bounds"] {
+        assert!(run.stderr.contains(words), "`{words}`: {}", run.stderr);
+    }
+    assert!(run.stdout.contains("1 atoms closer than 0.5 Å"), "{}", run.stdout);
+    assert_eq!((&rows["salt"]["fitted_fraction"], &rows["salt"]["within"]), (&json!(0.0), &json!(true)));
+    // Only what the hull needs is evaluated: not the compound of other elements.
+    let evaluated = fs::read_to_string(dir.path().join("out/references/structures.jsonl")).unwrap();
+    assert!(evaluated.contains("mp-nacl") && !evaluated.contains("mp-mgo"));
+}
+
+#[test]
+fn a_threshold_marks_and_a_flag_lets_fall() {
+    let dir = tempfile::tempdir().unwrap();
+    write_sets(dir.path());
+    let reference = fs::read_to_string(dir.path().join("reference.jsonl")).unwrap();
+    // Known structures of their own: nothing of the candidates is among them.
+    fs::write(dir.path().join("train.jsonl"), reference.lines().last().unwrap()).unwrap();
+    let more = ["--train", "train.jsonl", "--max-e-above-hull", "-5", "--keep", "1", "--out", "out"];
+    let run = druse(dir.path(), &[&BASE[..], &more].concat()).ok();
+    let found = rows(&dir.path().join("out"));
+    assert_eq!((&found["salt"]["novel"], &found["salt"]["within"]), (&json!(true), &json!(false)));
+    // Single points: the relaxed candidate lies at or below its unrelaxed copy.
+    assert!(found["salt"]["e_above_hull"].as_f64().unwrap() <= 1e-9);
+    assert_eq!(fs::read_dir(dir.path().join("out/best")).unwrap().count(), 1);
+    assert!(run.stdout.contains("0 within -5 eV/atom"), "{}", run.stdout);
+
+    let species = ["Na", "Cl", "Cl"].map(element).to_vec();
+    let odd =
+        Structure::new(Lattice::cubic(5.0).unwrap(), species, vec![[0.0; 3], [0.5; 3], [0.5, 0.0, 0.0]]);
+    let metal = line("odd", odd.unwrap(), None);
+    fs::write(dir.path().join("candidates.jsonl"), metal).unwrap();
+    druse(dir.path(), &[&BASE[..], &["--charge-neutral", "--out", "neutral"]].concat())
+        .fails(1, &["no candidate reached the ranking"]);
+    let found = rows(&dir.path().join("neutral"));
+    assert_eq!(found["odd"]["fell"]["kind"], "not charge-neutral");
+    assert_eq!(found["odd"]["charge_neutral"], false);
+}
+
+#[test]
+fn what_rests_on_fitted_elements_comes_last_and_is_not_called_stable() {
+    let dir = tempfile::tempdir().unwrap();
+    write_sets(dir.path());
+    // Between NaCl and chlorine, whose energy is fitted: half of the chlorine is in the element.
+    let species = ["Na", "Cl", "Cl", "Cl"].map(element).to_vec();
+    let places = vec![[0.0; 3], [0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]];
+    let rich = Structure::new(Lattice::cubic(4.2).unwrap(), species, places).unwrap();
+    let candidates = [line("rich", rich, None), line("salt", rock_salt("Na", "Cl", 5.5), None)].concat();
+    fs::write(dir.path().join("candidates.jsonl"), candidates).unwrap();
+    let run = druse(dir.path(), &[&BASE[..], &["--out", "out"]].concat()).ok();
+    let found = rows(&dir.path().join("out"));
+    assert_eq!((&found["salt"]["rank"], &found["rich"]["rank"]), (&json!(1), &json!(2)));
+    assert!((found["rich"]["fitted_fraction"].as_f64().unwrap() - 0.5).abs() < 1e-9, "{}", found["rich"]);
+    assert_eq!(found["rich"]["within"], Value::Null);
+    assert!(run.stdout.contains("1 of the ranked have a hull that rests on fitted"), "{}", run.stdout);
+}
+
+#[test]
+fn mistakes_are_said_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    write_sets(dir.path());
+    let screen = |more: &[&str]| druse(dir.path(), &[&BASE[..], more, &["--out", "out"]].concat());
+    screen(&["--steps", "5", "--max-e-above-hull", "nan"]).fails(2, &["--max-e-above-hull"]);
+    screen(&["--train", "none.csv"]).fails(2, &["none.csv"]);
+    assert!(!dir.path().join("out").exists());
+    screen(&[]).ok();
+    screen(&[]).fails(2, &["already holds screened candidates", "--resume"]);
+    screen(&["--resume", "--keep", "3"]).fails(2, &["was started with settings"]);
+    let more = line("more", rock_salt("Mg", "O", 4.2), None);
+    let reference = dir.path().join("reference.jsonl");
+    fs::write(&reference, fs::read_to_string(&reference).unwrap() + &more).unwrap();
+    screen(&["--resume"]).fails(2, &["the reference's hash"]);
+}
+
+#[test]
+fn an_interrupted_screening_is_continued_to_the_same_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cations, anions) =
+        (["Si", "Ge", "Ti", "Zr", "Hf", "Sn", "Pb", "V"], ["O", "S", "Se", "Te", "F", "Cl"]);
+    let mut candidates = String::new();
+    for (i, cation) in cations.iter().enumerate() {
+        for (j, anion) in anions.iter().enumerate() {
+            let mut structure = quartz();
+            let old = structure.species[0];
+            structure.species.iter_mut().for_each(|e| {
+                *e = element(if *e == old { cation } else { anion });
+            });
+            for (k, x) in structure.frac_coords.iter_mut().flatten().enumerate() {
+                let noise = ((100 * i + 10 * j + k) as f64 * 12.9898).sin() * 43_758.545 % 1.0;
+                *x = druse_crystal::wrap_unit(*x + 0.01 * noise);
+            }
+            candidates += &line(&format!("{cation}-{anion}"), structure, None);
+        }
+    }
+    fs::write(dir.path().join("set.jsonl"), candidates).unwrap();
+    let reference: String =
+        cations.iter().chain(&anions).map(|symbol| line(symbol, alone(symbol, 3.0), None)).collect();
+    fs::write(dir.path().join("elements.jsonl"), reference).unwrap();
+    let arguments = |out| {
+        let fixed = ["screen", "set.jsonl", "--reference", "elements.jsonl", "--potential", "spheres"];
+        [&fixed[..], &["--fmax", "1e-9", "--steps", "300", "--out", out]].concat()
+    };
+    druse(dir.path(), &arguments("whole")).ok();
+    let whole = output(&dir.path().join("whole"));
+    assert!(whole.contains_key("screen.csv") && whole.contains_key("references/structures.jsonl"));
+    druse(dir.path(), &[&arguments("whole")[..], &["--resume"]].concat()).ok();
+    assert_eq!(output(&dir.path().join("whole")), whole);
+
+    for (out, signal, code) in [("killed", "-KILL", None), ("stopped", "-INT", Some(130))] {
+        let lines = dir.path().join(out).join("relaxed/structures.jsonl");
+        let count = || fs::read_to_string(&lines).map_or(0, |text| text.lines().count());
+        let mut child = command(dir.path()).args(arguments(out)).stderr(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        while count() < 3 && begun.elapsed() < Duration::from_secs(120) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), code);
+        assert!(!dir.path().join(out).join("screen.csv").exists());
+        druse(dir.path(), &[&arguments(out)[..], &["--resume"]].concat()).ok();
+        assert_eq!(output(&dir.path().join(out)), whole);
+    }
+}

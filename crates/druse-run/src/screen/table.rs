@@ -1,0 +1,110 @@
+//! The files of a finished screening.
+
+use std::io::{BufWriter, Write};
+
+use druse_crystal::Properties;
+use druse_crystal::files;
+use druse_crystal::formats::{self, Format};
+use serde_json::json;
+
+use super::Screening;
+use super::row::ScreenRow;
+use crate::RunError;
+use crate::folder::RunFolder;
+use crate::predict::csv_field;
+
+/// Table of all rows.
+pub const TABLE_FILE: &str = "screen.csv";
+/// The same, one row a line as JSON.
+pub const LINES_FILE: &str = "screen.jsonl";
+/// The funnel, and what the hull is made of.
+pub const SUMMARY_FILE: &str = "summary.json";
+/// Folder of the best candidates, a CIF each.
+pub const BEST_FOLDER: &str = "best";
+
+/// Columns of the table.
+pub const COLUMNS: [&str; 18] = [
+    "rank",
+    "index",
+    "id",
+    "formula",
+    "gate",
+    "reason",
+    "same_as",
+    "charge_neutral",
+    "converged",
+    "energy_per_atom",
+    "formation_energy_per_atom",
+    "e_above_hull",
+    "fitted_fraction",
+    "within",
+    "compounds",
+    "decomposition",
+    "novel",
+    "known_as",
+];
+
+/// Writes all files; each appears whole.
+pub(super) fn write(folder: &RunFolder, screening: &Screening, keep: usize) -> Result<(), RunError> {
+    let best = folder.join(BEST_FOLDER);
+    files::create_dir_all(&best)?;
+    for row in screening.rows.iter().take(keep) {
+        let (Some(rank), Some(structure)) = (row.rank, &row.structure) else { break };
+        let name = format!("{rank:0>3}-{}", row.formula);
+        let mut structure = structure.clone();
+        structure.properties = Properties::new();
+        let text = formats::write(&structure, Format::Cif, &name);
+        files::write_atomic(&best.join(format!("{name}.cif")), text.as_bytes())?;
+    }
+    let summary = json!({ "funnel": screening.funnel, "references": screening.references });
+    let text = serde_json::to_vec_pretty(&summary).expect("a summary is plain text and numbers");
+    files::write_atomic(&folder.join(SUMMARY_FILE), &text)?;
+    files::write_atomic_with(&folder.join(LINES_FILE), |file| {
+        let mut out = BufWriter::new(file);
+        for row in &screening.rows {
+            serde_json::to_writer(&mut out, row)?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()
+    })?;
+    // Last: a folder with the table is a finished screening.
+    files::write_atomic_with(&folder.join(TABLE_FILE), |file| {
+        let mut out = BufWriter::new(file);
+        writeln!(out, "{}", COLUMNS.join(","))?;
+        for row in &screening.rows {
+            let cells: Vec<String> = COLUMNS.iter().map(|column| csv_field(&cell(row, column))).collect();
+            writeln!(out, "{}", cells.join(","))?;
+        }
+        out.flush()
+    })?;
+    Ok(())
+}
+
+fn cell(row: &ScreenRow, column: &str) -> String {
+    fn text<T: ToString>(value: Option<T>) -> String {
+        value.map_or(String::new(), |v| v.to_string())
+    }
+    // To ten decimals: what comes after them is noise.
+    let number = |x: Option<f64>| text(x.map(|x| (x * 1e10).round() / 1e10 + 0.0));
+    match column {
+        "rank" => text(row.rank),
+        "index" => row.index.to_string(),
+        "id" => row.id.clone(),
+        "formula" => row.formula.clone(),
+        "gate" => text(row.fell.as_ref().map(|fall| fall.gate)),
+        "reason" => text(row.fell.as_ref().map(|fall| &fall.reason)),
+        "same_as" => text(row.same_as.as_ref()),
+        "charge_neutral" => text(row.charge_neutral),
+        "converged" => text(row.converged),
+        "energy_per_atom" => number(row.energy_per_atom),
+        "formation_energy_per_atom" => number(row.formation_energy_per_atom),
+        "e_above_hull" => number(row.e_above_hull),
+        "fitted_fraction" => number(row.fitted_fraction),
+        "within" => text(row.within),
+        "compounds" => text(row.compounds),
+        "decomposition" => row.decomposition_text(),
+        "novel" => text(row.novel),
+        "known_as" => text(row.known_as.as_ref()),
+        _ => String::new(),
+    }
+}
