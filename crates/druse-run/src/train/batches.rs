@@ -115,7 +115,8 @@ mod tests {
             let mut all = batches.concat();
             fill(&mut batches, smallest);
             let mut left = batches.concat();
-            (all.sort_unstable(), left.sort_unstable());
+            all.sort_unstable();
+            left.sort_unstable();
             assert_eq!(all, left);
             batches.iter().map(Vec::len).collect::<Vec<_>>()
         };
