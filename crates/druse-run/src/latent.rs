@@ -196,12 +196,15 @@ pub struct Descent {
     pub every: u64,
     /// Which way the property is to go.
     pub goal: Goal,
+    /// What a latent's −ln p under the prior counts, up to a constant ½ ‖z‖², against the property in units of its standard
+    /// deviation in the training data. Keeps latents where decoders were trained; 0 in the papers' protocol.
+    pub prior: f64,
 }
 
 impl Default for Descent {
     /// CDVAE's protocol: 5,000 steps of size 1e-3, ten snapshots.
     fn default() -> Self {
-        Self { steps: 5000, lr: 1e-3, every: 500, goal: Goal::Minimize }
+        Self { steps: 5000, lr: 1e-3, every: 500, goal: Goal::Minimize, prior: 0.0 }
     }
 }
 
@@ -218,8 +221,8 @@ pub struct Snapshot {
     pub value: f64,
 }
 
-/// Moves latents by Adam along the gradient of the property that the model reads off them (CDVAE, section 5.3); returns
-/// the snapshots, step by step.
+/// Moves latents by Adam along the gradient of the property that the model reads off them (CDVAE, section 5.3), plus that of
+/// the prior where it counts; returns the snapshots, step by step.
 ///
 /// # Errors
 /// [`RunError::Model`] for a model without property, [`RunError::Interrupted`].
@@ -247,10 +250,10 @@ pub fn descend(
         let found = model.property_gradient(params, &latents)?;
         let corrections = BETAS.map(|beta| 1.0 - beta.powf(step as f64));
         // The published loss is the mean over the latents.
-        let share = sign / latents.len() as f64;
+        let share = 1.0 / latents.len() as f64;
         for ((z, moments), gradient) in latents.iter_mut().zip(&mut moments).zip(&found.gradients) {
             for ((z, moment), &g) in z.iter_mut().zip(moments).zip(gradient) {
-                let g = share * f64::from(g);
+                let g = share * (sign * f64::from(g) + descent.prior * f64::from(*z));
                 moment[0] = BETAS[0] * moment[0] + (1.0 - BETAS[0]) * g;
                 moment[1] = BETAS[1] * moment[1] + (1.0 - BETAS[1]) * g * g;
                 let spread = (moment[1] / corrections[1]).sqrt() + EPSILON;
@@ -390,7 +393,7 @@ mod tests {
     #[test]
     fn descent_goes_down_and_takes_its_snapshots() {
         let params = Params::init(&[], 0, &druse_nn::device::cpu());
-        let descent = Descent { steps: 25, lr: 0.1, every: 10, goal: Goal::Minimize };
+        let descent = Descent { steps: 25, lr: 0.1, every: 10, ..Descent::default() };
         let go = |goal| {
             let descent = Descent { goal, ..descent };
             let stop = AtomicBool::new(false);
@@ -402,6 +405,22 @@ mod tests {
         assert_eq!(places, [(0, 10), (1, 10), (0, 20), (1, 20), (0, 25), (1, 25)]);
         assert!(down[0].value > down[2].value && down[2].value > down[4].value && down[4].value < 0.6);
         assert!(go(Goal::Maximize)[4].value > 5.0);
+    }
+
+    #[test]
+    fn the_prior_holds_latents_back() {
+        let params = Params::init(&[], 0, &druse_nn::device::cpu());
+        let farthest = |prior| {
+            let descent = Descent { steps: 400, lr: 0.05, every: 400, goal: Goal::Maximize, prior };
+            let stop = AtomicBool::new(false);
+            let starts = vec![vec![2.0, -1.0]];
+            let found =
+                descend(&Bowl, &params, starts, &descent, &mut crate::observer::Silent, &stop).unwrap();
+            found[0].latent.iter().map(|x| x.abs()).fold(0.0, f32::max)
+        };
+        // The bowl's slope is 2 z: it wins against a prior of 1, and loses against one of 3.
+        assert!(farthest(0.0) > 10.0 && farthest(1.0) > 10.0);
+        assert!(farthest(3.0) < 0.1);
     }
 
     #[test]

@@ -56,6 +56,10 @@ pub struct OptimizeArgs {
     /// Gradient steps between two snapshots.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     every: u64,
+    /// What the improbability of a latent, ½ ‖z‖², counts against the property in standard deviations. It keeps latents where
+    /// the decoder was trained; with 0, which is the papers' descent, many later snapshots are no crystals.
+    #[arg(long, value_name = "X", default_value_t = 0.1)]
+    prior: f64,
     /// Checkpoint or folder of a property predictor, trained by itself: judges the decoded structures. Writes
     /// optimized.jsonl with its predictions under the name of the property, and prints SR5, SR10, SR15 (with --data).
     #[arg(long, value_name = "PATH")]
@@ -158,8 +162,11 @@ impl OptimizeArgs {
         if !(self.lr > 0.0 && self.lr.is_finite()) {
             return Err(Failure::mistake(format!("--lr {}: expected a positive number", self.lr)));
         }
+        if !(self.prior >= 0.0 && self.prior.is_finite()) {
+            return Err(Failure::mistake(format!("--prior {}: expected 0 or more", self.prior)));
+        }
         let goal = if self.goal.maximize { Goal::Maximize } else { Goal::Minimize };
-        let descent = Descent { steps: self.steps, lr: self.lr, every: self.every, goal };
+        let descent = Descent { steps: self.steps, lr: self.lr, every: self.every, goal, prior: self.prior };
         let mut progress = console::Progress::default();
         let property = &self.property;
         let targets = optimize(space, &model.params, starts, property, &descent, &mut progress, stop);
