@@ -54,6 +54,12 @@ pub enum RunError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A script of another job is there.
+    #[error("`{}` belongs to another job; remove its folder, or choose another `--out`", path.display())]
+    OtherJob {
+        /// The script.
+        path: PathBuf,
+    },
     /// A file of the run cannot be read.
     #[error("cannot read `{}`: {source}", path.display())]
     Read {

@@ -29,6 +29,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod checkpoint;
+pub mod cluster;
 pub mod config;
 pub mod enumerate;
 mod error;

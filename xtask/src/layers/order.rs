@@ -65,7 +65,7 @@ pub(super) const ORDERS: &[Order] = &[
             &["config", "enumerate", "potentials"],
             &["checkpoint"],
             &["error"],
-            &["folder", "import", "predict"],
+            &["cluster", "folder", "import", "predict"],
             &["metrics"],
             &["observer"],
             &["output"],

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod bench;
+mod cluster;
 mod compare;
 mod config;
 mod data;
@@ -47,6 +48,9 @@ pub enum Command {
     Encode(encode::EncodeArgs),
     /// Put the shards of a run together.
     Merge(merge::MergeArgs),
+    /// Run a command on a cluster, in shards.
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Relax structures: move atoms and cell until the forces vanish.
     Relax(relax::RelaxArgs),
     /// Screen generated structures: validity, duplicates, relaxation, energy above hull, novelty, ranking.
@@ -97,6 +101,7 @@ impl Command {
             Self::Interpolate(args) => interpolate::run(&args),
             Self::Encode(args) => encode::run(&args),
             Self::Merge(args) => merge::run(&args),
+            Self::Cluster(command) => cluster::run(&command),
             Self::Relax(args) => relax::run(&args),
             Self::Screen(args) => screen::run(&args),
             Self::Rank(args) => rank::run(&args),

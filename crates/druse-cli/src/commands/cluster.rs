@@ -1,0 +1,193 @@
+//! `druse cluster`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use druse_crystal::files;
+use druse_run::cluster::{Resources, Scripts, SlurmJob};
+
+use super::Command;
+use crate::Cli;
+use crate::console;
+use crate::failure::Failure;
+
+/// Batch systems.
+#[derive(Subcommand)]
+pub enum ClusterCommand {
+    /// Write an array job for Slurm, and send it.
+    Slurm(SlurmArgs),
+}
+
+/// Arguments of `druse cluster slurm`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  druse cluster slurm --shards 64 --time 2:00:00 --submit -- sample --system Li-Fe-O --count 50000 --out lifeo
+  druse cluster slurm --shards 16 --cpus 8 --partition cpu --submit -- relax lifeo --out relaxed
+  druse cluster slurm --shards 16 --resources site.toml -- screen lifeo --reference data/mp_20 --out screened
+
+Beside the folder of --out a folder DIR.slurm gets the scripts array.sh and merge.sh, the logs and the shards. A task that is \
+stopped (time limit, preemption, a lost node) goes back into the queue and continues where it was; when all tasks have ended \
+the shards are put together in --out. The result is that of one run, byte for byte. Without --submit the commands that send \
+the job are printed.
+
+--resources names a TOML file with the same options: partition, account, time, cpus, memory, gpus, at_once, modules = [..], \
+options = [..] (further options of sbatch, written as there). Options of the command line come before those of the file.")]
+pub struct SlurmArgs {
+    /// Tasks of the array.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    shards: u32,
+    /// Send the job.
+    #[arg(long)]
+    submit: bool,
+    /// File with options for the cluster.
+    #[arg(long, value_name = "FILE")]
+    resources: Option<PathBuf>,
+    /// Partition.
+    #[arg(long, value_name = "NAME")]
+    partition: Option<String>,
+    /// Account that pays.
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// Time limit of a task, as Slurm writes it.
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+    /// Processor cores, and threads, of a task.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    cpus: Option<u32>,
+    /// Memory of a task, as Slurm writes it.
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// GPUs of a task.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    gpus: Option<u32>,
+    /// Tasks that may run at a time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    at_once: Option<u32>,
+    /// Module to load first. Repeatable.
+    #[arg(long = "module", value_name = "NAME")]
+    modules: Vec<String>,
+    /// The command with its options: sample, relax or screen, with --out.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// Options that the job sets itself.
+const OWN: [&str; 2] = ["--shard", "--resume"];
+
+impl SlurmArgs {
+    fn resources(&self) -> Result<Resources, Failure> {
+        let file = match &self.resources {
+            None => Resources::default(),
+            Some(path) => {
+                let text = files::read_to_string(path)?;
+                toml::from_str(&text).map_err(|e| {
+                    Failure::mistake(format!("`{}`: {}", path.display(), e.to_string().trim_end()))
+                })?
+            }
+        };
+        let or = |own: &Option<String>, other: Option<String>| own.clone().or(other);
+        Ok(Resources {
+            partition: or(&self.partition, file.partition),
+            account: or(&self.account, file.account),
+            time: or(&self.time, file.time),
+            cpus: self.cpus.or(file.cpus),
+            memory: or(&self.memory, file.memory),
+            gpus: self.gpus.or(file.gpus),
+            at_once: self.at_once.or(file.at_once),
+            modules: [file.modules, self.modules.clone()].concat(),
+            options: file.options,
+        })
+    }
+
+    /// The command without its folder, and the folder.
+    fn split(&self) -> Result<(Vec<String>, PathBuf), Failure> {
+        let name = self.command.first().map_or("", String::as_str);
+        if !["sample", "relax", "screen"].contains(&name) {
+            return Err(Failure::mistake(format!(
+                "`{name}` does not work in shards; expected sample, relax or screen"
+            )));
+        }
+        let has = |option: &str| {
+            let given = |w: &String| w == option || w.starts_with(&format!("{option}="));
+            self.command.iter().any(given)
+        };
+        if let Some(option) = OWN.into_iter().find(|option| has(option)) {
+            return Err(Failure::mistake(format!("{option} is what the job sets itself; leave it out")));
+        }
+        // What is wrong with the command is better known now than when the job runs.
+        let words = std::iter::once("druse").chain(self.command.iter().map(String::as_str));
+        let parsed = Cli::try_parse_from(words).map_err(|e| Failure::mistake(e.to_string().trim_end()))?;
+        debug_assert!(matches!(parsed.command, Command::Sample(_) | Command::Relax(_) | Command::Screen(_)));
+        let (mut left, mut out) = (Vec::new(), None);
+        let mut words = self.command.iter();
+        while let Some(word) = words.next() {
+            match word.strip_prefix("--out=") {
+                Some(folder) => out = Some(folder.to_owned()),
+                None if word == "--out" => out = words.next().cloned(),
+                None => left.push(word.clone()),
+            }
+        }
+        let out = out.ok_or_else(|| Failure::mistake("the command has no --out"))?;
+        Ok((left, PathBuf::from(out)))
+    }
+
+    fn job(&self) -> Result<SlurmJob, Failure> {
+        let (command, out) = self.split()?;
+        let unknown = |what: &str| {
+            let what = what.to_owned();
+            move |e: std::io::Error| Failure::environment(format!("{what}: {e}"))
+        };
+        let working = std::env::current_dir().map_err(unknown("the working folder is unknown"))?;
+        let program = std::env::current_exe().map_err(unknown("the program's own place is unknown"))?;
+        let resources = self.resources()?;
+        Ok(SlurmJob { program, command, out: working.join(out), working, shards: self.shards, resources })
+    }
+}
+
+/// Runs the command.
+pub fn run(command: &ClusterCommand) -> crate::Outcome {
+    let ClusterCommand::Slurm(args) = command;
+    let job = args.job()?;
+    let scripts = job.write()?;
+    let folder = job.folder();
+    console::note(&format!("scripts, logs and shards: {}", folder.display()));
+    if !args.submit {
+        let (array, merge) = (scripts.array.display(), scripts.merge.display());
+        console::data(&format!(
+            "job=$(sbatch --parsable '{array}')\nsbatch --dependency=afterany:${{job%%;*}} '{merge}'\n"
+        ))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (array, merge) = submit(&scripts)?;
+    console::note(&format!(
+        "job {array}: {} tasks; job {merge} puts them together in {}",
+        args.shards,
+        job.out.display()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sends both scripts, the second one to run behind the first; their numbers.
+fn submit(scripts: &Scripts) -> Result<(String, String), Failure> {
+    let array = sbatch(&[], &scripts.array)?;
+    let merge = sbatch(&[format!("--dependency=afterany:{array}")], &scripts.merge)?;
+    Ok((array, merge))
+}
+
+fn sbatch(options: &[String], script: &Path) -> Result<String, Failure> {
+    let sent = Process::new("sbatch").arg("--parsable").args(options).arg(script).output();
+    let written = format!("the script is written: `sbatch {}` sends it", script.display());
+    let output = sent.map_err(|e| {
+        let hint =
+            format!("Slurm's commands have to be on the PATH (Debian: apt install slurm-client); {written}");
+        Failure::environment(format!("cannot run sbatch: {e}")).hint(hint)
+    })?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Failure::environment(format!("sbatch refused the job: {}", said.trim())).hint(written));
+    }
+    let number = String::from_utf8_lossy(&output.stdout);
+    // "number", or "number;cluster".
+    Ok(number.trim().split(';').next().unwrap_or_default().to_owned())
+}

@@ -1,0 +1,5 @@
+//! Runs on a cluster: scripts for the batch systems that people have.
+
+mod slurm;
+
+pub use slurm::{Resources, Scripts, SlurmJob};
