@@ -46,11 +46,11 @@ fn task(dir: &Path, shard: usize) -> Command {
     task
 }
 
-/// Waits until something is true, for two minutes.
+/// Waits until something is true, for five minutes.
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(120), "waited in vain for {what}");
+        assert!(start.elapsed() < Duration::from_secs(300), "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
