@@ -48,7 +48,9 @@ fn compositions_get_templates_in_order() {
     let made = lines(dir, "perovskites/structures.jsonl");
     let ranks: Vec<u64> = made.iter().map(|s| s["properties"]["rank"].as_u64().unwrap()).collect();
     assert!(made.len() >= 2 && ranks.is_sorted() && ranks[0] == 1, "{ranks:?}");
-    assert!(made.iter().any(|s| s["properties"]["parent"].is_null()));
+    let is_other = |s: &&Value| s["properties"]["log_probability"].is_null();
+    let other = made.iter().find(is_other).expect("a perovskite filled site by site");
+    assert!(other["properties"]["parent"].is_string() && other["properties"]["distance"].is_f64());
     let mut templates: Vec<&Value> = made.iter().map(|s| &s["properties"]["template"]).collect();
     templates.dedup();
     assert_eq!(templates.len(), made.len());
@@ -58,7 +60,14 @@ fn compositions_get_templates_in_order() {
     assert_eq!((&p["space_group"], &p["space_group_found"][0]), (&221.into(), &221.into()));
     let run = call(dir, "sample --model m --formula CaHfO3 --space-group 62 --out none");
     run.fails(1, &["every structure failed"]);
-    call(dir, "sample --model m --formula Ca3Hf4O --out odd").fails(1, &["3 + 4"]);
+    // What no known crystal has a template for is drawn atom by atom, or refused.
+    call(dir, "sample --model m --formula Ca2HfO2 --out odd --format jsonl").ok();
+    let p = &lines(dir, "odd/structures.jsonl")[0]["properties"];
+    assert!(p["remark"].as_str().is_some_and(|remark| remark.contains("no known crystal")), "{p}");
+    assert!(p["template"].as_str().is_some_and(|template| template.starts_with("1 (P1)")), "{p}");
+    let run = call(dir, "sample --model m --formula Ca2HfO2 --set sampling.templates_only=true --out none4");
+    run.fails(1, &["1 + 2 + 2"]);
+    call(dir, "sample --model m --formula Ca3Hf4O --out large").fails(1, &["8 atoms", "at most 5"]);
 
     // The same seed gives the same structures, whatever the number of threads.
     call(dir, "sample --model m --formula CaHfO3 --count 9 --out again --threads 1 --format jsonl").ok();

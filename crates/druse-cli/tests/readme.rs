@@ -33,7 +33,7 @@ fn exactly_two_commands_set_the_program_up() {
 
 #[test]
 fn every_command_of_the_readme_works() {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../druse-run/models/gemsdiff-small.safetensors");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../druse-run/models/orbit-small.safetensors");
     if !model.exists() {
         assert!(std::env::var_os("CI").is_none(), "the shipped model is missing");
         eprintln!("skipped: the shipped model.safetensors is missing");

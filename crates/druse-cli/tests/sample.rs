@@ -152,8 +152,7 @@ fn a_full_disk_is_reported_and_what_was_finished_stays() {
 
 #[test]
 fn the_shipped_model_samples_when_it_is_there() {
-    let shipped =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../druse-run/models/gemsdiff-small.safetensors");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../druse-run/models/orbit-small.safetensors");
     let dir = tempfile::tempdir().unwrap();
     let run = druse(dir.path(), &["sample", "--formula", "CsCl", "--count", "1", "--out", "o"]);
     if shipped.exists() {

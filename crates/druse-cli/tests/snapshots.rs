@@ -205,7 +205,7 @@ fn errors_of_models() {
     let (_guard, dir) = workplace();
     let dir = dir.as_path();
     write_data(dir);
-    let shipped = fs::read(repository().join("crates/druse-run/models/gemsdiff-small.safetensors")).unwrap();
+    let shipped = fs::read(repository().join("models/gemsdiff-small-mp-20.safetensors")).unwrap();
     let changed = |name: &str, from: &str, to: &str| {
         let at = shipped.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
         let mut bytes = shipped.clone();

@@ -14,9 +14,9 @@ use crate::sample::{Finished, MemorySink, SamplePlan, Shard, Target, Workers, sa
 use crate::train::{BEST, LAST};
 use crate::{Checkpoint, RunConfig, RunError, Silent};
 
-/// The checkpoint that ships with the program: GemsDiff, trained on binary and ternary crystals of MP-20.
+/// The checkpoint that ships with the program: crystals on Wyckoff orbits, trained on binary and ternary crystals of MP-20.
 static SHIPPED: &[u8] =
-    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/gemsdiff-small.safetensors"));
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/orbit-small.safetensors"));
 
 /// A model with its averaged weights, ready to use.
 ///

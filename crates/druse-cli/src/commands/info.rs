@@ -14,6 +14,7 @@ use druse_data::{
 use druse_run::Checkpoint;
 use druse_run::model::{checkpoint_path, shipped_checkpoint};
 use druse_run::train::CONFIG_FILE;
+use serde_json::Value;
 
 use crate::console;
 use crate::failure::Failure;
@@ -114,8 +115,24 @@ fn checkpoint(c: &Checkpoint) -> Result<(), Failure> {
         }
         None => text += "  trained       exported model, without optimizer state\n",
     }
-    text += &format!("  statistics    {}\n", c.statistics);
+    text += &format!("  statistics    {}\n", shortened(&c.statistics));
     console::data(&text)
+}
+
+/// Most members of a list that are shown.
+const MOST_SHOWN: usize = 8;
+
+/// The same with the first members of long lists alone, and how many there are.
+fn shortened(value: &Value) -> Value {
+    match value {
+        Value::Array(all) if all.len() > MOST_SHOWN => {
+            let shown = all.iter().take(MOST_SHOWN / 2).map(shortened);
+            shown.chain([format!("… {} in all", all.len()).into()]).collect()
+        }
+        Value::Array(all) => all.iter().map(shortened).collect(),
+        Value::Object(members) => members.iter().map(|(k, v)| (k.clone(), shortened(v))).collect(),
+        other => other.clone(),
+    }
 }
 
 /// Describes the structures of a file one by one, as every other command reads them; `false` when there are many.

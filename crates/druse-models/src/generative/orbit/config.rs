@@ -225,15 +225,17 @@ pub struct OrbitSampling {
     pub proposals: usize,
     /// Where the path of a template begins that a known crystal has.
     pub begin: Begin,
+    /// Whether a composition without any template is refused; otherwise each of its atoms is drawn by itself, in P1.
+    pub templates_only: bool,
 }
 
 /// Where a path begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Begin {
-    /// At the known crystal.
+    /// At the known crystal, slightly moved.
     Known,
-    /// At the known crystal, and it ends there: its coordinates, its cell scaled. For comparisons.
+    /// At the known crystal, and it ends there: its coordinates, its cell scaled.
     Stays,
     /// Anywhere.
     Anywhere,
@@ -241,7 +243,14 @@ pub enum Begin {
 
 impl Default for OrbitSampling {
     fn default() -> Self {
-        Self { evaluations: 16, position_push: 0.0, cell_push: 0.0, proposals: 40, begin: Begin::Known }
+        Self {
+            evaluations: 16,
+            position_push: 0.0,
+            cell_push: 0.0,
+            proposals: 40,
+            begin: Begin::Stays,
+            templates_only: false,
+        }
     }
 }
 

@@ -28,6 +28,7 @@ mod paths;
 mod proposal;
 mod sampler;
 mod shelf;
+mod site_by_site;
 mod tokens;
 mod trunk;
 
@@ -39,6 +40,7 @@ pub use model::{CellScale, Orbit, Statistics};
 use judged::PreparedVotes;
 use objective::PreparedMicroBatch;
 use sampler::State;
+use site_by_site::FoundExchanges;
 
 /// The combinations of conditions that it serves.
 const SERVED: &[ConditionSet] = &[
@@ -108,6 +110,7 @@ impl Trainable for Orbit {
 
     fn restore_arrays(&mut self, arrays: &Arrays) -> Result<(), ModelError> {
         self.ballots = FoundOnce::default();
+        self.exchanges = FoundExchanges::default();
         self.known.restore_arrays(arrays)
     }
 

@@ -14,6 +14,7 @@ use super::judge::{Ballot, Judge};
 use super::network::Network;
 use super::pairs::Radial;
 use super::paths::Described;
+use super::site_by_site::FoundExchanges;
 use super::tokens::Frame;
 use crate::identity::FoundOnce;
 use crate::known_crystals::KnownCrystals;
@@ -67,6 +68,8 @@ pub struct Orbit {
     pub(super) known: KnownCrystals,
     /// The votes on the structures met so far.
     pub(super) ballots: FoundOnce<Ballot>,
+    /// Exchanges site by site of the compositions met so far.
+    pub(super) exchanges: FoundExchanges,
     described: FoundOnce<Result<Described, String>>,
 }
 
@@ -84,6 +87,7 @@ impl Orbit {
             radial: Radial::new(&config.network),
             known: KnownCrystals::default(),
             ballots: FoundOnce::default(),
+            exchanges: FoundExchanges::default(),
             judge,
             specs: builder.finish(),
             sampling: OrbitSampling::default(),
@@ -158,6 +162,7 @@ impl Orbit {
     pub(super) fn fit(&mut self, training: &[(&str, &Structure)]) -> Result<(), ModelError> {
         self.known.fit(training)?;
         self.ballots = FoundOnce::default();
+        self.exchanges = FoundExchanges::default();
         let crystals: Vec<_> = training
             .iter()
             .map(|(_, s)| {

@@ -1,6 +1,6 @@
 //! Sampling: Euler steps towards the predicted end.
 
-use druse_crystal::{Lattice, Structure, Template, wrap_unit};
+use druse_crystal::{Composition, Lattice, SpaceGroup, Structure, Template, wrap_unit};
 use druse_nn::Params;
 use druse_nn::memory::to_host;
 use nalgebra::Vector3;
@@ -71,8 +71,11 @@ struct Answer {
     properties: Vec<(&'static str, Value)>,
 }
 
-/// The template that comes at the place of the request: first those that known crystals propose, the likeliest first, then
-/// those that structure types of the training set allow.
+/// So many templates come from substitution alone; behind them those of exchanges site by site take turns with its others.
+const SUBSTITUTED_FIRST: usize = 12;
+
+/// The template that comes at the place of the request: those that known crystals become when elements are exchanged, the
+/// likeliest first, and those of exchanges site by site.
 fn answer(
     model: &Orbit,
     params: &Params,
@@ -88,41 +91,101 @@ fn answer(
     let ballot = Ballot::new(model.known.library(), composition, group, None, None, among);
     let mut counted = match &ballot {
         Ok(ballot) => ballot.counted(&model.judge, params)?,
-        // Structure types are left.
+        // Exchanges site by site are left.
         Err(_) => Vec::new(),
     };
     counted.truncate(model.sampling.proposals);
-    let mut place = usize::try_from(request.nth).unwrap_or(usize::MAX);
+    let place = usize::try_from(request.nth).unwrap_or(usize::MAX);
     let rank = ("rank", (request.nth + 1).into());
+    let of_known = |proposal: Proposal, log_probability: f64| {
+        let properties = vec![
+            rank.clone(),
+            ("log_probability", log_probability.into()),
+            ("distance", proposal.distance.into()),
+            ("parent", proposal.parent.clone().into()),
+        ];
+        Answer { template: proposal.template.clone(), proposal: Some(proposal), properties }
+    };
     let mut known = Vec::new();
     for (k, log_probability) in counted {
         let near = ballot.as_ref().map(|ballot| &ballot.near[k]);
         let Some(proposal) = near.ok().and_then(|near| model.proposal(near, k)) else { continue };
-        let template = proposal.template.clone();
-        if known.len() == place {
-            let properties = vec![
-                rank,
-                ("log_probability", log_probability.into()),
-                ("distance", proposal.distance.into()),
-                ("parent", proposal.parent.clone().into()),
-            ];
-            return Ok(Answer { template, proposal: Some(proposal), properties });
+        if known.len() == place && place < SUBSTITUTED_FIRST {
+            return Ok(of_known(proposal, log_probability));
         }
-        known.push(template);
+        known.push((proposal, log_probability));
     }
-    place -= known.len();
-    let further = place;
-    let mut templates = model.further_templates(composition, group, &known, further.saturating_add(1));
-    if templates.len() <= further {
-        let formula = composition.formula();
-        let all = known.len() + templates.len();
-        return Err(ModelError::Condition(match (all, ballot) {
-            (0, Err(why)) => format!("no template for {formula}: {why}"),
-            (0, Ok(_)) => format!("no template for {formula} in this space group is in the training set"),
-            (all, _) => format!("no further template for {formula}: there are {all} in all"),
-        }));
+    let templates: Vec<Template> = known.iter().map(|(proposal, _)| proposal.template.clone()).collect();
+    let others = known.split_off(known.len().min(SUBSTITUTED_FIRST));
+    let behind = place - known.len();
+    let library = model.known.library();
+    let further = model.exchanges.further(library, composition, group, &templates, behind.saturating_add(1));
+    let all = templates.len() + further.len();
+    match nth_of_turns(further, others, behind) {
+        Some(Turn::First(found)) => {
+            let mut properties = vec![rank];
+            let proposal = model.proposal_site_by_site(&found);
+            properties.extend(proposal.iter().flat_map(|proposal| {
+                [("distance", proposal.distance.into()), ("parent", proposal.parent.clone().into())]
+            }));
+            let template = proposal.as_ref().map_or(found.template, |proposal| proposal.template.clone());
+            Ok(Answer { template, proposal, properties })
+        }
+        Some(Turn::Second((proposal, log_probability))) => Ok(of_known(proposal, log_probability)),
+        None if all == 0 && group.is_none_or(|group| group == 1) && !model.sampling.templates_only => {
+            let (atoms, largest) = (composition.num_atoms(), model.statistics.max_atoms);
+            if atoms > largest {
+                let formula = composition.formula();
+                return Err(ModelError::Condition(format!(
+                    "{formula} has {atoms} atoms; crystals without a template have at most {largest}, as in the training set"
+                )));
+            }
+            let remark =
+                "no known crystal has a template for this composition: every atom is drawn by itself";
+            let properties = vec![rank, ("remark", remark.into())];
+            Ok(Answer { template: every_atom(composition)?, proposal: None, properties })
+        }
+        None => {
+            let formula = composition.formula();
+            Err(ModelError::Condition(match (all, ballot) {
+                (0, Err(why)) => format!("no template for {formula}: {why}"),
+                (0, Ok(_)) => format!("no template for {formula} in this space group is in the training set"),
+                (all, _) => format!("no further template for {formula}: there are {all} in all"),
+            }))
+        }
     }
-    Ok(Answer { template: templates.swap_remove(further), proposal: None, properties: vec![rank] })
+}
+
+/// P1 with every atom on its general position.
+fn every_atom(composition: &Composition) -> Result<Template, ModelError> {
+    let wrong = |e: &dyn std::fmt::Display| ModelError::Condition(e.to_string());
+    let p1 = SpaceGroup::new(1).map_err(|e| wrong(&e))?;
+    let atoms = composition.iter().flat_map(|(element, n)| std::iter::repeat_n((element, 'a'), n as usize));
+    Template::new(p1, atoms.collect()).map_err(|e| wrong(&e))
+}
+
+/// Whose turn it is.
+#[derive(Debug, PartialEq)]
+enum Turn<A, B> {
+    First(A),
+    Second(B),
+}
+
+/// What comes at a place (from 0) where two lists take turns, the first one first, until both are used up.
+fn nth_of_turns<A, B>(mut first: Vec<A>, mut second: Vec<B>, place: usize) -> Option<Turn<A, B>> {
+    let both = 2 * first.len().min(second.len());
+    if place < both {
+        let k = place / 2;
+        return Some(match place % 2 {
+            0 => Turn::First(first.swap_remove(k)),
+            _ => Turn::Second(second.swap_remove(k)),
+        });
+    }
+    let k = place - both / 2;
+    match first.len() > second.len() {
+        true => (k < first.len()).then(|| Turn::First(first.swap_remove(k))),
+        false => (k < second.len()).then(|| Turn::Second(second.swap_remove(k))),
+    }
 }
 
 impl State {
@@ -164,6 +227,11 @@ impl State {
         &self.frame.elements
     }
 
+    /// Whether it is what it began as.
+    fn stays(&self, model: &Orbit) -> bool {
+        self.origin.is_some() && model.sampling.begin == Begin::Stays
+    }
+
     fn place(&self, time: f64) -> Place<'_> {
         let (frame, origin) = (&self.frame, self.origin.as_ref());
         Place { frame, origin, cell: self.cell, frac: &self.frac, time, pairs: &self.pairs }
@@ -173,9 +241,6 @@ impl State {
     fn advance(&mut self, model: &Orbit, step: usize, end: Earlier) -> Result<(), ModelError> {
         if end.cell.iter().chain(end.displacements.iter().flatten()).any(|x| !x.is_finite()) {
             return Err(ModelError::Output(format!("a number that is not finite at step {step}")));
-        }
-        if self.origin.is_some() && model.sampling.begin == Begin::Stays {
-            return Ok(());
         }
         let steps = model.sampling.evaluations;
         let (now, next) = (time(step, steps), time(step + 1, steps));
@@ -221,17 +286,41 @@ pub(super) fn step(
     crystals: &mut [InFlight<State>],
 ) -> Result<(), ModelError> {
     let steps = model.sampling.evaluations;
-    let places: Vec<Place<'_>> = crystals.iter().map(|c| c.state.place(time(c.step, steps))).collect();
+    let mut moving: Vec<_> = crystals.iter_mut().filter(|c| !c.state.stays(model)).collect();
+    if moving.is_empty() {
+        return Ok(());
+    }
+    let places: Vec<Place<'_>> = moving.iter().map(|c| c.state.place(time(c.step, steps))).collect();
     let mut tokens = Tokens::new(&places, &model.config.network);
-    tokens.set_earlier(crystals.iter().map(|c| c.state.earlier.as_ref()));
+    tokens.set_earlier(moving.iter().map(|c| c.state.earlier.as_ref()));
     let ends = params.scope(|| model.network.forward(params, &tokens));
     let (cells, displacements) = (to_host(ends.cells)?, to_host(ends.displacements)?);
     let ends = earlier(&tokens, &cells, &displacements);
-    for (crystal, end) in crystals.iter_mut().zip(ends) {
+    for (crystal, end) in moving.iter_mut().zip(ends) {
         let step = crystal.step;
         if let Err(error) = crystal.state.advance(model, step, end) {
             crystal.fail(error);
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_take_turns() {
+        let all = |first: &[u8], second: &[char]| -> String {
+            let nth = |place| match nth_of_turns(first.to_vec(), second.to_vec(), place)? {
+                Turn::First(a) => Some(a.to_string()),
+                Turn::Second(b) => Some(b.to_string()),
+            };
+            (0..).map_while(nth).collect()
+        };
+        assert_eq!(all(&[1, 2, 3, 4], &['a', 'b']), "1a2b34");
+        assert_eq!(all(&[1], &['a', 'b', 'c']), "1abc");
+        assert_eq!(all(&[], &['a']), "a");
+        assert_eq!(all(&[], &[]), "");
+    }
 }
