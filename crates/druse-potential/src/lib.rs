@@ -23,6 +23,15 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod basis;
+pub mod chgnet;
+mod digits;
+mod edges;
+mod files;
+mod real;
 pub mod sevennet;
 
+pub use chgnet::CHGNet;
+pub use digits::Digits;
+pub use files::LoadError;
 pub use sevennet::SevenNet;

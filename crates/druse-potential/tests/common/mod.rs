@@ -67,6 +67,15 @@ pub fn recorded(record: &Value) -> Structure {
     Structure::new(lattice, species, frac).expect("a structure")
 }
 
+/// The structure of a record with `structure`: `lattice`, `atomic_numbers` and `frac_coords`.
+pub fn structure(record: &Value) -> Structure {
+    let record = &record["structure"];
+    let lattice = Lattice::from_rows(field(record, "lattice")).expect("a cell");
+    let numbers: Vec<u8> = field(record, "atomic_numbers");
+    let species = numbers.iter().map(|&z| Element::from_z(z).expect("an element")).collect();
+    Structure::new(lattice, species, field(record, "frac_coords")).expect("a structure")
+}
+
 /// One crystal that can be evaluated.
 pub fn evaluate(potential: &impl Potential, crystal: &Structure) -> Evaluation {
     potential.evaluate(std::slice::from_ref(crystal)).remove(0).expect("an evaluation")

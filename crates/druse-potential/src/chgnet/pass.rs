@@ -1,0 +1,329 @@
+//! Forward and backward pass over a crystal.
+
+use druse_relax::Evaluation;
+
+use super::angles::{AngleGradients, AngleKept, FeatureGradients, Features};
+use super::atoms::{AtomGradients, AtomKept};
+use super::bases::{Angle, BasisRow, Bonds, dot};
+use super::graph::Graph;
+use super::kernels::{Row, add};
+use super::network::{FIRST, Network, TWO};
+use super::portions::{each, split, tiles, within, zeros};
+use super::readout::Sites;
+use super::weights::{BLOCKS, WIDTH};
+use crate::real::Real;
+
+/// Edges or angles of a crystal up to which what gates read is kept for the backward pass: 200 MB in 32 bits. It is
+/// computed again in larger ones.
+const KEPT: usize = 50_000;
+
+/// Functions of all distances and angles, and what weights are made of them.
+pub(super) struct Geometry<R> {
+    /// Of bonds, of short bonds, of pairs of short edges.
+    pub values: [Vec<BasisRow<R>>; 3],
+    slopes: [Vec<BasisRow<R>>; 3],
+    angles: Vec<Angle>,
+    /// Weights of bonds in atom layers.
+    pub atom_weights: Vec<Row<R>>,
+    /// Weights of short bonds in bond layers.
+    pub bond_weights: Vec<Row<R>>,
+    /// What is made of pairs of short edges.
+    pub pairs: Vec<[R; FIRST]>,
+}
+
+/// What happens in the forward pass, for those who look on: features after the embedding and after each block.
+pub(super) trait Watch<R> {
+    /// Whether features that change no result are wanted.
+    const ALL: bool;
+    fn start(&mut self, _geometry: &Geometry<R>) {}
+    fn features(&mut self, _atoms: &[Row<R>], _bonds: &[Row<R>], _angles: &[Row<R>]) {}
+}
+
+/// Nobody looks on.
+pub(super) struct Unwatched;
+
+impl<R> Watch<R> for Unwatched {
+    const ALL: bool = false;
+}
+
+/// The forward pass of a crystal.
+pub(super) struct Forward<R> {
+    pub geometry: Geometry<R>,
+    pub moments: Vec<f64>,
+    pub sites: Sites<R>,
+    /// Features of atoms before the last norm.
+    atoms: Vec<Row<R>>,
+    kept: Kept<R>,
+}
+
+struct Kept<R> {
+    atoms: Vec<AtomKept<R>>,
+    bonds: Vec<AngleKept<R>>,
+    angles: Vec<AngleKept<R>>,
+    /// Features of angles after the first and the second block.
+    features: Vec<Vec<Row<R>>>,
+}
+
+impl<R: Real> Geometry<R> {
+    fn new(network: &Network<R>, graph: &Graph) -> Self {
+        let portions = &graph.portions;
+        let rows = [graph.bonds.len(), graph.short_bonds.len(), graph.pairs.len()];
+        let (mut values, mut slopes) = (rows.map(zeros), rows.map(zeros));
+        let angles: Vec<Angle> = graph.pairs.iter().map(|pair| Angle::new(graph, pair)).collect();
+        let mut atom_weights = zeros(rows[0]);
+        let mut bond_weights = zeros(rows[1]);
+        let mut pairs = zeros(rows[2]);
+        let bases = &network.bases;
+        {
+            let ([all, short, angular], [all_slopes, short_slopes, angular_slopes]) =
+                (&mut values, &mut slopes);
+            let parts = split(all, portions, |p| &p.bonds)
+                .into_iter()
+                .zip(split(all_slopes, portions, |p| &p.bonds))
+                .zip(split(&mut atom_weights, portions, |p| &p.bonds));
+            each(portions, parts, |portion, ((values, slopes), weights)| {
+                let bonds = &graph.bonds[portion.bonds.clone()];
+                for ((&first, value), slope) in bonds.iter().zip(&mut *values).zip(slopes) {
+                    bases.radial(Bonds::All, graph.geometry[first as usize].length, value, slope);
+                }
+                network.atom_weight.apply(values, weights, false);
+            });
+            let parts = split(short, portions, |p| &p.short_bonds)
+                .into_iter()
+                .zip(split(short_slopes, portions, |p| &p.short_bonds))
+                .zip(split(&mut bond_weights, portions, |p| &p.short_bonds));
+            each(portions, parts, |portion, ((values, slopes), weights)| {
+                let bonds = &graph.short_bonds[portion.short_bonds.clone()];
+                for ((bond, value), slope) in bonds.iter().zip(&mut *values).zip(slopes) {
+                    bases.radial(Bonds::Short, graph.short(bond.shorts[0]).length, value, slope);
+                }
+                network.bond_weight.apply(values, weights, false);
+            });
+            let parts = split(angular, portions, |p| &p.pairs)
+                .into_iter()
+                .zip(split(angular_slopes, portions, |p| &p.pairs))
+                .zip(split(&mut pairs, portions, |p| &p.pairs));
+            each(portions, parts, |portion, ((values, slopes), pairs)| {
+                let own = &angles[portion.pairs.clone()];
+                for ((angle, value), slope) in own.iter().zip(&mut *values).zip(slopes) {
+                    bases.angular(angle.theta, value, slope);
+                }
+                for range in tiles(0..pairs.len()) {
+                    network.angle_embedding.apply(&values[range.clone()], &mut pairs[range], false);
+                }
+            });
+        }
+        Self { values, slopes, angles, atom_weights, bond_weights, pairs }
+    }
+}
+
+impl<R: Real> Network<R> {
+    /// Energy, forces and stress of a crystal, and magnetic moments.
+    pub fn run(&self, graph: &Graph) -> Evaluation {
+        let forward = self.forward(graph, &mut Unwatched);
+        let energy = forward.sites.energies.iter().zip(self.references(graph)).map(|(e, r)| e + r).sum();
+        let moments = forward.moments.clone();
+        let [forces, virial] = &self.backward(graph, forward);
+        let stress = std::array::from_fn(|c| {
+            std::array::from_fn(|d| 0.5 * (virial[c][d] + virial[d][c]) / graph.volume)
+        });
+        Evaluation { energy, forces: forces.clone(), stress, magnetic_moments: Some(moments) }
+    }
+
+    /// The forward pass.
+    pub fn forward<W: Watch<R>>(&self, graph: &Graph, watch: &mut W) -> Forward<R> {
+        let portions = &graph.portions;
+        let geometry = Geometry::new(self, graph);
+        let mut atoms: Vec<Row<R>> =
+            graph.types.iter().map(|&element| self.embedding[usize::from(element)]).collect();
+        let mut bonds: Vec<Row<R>> = zeros(graph.bonds.len());
+        each(portions, split(&mut bonds, portions, |p| &p.bonds), |portion, bonds| {
+            self.bond_embedding.apply(&geometry.values[0][portion.bonds.clone()], bonds, false);
+        });
+        let embedded = |pair: &[R; FIRST]| pair.as_chunks::<WIDTH>().0[0];
+        let mut angles: Vec<Row<R>> =
+            graph.angles.iter().map(|a| embedded(&geometry.pairs[a.pair as usize])).collect();
+        watch.start(&geometry);
+        watch.features(&atoms, &bonds, &angles);
+        let keep = graph.edges.len().max(graph.angles.len()) <= KEPT;
+        let mut kept =
+            Kept { atoms: Vec::new(), bonds: Vec::new(), angles: Vec::new(), features: Vec::new() };
+        for t in 0..BLOCKS {
+            let weights = &geometry.atom_weights;
+            kept.atoms.push(self.atoms[t].forward(graph, &mut atoms, &bonds, weights, keep));
+            if !graph.angles.is_empty() {
+                let old = std::mem::take(&mut angles);
+                let features = |begin| {
+                    if t == 0 { Features::Pairs(&geometry.pairs, begin) } else { Features::Angles(&old) }
+                };
+                let weights = &geometry.bond_weights;
+                let layer = &self.bonds[t];
+                kept.bonds.push(layer.forward(graph, &atoms, &mut bonds, features(WIDTH), weights, keep));
+                if t + 1 < BLOCKS || W::ALL {
+                    let mut new = old.clone();
+                    let features = features(WIDTH + TWO);
+                    let layer = &self.angles[t];
+                    kept.angles.push(layer.update(graph, &atoms, &bonds, features, &mut new, keep));
+                    angles = new;
+                }
+                kept.features.push(old);
+            }
+            watch.features(&atoms, &bonds, &angles);
+        }
+        let moments = self.moments(&atoms);
+        let last = &self.atoms[BLOCKS];
+        kept.atoms.push(last.forward(graph, &mut atoms, &bonds, &geometry.atom_weights, keep));
+        watch.features(&atoms, &bonds, &[]);
+        let sites = self.readout.forward(&atoms);
+        Forward { geometry, moments, sites, atoms, kept }
+    }
+
+    /// Forces, and the derivative of the energy with respect to strain (eV): the rows behind the forces' own.
+    fn backward(&self, graph: &Graph, forward: Forward<R>) -> [Vec<[f64; 3]>; 2] {
+        let Forward { geometry, sites, atoms, mut kept, .. } = forward;
+        let mut atoms = self.readout.backward(&atoms, &sites);
+        let mut bonds: Vec<Row<R>> = zeros(graph.bonds.len());
+        let mut atom_weights: Vec<Row<R>> = zeros(graph.edges.len());
+        let mut bond_weights: Vec<Row<R>> = zeros(graph.shorts.len());
+        let mut angles: Vec<Row<R>> = zeros(graph.angles.len());
+        let mut pairs: Vec<[R; FIRST]> = zeros(graph.pairs.len());
+        for t in (0..=BLOCKS).rev() {
+            if t < BLOCKS && !graph.angles.is_empty() {
+                let old = kept.features.pop().unwrap_or_default();
+                let features = |begin| {
+                    if t == 0 { Features::Pairs(&geometry.pairs, begin) } else { Features::Angles(&old) }
+                };
+                if t + 1 < BLOCKS
+                    && let Some(kept) = kept.angles.pop()
+                {
+                    let new = angles.clone();
+                    let gradients = AngleGradients {
+                        atoms: &mut atoms,
+                        bonds: &mut bonds,
+                        angles: target(t, &mut pairs, WIDTH + TWO, &mut angles),
+                    };
+                    self.angles[t].update_backward(graph, kept, features(WIDTH + TWO), &new, gradients);
+                }
+                if let Some(kept) = kept.bonds.pop() {
+                    let gradients = AngleGradients {
+                        atoms: &mut atoms,
+                        bonds: &mut bonds,
+                        angles: target(t, &mut pairs, WIDTH, &mut angles),
+                    };
+                    let weights = (geometry.bond_weights.as_slice(), bond_weights.as_mut_slice());
+                    self.bonds[t].backward(graph, kept, features(WIDTH), weights, gradients);
+                }
+            }
+            if let Some(kept) = kept.atoms.pop() {
+                let gradients =
+                    AtomGradients { atoms: &mut atoms, bonds: &mut bonds, weights: &mut atom_weights };
+                self.atoms[t].backward(graph, kept, &geometry.atom_weights, gradients);
+            }
+        }
+        for (pair, gradient) in graph.pairs.iter().zip(&mut pairs) {
+            let embedded = &mut gradient.as_chunks_mut::<WIDTH>().0[0];
+            pair.angles.iter().for_each(|&angle| add(embedded, &angles[angle as usize]));
+        }
+        self.collect(graph, &geometry, &bonds, &atom_weights, &bond_weights, &pairs)
+    }
+
+    /// From gradients of embeddings and weights to forces and virial.
+    fn collect(
+        &self,
+        graph: &Graph,
+        geometry: &Geometry<R>,
+        bonds: &[Row<R>],
+        atom_weights: &[Row<R>],
+        bond_weights: &[Row<R>],
+        pairs: &[[R; FIRST]],
+    ) -> [Vec<[f64; 3]>; 2] {
+        let portions = &graph.portions;
+        // Slopes of the energy in the lengths of bonds, of short bonds, and in angles.
+        let (mut lengths, mut short_lengths) =
+            (vec![0.0; graph.bonds.len()], vec![0.0; graph.short_bonds.len()]);
+        let mut turns = vec![0.0; graph.pairs.len()];
+        let [all, short, angular] = &geometry.slopes;
+        let parts = split(&mut lengths, portions, |p| &p.bonds)
+            .into_iter()
+            .zip(split(&mut short_lengths, portions, |p| &p.short_bonds))
+            .zip(split(&mut turns, portions, |p| &p.pairs));
+        each(portions, parts, |portion, ((lengths, short_lengths), turns)| {
+            let mut basis: Vec<BasisRow<R>> = zeros(lengths.len());
+            let both = |&first: &u32| {
+                let mut sum = atom_weights[first as usize];
+                add(&mut sum, &atom_weights[graph.edges[first as usize].reverse as usize]);
+                sum
+            };
+            let weights: Vec<Row<R>> = graph.bonds[portion.bonds.clone()].iter().map(both).collect();
+            self.bond_embedding.back(&bonds[portion.bonds.clone()], &mut basis, false);
+            self.atom_weight.back(&weights, &mut basis, true);
+            slopes(&basis, &all[portion.bonds.clone()], lengths);
+            let both = |shorts: [u32; 2]| {
+                let mut sum = bond_weights[shorts[0] as usize];
+                add(&mut sum, &bond_weights[shorts[1] as usize]);
+                sum
+            };
+            let own = &graph.short_bonds[portion.short_bonds.clone()];
+            let weights: Vec<Row<R>> = own.iter().map(|bond| both(bond.shorts)).collect();
+            let mut basis: Vec<BasisRow<R>> = zeros(weights.len());
+            self.bond_weight.back(&weights, &mut basis, false);
+            slopes(&basis, &short[portion.short_bonds.clone()], short_lengths);
+            let mut basis: Vec<BasisRow<R>> = zeros(turns.len());
+            for range in tiles(portion.pairs.clone()) {
+                let own = within(&range, portion.pairs.start);
+                self.angle_embedding.back(&pairs[range], &mut basis[own], false);
+            }
+            slopes(&basis, &angular[portion.pairs.clone()], turns);
+        });
+        let mut vectors = vec![[0.0; 3]; graph.edges.len()];
+        for (&first, slope) in graph.bonds.iter().zip(lengths) {
+            along(graph, first, slope, &mut vectors);
+        }
+        for (bond, slope) in graph.short_bonds.iter().zip(short_lengths) {
+            along(graph, graph.bonds[bond.bond as usize], slope, &mut vectors);
+        }
+        for ((pair, angle), slope) in graph.pairs.iter().zip(&geometry.angles).zip(turns) {
+            for (short, gradient) in pair.shorts.into_iter().zip(angle.gradients(slope)) {
+                let edge = graph.shorts[short as usize].edge;
+                (0..3).for_each(|c| vectors[edge as usize][c] += gradient[c]);
+            }
+        }
+        let mut forces = vec![[0.0; 3]; graph.len()];
+        let mut virial = vec![[0.0; 3]; 3];
+        for ((edge, shape), gradient) in graph.edges.iter().zip(&graph.geometry).zip(vectors) {
+            for c in 0..3 {
+                forces[edge.center as usize][c] += gradient[c];
+                forces[edge.neighbor as usize][c] -= gradient[c];
+                (0..3).for_each(|d| virial[c][d] += shape.vector[c] * gradient[d]);
+            }
+        }
+        [forces, virial]
+    }
+}
+
+/// Where a layer's gradients of the features of angles go.
+fn target<'a, R>(
+    block: usize,
+    pairs: &'a mut [[R; FIRST]],
+    begin: usize,
+    angles: &'a mut [Row<R>],
+) -> FeatureGradients<'a, R> {
+    match block {
+        0 => FeatureGradients::Pairs(pairs, begin),
+        _ => FeatureGradients::Angles(angles),
+    }
+}
+
+/// Sums of gradients of functions times their slopes.
+fn slopes<R: Real>(gradients: &[BasisRow<R>], slopes: &[BasisRow<R>], out: &mut [f64]) {
+    for ((out, g), s) in out.iter_mut().zip(gradients).zip(slopes) {
+        *out = dot(g, s);
+    }
+}
+
+/// Adds the gradient of something that depends on the length of an edge to that of its vector.
+fn along(graph: &Graph, edge: u32, slope: f64, vectors: &mut [[f64; 3]]) {
+    let shape = &graph.geometry[edge as usize];
+    let vector = &mut vectors[edge as usize];
+    (0..3).for_each(|c| vector[c] += slope * shape.vector[c] / shape.length);
+}
