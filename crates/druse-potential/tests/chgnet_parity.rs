@@ -5,8 +5,9 @@ mod common;
 
 use common::structure;
 use druse_crystal::Structure;
+use druse_nn::weights::WeightFile;
 use druse_potential::CHGNet;
-use druse_potential::chgnet::Details;
+use druse_potential::chgnet::{Details, Weights};
 use druse_potential::sevennet::Digits;
 use druse_relax::{GIGAPASCAL, Potential};
 use druse_testkit::reference::{field, golden_path, json};
@@ -167,4 +168,20 @@ fn features_after_every_layer_are_the_published_ones() {
         assert_eq!(edges, wanted, "{id}");
         assert_eq!(details.angles.len(), field::<usize>(graph, "n_angles"), "{id}");
     }
+}
+
+#[test]
+fn shipped_weights_are_the_published_ones_bit_for_bit() {
+    let Some(path) = golden_path("surrogates/chgnet/chgnet_0.3.0.safetensors") else { return };
+    let published = WeightFile::read(&path).unwrap();
+    let weights = CHGNet::shipped_weights();
+    assert_eq!((weights.count(), published.tensors.len()), (412_525, 136));
+    for (name, (shape, values)) in &published.tensors {
+        let (own_shape, own) = &weights.file().tensors[name];
+        assert_eq!(own_shape, shape, "{name}");
+        assert!(own.iter().zip(values).all(|(a, b)| a.to_bits() == b.to_bits()), "{name}");
+    }
+    // And are what is imported.
+    let imported = Weights::from_tensors(published).unwrap();
+    assert_eq!(imported.file().tensors, weights.file().tensors);
 }

@@ -5,10 +5,11 @@
 
 use std::ops::Range;
 
-use super::graph::{Graph, Portion};
+use super::graph::Portion;
 use super::kernels::{AngleInput, Four, Row, Two, add, angle_messages, gate_backward};
+use super::memory::Rows;
 use super::network::{BondLayer, FIRST, FOUR, Messages, TWO};
-use super::portions::{each, split, split_kept, tile, tiles, within, zeros};
+use super::portions::{Run, each, split, split_kept, tiles, within};
 use super::weights::WIDTH;
 use crate::real::Real;
 
@@ -48,12 +49,12 @@ impl<'a, R> FeatureGradients<'a, R> {
 }
 
 /// What is kept of the forward pass of a bond or angle layer.
-pub(super) struct AngleKept<R> {
-    ends: Vec<Four<R>>,
-    atoms: Vec<Two<R>>,
+pub(super) struct AngleKept<'a, R: Real> {
+    ends: Rows<'a, R, FOUR>,
+    atoms: Rows<'a, R, TWO>,
     /// What bonds, angle and atom bring, and what gates read, where memory is spent on them.
-    hidden: Vec<Two<R>>,
-    y: Vec<Two<R>>,
+    hidden: Rows<'a, R, TWO>,
+    y: Rows<'a, R, TWO>,
 }
 
 /// Gradients that both layers add to.
@@ -65,23 +66,23 @@ pub(super) struct AngleGradients<'a, R> {
 
 impl<R: Real> Messages<R> {
     /// What bonds and atoms bring.
-    fn brought(
+    fn brought<'a>(
         &self,
-        graph: &Graph,
+        run: Run<'a, R>,
         atoms: &[Row<R>],
         bonds: &[Row<R>],
         bias: Option<&Two<R>>,
-    ) -> (Vec<Four<R>>, Vec<Two<R>>) {
+    ) -> (Rows<'a, R, FOUR>, Rows<'a, R, TWO>) {
+        let Run { graph, memory, .. } = run;
         let portions = &graph.portions;
-        let (mut ends, mut centers) = (zeros(graph.short_bonds.len()), zeros(graph.len()));
+        let (mut ends, mut centers) = (memory.unset(graph.short_bonds.len()), memory.unset(graph.len()));
         let parts = split(&mut ends, portions, |p| &p.short_bonds).into_iter().zip(split(
             &mut centers,
             portions,
             |p| &p.atoms,
         ));
         each(portions, parts, |portion, (ends, centers)| {
-            let short: Vec<Row<R>> = gathered(graph, portion, bonds);
-            self.ends.apply(&short, ends, false);
+            self.ends.apply(&bonds[portion.first_bonds()], ends, false);
             self.atom.apply(&atoms[portion.atoms.clone()], centers, false);
             if let Some(bias) = bias {
                 centers.iter_mut().for_each(|row| add(row, bias));
@@ -131,74 +132,63 @@ impl<R: Real> Messages<R> {
     }
 
     /// From gradients of what short edges brought to those of atoms and bonds.
-    fn gather(&self, graph: &Graph, ends: &[Four<R>], atoms: &mut [Row<R>], bonds: &mut [Row<R>]) {
+    fn gather(&self, run: Run<'_, R>, ends: &[Four<R>], atoms: &mut [Row<R>], bonds: &mut [Row<R>]) {
+        let Run { graph, memory, .. } = run;
         let portions = &graph.portions;
         let parts =
             split(atoms, portions, |p| &p.atoms).into_iter().zip(split(bonds, portions, |p| &p.bonds));
         each(portions, parts, |portion, (atoms, bonds)| {
-            let mut centers: Vec<Two<R>> = zeros(atoms.len());
+            let mut centers: Rows<'_, R, TWO> = memory.zeros(atoms.len());
             for at in portion.shorts.clone() {
                 let center = graph.edges[graph.shorts[at].edge as usize].center as usize;
                 add(&mut centers[center - portion.atoms.start], &ends[at].as_chunks::<TWO>().0[0]);
             }
             self.atom.back(&centers, atoms, true);
-            let both: Vec<[R; FOUR]> = both_directions(graph, portion, ends);
-            let mut short: Vec<Row<R>> = zeros(both.len());
-            self.ends.back(&both, &mut short, false);
-            scatter(graph, portion, &short, bonds);
+            let both: Rows<'_, R, FOUR> = both_directions(run, portion, ends);
+            self.ends.back(&both, &mut bonds[..both.len()], true);
         });
     }
 }
 
-/// Rows of the short bonds of a portion among those of all bonds.
-fn gathered<R: Real>(graph: &Graph, portion: &Portion, bonds: &[Row<R>]) -> Vec<Row<R>> {
-    graph.short_bonds[portion.short_bonds.clone()].iter().map(|short| bonds[short.bond as usize]).collect()
-}
-
 /// Sums of the rows of the two directions of the short bonds of a portion.
-fn both_directions<R: Real, const N: usize>(
-    graph: &Graph,
+fn both_directions<'a, R: Real, const N: usize>(
+    run: Run<'a, R>,
     portion: &Portion,
     shorts: &[[R; N]],
-) -> Vec<[R; N]> {
-    let sum = |[a, b]: [u32; 2]| {
-        let mut sum = shorts[a as usize];
-        add(&mut sum, &shorts[b as usize]);
-        sum
-    };
-    graph.short_bonds[portion.short_bonds.clone()].iter().map(|short| sum(short.shorts)).collect()
-}
-
-/// Adds rows of the short bonds of a portion to those of its bonds.
-fn scatter<R: Real>(graph: &Graph, portion: &Portion, short: &[Row<R>], bonds: &mut [Row<R>]) {
-    for (row, at) in short.iter().zip(&graph.short_bonds[portion.short_bonds.clone()]) {
-        add(&mut bonds[at.bond as usize - portion.bonds.start], row);
+) -> Rows<'a, R, N> {
+    let own = &run.graph.short_bonds[portion.short_bonds.clone()];
+    let mut sums = run.memory.unset(own.len());
+    for (sum, bond) in sums.iter_mut().zip(own) {
+        let [a, b] = bond.shorts.map(|short| &shorts[short as usize]);
+        *sum = *a;
+        add(sum, b);
     }
+    sums
 }
 
 impl<R: Real> BondLayer<R> {
     /// Adds messages to the features of short bonds.
-    pub fn forward(
+    pub fn forward<'a>(
         &self,
-        graph: &Graph,
+        run: Run<'a, R>,
         atoms: &[Row<R>],
         bonds: &mut [Row<R>],
         features: Features<'_, R>,
         weights: &[Row<R>],
-        keep: bool,
-    ) -> AngleKept<R> {
+    ) -> AngleKept<'a, R> {
+        let Run { graph, memory, keep } = run;
         let portions = &graph.portions;
-        let (ends, centers) = self.messages.brought(graph, atoms, bonds, Some(&self.hidden));
-        let rows = if keep { graph.angles.len() } else { 0 };
-        let mut kept = AngleKept { ends, atoms: centers, hidden: zeros(rows), y: zeros(rows) };
-        let mut sums: Vec<Row<R>> = zeros(graph.shorts.len());
+        let (ends, centers) = self.messages.brought(run, atoms, bonds, Some(&self.hidden));
+        let rows = graph.angles.len();
+        let mut kept = AngleKept { ends, atoms: centers, hidden: run.kept(rows), y: run.kept(rows) };
+        let mut sums: Rows<'_, R, WIDTH> = memory.zeros(graph.shorts.len());
         let input = AngleInput { angles: &graph.angles, ends: &kept.ends, atoms: &kept.atoms, weights };
         let parts = split(&mut sums, portions, |p| &p.shorts)
             .into_iter()
             .zip(split_kept(&mut kept.hidden, portions, |p| &p.angles))
             .zip(split_kept(&mut kept.y, portions, |p| &p.angles));
         each(portions, parts, |portion, ((sums, kept_hidden), kept_y)| {
-            let mut scratch = [tile(), tile(), tile()];
+            let mut scratch = [run.tile(), run.tile(), run.tile()];
             for range in tiles(portion.angles.clone()) {
                 let own = within(&range, portion.angles.start);
                 let [active, hidden, y] = &mut scratch;
@@ -212,10 +202,8 @@ impl<R: Real> BondLayer<R> {
             }
         });
         each(portions, split(bonds, portions, |p| &p.bonds), |portion, bonds| {
-            let both: Vec<Row<R>> = both_directions(graph, portion, &sums);
-            let mut short: Vec<Row<R>> = zeros(both.len());
-            self.out.apply(&both, &mut short, false);
-            scatter(graph, portion, &short, bonds);
+            let both: Rows<'_, R, WIDTH> = both_directions(run, portion, &sums);
+            self.out.apply(&both, &mut bonds[..both.len()], true);
         });
         kept
     }
@@ -242,20 +230,19 @@ impl<R: Real> BondLayer<R> {
     /// Turns gradients of what the layer gave into those of what it read; adds those of the weights of short edges.
     pub fn backward(
         &self,
-        graph: &Graph,
-        mut kept: AngleKept<R>,
+        run: Run<'_, R>,
+        mut kept: AngleKept<'_, R>,
         features: Features<'_, R>,
         (weights, weight_gradients): (&[Row<R>], &mut [Row<R>]),
         gradients: AngleGradients<'_, R>,
     ) {
+        let Run { graph, memory, keep } = run;
         let portions = &graph.portions;
-        let keep = !kept.y.is_empty();
-        let mut sums: Vec<Row<R>> = zeros(graph.short_bonds.len());
+        let mut sums: Rows<'_, R, WIDTH> = memory.unset(graph.short_bonds.len());
         each(portions, split(&mut sums, portions, |p| &p.short_bonds), |portion, sums| {
-            let short: Vec<Row<R>> = gathered(graph, portion, gradients.bonds);
-            self.out.back(&short, sums, false);
+            self.out.back(&gradients.bonds[portion.first_bonds()], sums, false);
         });
-        let mut ends: Vec<Four<R>> = zeros(graph.shorts.len());
+        let mut ends: Rows<'_, R, FOUR> = memory.zeros(graph.shorts.len());
         let input = AngleInput { angles: &graph.angles, ends: &kept.ends, atoms: &kept.atoms, weights };
         let parts = split(&mut ends, portions, |p| &p.shorts)
             .into_iter()
@@ -264,7 +251,7 @@ impl<R: Real> BondLayer<R> {
             .zip(split_kept(&mut kept.y, portions, |p| &p.angles))
             .zip(gradients.angles.split(portions));
         each(portions, parts, |portion, ((((ends, weights), kept_hidden), kept_y), mut target)| {
-            let (mut scratch, mut active) = ([tile(), tile()], tile());
+            let (mut scratch, mut active) = ([run.tile(), run.tile()], run.tile());
             for range in tiles(portion.angles.clone()) {
                 let own = within(&range, portion.angles.start);
                 let rows = own.len();
@@ -287,32 +274,32 @@ impl<R: Real> BondLayer<R> {
                 self.messages.spread(portion, &input, &own, gradient, (ends, &mut target));
             }
         });
-        self.messages.gather(graph, &ends, gradients.atoms, gradients.bonds);
+        self.messages.gather(run, &ends, gradients.atoms, gradients.bonds);
     }
 }
 
 impl<R: Real> Messages<R> {
     /// An angle layer: adds messages to the features of angles, `t`, which are those that are read.
-    pub fn update(
+    pub fn update<'a>(
         &self,
-        graph: &Graph,
+        run: Run<'a, R>,
         atoms: &[Row<R>],
         bonds: &[Row<R>],
         features: Features<'_, R>,
         t: &mut [Row<R>],
-        keep: bool,
-    ) -> AngleKept<R> {
+    ) -> AngleKept<'a, R> {
+        let Run { graph, memory, keep } = run;
         let portions = &graph.portions;
-        let (ends, centers) = self.brought(graph, atoms, bonds, None);
-        let rows = if keep { graph.angles.len() } else { 0 };
-        let mut kept = AngleKept { ends, atoms: centers, hidden: Vec::new(), y: zeros(rows) };
+        let (ends, centers) = self.brought(run, atoms, bonds, None);
+        let y = run.kept(graph.angles.len());
+        let mut kept = AngleKept { ends, atoms: centers, hidden: memory.unset(0), y };
         let input = AngleInput { angles: &graph.angles, ends: &kept.ends, atoms: &kept.atoms, weights: &[] };
         let parts =
             split(t, portions, |p| &p.angles)
                 .into_iter()
                 .zip(split_kept(&mut kept.y, portions, |p| &p.angles));
         each(portions, parts, |portion, (t, kept)| {
-            let mut scratch = tile();
+            let mut scratch = run.tile();
             for range in tiles(portion.angles.clone()) {
                 let own = within(&range, portion.angles.start);
                 let y = match keep {
@@ -330,22 +317,22 @@ impl<R: Real> Messages<R> {
     /// the old ones by the caller where they are not the same rows.
     pub fn update_backward(
         &self,
-        graph: &Graph,
-        mut kept: AngleKept<R>,
+        run: Run<'_, R>,
+        mut kept: AngleKept<'_, R>,
         features: Features<'_, R>,
         t: &[Row<R>],
         gradients: AngleGradients<'_, R>,
     ) {
+        let Run { graph, memory, keep } = run;
         let portions = &graph.portions;
-        let keep = !kept.y.is_empty();
-        let mut ends: Vec<Four<R>> = zeros(graph.shorts.len());
+        let mut ends: Rows<'_, R, FOUR> = memory.zeros(graph.shorts.len());
         let input = AngleInput { angles: &graph.angles, ends: &kept.ends, atoms: &kept.atoms, weights: &[] };
         let parts = split(&mut ends, portions, |p| &p.shorts)
             .into_iter()
             .zip(split_kept(&mut kept.y, portions, |p| &p.angles))
             .zip(gradients.angles.split(portions));
         each(portions, parts, |portion, ((ends, kept), mut target)| {
-            let mut scratch = tile();
+            let mut scratch = run.tile();
             for range in tiles(portion.angles.clone()) {
                 let own = within(&range, portion.angles.start);
                 let input = input.tile(range.clone());
@@ -360,6 +347,6 @@ impl<R: Real> Messages<R> {
                 self.spread(portion, &input, &own, y, (ends, &mut target));
             }
         });
-        self.gather(graph, &ends, gradients.atoms, gradients.bonds);
+        self.gather(run, &ends, gradients.atoms, gradients.bonds);
     }
 }

@@ -6,7 +6,9 @@ use crate::basis::{Basis, CutoffFunction};
 use crate::real::Real;
 
 /// A row of basis functions, padded to whole vectors.
-pub(super) type BasisRow<R> = [R; 32];
+pub(super) type BasisRow<R> = [R; BASIS];
+/// Its length.
+pub(super) const BASIS: usize = 32;
 
 /// The bases with their trained frequencies.
 #[derive(Debug)]

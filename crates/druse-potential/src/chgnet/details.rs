@@ -5,6 +5,7 @@ use super::graph::Graph;
 use super::kernels::Row;
 use super::network::Network;
 use super::pass::{Geometry, Watch};
+use super::portions::Run;
 use super::weights::{ANGULAR, RADIAL, WIDTH};
 use crate::real::Real;
 
@@ -75,7 +76,7 @@ struct Watcher<'a> {
 impl<R: Real> Watch<R> for Watcher<'_> {
     const ALL: bool = true;
 
-    fn start(&mut self, geometry: &Geometry<R>) {
+    fn start(&mut self, geometry: &Geometry<'_, R>) {
         let [all, short, pairs] = &geometry.values;
         let angular: Vec<BasisRow<R>> =
             self.graph.angles.iter().map(|angle| pairs[angle.pair as usize]).collect();
@@ -115,7 +116,8 @@ impl Details {
             blocks: Vec::new(),
         };
         let mut watcher = Watcher { graph, details };
-        let forward = network.forward(graph, &mut watcher);
+        let run = Run { graph, memory: &network.memory, keep: false };
+        let forward = network.forward(run, &mut watcher);
         let mut details = watcher.details;
         let energies = forward.sites.energies.iter().zip(&details.references);
         details.site_energies = energies.map(|(e, r)| e + r).collect();

@@ -8,7 +8,10 @@ use druse_relax::PotentialError;
 use super::weights::{BOND_CUTOFF, CUTOFF, ELEMENTS, NAME};
 use crate::edges::{Edge, Edges};
 
-/// Most angles of a crystal: a gigabyte. Crystals have some hundred an atom.
+/// Most neighbors of an atom within 3 Å. The densest crystals have some thirty; more than this is a collapsed cell.
+const MAX_SHORT: usize = 128;
+
+/// Most angles of a crystal: 2.5 GB. Crystals have some hundred an atom.
 const MAX_ANGLES: usize = 1 << 20;
 
 /// Atoms, edges and angles of a portion that a thread works on at a time.
@@ -69,8 +72,8 @@ pub(super) struct Pair {
     pub angles: [u32; 2],
 }
 
-/// The graph of one crystal. Edges, bonds, short edges and angles are sorted by the atom that they leave; a bond belongs to
-/// its first edge.
+/// The graph of one crystal. Edges, short bonds, short edges and angles are sorted by the atom that they leave; a bond belongs
+/// to the atom of its first edge.
 #[derive(Debug)]
 pub(super) struct Graph {
     /// Row of each atom's element in the weights.
@@ -93,6 +96,7 @@ pub(super) struct Graph {
 pub(super) struct Portion {
     pub atoms: Range<usize>,
     pub edges: Range<usize>,
+    /// Its bonds, the short ones first.
     pub bonds: Range<usize>,
     pub shorts: Range<usize>,
     pub short_bonds: Range<usize>,
@@ -108,6 +112,13 @@ struct Counts {
     shorts: usize,
     short_bonds: usize,
     angles: usize,
+}
+
+impl Portion {
+    /// Those of its bonds that are short: they are in the order of the short bonds.
+    pub fn first_bonds(&self) -> Range<usize> {
+        self.bonds.start..self.bonds.start + self.short_bonds.len()
+    }
 }
 
 impl Graph {
@@ -144,7 +155,7 @@ impl Graph {
         let mut counts = vec![Counts::default()];
         let mut short_of = vec![u32::MAX; found.list.len()];
         for atom in 0..graph.types.len() {
-            graph.add_edges(&found, atom, &mut short_of);
+            graph.add_edges(&found, atom, &mut short_of)?;
             counts.push(Counts {
                 edges: graph.edges.len(),
                 bonds: graph.bonds.len(),
@@ -167,15 +178,18 @@ impl Graph {
         }
         graph.geometry = found.list;
         graph.cut(&counts);
+        graph.sort_bonds();
         Ok(graph)
     }
 
     /// Adds the edges of an atom with their bonds.
-    fn add_edges(&mut self, found: &Edges, atom: usize, short_of: &mut [u32]) {
+    fn add_edges(&mut self, found: &Edges, atom: usize, short_of: &mut [u32]) -> Result<(), PotentialError> {
         for at in found.ptr[atom]..found.ptr[atom + 1] {
             let edge = &found.list[at];
-            let reverse =
-                found.reverse(atom, at).expect("an edge has the length of its reverse, to the last bit");
+            let reverse = found.reverse(atom, at).ok_or_else(|| PotentialError::NotFinite {
+                potential: NAME.into(),
+                what: "distances in a cell this large",
+            })?;
             let short = edge.length < BOND_CUTOFF;
             let (bond, short_bond) = if reverse > at {
                 self.bonds.push(at as u32);
@@ -196,6 +210,7 @@ impl Graph {
             let (center, neighbor) = (atom as u32, edge.sender);
             self.edges.push(EdgeIndex { center, neighbor, bond: bond as u32, reverse: reverse as u32 });
         }
+        Ok(())
     }
 
     /// Adds the angles between the short edges of an atom: all ordered pairs of different ones.
@@ -238,6 +253,29 @@ impl Graph {
         }
     }
 
+    /// Sorts the bonds of each portion so that the short ones come first.
+    fn sort_bonds(&mut self) {
+        let mut place = vec![0; self.bonds.len()];
+        for portion in &self.portions {
+            let (mut short, mut long) =
+                (portion.bonds.start, portion.bonds.start + portion.short_bonds.len());
+            for bond in portion.bonds.clone() {
+                let next = match self.geometry[self.bonds[bond] as usize].length < BOND_CUTOFF {
+                    true => &mut short,
+                    false => &mut long,
+                };
+                place[bond] = *next as u32;
+                *next += 1;
+            }
+        }
+        let old = self.bonds.clone();
+        for (&first, &to) in old.iter().zip(&place) {
+            self.bonds[to as usize] = first;
+        }
+        self.edges.iter_mut().for_each(|edge| edge.bond = place[edge.bond as usize]);
+        self.short_bonds.iter_mut().for_each(|short| short.bond = place[short.bond as usize]);
+    }
+
     /// Number of atoms.
     pub fn len(&self) -> usize {
         self.types.len()
@@ -255,8 +293,8 @@ fn check_angles(found: &Edges) -> Result<(), PotentialError> {
     for (site, own) in found.ptr.windows(2).enumerate() {
         let neighbors = found.list[own[0]..own[1]].iter().filter(|e| e.length < BOND_CUTOFF).count();
         angles += neighbors * neighbors.saturating_sub(1);
-        if angles > MAX_ANGLES {
-            let limit = MAX_ANGLES.isqrt();
+        if neighbors > MAX_SHORT || angles > MAX_ANGLES {
+            let limit = if neighbors > MAX_SHORT { MAX_SHORT } else { MAX_ANGLES };
             return Err(
                 NeighborError::TooManyNeighbors { site, neighbors, radius: BOND_CUTOFF, limit }.into()
             );

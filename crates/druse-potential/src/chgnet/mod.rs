@@ -11,11 +11,12 @@ mod bases;
 mod details;
 mod graph;
 mod kernels;
+mod memory;
 mod network;
 mod pass;
 mod portions;
 mod readout;
-pub(crate) mod weights;
+mod weights;
 
 use std::path::Path;
 
@@ -24,6 +25,7 @@ use druse_relax::{Evaluation, Potential, PotentialError};
 use rayon::prelude::*;
 
 pub use details::{Blocks, Details};
+pub(crate) use weights::KIND;
 pub use weights::Weights;
 
 use crate::files::LoadError;

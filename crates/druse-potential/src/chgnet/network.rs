@@ -6,6 +6,7 @@
 
 use super::bases::Bases;
 use super::kernels::{Gate, Two};
+use super::memory::Memory;
 use super::weights::{ANGULAR, BLOCKS, ELEMENTS, RADIAL, WIDTH, Weights};
 use crate::real::Real;
 
@@ -98,8 +99,9 @@ fn run<R: Real, const A: usize, const B: usize>(
 pub(super) struct AtomLayer<R: Real> {
     /// From an atom to what it brings as the center of an edge and as the neighbor.
     pub ends: Map<R>,
-    /// From a bond.
+    /// From a short bond, and from the radial functions of a long one, which has the features of its embedding.
     pub bond: Map<R>,
+    pub basis: Map<R>,
     pub hidden: Two<R>,
     pub second: [Map<R>; 2],
     pub gate: Gate<R>,
@@ -137,6 +139,7 @@ pub(super) struct Readout<R: Real> {
 /// A network in 32 or 64 bits.
 #[derive(Debug)]
 pub(super) struct Network<R: Real> {
+    pub memory: Memory<R>,
     pub bases: Bases,
     pub embedding: Vec<[R; WIDTH]>,
     /// From radial functions to a bond and to its weight in atom layers, and from those of short bonds to their weight.
@@ -229,9 +232,13 @@ fn atom_layer<R: Real>(weights: &Weights, t: usize) -> AtomLayer<R> {
     let name = format!("atom_conv_layers.{t}");
     let gated = Gated { weights, name: format!("{name}.twoBody_atom") };
     let first = gated.linear(0, 3 * WIDTH);
+    let embedding = Linear::new(weights, "bond_embedding", RADIAL);
     AtomLayer {
         ends: parts(&first, [0, 2]),
         bond: part(&first, 1),
+        basis: Map::new([RADIAL, TWO], |k, o| {
+            (0..WIDTH).map(|m| embedding.at(k, m) * part_at(&first, 1, m, o)).sum()
+        }),
         hidden: gated.bias(0),
         second: gated.linear(3, WIDTH).each_ref().map(Linear::map),
         gate: gated.gate(3),
@@ -281,6 +288,7 @@ impl<R: Real> Network<R> {
             messages(&gated.linear(1, 4 * WIDTH), gated.gate(1))
         };
         Self {
+            memory: Memory::default(),
             bases: Bases::new(weights),
             embedding: embedding.as_chunks().0[..ELEMENTS].to_vec(),
             bond_embedding: radial("bond_embedding"),

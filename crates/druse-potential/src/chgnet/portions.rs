@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::graph::Portion;
+use super::graph::{Graph, Portion};
+use super::memory::{Memory, Rows};
 use crate::real::Real;
 
 /// Rows of edges or angles that go through a layer while they are in the first caches: a multiple of the rows that matrix
@@ -21,14 +22,33 @@ pub(super) fn within(range: &Range<usize>, first: usize) -> Range<usize> {
     range.start - first..range.end - first
 }
 
-/// Rows of zeros.
-pub(super) fn zeros<R: Real, const N: usize>(rows: usize) -> Vec<[R; N]> {
-    vec![[R::default(); N]; rows]
+/// A crystal on its way through the network.
+#[derive(Debug)]
+pub(super) struct Run<'a, R> {
+    pub graph: &'a Graph,
+    pub memory: &'a Memory<R>,
+    /// Whether what gates read is kept for the backward pass, or computed again.
+    pub keep: bool,
 }
 
-/// Rows whose content is of no meaning: those of a tile.
-pub(super) fn tile<R: Real, const N: usize>() -> Vec<[R; N]> {
-    zeros(TILE)
+impl<R> Clone for Run<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Run<'_, R> {}
+
+impl<'a, R: Real> Run<'a, R> {
+    /// Rows of a tile, whose content is of no meaning.
+    pub fn tile<const N: usize>(&self) -> Rows<'a, R, N> {
+        self.memory.unset(TILE)
+    }
+
+    /// Rows that are kept, if anything is; their content is of no meaning.
+    pub fn kept<const N: usize>(&self, rows: usize) -> Rows<'a, R, N> {
+        self.memory.unset(if self.keep { rows } else { 0 })
+    }
 }
 
 /// The rows of each portion.

@@ -3,7 +3,6 @@
 use super::graph::Graph;
 use super::kernels::{Row, normalize, normalize_backward};
 use super::network::{Network, Readout};
-use super::portions::zeros;
 use super::weights::WIDTH;
 use crate::real::Real;
 
@@ -37,7 +36,7 @@ impl<R: Real> Readout<R> {
         let mut hidden = [const { Vec::new() }; 3];
         let mut x = features.clone();
         for ((map, bias), kept) in self.layers.iter().zip(&mut hidden) {
-            let mut y: Vec<Row<R>> = zeros(x.len());
+            let mut y: Vec<Row<R>> = vec![[R::default(); WIDTH]; x.len()];
             map.apply(&x, &mut y, false);
             for row in &mut y {
                 row.iter_mut().zip(bias).for_each(|(y, &bias)| *y += bias);
@@ -58,7 +57,7 @@ impl<R: Real> Readout<R> {
         let mut g = vec![last; atoms.len()];
         for ((map, _), hidden) in self.layers.iter().zip(&sites.hidden).rev() {
             R::silu_backward(hidden.as_flattened(), g.as_flattened_mut());
-            let y = std::mem::replace(&mut g, zeros(atoms.len()));
+            let y = g.clone();
             map.back(&y, &mut g, false);
         }
         let mut gradients = atoms.to_vec();

@@ -57,7 +57,7 @@ impl Weights {
         Self::from_file(WeightFile::from_bytes(bytes, name)?)
     }
 
-    fn from_file(file: WeightFile) -> Result<Self, LoadError> {
+    pub(crate) fn from_file(file: WeightFile) -> Result<Self, LoadError> {
         let wrong = |problem: String| content(&file, KIND, problem);
         check_mark(&file, KIND)?;
         let json =
