@@ -91,8 +91,8 @@ impl<R: Real> Messages<R> {
         (ends, centers)
     }
 
-    /// Writes what bonds, angles and atom bring together.
-    fn sum(
+    /// Writes what angles bring.
+    fn angles(
         &self,
         input: &AngleInput<'_, R>,
         features: Features<'_, R>,
@@ -107,7 +107,6 @@ impl<R: Real> Messages<R> {
                 }
             }
         }
-        input.add(hidden);
     }
 
     /// Adds gradients of what was brought to those of short edges and angles.
@@ -218,10 +217,9 @@ impl<R: Real> BondLayer<R> {
         hidden: &mut [Two<R>],
         y: &mut [Two<R>],
     ) {
-        self.messages.sum(input, features, range, hidden);
+        self.messages.angles(input, features, range, hidden);
         let active = &mut active[..hidden.len()];
-        active.copy_from_slice(hidden);
-        R::silu(active.as_flattened_mut());
+        input.add_hidden(hidden, active);
         for (net, map) in self.second.iter().enumerate() {
             map.apply_from(net * WIDTH, active, net * WIDTH, y, false);
         }
@@ -306,7 +304,9 @@ impl<R: Real> Messages<R> {
                     true => &mut kept[own.clone()],
                     false => &mut scratch[..own.len()],
                 };
-                self.sum(&input.tile(range.clone()), features, range, y);
+                let input = input.tile(range.clone());
+                self.angles(&input, features, range, y);
+                input.add(y);
                 angle_messages(&self.gate, y, &mut t[own]);
             }
         });
@@ -340,7 +340,8 @@ impl<R: Real> Messages<R> {
                     &mut kept[own.clone()]
                 } else {
                     let y = &mut scratch[..own.len()];
-                    self.sum(&input, features, range.clone(), y);
+                    self.angles(&input, features, range.clone(), y);
+                    input.add(y);
                     y
                 };
                 gate_backward(&self.gate, y, &t[range]);

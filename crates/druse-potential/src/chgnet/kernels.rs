@@ -147,8 +147,10 @@ impl<R: Real> Gate<R> {
         let (mut d, mut dg) = (message, message);
         for k in 0..WIDTH {
             let (z, zg) = (x[k] * gain[k] + shift[k], xg[k] * gain_g[k] + shift_g[k]);
-            let (s, sg) = (sigmoid::<R, FUSED>(z), sigmoid::<R, FUSED>(zg));
-            let both = s * sg;
+            // One division for two logistic functions.
+            let (one_plus, one_plus_g) = (R::ONE + (-z).exp::<FUSED>(), R::ONE + (-zg).exp::<FUSED>());
+            let both = R::ONE / (one_plus * one_plus_g);
+            let (s, sg) = (both * one_plus_g, both * one_plus);
             message[k] = z * both;
             d[k] = gradient[k] * gain[k] * both * (R::ONE + z * (R::ONE - s));
             dg[k] = gradient[k] * gain_g[k] * message[k] * (R::ONE - sg);
@@ -328,6 +330,11 @@ impl<R: Real> AngleInput<'_, R> {
         vectorized!(angle_add::<R>(self, h));
     }
 
+    /// [`AngleInput::add`], then writes what the second maps read.
+    pub fn add_hidden(&self, h: &mut [Two<R>], active: &mut [Two<R>]) {
+        vectorized!(angle_hidden::<R>(self, h, active));
+    }
+
     /// Adds the messages to the sums of their first short edges, of which the first one is given.
     pub fn messages(&self, gate: &Gate<R>, y: &[Two<R>], first: usize, sums: &mut [Row<R>]) {
         vectorized!(bond_messages::<R>(self, gate, y, first, sums));
@@ -359,6 +366,23 @@ fn angle_add<R: Real, const FUSED: bool>(input: &AngleInput<'_, R>, h: &mut [Two
         let (a, b, c) = (end(a, 0), end(b, 1), &input.atoms[angle.center as usize]);
         for k in 0..TWO {
             h[k] += a[k] + b[k] + c[k];
+        }
+    }
+}
+
+#[inline(always)]
+fn angle_hidden<R: Real, const FUSED: bool>(
+    input: &AngleInput<'_, R>,
+    h: &mut [Two<R>],
+    active: &mut [Two<R>],
+) {
+    for ((angle, h), active) in input.angles.iter().zip(h).zip(active) {
+        let [a, b] = angle.bonds.map(|bond| &input.ends[bond as usize]);
+        let (a, b, c) = (end(a, 0), end(b, 1), &input.atoms[angle.center as usize]);
+        for k in 0..TWO {
+            let sum = h[k] + (a[k] + b[k] + c[k]);
+            h[k] = sum;
+            active[k] = sum * sigmoid::<R, FUSED>(sum);
         }
     }
 }
