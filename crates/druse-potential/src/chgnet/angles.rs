@@ -8,9 +8,9 @@ use std::ops::Range;
 use super::graph::Portion;
 use super::kernels::{AngleInput, Four, Row, Two, add, angle_messages, gate_backward};
 use super::memory::Rows;
-use super::network::{BondLayer, FIRST, FOUR, Messages, TWO};
+use super::network::{BondLayer, Messages};
 use super::portions::{Run, each, split, split_kept, tiles, within};
-use super::weights::WIDTH;
+use super::weights::{FIRST, FOUR, TWO, WIDTH};
 use crate::real::Real;
 
 /// Features of angles.

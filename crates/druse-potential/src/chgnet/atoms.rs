@@ -3,9 +3,9 @@
 use super::bases::BasisRow;
 use super::kernels::{AtomInput, Row, Two, add};
 use super::memory::Rows;
-use super::network::{AtomLayer, FOUR, TWO};
+use super::network::AtomLayer;
 use super::portions::{Run, each, split, split_kept, tiles, within};
-use super::weights::WIDTH;
+use super::weights::{FOUR, TWO, WIDTH};
 use crate::real::Real;
 
 /// What is kept of an atom layer's forward pass.

@@ -6,8 +6,7 @@ use druse_nn::arch::arch;
 use pulp::Arch;
 
 use super::graph::{AngleIndex, EdgeIndex};
-use super::network::{FOUR, TWO};
-use super::weights::WIDTH;
+use super::weights::{FOUR, TWO, WIDTH};
 use crate::real::Real;
 
 /// A feature.

@@ -7,16 +7,8 @@
 use super::bases::Bases;
 use super::kernels::{Gate, Two};
 use super::memory::Memory;
-use super::weights::{ANGULAR, BLOCKS, ELEMENTS, RADIAL, WIDTH, Weights};
+use super::weights::{ANGULAR, BLOCKS, ELEMENTS, FIRST, FOUR, RADIAL, TWO, WIDTH, Weights};
 use crate::real::Real;
-
-/// Width of core and gate together.
-pub(super) const TWO: usize = 2 * WIDTH;
-/// Of those of two ends.
-pub(super) const FOUR: usize = 4 * WIDTH;
-/// Of what is made of the bases of pairs: embeddings of angles, and what the bond and the angle layer of the first block
-/// make of them.
-pub(super) const FIRST: usize = WIDTH + FOUR;
 
 /// A linear map of rows, there and back.
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use super::bases::{Angle, BASIS, BasisRow, Bonds, dot};
 use super::graph::Graph;
 use super::kernels::{Row, add};
 use super::memory::Rows;
-use super::network::{FIRST, Network, TWO};
+use super::network::Network;
 use super::portions::{Run, each, split, tiles, within};
 use super::readout::Sites;
-use super::weights::{BLOCKS, WIDTH};
+use super::weights::{BLOCKS, FIRST, TWO, WIDTH};
 use crate::real::Real;
 
 /// Edges or angles of a crystal up to which what gates read is kept for the backward pass: 200 MB in 32 bits. It is

@@ -13,6 +13,13 @@ pub(super) const NAME: &str = "chgnet";
 
 /// Numbers of a feature of an atom, a bond or an angle.
 pub(super) const WIDTH: usize = 64;
+/// Width of core and gate together.
+pub(super) const TWO: usize = 2 * WIDTH;
+/// Of those of two ends.
+pub(super) const FOUR: usize = 4 * WIDTH;
+/// Of what is made of the bases of pairs: embeddings of angles, and what the bond and the angle layer of the first block
+/// make of them.
+pub(super) const FIRST: usize = WIDTH + FOUR;
 /// Functions of a distance.
 pub(super) const RADIAL: usize = 31;
 /// Sines, and as many cosines, of an angle.
