@@ -105,3 +105,28 @@ fn what_is_missing_is_said() {
     import(dir, "cdvae_half.pt", &wrong).fails(2, &["1 numbers, expected 6"]);
     assert!(!dir.join("m.safetensors").exists());
 }
+
+#[test]
+fn published_tensors_of_chgnet_become_a_potential() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    // As they are published: without this program's header.
+    let mut file = druse_potential::CHGNet::shipped_weights().file().clone();
+    file.metadata.clear();
+    file.write(&dir.join("published.safetensors")).unwrap();
+    let import = ["import", "published.safetensors", "--kind", "chgnet", "--out", "mine.safetensors"];
+    let run = druse(dir, &import).ok();
+    assert!(run.stderr.contains("412525 parameters"), "{}", run.stderr);
+    std::fs::write(dir.join("a.cif"), common::cif("a", 3.6, &[("Cu", [0.0; 3])])).unwrap();
+    let relax = |potential, out| {
+        druse(dir, &["relax", "a.cif", "--steps", "1", "--potential", potential, "--out", out]).ok();
+        std::fs::read_to_string(dir.join(out).join("structures.jsonl")).unwrap()
+    };
+    assert_eq!(relax("mine.safetensors", "mine"), relax("chgnet", "shipped"));
+    druse(dir, &[&import[..], &["--dataset", "mp_20"]].concat()).fails(2, &["do not apply"]);
+    let other = ["import", &fixture("cdvae.ckpt"), "--kind", "chgnet", "--out", "no.safetensors"];
+    druse(dir, &other).fails(2, &["not a safetensors file", "state dict"]);
+    file.tensors.remove("site_wise.bias");
+    file.write(&dir.join("published.safetensors")).unwrap();
+    druse(dir, &import).fails(2, &["`site_wise.bias` is missing"]);
+}

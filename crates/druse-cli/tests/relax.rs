@@ -83,6 +83,49 @@ fn argon_is_relaxed_with_a_potential_of_a_file() {
 }
 
 #[test]
+fn several_potentials_are_asked_for_the_energy_of_what_came_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("start");
+    fs::create_dir(&folder).unwrap();
+    let fcc = [[0.0; 3], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]].map(|f| ("Ar", f));
+    fs::write(folder.join("argon.cif"), cif("argon", 5.4, &fcc)).unwrap();
+    let salt = [[0.0; 3], [0.5, 0.5, 0.5]];
+    fs::write(folder.join("salt.cif"), cif("salt", 4.1, &[("Cs", salt[0]), ("Cl", salt[1])])).unwrap();
+    fs::write(dir.path().join("argon.toml"), ARGON).unwrap();
+    let all =
+        ["relax", "start", "--out", "out", "--potential", "chgnet,argon.toml,sevennet", "--fmax", "0.1"];
+    let run = druse(dir.path(), &all).ok();
+    for words in [
+        "2 of 2 structures converged",
+        "argon does not know the element Cs",
+        "energies of 2 structures: mean of chgnet and sevennet",
+        "energies of 1 structures: mean of chgnet and argon",
+        "argon has no energy of 1",
+    ] {
+        assert!(run.stderr.contains(words), "`{words}`: {}", run.stderr);
+    }
+    let out = dir.path().join("out");
+    let lines = fs::read_to_string(out.join("structures.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let salt = &lines.iter().find(|line| line["id"] == "salt").unwrap()["properties"];
+    let energies = &salt["relax_energies_per_atom"];
+    let [first, other] = ["chgnet", "sevennet"].map(|name| energies[name].as_f64().unwrap());
+    assert!((-4.5..-2.0).contains(&first) && (first - other).abs() < 0.5, "{energies}");
+    assert!(energies["argon"].is_null());
+    let number = |name: &str| salt[name].as_f64().unwrap();
+    assert!((number("relax_energy_per_atom_mean") - 0.5 * (first + other)).abs() < 1e-12);
+    assert!((number("relax_energy_per_atom_difference") - (other - first)).abs() < 1e-12);
+    assert_eq!(salt["potential"], "chgnet");
+    assert_eq!(salt["relax_magnetic_moments"].as_array().unwrap().len(), 2);
+    let table = fs::read_to_string(out.join("relaxed.csv")).unwrap();
+    assert!(table.contains("energy_per_atom_mean,energy_per_atom_difference"), "{table}");
+    let alone = ["relax", "start", "--out", "out", "--potential", "chgnet", "--fmax", "0.1", "--resume"];
+    druse(dir.path(), &alone).fails(2, &["was started with potential"]);
+    let twice = ["relax", "start", "--out", "twice", "--potential", "spheres,spheres"];
+    druse(dir.path(), &twice).fails(2, &["two of the potentials are called `spheres`"]);
+}
+
+#[test]
 fn what_is_wrong_is_said_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.cif"), cif("a", 5.0, &[("Ar", [0.0; 3])])).unwrap();

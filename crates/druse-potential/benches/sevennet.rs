@@ -8,29 +8,14 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use druse_crystal::{Structure, within_cutoff};
 use druse_potential::SevenNet;
 use druse_relax::Potential;
-use druse_testkit::prototypes::prototypes;
 
 #[path = "../tests/common/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod common;
 
-/// 32 crystals of 1 to 20 atoms.
-fn crystals(potential: &SevenNet) -> Vec<Structure> {
-    let mut all: Vec<Structure> = prototypes().into_iter().map(|(_, crystal)| crystal).collect();
-    all.retain(|crystal| crystal.species.iter().all(|&element| potential.knows(element)));
-    let larger = all.iter().map(|crystal| {
-        let long = if crystal.len() < 5 { [1, 2, 2] } else { [1, 1, 2] };
-        common::supercell(crystal, long)
-    });
-    let larger: Vec<Structure> = larger.collect();
-    all.extend(larger);
-    let all = all.split_off(all.len().saturating_sub(32));
-    (1..).zip(&all).map(|(seed, crystal)| common::rattled(crystal, 0.02, 0.1, seed)).collect()
-}
-
 fn bench(c: &mut Criterion) {
     let potential = SevenNet::shipped();
-    let crystals = crystals(&potential);
+    let crystals = common::many(&potential);
     let atoms: usize = crystals.iter().map(Structure::len).sum();
     let edges: usize = crystals
         .iter()

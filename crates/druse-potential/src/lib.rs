@@ -23,6 +23,34 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod basis;
+pub mod chgnet;
+mod digits;
+mod edges;
+mod files;
+mod real;
 pub mod sevennet;
 
+pub use chgnet::CHGNet;
+pub use digits::Digits;
+pub use files::LoadError;
 pub use sevennet::SevenNet;
+
+use std::path::Path;
+
+use druse_nn::weights::WeightFile;
+use druse_relax::Potential;
+
+/// The potential of a weight file, whichever network it holds, in 32 bits.
+///
+/// # Errors
+/// [`LoadError`] when the file cannot be read or holds no potential.
+pub fn load(path: &Path) -> Result<Box<dyn Potential>, LoadError> {
+    let file = WeightFile::read(path)?;
+    Ok(if files::kind(&file) == Some(chgnet::KIND) {
+        Box::new(CHGNet::new(&chgnet::Weights::from_file(file)?, Digits::default()))
+    } else {
+        let weights = sevennet::Weights::from_file(file)?;
+        Box::new(SevenNet::new(&weights, sevennet::Radial::default(), Digits::default()))
+    })
+}

@@ -6,12 +6,11 @@ mod common;
 
 use std::sync::LazyLock;
 
-use common::{Noise, evaluate, rattled, rattled_prototypes, supercell};
+use common::{Noise, crystal_of, evaluate, moved, rattled_prototypes, rotation, strained, supercell, turned};
 use druse_crystal::{Lattice, Structure};
 use druse_potential::SevenNet;
 use druse_potential::sevennet::{Digits, Radial};
 use druse_relax::Potential;
-use druse_testkit::prototypes::prototypes;
 use proptest::prelude::*;
 
 /// As it is used, but in 64 bits, so that differences mean something.
@@ -21,25 +20,6 @@ static USED: LazyLock<SevenNet> = LazyLock::new(SevenNet::shipped);
 
 fn energy(crystal: &Structure) -> f64 {
     evaluate(&*WIDE, crystal).energy
-}
-
-/// The crystal with sites moved along given directions (Å).
-fn moved(crystal: &Structure, by: &[[f64; 3]], step: f64) -> Structure {
-    let lattice = &crystal.lattice;
-    let frac = crystal.frac_coords.iter().zip(by).map(|(f, by)| {
-        let cart = lattice.to_cartesian(*f);
-        lattice.to_fractional(std::array::from_fn(|c| cart[c] + step * by[c]))
-    });
-    Structure::new(*lattice, crystal.species.clone(), frac.collect()).unwrap()
-}
-
-/// The crystal with its space deformed by 1 + step · strain.
-fn strained(crystal: &Structure, strain: &[[f64; 3]; 3], step: f64) -> Structure {
-    let rows = crystal.lattice.rows().map(|row| {
-        std::array::from_fn(|c| row[c] + step * (0..3).map(|d| row[d] * strain[d][c]).sum::<f64>())
-    });
-    let lattice = Lattice::from_rows(rows).unwrap();
-    Structure::new(lattice, crystal.species.clone(), crystal.frac_coords.clone()).unwrap()
 }
 
 #[test]
@@ -82,29 +62,8 @@ fn stress_is_the_derivative_with_respect_to_strain() {
     }
 }
 
-/// A rotation by three angles.
-fn rotation([a, b, c]: [f64; 3]) -> [[f64; 3]; 3] {
-    let about = |axis: usize, angle: f64| {
-        let (i, j) = ((axis + 1) % 3, (axis + 2) % 3);
-        let mut m = [[0.0; 3]; 3];
-        m[axis][axis] = 1.0;
-        (m[i][i], m[j][j], m[i][j], m[j][i]) = (angle.cos(), angle.cos(), -angle.sin(), angle.sin());
-        m
-    };
-    let times = |x: [[f64; 3]; 3], y: [[f64; 3]; 3]| {
-        std::array::from_fn(|r| std::array::from_fn(|c| (0..3).map(|k| x[r][k] * y[k][c]).sum()))
-    };
-    times(about(0, a), times(about(1, b), about(2, c)))
-}
-
-fn turned(m: &[[f64; 3]; 3], v: [f64; 3]) -> [f64; 3] {
-    std::array::from_fn(|r| (0..3).map(|k| m[r][k] * v[k]).sum())
-}
-
 fn crystal() -> impl Strategy<Value = Structure> {
-    let mut all = prototypes();
-    all.retain(|(_, crystal)| crystal.species.iter().all(|&element| USED.knows(element)));
-    (0..all.len(), any::<u64>()).prop_map(move |(at, seed)| rattled(&all[at].1, 0.03, 0.1, seed))
+    crystal_of(|element| USED.knows(element), usize::MAX)
 }
 
 proptest! {

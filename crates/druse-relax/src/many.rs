@@ -48,7 +48,7 @@ pub fn relax(potential: &dyn Potential, start: Structure, settings: &RelaxSettin
         let evaluation = potential.evaluate(std::slice::from_ref(structure)).pop();
         relaxation.advance(evaluation.expect("one evaluation for one crystal"));
     }
-    relaxation.finish()
+    relaxation.finish().with_opinions(potential)
 }
 
 /// Relaxes crystals on the current rayon pool; whoever has ended leaves, and the next of `starts` takes the place. What
@@ -150,7 +150,8 @@ impl Shared<'_> {
     /// Hands on those that have ended.
     fn deliver(&self, flight: &mut Vec<(u64, Relaxation)>) {
         for (index, relaxation) in flight.extract_if(.., |(_, r)| r.structure().is_none()) {
-            if locked(&self.sink).put(index, relaxation.finish()).is_break() {
+            let relaxed = relaxation.finish().with_opinions(self.potential);
+            if locked(&self.sink).put(index, relaxed).is_break() {
                 self.given_up.store(true, Ordering::Relaxed);
             }
         }

@@ -2,7 +2,7 @@
 
 use druse_crystal::{Structure, SymmetryError};
 
-use crate::{Evaluation, GIGAPASCAL, PotentialError};
+use crate::{Evaluation, GIGAPASCAL, Opinion, Potential, PotentialError};
 
 /// Why a relaxation ended.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -83,6 +83,18 @@ pub struct Relaxed {
     pub space_group: Option<u16>,
     /// Every evaluated crystal in order, where that was asked for.
     pub trajectory: Vec<Frame>,
+    /// What other potentials say of [`Relaxed::structure`], where there are others and it is relaxed.
+    pub opinions: Vec<Opinion>,
+}
+
+impl Relaxed {
+    /// With what a potential's neighbors say of it ([`Potential::opinions`]).
+    pub(crate) fn with_opinions(mut self, potential: &dyn Potential) -> Self {
+        if self.end.gives_structure() {
+            self.opinions = potential.opinions(&self.structure);
+        }
+        self
+    }
 }
 
 /// What is known of a relaxed crystal.

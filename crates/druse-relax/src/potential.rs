@@ -68,6 +68,15 @@ pub enum PotentialError {
     },
 }
 
+/// What another potential says of a crystal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opinion {
+    /// Name of the potential.
+    pub potential: String,
+    /// Energy of the whole cell (eV), or why there is none.
+    pub energy: Result<f64, PotentialError>,
+}
+
 /// Energy, forces and stress of crystals.
 ///
 /// What it gives for a crystal depends on that crystal alone: not on its neighbors in the call, nor on threads.
@@ -83,4 +92,11 @@ pub trait Potential: Send + Sync {
 
     /// Evaluates each crystal; a crystal that cannot be evaluated does not disturb the others.
     fn evaluate(&self, crystals: &[Structure]) -> Vec<Result<Evaluation, PotentialError>>;
+
+    /// What other potentials say of a crystal that was relaxed, where this one has others beside it
+    /// ([`Ensemble`](crate::Ensemble)).
+    fn opinions(&self, relaxed: &Structure) -> Vec<Opinion> {
+        let _ = relaxed;
+        Vec::new()
+    }
 }

@@ -199,6 +199,7 @@ impl Relaxation {
             }
         };
         let space_group = self.symmetry.map(|symmetry| symmetry.number());
-        Relaxed { end, steps: self.steps, structure, figures, space_group, trajectory: self.trajectory }
+        let (steps, trajectory) = (self.steps, self.trajectory);
+        Relaxed { end, steps, structure, figures, space_group, trajectory, opinions: Vec::new() }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::energies::Energies;
 use crate::metrics::{EpochMetric, StepMetric};
 
 /// Something that happened in a run.
@@ -74,6 +75,8 @@ pub enum Event<'a> {
         end: &'a str,
         /// Why there is no relaxed structure, unless there is one.
         failure: Option<&'a str>,
+        /// The energies of all potentials, where there are several.
+        energies: Option<&'a Energies>,
     },
     /// Part of a long computation is done.
     Progress {

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use druse_crystal::Element;
 use druse_crystal::files::{self, FileError};
-use druse_potential::SevenNet;
-use druse_potential::sevennet::LoadError;
-use druse_relax::Potential;
+use druse_potential::{CHGNet, LoadError, SevenNet};
 use druse_relax::pair::{LennardJones, PairPotential, PairTable, PairTableError};
+use druse_relax::{Ensemble, Potential};
 
 /// The potential that is used where none is named.
 pub const DEFAULT_POTENTIAL: &str = "sevennet";
@@ -30,13 +29,18 @@ pub const POTENTIALS: &[NamedPotential] = &[
         load: || LoadedPotential::new(SevenNet::shipped(), "SevenNet-0 11Jul2024"),
     },
     NamedPotential {
+        name: "chgnet",
+        about: "CHGNet 0.3.0, a network trained on the Materials Project: 94 elements, magnetic moments",
+        load: || LoadedPotential::new(CHGNet::shipped(), "CHGNet 0.3.0"),
+    },
+    NamedPotential {
         name: "spheres",
         about: "Lennard-Jones spheres with the covalent radii of all elements, 0.1 eV deep: for trying things out, no chemistry",
         load: || LoadedPotential::new(spheres(), "spheres 1"),
     },
 ];
 
-/// A potential, and what it is.
+/// A potential, or one with others beside it, and what it is.
 pub struct LoadedPotential {
     /// The potential.
     pub potential: Box<dyn Potential>,
@@ -58,6 +62,12 @@ pub enum PotentialsError {
     #[error("`{name}` is neither a potential nor a file of one; potentials: {}", known())]
     Unknown {
         /// What was asked for.
+        name: String,
+    },
+    /// Of several potentials, two have one name.
+    #[error("two of the potentials are called `{name}`")]
+    Twice {
+        /// The name.
         name: String,
     },
     /// The file cannot be read.
@@ -89,20 +99,38 @@ fn known() -> String {
 }
 
 /// The potential of a name, of a weight file of a network (`.safetensors`), or of a TOML file with the table of a pair potential
-/// ([`PairTable`]).
+/// ([`PairTable`]). Several, separated by commas, are an [`Ensemble`]: the first relaxes, all are asked for energies.
 ///
 /// # Errors
 /// [`PotentialsError`].
-pub fn load(name_or_path: &str) -> Result<LoadedPotential, PotentialsError> {
+pub fn load(names: &str) -> Result<LoadedPotential, PotentialsError> {
+    if !names.contains(',') || Path::new(names).is_file() {
+        return load_one(names);
+    }
+    let mut all = Vec::new();
+    for name in names.split(',').map(str::trim) {
+        let loaded = load_one(name)?;
+        if all.iter().any(|other: &LoadedPotential| other.potential.name() == loaded.potential.name()) {
+            return Err(PotentialsError::Twice { name: loaded.potential.name().to_owned() });
+        }
+        all.push(loaded);
+    }
+    let identity = all.iter().map(|p| p.identity.as_str()).collect::<Vec<_>>().join(", ");
+    let mut all = all.into_iter().map(|p| p.potential);
+    let first = all.next().expect("a text has a part before its first comma");
+    Ok(LoadedPotential::new(Ensemble::new(first, all.collect()), identity))
+}
+
+fn load_one(name_or_path: &str) -> Result<LoadedPotential, PotentialsError> {
     if let Some(named) = POTENTIALS.iter().find(|p| p.name == name_or_path) {
         return Ok((named.load)());
     }
     let path = Path::new(name_or_path);
     if path.extension().is_some_and(|extension| extension == "safetensors") {
         let hash = blake3::hash(&files::read(path)?).to_hex();
-        let network = SevenNet::load(path)?;
-        let identity = format!("{} {hash}", network.name());
-        return Ok(LoadedPotential::new(network, identity));
+        let potential = druse_potential::load(path)?;
+        let identity = format!("{} {hash}", potential.name());
+        return Ok(LoadedPotential { potential, identity });
     }
     let looks_like_a_file = path.extension().is_some() || path.components().count() > 1;
     if !looks_like_a_file && !path.is_file() {
@@ -170,6 +198,10 @@ mod tests {
         says("lennard", "neither a potential nor a file");
         says("none.toml", "none.toml");
         says("none.safetensors", "none.safetensors");
+        says("spheres,lennard", "`lennard` is neither a potential nor a file");
+        says("spheres,spheres", "two of the potentials are called `spheres`");
+        let both = load("chgnet, spheres").unwrap();
+        assert_eq!((both.potential.name(), both.identity.as_str()), ("chgnet", "CHGNet 0.3.0, spheres 1"));
         let network = load(DEFAULT_POTENTIAL).unwrap();
         assert!(network.potential.knows(Element::from_symbol("Fe").unwrap()));
     }

@@ -62,7 +62,7 @@ pub(super) const ORDERS: &[Order] = &[
         krate: "druse-run",
         module: &[],
         rooms: &[
-            &["config", "enumerate", "potentials"],
+            &["config", "energies", "enumerate", "potentials"],
             &["checkpoint"],
             &["error"],
             &["cluster", "folder", "import", "predict"],

@@ -7,7 +7,9 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use druse_data::Benchmark;
 use druse_models::published::{PublishedError, Training};
+use druse_nn::weights::WeightFile;
 use druse_nn::weights::torch::{TorchError, TorchFile};
+use druse_potential::chgnet;
 use druse_potential::sevennet::published::import as import_sevennet;
 use druse_run::import::{import, importable};
 
@@ -25,16 +27,17 @@ use crate::models::registry;
   druse import epoch=839.ckpt --kind property --dataset mp_20 --out energy.safetensors
   druse import model_299.pth --kind symat --dataset mp_20 --set encoder.torsion=zero --out symat.safetensors
   druse import checkpoint_l3i5.pth --kind sevennet --out sevennet-l3i5.safetensors
+  druse import chgnet_0.3.0.safetensors --kind chgnet --out chgnet.safetensors
 
 Sizes, noise levels and scale factors come from the checkpoint. Nothing in it is executed.")]
 pub struct ImportArgs {
-    /// Checkpoint of PyTorch (Lightning) that the published code wrote.
+    /// Checkpoint of PyTorch (Lightning) that the published code wrote; for chgnet, a safetensors file of its tensors.
     checkpoint: PathBuf,
     /// File to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Kind of the model that the checkpoint holds; sevennet is an interatomic potential, called like the file that is
-    /// written.
+    /// Kind of the model that the checkpoint holds; sevennet and chgnet are interatomic potentials; one of sevennet is
+    /// called like the file that is written.
     #[arg(long, value_name = "KIND", default_value = "cdvae", value_parser = kind())]
     kind: String,
     /// Published data set that the model was trained on: mp_20, carbon_24 or perov_5. It tells how lattices and properties
@@ -55,12 +58,13 @@ pub struct ImportArgs {
     settings: Vec<String>,
 }
 
-/// The kind that is a potential and no model of the registry.
+/// The kinds that are potentials and no models of the registry.
 const SEVENNET: &str = "sevennet";
+const CHGNET: &str = "chgnet";
 
 fn kind() -> PossibleValuesParser {
     let mut kinds = importable(registry());
-    kinds.push(SEVENNET);
+    kinds.extend([SEVENNET, CHGNET]);
     kinds.into()
 }
 
@@ -88,10 +92,10 @@ fn open(path: &Path) -> Result<TorchFile, Failure> {
 
 /// Runs the command.
 pub fn run(args: &ImportArgs) -> crate::Outcome {
-    let file = open(&args.checkpoint)?;
-    if args.kind == SEVENNET {
-        return potential(args, &file);
+    if args.kind == SEVENNET || args.kind == CHGNET {
+        return potential(args);
     }
+    let file = open(&args.checkpoint)?;
     let training = Training {
         data_set: args.dataset,
         lattice_scaler: args.lattice_scaler.as_deref().map(open).transpose()?,
@@ -111,17 +115,32 @@ pub fn run(args: &ImportArgs) -> crate::Outcome {
 }
 
 /// Writes the weights of a potential, called like the file.
-fn potential(args: &ImportArgs, file: &TorchFile) -> crate::Outcome {
+fn potential(args: &ImportArgs) -> crate::Outcome {
     let scalers = args.lattice_scaler.is_some() || args.property_scaler.is_some();
     if args.dataset.is_some() || scalers || args.property.is_some() || !args.settings.is_empty() {
         let text = "the checkpoint of a potential tells everything; --dataset, --lattice-scaler, --property-scaler, --property \
                     and --set do not apply";
         return Err(Failure::mistake(text));
     }
-    let name = args.out.file_stem().unwrap_or_default().to_string_lossy();
-    let weights = import_sevennet(file, &name).map_err(Failure::mistake)?;
-    console::note(&format!("read {}", file.name()));
-    weights.write(&args.out).map_err(Failure::environment)?;
-    console::note(&format!("{} parameters: {}", weights.count(), args.out.display()));
+    let count = if args.kind == CHGNET {
+        let weights = chgnet::Weights::from_tensors(tensors(&args.checkpoint)?).map_err(Failure::mistake)?;
+        weights.write(&args.out).map_err(Failure::environment)?;
+        weights.count()
+    } else {
+        let name = args.out.file_stem().unwrap_or_default().to_string_lossy();
+        let weights = import_sevennet(&open(&args.checkpoint)?, &name).map_err(Failure::mistake)?;
+        weights.write(&args.out).map_err(Failure::environment)?;
+        weights.count()
+    };
+    console::note(&format!("read {}", args.checkpoint.display()));
+    console::note(&format!("{count} parameters: {}", args.out.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The tensors of a published CHGNet: a safetensors file.
+fn tensors(path: &Path) -> Result<WeightFile, Failure> {
+    WeightFile::read(path).map_err(|e| {
+        Failure::mistake(e)
+            .hint("CHGNet is imported from the tensors of its state dict, with their names, as safetensors")
+    })
 }

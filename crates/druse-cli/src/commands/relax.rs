@@ -9,7 +9,7 @@ use druse_crystal::formats::Format;
 use druse_relax::{CellMode, FireSettings, Flight, LbfgsSettings, Optimizer, RelaxSettings};
 use druse_run::output::{FAILURES_FILE, SampleFormat, Shard};
 use druse_run::potentials::{self, DEFAULT_POTENTIAL, POTENTIALS};
-use druse_run::relax::{FolderRows, RelaxPlan, RelaxSummary, TABLE_FILE, relax};
+use druse_run::relax::{Disagreement, Energies, FolderRows, RelaxPlan, RelaxSummary, TABLE_FILE, relax};
 use druse_run::{Event, RunFolder};
 
 use crate::console;
@@ -26,6 +26,7 @@ use crate::sets::SourceArgs;
   druse relax 'POSCAR' --out high-pressure --pressure 20 --trajectory
   druse relax data/mp_20/test.csv --out relaxed --filter 'e_above_hull<0.1' --keep-symmetry
   druse relax argon.cif --out relaxed --potential argon.toml    (a pair potential; docs/relax.md shows the file)
+  druse relax generated/ --out relaxed --potential sevennet,chgnet    (relaxed with the first; energies of both)
   druse relax generated/ --out part0 --shard 0/2    (and 1/2 elsewhere, then `druse merge`)
 
 The folder holds structures.jsonl (one relaxed structure a line, as they are finished), failures.jsonl (those that came to \
@@ -38,7 +39,7 @@ pub struct RelaxArgs {
     /// Folder for the relaxed structures.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_POTENTIAL, help = potential_help())]
+    #[arg(long, value_name = "NAME|FILE,…", default_value = DEFAULT_POTENTIAL, help = potential_help())]
     potential: String,
     /// What of the cell is relaxed.
     #[arg(long, value_enum, default_value_t = CellArg::Full)]
@@ -125,7 +126,8 @@ impl OptimizerArg {
 pub(super) fn potential_help() -> String {
     let all: Vec<String> = POTENTIALS.iter().map(|p| format!("{} ({})", p.name, p.about)).collect();
     format!(
-        "Potential: {}; or a weight file of a network, or a TOML file with a pair potential",
+        "Potential: {}; or a weight file of a network, or a TOML file with a pair potential. Of several, separated by commas, \
+         the first relaxes, and all are asked for the energy of the relaxed structure",
         all.join("; ")
     )
 }
@@ -201,13 +203,17 @@ pub fn run(args: &RelaxArgs) -> crate::Outcome {
     let noun = if share == 1 { "structure" } else { "structures" };
     console::note(&format!("relaxing {share} {noun} with {}", potential.name()));
     let mut ended = 0;
+    let lines = share <= MOST_LINES;
     let mut watch = |event: Event<'_>| match event {
         Event::Evaluated { evaluations } => bar.set_message(format!("{evaluations} evaluations")),
-        Event::Relaxed { id, failure, .. } => {
+        Event::Relaxed { id, failure, energies, .. } => {
             ended += 1;
             bar.set_position(ended);
             if let Some(reason) = failure {
                 bar.suspend(|| console::warn(&format!("{id}: {reason}")));
+            }
+            if let Some(energies) = energies.filter(|_| lines) {
+                bar.suspend(|| console::note(&format!("{id}: {}", energies_text(energies))));
             }
         }
         _ => {}
@@ -216,7 +222,7 @@ pub fn run(args: &RelaxArgs) -> crate::Outcome {
     let summary = relax(&listing, potential, &plan, &mut sink, &mut watch, &stop);
     bar.finish();
     let summary = summary?;
-    tell(args, &summary, begun.elapsed().as_secs_f64());
+    tell(args, potential.name(), &summary, begun.elapsed().as_secs_f64());
     if summary.interrupted {
         console::note("interrupted; continue with --resume");
         return Ok(ExitCode::from(130));
@@ -228,8 +234,45 @@ pub fn run(args: &RelaxArgs) -> crate::Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Most structures whose energies by several potentials are printed one by one.
+const MOST_LINES: u64 = 20;
+
+/// The energies of one structure.
+fn energies_text(energies: &Energies) -> String {
+    let (name, first) = &energies.first;
+    let mut text = format!("{name} {first:.4}");
+    for (name, energy) in &energies.others {
+        match energy {
+            Ok(energy) => text += &format!(", {name} {energy:.4}"),
+            Err(reason) => text += &format!(", {name}: {reason}"),
+        }
+    }
+    if let (Some(mean), Some(difference)) = (energies.mean(), energies.difference()) {
+        text += &format!("; mean {mean:.4}, difference {difference:+.4}");
+    }
+    text + " eV/atom"
+}
+
+/// How another potential differs from the one that relaxes.
+fn disagreement_text(first: &str, other: &str, disagreement: &Disagreement) -> String {
+    let d = disagreement;
+    let missing =
+        if d.missing > 0 { format!("; {other} has no energy of {}", d.missing) } else { String::new() };
+    let Some((largest, id)) = &d.largest else {
+        return format!("{other} has no energy of any of {} structures", d.missing);
+    };
+    format!(
+        "energies of {} structures: mean of {first} and {other} {:.4}; {other} minus {first} {:+.4} on average, size {:.4}, \
+         largest {largest:+.4} ({id}) eV/atom{missing}",
+        d.count,
+        d.mean_energy(),
+        d.mean_difference(),
+        d.mean_size()
+    )
+}
+
 /// Says what came of it.
-fn tell(args: &RelaxArgs, summary: &RelaxSummary, seconds: f64) {
+fn tell(args: &RelaxArgs, potential: &str, summary: &RelaxSummary, seconds: f64) {
     let out = args.out.display();
     let (rows, converged) = (summary.rows(), summary.converged());
     let found = if summary.found > 0 { format!(" ({} were there)", summary.found) } else { String::new() };
@@ -247,6 +290,9 @@ fn tell(args: &RelaxArgs, summary: &RelaxSummary, seconds: f64) {
         .collect();
     if !others.is_empty() {
         console::note(&format!("not converged: {}", others.join(", ")));
+    }
+    for (name, disagreement) in &summary.disagreements {
+        console::note(&disagreement_text(potential, name, disagreement));
     }
     if summary.failed > 0 {
         console::warn(&format!("{} rows give no relaxed structure: {out}/{FAILURES_FILE}", summary.failed));

@@ -14,7 +14,7 @@ fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 /// where the result is a normal number. Straight-line code, so that loops over it vectorize: the nearest power of two
 /// times a polynomial of degree five for `2^r`, |r| <= 1/2, whose coefficients minimize the largest relative error.
 #[inline(always)]
-fn exp<const FUSED: bool>(x: f32) -> f32 {
+pub fn exp<const FUSED: bool>(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     let x = x.clamp(-86.0, 87.0);
     // Adding 1.5·2^23 rounds to the nearest integer and leaves it in the low mantissa bits.

@@ -48,7 +48,7 @@ pub use geometry::{
 pub(crate) use host::{HostOp, Mat, Matrix, apply};
 pub use image::{ConvGeometry, batch_norm_leaky, column_moments, conv, conv_transposed, leaky_relu};
 pub(crate) use kernels::silu_slope_backward;
-pub use kernels::{silu_backward, silu_in_place};
+pub use kernels::{exp, silu_backward, silu_in_place};
 pub use matrix::matrix;
 pub use product::{Panels, View, multiply_into};
 pub(crate) use product::{count_products, matrix_product};

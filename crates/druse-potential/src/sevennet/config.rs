@@ -4,28 +4,13 @@ use druse_crystal::Element;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{GROUP, Layout};
+use crate::basis::CutoffFunction;
 
 /// Largest degree of spherical harmonics that the operations have.
 pub const MAX_DEGREE: usize = 3;
 
 /// Largest number of blocks, channels, radial functions and so on: some thirty times those of published networks.
 const MAX_SIZE: usize = 4096;
-
-/// How edges fade towards the cutoff.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum CutoffFunction {
-    /// 1 up to a distance, then a smooth step to 0 at the cutoff.
-    Xplor {
-        /// Where the step begins (Å).
-        on: f64,
-    },
-    /// A polynomial of the distance over the cutoff that leaves 1 with its power `p`.
-    Polynomial {
-        /// The power.
-        p: u32,
-    },
-}
 
 /// Sizes, cutoff and elements of a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

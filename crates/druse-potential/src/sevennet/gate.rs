@@ -1,7 +1,7 @@
 //! Gates: scalars are activated, channels of higher degrees multiplied by activated scalars.
 
 use super::layout::Layout;
-use super::real::Real;
+use crate::real::Real;
 
 /// The nonlinearity of a block. Activations are x · sigmoid(x); the factor of the published ones lies in the next maps.
 #[derive(Debug)]

@@ -2,19 +2,13 @@
 
 use std::ops::Range;
 
-use druse_crystal::{Element, NeighborError, Structure, within_cutoff};
+use druse_crystal::{Element, Structure};
 use druse_relax::PotentialError;
 
 use super::config::Config;
 use super::harmonics::{components, harmonics};
-use super::real::Real;
-
-/// Added to the cutoff of the search (Å), so that rounding there never finds a pair from one side only.
-const MARGIN: f64 = 1e-6;
-
-/// Most neighbors of an atom. The densest crystals have some hundred within 5 Å; more than this is a collapsed cell, whose
-/// energy means nothing and takes long.
-const MAX_NEIGHBORS: usize = 4096;
+use crate::edges::{self, Edges, length};
+use crate::real::Real;
 
 /// Atoms and edges of a portion that a thread works on at a time: its messages and radial weights stay in the caches.
 const PORTION_ATOMS: usize = 16;
@@ -51,42 +45,14 @@ impl Graph {
                 .ok_or_else(|| PotentialError::UnknownElement { potential: config.name.clone(), element })
         };
         let types = crystal.species.iter().map(of).collect::<Result<Vec<u8>, _>>()?;
-        let not_finite = |what| PotentialError::NotFinite { potential: config.name.clone(), what };
-        if crystal.frac_coords.iter().flatten().any(|x| !x.is_finite()) {
-            return Err(not_finite("energy of sites without a place"));
+        let mut found = Edges::new(&config.name, config.cutoff, crystal)?;
+        let keyed =
+            |e: &edges::Edge| Edge { key: (types[e.sender as usize], e.sender, e.image), vector: e.vector };
+        let mut edges: Vec<Edge> = found.list.iter().map(keyed).collect();
+        for own in found.ptr.windows(2) {
+            edges[own[0]..own[1]].sort_unstable_by_key(|e| e.key);
         }
-        let frac = &crystal.frac_coords;
-        let list = within_cutoff(&crystal.lattice, frac, config.cutoff + MARGIN)?;
-        let rows = crystal.lattice.rows();
-        let mut edges = Vec::with_capacity(list.neighbors.len());
-        let mut ptr = vec![0];
-        for (i, from) in frac.iter().enumerate() {
-            if list.of(i).len() > MAX_NEIGHBORS {
-                let (neighbors, radius) = (list.of(i).len(), config.cutoff);
-                let limit = MAX_NEIGHBORS;
-                return Err(NeighborError::TooManyNeighbors { site: i, neighbors, radius, limit }.into());
-            }
-            for neighbor in list.of(i) {
-                let to = &frac[neighbor.site as usize];
-                // The reverse edge is the negative of this one to the last bit.
-                let apart: [f64; 3] =
-                    std::array::from_fn(|k| (to[k] - from[k]) + f64::from(neighbor.image[k]));
-                let vector: [f64; 3] = std::array::from_fn(|c| {
-                    apart[0] * rows[0][c] + apart[1] * rows[1][c] + apart[2] * rows[2][c]
-                });
-                let r = length(vector);
-                if r == 0.0 {
-                    return Err(not_finite("force on sites on one spot"));
-                }
-                if r < config.cutoff {
-                    let sender = types[neighbor.site as usize];
-                    edges.push(Edge { key: (sender, neighbor.site, neighbor.image), vector });
-                }
-            }
-            let begin = ptr[i];
-            edges[begin..].sort_unstable_by_key(|e| e.key);
-            ptr.push(edges.len());
-        }
+        let ptr = std::mem::take(&mut found.ptr);
         Ok(Self { types, volume: crystal.lattice.volume(), ptr, edges })
     }
 
@@ -114,10 +80,6 @@ impl Graph {
         let found = self.edges[own.clone()].binary_search_by_key(&key, |e| e.key);
         found.ok().map(|at| own.start + at)
     }
-}
-
-pub(super) fn length(v: [f64; 3]) -> f64 {
-    v.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
 /// Some crystals in one list of atoms: small ones together, or a large one alone.

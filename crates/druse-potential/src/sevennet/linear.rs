@@ -1,7 +1,7 @@
 //! Linear maps of features, degree by degree.
 
 use super::layout::Layout;
-use super::real::Real;
+use crate::real::Real;
 
 /// A map of the channels of each degree that input and output have.
 #[derive(Debug)]

@@ -19,7 +19,6 @@ mod operations;
 mod pass;
 pub mod published;
 mod radial;
-mod real;
 mod weights;
 
 use std::path::Path;
@@ -28,27 +27,21 @@ use druse_crystal::{Element, Structure};
 use druse_relax::{Evaluation, Potential, PotentialError};
 use rayon::prelude::*;
 
-pub use config::{Config, CutoffFunction, MAX_DEGREE};
+pub use crate::basis::CutoffFunction;
+pub use crate::digits::Digits;
+pub use crate::files::LoadError;
+pub use config::{Config, MAX_DEGREE};
 pub use radial::Radial;
-pub use weights::{LoadError, Weights};
 
+pub use weights::Weights;
+
+use crate::real::Real;
 use graph::{Batch, Graph};
 use network::Network;
 use pass::Scratch;
-use real::Real;
 
 /// Weights that come with the crate.
 const SHIPPED: &[u8] = include_bytes!("../../weights/sevennet-0.safetensors");
-
-/// Digits that a network computes with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Digits {
-    /// 32 bits, for use.
-    #[default]
-    Single,
-    /// 64 bits, to check the others.
-    Double,
-}
 
 /// A SevenNet potential.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use super::gate::Gate;
 use super::layout::Layout;
 use super::linear::Linear;
 use super::radial::{Radial, RadialWeights};
-use super::real::Real;
 use super::weights::{Weights, names};
+use crate::real::Real;
 
 /// A network in 32 or 64 bits.
 ///

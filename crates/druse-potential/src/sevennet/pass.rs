@@ -11,7 +11,7 @@ use super::graph::{Batch, Graph, Portion};
 use super::harmonics::{components, gradients};
 use super::network::{Block, Network};
 use super::radial::{RadialScratch, RadialWeights};
-use super::real::Real;
+use crate::real::Real;
 
 /// Memory of a thread, kept from portion to portion.
 #[derive(Debug, Default)]

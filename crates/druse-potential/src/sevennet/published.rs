@@ -11,9 +11,11 @@ use druse_nn::weights::WeightFile;
 use druse_nn::weights::torch::{TorchError, TorchFile, TorchTensor};
 use serde_json::Value;
 
-use super::config::{Config, CutoffFunction, Path};
+use super::config::{Config, Path};
 use super::coupling::coefficients;
-use super::weights::{LoadError, Weights, names, tensors};
+use super::weights::{Weights, names, tensors};
+use crate::basis::CutoffFunction;
+use crate::files::LoadError;
 
 /// The factor of the published activation x · sigmoid(x): (E\[f(z)²\])^(-1/2) over standard normal z, as a seeded sample of
 /// a million numbers gave it. It belongs to the published networks and is not in their files.

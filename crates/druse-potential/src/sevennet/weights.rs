@@ -2,32 +2,15 @@
 
 use std::path::Path;
 
-use druse_nn::weights::{WeightFile, WeightsError};
+use druse_nn::weights::WeightFile;
 
 use super::config::Config;
+use crate::files::{LoadError, check_mark, content, mark, numbers};
 
-/// Entry of the header that names the format, and its value.
-pub(super) const FORMAT: (&str, &str) = ("format", "druse potential 1");
-/// Entry of the header that names the kind of network, and its value.
-pub(super) const KIND: (&str, &str) = ("kind", "sevennet");
+/// Kind of network, in the header.
+pub(super) const KIND: &str = "sevennet";
 /// Entry of the header that holds the [`Config`] as JSON.
 pub(super) const CONFIG: &str = "config";
-
-/// Why there is no potential in a file.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The file cannot be read, is no weight file, or lacks a tensor.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// The file holds something else, or sizes that make no network.
-    #[error("{name} holds no SevenNet potential: {problem}")]
-    Content {
-        /// The file, or what stands for it.
-        name: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
 
 /// Weights of a network with its sizes.
 ///
@@ -45,27 +28,13 @@ impl Weights {
     /// # Errors
     /// [`LoadError`] when the sizes make no network, a tensor is missing, has another shape or holds no numbers.
     pub fn new(config: Config, mut file: WeightFile) -> Result<Self, LoadError> {
-        let content = |problem: String| LoadError::Content { name: file.name.clone(), problem };
-        config.validate().map_err(content)?;
-        let json = serde_json::to_string(&config).map_err(|e| content(e.to_string()))?;
-        for (key, value) in [FORMAT, KIND] {
-            file.metadata.insert(key.into(), value.into());
-        }
+        let wrong = |problem: String| content(&file, KIND, problem);
+        config.validate().map_err(wrong)?;
+        let json = serde_json::to_string(&config).map_err(|e| wrong(e.to_string()))?;
+        mark(&mut file, KIND);
         file.metadata.insert(CONFIG.into(), json);
         for (name, len) in tensors(&config) {
-            let found = file.tensors.get(&name).map(|(_, values)| values);
-            let wrong =
-                |problem| WeightsError::Tensor { name: file.name.clone(), tensor: name.clone(), problem };
-            match found {
-                None => return Err(wrong("is missing".to_owned()).into()),
-                Some(values) if values.len() != len => {
-                    return Err(wrong(format!("has {} numbers, expected {len}", values.len())).into());
-                }
-                Some(values) if values.iter().any(|x| !x.is_finite()) => {
-                    return Err(wrong("holds a value that is no finite number".to_owned()).into());
-                }
-                Some(_) => {}
-            }
+            numbers(&file, &name, len)?;
         }
         let needed: Vec<String> = tensors(&config).into_iter().map(|(name, _)| name).collect();
         file.tensors.retain(|name, _| needed.contains(name));
@@ -88,20 +57,12 @@ impl Weights {
         Self::from_file(WeightFile::from_bytes(bytes, name)?)
     }
 
-    fn from_file(file: WeightFile) -> Result<Self, LoadError> {
-        let content = |problem: String| LoadError::Content { name: file.name.clone(), problem };
-        for (key, value) in [FORMAT, KIND] {
-            match file.metadata.get(key) {
-                Some(found) if found == value => {}
-                Some(found) => {
-                    return Err(content(format!("its {key} is `{found}`, this version reads `{value}`")));
-                }
-                None => return Err(content(format!("its header names no {key}"))),
-            }
-        }
+    pub(crate) fn from_file(file: WeightFile) -> Result<Self, LoadError> {
+        let wrong = |problem: String| content(&file, KIND, problem);
+        check_mark(&file, KIND)?;
         let json =
-            file.metadata.get(CONFIG).ok_or_else(|| content("its header has no configuration".into()))?;
-        let config = serde_json::from_str(json).map_err(|e| content(format!("its configuration: {e}")))?;
+            file.metadata.get(CONFIG).ok_or_else(|| wrong("its header has no configuration".into()))?;
+        let config = serde_json::from_str(json).map_err(|e| wrong(format!("its configuration: {e}")))?;
         Self::new(config, file)
     }
 

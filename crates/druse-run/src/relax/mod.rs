@@ -19,11 +19,12 @@ use druse_crystal::Structure;
 use druse_data::Listing;
 use druse_relax::{Potential, RelaxSink, Relaxed, relax_many};
 
+pub use crate::energies::Energies;
 pub use folder::FolderRows;
 pub(crate) use folder::merge_trajectories;
 pub use plan::{RelaxManifest, RelaxPlan};
 pub use row::{POTENTIAL, RelaxRow, RowEnd, properties};
-pub use summary::RelaxSummary;
+pub use summary::{Disagreement, RelaxSummary};
 pub use table::{COLUMNS, TABLE_FILE, write_table};
 pub use trajectory::{TRAJECTORIES_FOLDER, frames_text};
 
@@ -127,14 +128,19 @@ struct Rows<'a> {
 impl Rows<'_> {
     fn take(&mut self, index: u64, end: RowEnd) {
         let row = RelaxRow::new(index, &self.listing.items[index as usize], self.potential, end);
-        let (id, end, failure) = (row.id.clone(), row.end_name(), row.failure());
+        let (id, end, failure, energies) = (row.id.clone(), row.end_name(), row.failure(), row.energies());
         let mut summary = self.summary.clone();
         summary.count(&row);
         match self.sink.put(row) {
             Ok(()) => self.summary = summary,
             Err(e) => return self.error = Some(e),
         }
-        self.observer.observe(Event::Relaxed { id: &id, end, failure: failure.as_deref() });
+        self.observer.observe(Event::Relaxed {
+            id: &id,
+            end,
+            failure: failure.as_deref(),
+            energies: energies.as_ref(),
+        });
     }
 }
 

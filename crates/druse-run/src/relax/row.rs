@@ -8,6 +8,7 @@ use druse_relax::{End, Relaxed};
 use serde_json::{Value, json};
 
 use super::plan::SPACE_GROUP;
+use crate::energies::Energies;
 use crate::output::Failure;
 
 /// Property with the name of the potential, which tells energies of different scales apart.
@@ -62,6 +63,11 @@ impl RelaxRow {
         }
     }
 
+    /// The energies of all potentials, where there are several.
+    pub fn energies(&self) -> Option<Energies> {
+        Energies::new(&self.potential, self.relaxed()?)
+    }
+
     /// How it ended, in a word: [`End::name`], or `no_structure`.
     pub fn end_name(&self) -> &'static str {
         self.relaxed().map_or(NO_STRUCTURE, |relaxed| relaxed.end.name())
@@ -83,6 +89,9 @@ impl RelaxRow {
             RowEnd::Relaxed(relaxed) => {
                 all.extend(properties(relaxed));
                 all.insert(POTENTIAL.into(), self.potential.as_str().into());
+                if let Some(energies) = self.energies() {
+                    energies.properties(&mut all);
+                }
             }
             RowEnd::Absent(_) => _ = all.insert("relax_end".into(), self.end_name().into()),
         }

@@ -4,8 +4,56 @@ use std::collections::BTreeMap;
 
 use super::RelaxRow;
 
+/// How the energies of another potential differ from those of the one that relaxes (eV/atom), over structures.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Disagreement {
+    /// Structures that both have an energy of.
+    pub count: u64,
+    /// Structures that the other one has no energy of.
+    pub missing: u64,
+    /// Sum of the energies of the first.
+    sum_first: f64,
+    /// Sum of the differences, the other's energy minus the first's, and of their sizes.
+    sum: f64,
+    sum_of_sizes: f64,
+    /// The largest difference, and the identifier of its structure.
+    pub largest: Option<(f64, String)>,
+}
+
+impl Disagreement {
+    fn add(&mut self, first: f64, other: Option<f64>, id: &str) {
+        let Some(difference) = other.map(|other| other - first) else { return self.missing += 1 };
+        self.count += 1;
+        self.sum_first += first;
+        self.sum += difference;
+        self.sum_of_sizes += difference.abs();
+        if self.largest.as_ref().is_none_or(|(largest, _)| difference.abs() > largest.abs()) {
+            self.largest = Some((difference, id.to_owned()));
+        }
+    }
+
+    fn over(&self, sum: f64) -> f64 {
+        sum / self.count.max(1) as f64
+    }
+
+    /// Mean over structures of the mean of both energies.
+    pub fn mean_energy(&self) -> f64 {
+        self.over(self.sum_first + 0.5 * self.sum)
+    }
+
+    /// Mean difference: the other's minus the first's.
+    pub fn mean_difference(&self) -> f64 {
+        self.over(self.sum)
+    }
+
+    /// Mean size of the difference.
+    pub fn mean_size(&self) -> f64 {
+        self.over(self.sum_of_sizes)
+    }
+}
+
 /// What a relaxation run achieved.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct RelaxSummary {
     /// Rows finished by this call, by how they ended ([`RelaxRow::end_name`]).
     pub ends: BTreeMap<&'static str, u64>,
@@ -19,6 +67,8 @@ pub struct RelaxSummary {
     pub evaluations: u64,
     /// Rows finished by this call that give no structure.
     pub failed: u64,
+    /// How other potentials differ from the one that relaxes, by their names, over the rows finished by this call.
+    pub disagreements: BTreeMap<String, Disagreement>,
     /// Whether it was asked to stop before the end.
     pub interrupted: bool,
 }
@@ -30,6 +80,12 @@ impl RelaxSummary {
         if let Some(relaxed) = row.relaxed().filter(|relaxed| relaxed.figures.is_some()) {
             self.relaxed += 1;
             self.steps += relaxed.steps as u64;
+        }
+        if let Some(energies) = row.energies() {
+            for (name, energy) in &energies.others {
+                let disagreement = self.disagreements.entry(name.clone()).or_default();
+                disagreement.add(energies.first.1, energy.as_ref().ok().copied(), &row.id);
+            }
         }
     }
 

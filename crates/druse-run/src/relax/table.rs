@@ -17,7 +17,7 @@ pub const TABLE_FILE: &str = "relaxed.csv";
 
 /// Columns of the table. Those from `end` to `space_group` are the properties of the same names with `relax_` before them;
 /// a figure that a row does not have is empty.
-pub const COLUMNS: [&str; 27] = [
+pub const COLUMNS: [&str; 29] = [
     "index",
     "id",
     "formula",
@@ -27,6 +27,8 @@ pub const COLUMNS: [&str; 27] = [
     "energy",
     "energy_per_atom",
     "start_energy_per_atom",
+    "energy_per_atom_mean",
+    "energy_per_atom_difference",
     "fmax",
     "max_force",
     "stress_xx",

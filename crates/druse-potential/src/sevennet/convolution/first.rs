@@ -6,10 +6,10 @@ use pulp::{Simd, WithSimd};
 
 use super::kernels::Kernels;
 use super::{EdgeGradients, RadialRows};
+use crate::real::{Real, lanes};
 use crate::sevennet::graph::{Batch, Portion};
 use crate::sevennet::harmonics::{MAX_COMPONENTS, begin, components};
 use crate::sevennet::layout::{GROUP, Layout};
-use crate::sevennet::real::{Real, lanes};
 
 /// Scalars of each element times harmonics: what the neighbors of one element send is summed before it is multiplied with
 /// the element's features.

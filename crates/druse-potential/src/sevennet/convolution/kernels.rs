@@ -6,7 +6,7 @@
 
 use pulp::Simd;
 
-use super::super::real::Real;
+use crate::real::Real;
 
 /// Vectors that are worked on together.
 type Tile<R, S, const T: usize> = [<R as Real>::Vector<S>; T];

@@ -18,7 +18,7 @@ use super::coupling::coefficients;
 use super::graph::{Batch, Portion};
 use super::harmonics::begin;
 use super::layout::Layout;
-use super::real::Real;
+use crate::real::Real;
 
 /// Radial weights of a portion of atoms and their slopes, a row for each of its distances.
 #[derive(Debug, Default)]

@@ -8,11 +8,11 @@ use pulp::{Simd, WithSimd};
 
 use super::kernels::{Given, Kernels, Sizes};
 use super::{Convolution, EdgeGradients, Plan, RadialRows, Term};
+use crate::real::{Real, lanes};
 use crate::sevennet::config::MAX_DEGREE;
 use crate::sevennet::graph::{Batch, Portion};
 use crate::sevennet::harmonics::{MAX_COMPONENTS, components};
 use crate::sevennet::layout::GROUP;
-use crate::sevennet::real::{Real, lanes};
 
 /// Entries of the matrix of a path at most.
 const MAX_ENTRIES: usize = (2 * MAX_DEGREE + 1) * (2 * MAX_DEGREE + 1);

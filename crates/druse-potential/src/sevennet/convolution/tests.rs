@@ -3,7 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::kernels::{Given, Kernels, Sizes};
-use crate::sevennet::real::{Real, lanes};
+use crate::real::{Real, lanes};
 
 /// Components of features and messages, channels.
 const SHAPE: [usize; 3] = [3, 5, 64];

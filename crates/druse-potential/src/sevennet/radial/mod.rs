@@ -1,15 +1,14 @@
 //! Weights of messages as functions of the distance.
 
-mod basis;
 mod net;
 mod table;
 
-use self::basis::Basis;
 use self::net::{Hidden, Net};
 use self::table::Table;
 use super::config::Config;
-use super::real::Real;
 use super::weights::{Weights, names};
+use crate::basis::Basis;
+use crate::real::Real;
 
 /// How radial weights are computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,6 +58,7 @@ impl<R: Real> RadialWeights<R> {
         let basis = Basis {
             frequencies: weights.get(names::FREQUENCIES),
             cutoff: config.cutoff,
+            norm: 2.0 / config.cutoff,
             function: config.cutoff_function,
         };
         let table = match radial {

@@ -1,7 +1,7 @@
 //! The networks that give radial weights from radial functions.
 
-use super::super::real::Real;
-use super::basis::Basis;
+use crate::basis::Basis;
+use crate::real::Real;
 
 /// Three layers without biases. Factors of the published network lie in the matrices.
 #[derive(Debug)]

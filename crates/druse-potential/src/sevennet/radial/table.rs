@@ -4,9 +4,9 @@ use druse_nn::arch::arch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::super::real::Real;
-use super::basis::Basis;
 use super::net::{Hidden, Net};
+use crate::basis::Basis;
+use crate::real::Real;
 
 /// Where tables begin (Å). Below, where no atoms of a crystal are, the network itself is asked.
 const BEGIN: f64 = 0.5;

@@ -1,6 +1,22 @@
 //! Radial functions: sines over the distance that fade towards the cutoff.
 
-use super::super::config::CutoffFunction;
+use serde::{Deserialize, Serialize};
+
+/// How edges fade towards the cutoff.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum CutoffFunction {
+    /// 1 up to a distance, then a smooth step to 0 at the cutoff.
+    Xplor {
+        /// Where the step begins (Å).
+        on: f64,
+    },
+    /// A polynomial of the distance over the cutoff that leaves 1 with its power `p`.
+    Polynomial {
+        /// The power.
+        p: u32,
+    },
+}
 
 impl CutoffFunction {
     /// Value and slope at a distance below the cutoff.
@@ -26,11 +42,13 @@ impl CutoffFunction {
     }
 }
 
-/// The radial functions e_k(r) = (2/r_c) sin(c_k r)/r f(r).
+/// The radial functions e_k(r) = a sin(c_k r)/r f(r).
 #[derive(Debug, Clone)]
-pub(super) struct Basis {
+pub(crate) struct Basis {
     pub frequencies: Vec<f64>,
     pub cutoff: f64,
+    /// The factor a.
+    pub norm: f64,
     pub function: CutoffFunction,
 }
 
@@ -43,7 +61,7 @@ impl Basis {
             return;
         }
         let [f, df] = self.function.at(r, self.cutoff);
-        let norm = 2.0 / self.cutoff;
+        let norm = self.norm;
         for ((value, slope), &c) in values.iter_mut().zip(slopes).zip(&self.frequencies) {
             let (sine, cosine) = (c * r).sin_cos();
             *value = norm * sine / r * f;
@@ -59,7 +77,7 @@ mod tests {
     #[test]
     fn slopes_are_differences_of_values() {
         for function in [CutoffFunction::Xplor { on: 4.5 }, CutoffFunction::Polynomial { p: 6 }] {
-            let basis = Basis { frequencies: vec![0.508, 1.11, 5.1], cutoff: 5.0, function };
+            let basis = Basis { frequencies: vec![0.508, 1.11, 5.1], cutoff: 5.0, norm: 0.4, function };
             let at = |r| {
                 let (mut values, mut slopes) = ([0.0; 3], [0.0; 3]);
                 basis.at(r, &mut values, &mut slopes);

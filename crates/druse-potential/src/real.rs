@@ -1,13 +1,13 @@
 //! Numbers that a network runs in: 32 bits for use, 64 bits to check them.
 
-use std::ops::{Add, AddAssign, Mul, Sub};
+use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
 use druse_nn::arch::arch;
-use druse_nn::ops::{Panels, View, multiply_into, silu_backward, silu_in_place};
+use druse_nn::ops::{Panels, View, exp, multiply_into, silu_backward, silu_in_place};
 use pulp::Simd;
 
 /// A floating-point number with the matrix products and activations of a network.
-pub(super) trait Real:
+pub(crate) trait Real:
     Copy
     + Default
     + Send
@@ -16,14 +16,23 @@ pub(super) trait Real:
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
     + AddAssign
     + 'static
 {
     /// A matrix made ready for the right side of products.
     type Matrix: Send + Sync + std::fmt::Debug;
 
+    const ONE: Self;
+
     fn narrow(x: f64) -> Self;
     fn wide(self) -> f64;
+    fn root(self) -> Self;
+
+    /// e^x, clamped to where it is a normal number. `FUSED` is for code that runs on processors which multiply and add in one
+    /// instruction.
+    fn exp<const FUSED: bool>(self) -> Self;
 
     /// Neighboring numbers that one instruction works on.
     type Vector<S: Simd>: Copy;
@@ -69,15 +78,28 @@ pub(super) trait Real:
 }
 
 /// Numbers in a vector.
-pub(super) const fn lanes<R: Real, S: Simd>() -> usize {
+pub(crate) const fn lanes<R: Real, S: Simd>() -> usize {
     size_of::<R::Vector<S>>() / size_of::<R>()
 }
 
 impl Real for f32 {
     type Matrix = Panels;
 
+    const ONE: Self = 1.0;
+
+    #[inline(always)]
     fn narrow(x: f64) -> Self {
         x as Self
+    }
+
+    #[inline(always)]
+    fn root(self) -> Self {
+        self.sqrt()
+    }
+
+    #[inline(always)]
+    fn exp<const FUSED: bool>(self) -> Self {
+        exp::<FUSED>(self)
     }
 
     #[inline(always)]
@@ -145,7 +167,7 @@ impl Real for f32 {
 
 /// A row-major matrix of 64-bit numbers.
 #[derive(Debug)]
-pub(super) struct WideMatrix {
+pub(crate) struct WideMatrix {
     values: Vec<f64>,
     cols: usize,
 }
@@ -153,8 +175,21 @@ pub(super) struct WideMatrix {
 impl Real for f64 {
     type Matrix = WideMatrix;
 
+    const ONE: Self = 1.0;
+
+    #[inline(always)]
     fn narrow(x: f64) -> Self {
         x
+    }
+
+    #[inline(always)]
+    fn root(self) -> Self {
+        self.sqrt()
+    }
+
+    #[inline(always)]
+    fn exp<const FUSED: bool>(self) -> Self {
+        self.exp()
     }
 
     #[inline(always)]
