@@ -62,7 +62,7 @@ pub(super) const ORDERS: &[Order] = &[
         krate: "druse-run",
         module: &[],
         rooms: &[
-            &["config", "enumerate", "potentials"],
+            &["config", "elements", "enumerate", "potentials"],
             &["checkpoint"],
             &["error"],
             &["folder", "import", "predict"],
@@ -70,7 +70,8 @@ pub(super) const ORDERS: &[Order] = &[
             &["observer"],
             &["output"],
             &["relax", "sample", "train"],
-            &["latent", "merge", "model", "screen"],
+            &["latent", "model", "screen"],
+            &["merge"],
         ],
     },
 ];

@@ -19,11 +19,13 @@ pub const TABLE_FILE: &str = "screen.csv";
 pub const LINES_FILE: &str = "screen.jsonl";
 /// The funnel, and what the hull is made of.
 pub const SUMMARY_FILE: &str = "summary.json";
+/// The funnel, the best and their energies as one page for a browser.
+pub const REPORT_FILE: &str = "report.html";
 /// Folder of the best candidates, a CIF each.
 pub const BEST_FOLDER: &str = "best";
 
 /// Columns of the table.
-pub const COLUMNS: [&str; 18] = [
+pub const COLUMNS: [&str; 19] = [
     "rank",
     "index",
     "id",
@@ -32,11 +34,12 @@ pub const COLUMNS: [&str; 18] = [
     "reason",
     "same_as",
     "charge_neutral",
+    "space_group",
     "converged",
     "energy_per_atom",
+    "correction_per_atom",
     "formation_energy_per_atom",
     "e_above_hull",
-    "fitted_fraction",
     "within",
     "compounds",
     "decomposition",
@@ -45,7 +48,12 @@ pub const COLUMNS: [&str; 18] = [
 ];
 
 /// Writes all files; each appears whole.
-pub(super) fn write(folder: &RunFolder, screening: &Screening, keep: usize) -> Result<(), RunError> {
+pub(super) fn write(
+    folder: &RunFolder,
+    screening: &Screening,
+    keep: usize,
+    page: &str,
+) -> Result<(), RunError> {
     let best = folder.join(BEST_FOLDER);
     files::create_dir_all(&best)?;
     for row in screening.rows.iter().take(keep) {
@@ -59,6 +67,7 @@ pub(super) fn write(folder: &RunFolder, screening: &Screening, keep: usize) -> R
     let summary = json!({ "funnel": screening.funnel, "references": screening.references });
     let text = serde_json::to_vec_pretty(&summary).expect("a summary is plain text and numbers");
     files::write_atomic(&folder.join(SUMMARY_FILE), &text)?;
+    files::write_atomic(&folder.join(REPORT_FILE), page.as_bytes())?;
     files::write_atomic_with(&folder.join(LINES_FILE), |file| {
         let mut out = BufWriter::new(file);
         for row in &screening.rows {
@@ -95,11 +104,12 @@ fn cell(row: &ScreenRow, column: &str) -> String {
         "reason" => text(row.fell.as_ref().map(|fall| &fall.reason)),
         "same_as" => text(row.same_as.as_ref()),
         "charge_neutral" => text(row.charge_neutral),
+        "space_group" => text(row.space_group),
         "converged" => text(row.converged),
+        "correction_per_atom" => number(row.correction_per_atom),
         "energy_per_atom" => number(row.energy_per_atom),
         "formation_energy_per_atom" => number(row.formation_energy_per_atom),
         "e_above_hull" => number(row.e_above_hull),
-        "fitted_fraction" => number(row.fitted_fraction),
         "within" => text(row.within),
         "compounds" => text(row.compounds),
         "decomposition" => row.decomposition_text(),
