@@ -106,6 +106,9 @@ pub fn screen(
 ) -> Result<Screened, RunError> {
     settings.relax.validate()?;
     let ScreenInputs { candidates, reference, train, potential, shard, .. } = inputs;
+    if settings.references == References::Given {
+        references::see_given(reference, &settings.formation_energy)?;
+    }
     let manifest = ScreenManifest::new(&potential.identity, settings, candidates, reference, train, shard);
     manifest.claim(folder, resume)?;
     let stopped = || stop.load(Ordering::Relaxed);

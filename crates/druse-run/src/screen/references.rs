@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use druse_crystal::{Composition, Element, Structure};
 use druse_data::{Item, Listing};
-use druse_evaluate::hull::{EnergyAmount, EnergyColumn, EnergyKind, EnergyScale, Hull, HullEntries};
+use druse_evaluate::hull::{
+    EnergyAmount, EnergyChoice, EnergyColumn, EnergyKind, EnergyScale, Hull, HullEntries, HullInputError,
+};
 use druse_metrics::phase_diagram::{ChemicalSystem, PhaseEntry};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -64,6 +66,15 @@ pub(super) fn relevant(reference: &Listing, rows: &[ScreenRow]) -> Listing {
     };
     let items: Vec<Item> = reference.items.par_iter().filter(needed).cloned().collect();
     Listing { name: reference.name.clone(), items, ..Listing::default() }
+}
+
+/// Sees that a reference has the column of its energies.
+///
+/// # Errors
+/// [`HullInputError::NoEnergy`].
+pub(super) fn see_given(reference: &Listing, column: &str) -> Result<(), HullInputError> {
+    let choice = EnergyChoice { column: Some(column.to_owned()), ..EnergyChoice::default() };
+    EnergyColumn::of(&[reference], &choice).map(|_| ())
 }
 
 /// The crystals of all elements of the standing candidates.
