@@ -157,9 +157,11 @@ pub fn screen(
     let energies = inputs.energies.unwrap_or(&own);
     let of = |settings: &RelaxSettings| KnownEnergies::new(energies, &potential.identity, settings);
     let elements = references::elemental(&rows);
-    let mut of_elements = of(&settings.relax_references);
+    // Molecules may condense in a potential without chemistry, to a small part of their volume.
+    let freely = RelaxSettings { smallest_volume: 1e-3, ..settings.relax_references.clone() };
+    let mut of_elements = of(&freely);
     let whole = Shard::default();
-    let stage = Stage { name: "relaxing elements", settings: &settings.relax_references, shard: whole };
+    let stage = Stage { name: "relaxing elements", settings: &freely, shard: whole };
     if !relax_into(inputs, &elements, stage, &mut of_elements, observer, stop)? {
         return Ok(Screened::Interrupted);
     }
