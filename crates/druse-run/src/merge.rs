@@ -27,11 +27,14 @@ fn merge_screenings(parts: &[PathBuf], out: &RunFolder) -> Result<Merged, RunErr
         whole = Some(identity);
     }
     let whole = whole.ok_or_else(|| RunError::Merge("no folder is named".into()))?;
-    whole.claim(out, false)?;
+    if ScreenManifest::read(out.path())?.is_some() {
+        return Err(RunError::Occupied { path: out.path().to_owned(), what: ScreenManifest::WHAT });
+    }
     let relaxed: Vec<PathBuf> = parts.iter().map(|part| part.join(RELAXED_FOLDER)).collect();
     let folder = RunFolder::open(&out.join(RELAXED_FOLDER))?;
     let merged = merge_runs::<RelaxManifest>(&relaxed, &folder, SampleFormat::Jsonl)?;
     write_table(folder.path())?;
+    whole.claim(out, false)?;
     Ok(merged)
 }
 

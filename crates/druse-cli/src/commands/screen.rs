@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use druse_crystal::files;
 use druse_data::Cache;
 use druse_evaluate::hull::OPTIMISTIC;
 use druse_metrics::matcher::StructureMatcher;
@@ -187,10 +188,7 @@ pub fn run(args: &ScreenArgs) -> crate::Outcome {
     let reference = read_energies(&args.reference, args.source.strict())?;
     let train = args.train.as_deref().map(|path| read_energies(path, args.source.strict())).transpose()?;
     let folder = RunFolder::open(&args.out)?;
-    let energies = match args.no_cache {
-        true => None,
-        false => Cache::Default.folder().map(|folder| folder.join("energies")),
-    };
+    let energies = energies_folder(args.no_cache);
     let stop = console::stop_flag_saying("stopping; what is finished stays, what is in flight is lost")?;
     let begun = Instant::now();
     console::note(&format!(
@@ -239,6 +237,18 @@ pub fn run(args: &ScreenArgs) -> crate::Outcome {
             .hint(format!("{out}/{TABLE_FILE} says where each fell and why")));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where energies of the reference are kept; `None` for the folder of results.
+fn energies_folder(no_cache: bool) -> Option<PathBuf> {
+    let folder = Cache::Default.folder().filter(|_| !no_cache)?.join("energies");
+    match files::create_dir_all(&folder) {
+        Ok(()) => Some(folder),
+        Err(e) => {
+            console::warn(&format!("{e}; energies of the reference are kept in the folder of results"));
+            None
+        }
+    }
 }
 
 /// The funnel and the first of the ranking.

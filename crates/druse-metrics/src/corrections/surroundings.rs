@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use druse_crystal::{Element, NeighborError, Structure, within_cutoff};
+use druse_crystal::{Element, Neighbor, NeighborError, Structure, within_cutoff};
 
 /// Oxygen atoms closer than this (Å) are a superoxide's, 5 % above 1.35 Å.
 const SUPEROXIDE: f64 = 1.05 * 1.35;
@@ -10,8 +10,11 @@ const SUPEROXIDE: f64 = 1.05 * 1.35;
 const PEROXIDE: f64 = 1.05 * 1.49;
 /// An oxygen atom with hydrogen closer than this (Å) is a hydroxide's or water's.
 const HYDROXIDE: f64 = 1.05 * 0.93;
-/// Neighbors within this multiple of the sum of covalent radii surround an atom.
+/// Neighbors within this multiple of the sum of covalent radii may surround an atom.
 const SURROUNDING: f64 = 1.3;
+/// Those surround it whose distance, over the sum of radii, exceeds that of the nearest by this factor at most: the oxygen atoms of
+/// a chlorate's chlorine, but not the metal atoms beyond.
+const NEAREST: f64 = 1.12;
 /// Covalent radius (Å) of elements without one.
 const LARGE_RADIUS: f64 = 2.0;
 
@@ -53,9 +56,11 @@ impl Surroundings {
         let mut around: BTreeMap<Element, (usize, f64)> = BTreeMap::new();
         let (mut close, mut bonds, mut hydroxide) = (f64::INFINITY, vec![0usize; species.len()], false);
         for (i, &own) in species.iter().enumerate() {
+            let relative = |n: &Neighbor| n.distance / (radius(own) + radius(species[n.site as usize]));
+            let nearest = list.of(i).iter().map(relative).fold(f64::INFINITY, f64::min);
             for neighbor in list.of(i) {
                 let other = species[neighbor.site as usize];
-                if neighbor.distance <= SURROUNDING * (radius(own) + radius(other)) {
+                if relative(neighbor) <= SURROUNDING.min(NEAREST * nearest) {
                     let sum = around.entry(own).or_default();
                     *sum = (sum.0 + 1, sum.1 + pull(other));
                 }

@@ -16,6 +16,9 @@ use crate::RunError;
 use crate::folder::complete_lines;
 use crate::relax::{RelaxPlan, RelaxRow, RowSink};
 
+/// How corrections are told; another number where that changes, so that old files are not read.
+const CORRECTIONS: &str = "corrections 1";
+
 /// What is known of a structure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Known {
@@ -56,7 +59,7 @@ impl KnownEnergies {
     /// The file for a potential and a way of relaxing in a folder, which is made.
     pub fn new(folder: &Path, potential: &str, settings: &RelaxSettings) -> Self {
         let settings = serde_json::to_string(settings).expect("settings are plain numbers and text");
-        let name = blake3::hash(format!("{potential}\n{settings}").as_bytes()).to_hex();
+        let name = blake3::hash(format!("{potential}\n{settings}\n{CORRECTIONS}").as_bytes()).to_hex();
         let path = folder.join(format!("{}.jsonl", &name[..16]));
         Self { folder: folder.to_owned(), path, file: None, known: HashMap::new(), keys: Vec::new() }
     }
