@@ -168,7 +168,7 @@ struct Basis<'a> {
 impl<'a> Basis<'a> {
     fn of_elements(columns: &'a Columns, x: &'a [f64]) -> Self {
         let n = columns.rows();
-        let unit = |k: usize| if k % (n + 1) == 0 { 1.0 } else { 0.0 };
+        let unit = |k: usize| if k.is_multiple_of(n + 1) { 1.0 } else { 0.0 };
         Self {
             columns,
             x,
