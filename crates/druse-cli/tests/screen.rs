@@ -143,6 +143,18 @@ fn every_candidate_has_its_place_or_the_gate_where_it_fell() {
     // The terminal phases are the potential's: of the reference or of the table, whichever is lower.
     assert!(terminals["Cl"]["id"].as_str().unwrap().starts_with("element:Cl:"), "{terminals}");
     assert_eq!(summary["references"]["entries"], 2);
+    // What was ranked and the hull are sets for other commands, on one scale.
+    let arguments = ["evaluate", "out/ranked.jsonl", "--reference", "out/entries.csv", "--task", "stability"];
+    let more = ["--train", "reference.jsonl", "--submitted", "6", "--json", "s.json"];
+    druse(dir.path(), &[&arguments[..], &more].concat()).ok();
+    let found: Value = serde_json::from_str(&fs::read_to_string(dir.path().join("s.json")).unwrap()).unwrap();
+    let judged = found["stability"]["rows"].as_array().unwrap();
+    for row in judged {
+        let (own, id) = (row["e_above_hull"].as_f64().unwrap(), row["id"].as_str().unwrap());
+        assert!((own - number(id, "e_above_hull")).abs() < 1e-9, "{row}");
+        assert_eq!(row["novel"], rows[id]["novel"]);
+    }
+    assert_eq!(judged.len(), 2);
     // The page is whole and asks for nothing.
     let page = fs::read_to_string(dir.path().join("out/report.html")).unwrap();
     assert!(page.ends_with("</html>\n") && page.contains("<svg") && page.contains("mp-nacl"));

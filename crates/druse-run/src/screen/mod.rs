@@ -29,7 +29,9 @@ pub use funnel::{Funnel, GateCount};
 pub use references::{ReferenceSummary, Terminal};
 pub use row::{Fall, Gate, ScreenRow};
 pub use settings::{Corrections, FORMATION_ENERGY, References, SCREEN_FILE, ScreenManifest, ScreenSettings};
-pub use table::{BEST_FOLDER, COLUMNS, LINES_FILE, REPORT_FILE, SUMMARY_FILE, TABLE_FILE};
+pub use table::{
+    BEST_FOLDER, COLUMNS, ENTRIES_FILE, LINES_FILE, RANKED_FILE, REPORT_FILE, SUMMARY_FILE, TABLE_FILE,
+};
 
 use energies::KnownEnergies;
 
@@ -199,7 +201,7 @@ pub fn screen(
     let funnel = Funnel::of(&rows);
     let screening = Screening { rows, funnel, references, seconds: clock.seconds };
     let page = report::page(&screening, &manifest, &candidates.name, &hull);
-    table::write(folder, &screening, settings.keep, &page)?;
+    table::write(folder, &screening, settings.keep, &page, &hull)?;
     Ok(Screened::Whole(Box::new(screening)))
 }
 
