@@ -3,7 +3,6 @@
 use druse_metrics::{METRICS, label};
 
 use super::comparison::Comparison;
-use super::screening::table;
 use super::style::CSS;
 use super::svg;
 use super::text::{basis, column, escape, interval, number, value};
@@ -105,6 +104,24 @@ pub(super) fn bullets(title: &str, all: &[String]) -> String {
     }
     let items: String = all.iter().map(|text| format!("<li>{}</li>", escape(text))).collect();
     format!("<h2>{title}</h2>\n<ul>{items}</ul>\n")
+}
+
+/// A table of texts; `numbers` are the columns of numbers.
+pub(super) fn table(heads: &[String], rows: &[Vec<String>], numbers: &[usize]) -> String {
+    let class = |k: usize| if numbers.contains(&k) { " class=\"n\"" } else { "" };
+    let mut html = "<div class=\"scroll\"><table><thead><tr>".to_owned();
+    for (k, head) in heads.iter().enumerate() {
+        html += &format!("<th{}>{}</th>", class(k), escape(head));
+    }
+    html += "</tr></thead><tbody>\n";
+    for row in rows {
+        html += "<tr>";
+        for (k, cell) in row.iter().enumerate() {
+            html += &format!("<td{}>{}</td>", class(k), escape(cell));
+        }
+        html += "</tr>\n";
+    }
+    html + "</tbody></table></div>\n"
 }
 
 /// The hulls, and the structures of lowest energy above them.

@@ -1,6 +1,6 @@
 //! A screening as a page for a browser: where candidates fell, the best, their energies above hull.
 
-use super::html::{bullets, document, histogram};
+use super::html::{bullets, document, histogram, table};
 use super::text::escape;
 use crate::Chart;
 
@@ -73,22 +73,4 @@ pub fn page(p: &ScreeningPage) -> String {
     body += &table(&p.heads, &p.best, &[0, 3, 4]);
     body += &bullets("Remarks", &p.remarks);
     document(&p.title, &body)
-}
-
-/// A table of texts; `numbers` are the columns of numbers.
-pub(super) fn table(heads: &[String], rows: &[Vec<String>], numbers: &[usize]) -> String {
-    let class = |k: usize| if numbers.contains(&k) { " class=\"n\"" } else { "" };
-    let mut html = "<div class=\"scroll\"><table><thead><tr>".to_owned();
-    for (k, head) in heads.iter().enumerate() {
-        html += &format!("<th{}>{}</th>", class(k), escape(head));
-    }
-    html += "</tr></thead><tbody>\n";
-    for row in rows {
-        html += "<tr>";
-        for (k, cell) in row.iter().enumerate() {
-            html += &format!("<td{}>{}</td>", class(k), escape(cell));
-        }
-        html += "</tr>\n";
-    }
-    html + "</tbody></table></div>\n"
 }

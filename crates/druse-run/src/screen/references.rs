@@ -23,6 +23,10 @@ pub(super) const ENERGY: &str = "relax_energy_per_atom";
 /// Property under which candidates are placed (eV/atom).
 const PLACED: &str = "screen_energy_per_atom";
 
+/// No compound binds more strongly (eV/atom): fluorides of rare earths, the strongest, reach 4.5. Energies below are holes of a
+/// potential far from what it learned.
+const STRONGEST_BINDING: f64 = -6.0;
+
 /// The terminal phase of an element.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Terminal {
@@ -167,7 +171,16 @@ pub(super) fn hull(
         (found, failed)
     };
     computed(elements, of_elements);
-    let counts = of_reference.map(|known| computed(reference, known));
+    let mut counts = of_reference.map(|known| computed(reference, known));
+    let before = entries.len();
+    entries.retain(|entry| {
+        let binding = elemental_energy(&entry.composition, &terminals).map(|e| entry.energy_per_atom() - e);
+        binding.is_none_or(|binding| binding >= STRONGEST_BINDING)
+    });
+    if let Some((found, failed)) = &mut counts {
+        *found -= before - entries.len();
+        *failed += before - entries.len();
+    }
 
     let method = match settings.corrections {
         Corrections::None => potential.to_owned(),
@@ -244,15 +257,20 @@ pub(super) fn place(
     summary: &ReferenceSummary,
     settings: &ScreenSettings,
 ) -> Result<(), RunError> {
-    let standing: Vec<usize> = (0..rows.len()).filter(|&i| rows[i].stands()).collect();
-    let mut items: Vec<Item> = Vec::with_capacity(standing.len());
-    for &i in &standing {
-        let row = &mut rows[i];
+    let mut items: Vec<Item> = Vec::new();
+    for row in rows.iter_mut().filter(|row| row.stands()) {
         let Some(structure) = &row.structure else { continue };
         let composition = Composition::from_species(&structure.species);
         let elements = elemental_energy(&composition, &summary.terminals);
         row.formation_energy_per_atom =
             row.corrected().zip(elements).map(|(energy, elements)| energy - elements);
+        if let Some(binding) = row.formation_energy_per_atom.filter(|e| *e < STRONGEST_BINDING) {
+            let reason = format!(
+                "a formation energy of {binding:.2} eV/atom: no compound is below {STRONGEST_BINDING}, the potential fails here"
+            );
+            row.fall(Gate::Hull, "an energy that cannot be", reason);
+            continue;
+        }
         let mut structure = structure.clone();
         let energy = match settings.references {
             References::Given => row.formation_energy_per_atom,
@@ -261,6 +279,7 @@ pub(super) fn place(
         structure.properties.extend(energy.map(|e| (PLACED.to_owned(), e.into())));
         items.push(item(row.id.clone(), structure));
     }
+    let standing: Vec<usize> = (0..rows.len()).filter(|&i| rows[i].stands()).collect();
     let column =
         EnergyColumn { name: PLACED.to_owned(), amount: EnergyAmount::PerAtom, scale: hull.scale.clone() };
     let listing = Listing { name: "candidates".into(), items, ..Listing::default() };
