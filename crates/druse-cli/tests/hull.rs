@@ -253,6 +253,12 @@ fn stability_is_evaluated_by_definitions() {
     ] {
         assert!(run.stdout.contains(words), "`{words}` is not in: {}", run.stdout);
     }
+    let page = fs::read_to_string(dir.join("a.html")).unwrap();
+    for words in
+        ["<h2>Stability</h2>", "<dt>Submitted</dt><dd>20</dd>", "The lowest 8 of 8", "Energy above hull"]
+    {
+        assert!(page.contains(words), "`{words}` is not in the page");
+    }
     let e = json(&fs::read_to_string(dir.join("a.json")).unwrap());
     let value = |key: &str, want: f64| close(&e["metrics"][key], want);
     // Po 0, Fe 0.05, CsCl −0.05, NiAl −0.1, CsBr 0.3, SrTiO3 0.05, KTaO3 −2, CsCl again 0.05; BaTiO3 has no energy.

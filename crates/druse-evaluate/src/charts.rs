@@ -36,6 +36,37 @@ pub struct Chart {
     pub outside: [usize; 2],
 }
 
+/// Energies above hull (eV/atom) of structures and of the entries of the hull, from −0.2 to 0.6 eV/atom.
+pub fn above_hull_chart(structures: &[f64], entries: &[f64]) -> Chart {
+    const LOWEST: f64 = -0.2;
+    const WIDTH: f64 = 0.025;
+    const BINS: usize = 32;
+    let edges: Vec<f64> = (0..=BINS).map(|k| LOWEST + WIDTH * k as f64).collect();
+    let count = |values: &[f64]| {
+        let mut counts = vec![0; BINS];
+        for value in values {
+            // The hull itself is the lower border of its bin, whatever the rounding.
+            let bin = ((value - LOWEST) / WIDTH + 1e-6).floor();
+            if bin >= 0.0 && bin < BINS as f64 {
+                counts[bin as usize] += 1;
+            }
+        }
+        counts
+    };
+    let (generated, reference) = (count(structures), count(entries));
+    let outside = |counts: &[usize], values: &[f64]| values.len() - counts.iter().sum::<usize>();
+    Chart {
+        key: "e_above_hull".to_owned(),
+        title: "Energy above hull (eV/atom)".to_owned(),
+        edges,
+        labels: Vec::new(),
+        outside: [outside(&generated, structures), outside(&reference, entries)],
+        totals: [structures.len(), entries.len()],
+        generated,
+        reference,
+    }
+}
+
 /// The charts of two sets.
 pub fn charts(
     sets: [&[Descriptors]; 2],

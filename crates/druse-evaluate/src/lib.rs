@@ -63,7 +63,7 @@ mod stability;
 mod templates;
 
 pub use baseline::Baseline;
-pub use charts::Chart;
+pub use charts::{Chart, above_hull_chart};
 pub use describe::{Described, describe};
 pub use error::EvaluateError;
 pub use evaluation::{

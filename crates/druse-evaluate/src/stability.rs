@@ -14,12 +14,13 @@ use druse_metrics::stability::{
     StabilityDefinition, StabilityMasks, StabilityRows, StabilitySources, Tested,
 };
 use druse_metrics::validity::{MIN_VOLUME, StructureRule};
+use rayon::prelude::*;
 
 use crate::evaluation::{Evaluation, FORMAT, RowReason, SetSummary, StabilityReport, StabilityRow, Task};
 use crate::generation::prepare;
 use crate::hull::{Contradictions, EnergyChoice, EnergyColumn, Hull, HullEntries, OPTIMISTIC, composition};
 use crate::parallel::in_chunks;
-use crate::{EvaluateError, Observer, Progress, Sets};
+use crate::{Chart, EvaluateError, Observer, Progress, Sets, above_hull_chart};
 
 /// How stability is evaluated.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,7 +143,7 @@ pub fn stability(
         best: Vec::new(),
         worst: Vec::new(),
         symmetry: None,
-        charts: Vec::new(),
+        charts: energies.charts.clone(),
         stability: Some(report),
     };
     Ok(evaluation.with_values())
@@ -309,6 +310,8 @@ struct Energies {
     entries: usize,
     /// Where the energies are from.
     words: String,
+    /// Energies above hull of the structures and of the entries of the first hull.
+    charts: Vec<Chart>,
 }
 
 impl Energies {
@@ -323,6 +326,7 @@ impl Energies {
         let mut sums = vec![(0.0, 0usize); n];
         let (mut problems, mut has_energy) = (vec![None; n], vec![false; n]);
         let (mut hulls, mut words, mut entries, mut missing) = (Vec::new(), Vec::new(), 0, None);
+        let mut entries_above: Vec<f64> = Vec::new();
         for [of_structures, of_entries] in &settings.energies {
             let column = EnergyColumn::of(&[sets.generated], of_structures)?;
             let reference = EnergyColumn::of(&[sets.reference], of_entries)?;
@@ -367,6 +371,10 @@ impl Energies {
             }
             if hulls.is_empty() {
                 entries = hull.diagram.entries().len();
+                let compound = |i: &usize| hull.diagram.entries()[*i].composition.num_elements() > 1;
+                let above = |i: usize| hull.diagram.entry_above_hull(i).ok();
+                let compounds = (0..entries).into_par_iter().filter(compound);
+                entries_above = compounds.filter_map(above).collect();
                 remarks.extend(few_references(&hull, &compositions, &has_energy));
             }
             hulls.push(hull.describe());
@@ -381,8 +389,13 @@ impl Energies {
         }
         let needed = wanted.min(given).max(1);
         let mean = |(sum, count): (f64, usize)| (count >= needed).then(|| sum / count as f64);
+        let above: Vec<Option<f64>> = sums.into_iter().map(mean).collect();
+        let known: Vec<f64> = above.iter().flatten().copied().collect();
+        let charts =
+            (!known.is_empty()).then(|| above_hull_chart(&known, &entries_above)).into_iter().collect();
         Ok(Self {
-            above: sums.into_iter().map(mean).collect(),
+            charts,
+            above,
             has_energy,
             problems,
             missing_elements: missing,

@@ -37,6 +37,7 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod corrections;
 pub mod coverage;
 pub mod crystens;
 pub mod descriptors;

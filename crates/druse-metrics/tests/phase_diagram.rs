@@ -367,3 +367,39 @@ proptest! {
         prop_assert!((formation - hull.formation_energy_per_atom).abs() < 1e-9);
     }
 }
+
+#[test]
+fn hundreds_of_phases_on_one_hull_are_all_found() {
+    // Energies on a paraboloid: each phase is a corner of the hull. Enough of them that they are looked at in portions.
+    let elements = ["Li", "Fe", "O"].map(|s| Element::from_symbol(s).unwrap());
+    let mut entries: Vec<PhaseEntry> = elements.map(PhaseEntry::element).to_vec();
+    let parts = 40u32;
+    for i in 0..=parts {
+        for j in 0..=parts - i {
+            let counts = [i, j, parts - i - j];
+            if counts.iter().filter(|c| **c > 0).count() > 1 {
+                let energy: f64 =
+                    counts.iter().map(|c| (f64::from(*c) / f64::from(parts)).powi(2)).sum::<f64>() - 1.0;
+                let some = elements.into_iter().zip(counts).filter(|(_, count)| *count > 0);
+                entries.push(PhaseEntry::per_atom(
+                    format!("{counts:?}"),
+                    Composition::from_counts(some),
+                    energy,
+                ));
+            }
+        }
+    }
+    // And one a little above each of two of them, which is not on it.
+    for formula in ["Li20Fe10O10", "Li5Fe5O30"] {
+        let composition = self::formula(formula);
+        let twice = Composition::from_counts(composition.iter().map(|(e, c)| (e, 2 * c + 1)));
+        let x = twice.num_atoms() as f64;
+        let energy: f64 = twice.iter().map(|(_, c)| (f64::from(c) / x).powi(2)).sum::<f64>() - 1.0;
+        entries.push(PhaseEntry::per_atom(formula, twice, energy + 2e-3));
+    }
+    let count = entries.len();
+    let d = PhaseDiagram::new(entries).unwrap();
+    assert_eq!(d.stable_entries().count(), count - 2);
+    let above: Vec<f64> = (count - 2..count).map(|i| d.entry_above_hull(i).unwrap()).collect();
+    assert!(above.iter().all(|e| (5e-4..2e-3).contains(e)), "{above:?}");
+}

@@ -31,6 +31,7 @@
 pub mod checkpoint;
 pub mod cluster;
 pub mod config;
+pub mod elements;
 mod energies;
 pub mod enumerate;
 mod error;

@@ -62,7 +62,7 @@ pub(super) const ORDERS: &[Order] = &[
         krate: "druse-run",
         module: &[],
         rooms: &[
-            &["config", "energies", "enumerate", "potentials"],
+            &["config", "elements", "energies", "enumerate", "potentials"],
             &["checkpoint"],
             &["error"],
             &["cluster", "folder", "import", "predict"],
@@ -70,7 +70,8 @@ pub(super) const ORDERS: &[Order] = &[
             &["observer"],
             &["output"],
             &["relax", "sample", "train"],
-            &["latent", "merge", "model", "screen"],
+            &["latent", "model", "screen"],
+            &["merge"],
         ],
     },
 ];

@@ -8,6 +8,7 @@ use druse_crystal::formats::Format;
 use druse_run::RunFolder;
 use druse_run::merge::merge;
 use druse_run::output::SampleFormat;
+use druse_run::screen::SCREEN_FILE;
 
 use crate::console;
 use crate::formats::sample_format;
@@ -19,7 +20,8 @@ use crate::formats::sample_format;
   druse sample --system Li-Fe-O --count 128 --out part1 --shard 1/2
   druse merge part0 part1 --out hull
 
-Shards of `druse relax` are merged in the same way. The result is the same as that of a single run.")]
+Shards of `druse relax` are merged in the same way. The result is the same as that of a single run. Of shards of `druse screen` the \
+relaxed candidates are put together: `druse screen` with the same arguments, --out for the whole and --resume then ends it.")]
 pub struct MergeArgs {
     /// Folders of the shards.
     #[arg(required = true, value_name = "DIR")]
@@ -37,6 +39,12 @@ pub fn run(args: &MergeArgs) -> crate::Outcome {
     let out = RunFolder::open(&args.out)?;
     let merged = merge(&args.parts, &out, args.format)?;
     console::note(&format!("{} structures, {} failures", merged.structures, merged.failures));
+    if args.out.join(SCREEN_FILE).is_file() {
+        console::note(&format!(
+            "relaxed candidates; `druse screen` with the same arguments and `--out {} --resume` ranks them",
+            args.out.display()
+        ));
+    }
     if merged.missing > 0 {
         console::warn(&format!("{} structures of the run are in none of the folders", merged.missing));
     }

@@ -4,16 +4,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use druse_crystal::files;
+use druse_data::Cache;
 use druse_evaluate::hull::OPTIMISTIC;
 use druse_metrics::matcher::StructureMatcher;
 use druse_metrics::novelty::{Comparison, Sameness};
-use druse_relax::{Flight, RelaxSettings};
+use druse_relax::{Flight, LbfgsSettings, Optimizer, RelaxSettings};
 use druse_run::RunFolder;
+use druse_run::output::Shard;
 use druse_run::potentials::{self, DEFAULT_POTENTIAL};
 use druse_run::screen::{
-    BEST_FOLDER, FORMATION_ENERGY, Funnel, ReferenceSummary, ScreenInputs, ScreenRow, ScreenSettings,
-    Screening, TABLE_FILE, screen,
+    BEST_FOLDER, Corrections, FORMATION_ENERGY, Funnel, REPORT_FILE, ReferenceSummary, References,
+    ScreenInputs, ScreenRow, ScreenSettings, Screened, Screening, TABLE_FILE, screen,
 };
 
 use super::relax::{OptimizerArg, potential_help};
@@ -22,8 +25,10 @@ use crate::failure::Failure;
 use crate::models::set_threads;
 use crate::sets::{SourceArgs, read_energies};
 
-/// A fit of elements that leaves more (eV/atom) is warned of.
-const DOUBTFUL_FIT: f64 = 0.1;
+/// Formation energies that differ from the reference's by more on average (eV/atom) are warned of.
+const DOUBTFUL: f64 = 0.15;
+/// Anions whose differences are printed.
+const ANIONS: usize = 6;
 /// Ranked candidates that are printed.
 const PRINTED: usize = 10;
 
@@ -33,16 +38,17 @@ const PRINTED: usize = 10;
   druse sample --system Li-Fe-O --count 100 --out generated
   druse screen generated --reference data/mp_20 --out screened
   druse screen generated --reference data/mp_20 --out screened --resume
-  druse screen generated --reference data/mp_20 --train data/mp_20/train.csv --out screened --relax-references
+  druse screen generated --reference data/mp_20 --train data/mp_20/train.csv --out screened --symmetrize
+  druse screen generated --reference data/mp_20 --out part0 --shard 0/2    (and 1/2 elsewhere, then `druse merge`)
 
 Validity, duplicates, relaxation, duplicates of the relaxed structures, energy above hull, novelty, ranking: screen.csv and \
 screen.jsonl have a row for every row of the input, with its rank and figures or the gate where it fell and why; best/ has CIFs of \
-the first in the ranking. The hull is made of energies by the same potential. docs/screen.md defines everything.")]
+the first in the ranking; report.html shows it all. The hull is made of energies by the same potential, of the reference and of \
+crystals of the elements, which are computed once and kept in the cache. docs/screen.md defines everything.")]
 pub struct ScreenArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// Structures that the hull is made of: a set, or a folder of its splits. Where it lacks elements, a column of formation
-    /// energies is needed.
+    /// Structures that the hull is made of: a set, or a folder of its splits. It need not hold the elements.
     #[arg(long, value_name = "DATA")]
     reference: PathBuf,
     /// Known structures, for novelty [default: the reference].
@@ -68,10 +74,17 @@ pub struct ScreenArgs {
     /// Keep the space group of each structure; it is made exact first.
     #[arg(long)]
     keep_symmetry: bool,
-    /// Relax the reference, too, in place of evaluating its structures as they are.
-    #[arg(long)]
-    relax_references: bool,
-    /// Column of the reference with formation energies (eV/atom), for elements that it has no structure of.
+    /// Make the symmetry exact that structures have within so many Å (0.1 without a number), before they are relaxed.
+    #[arg(long, value_name = "X", num_args = 0..=1, default_missing_value = "0.1")]
+    symmetrize: Option<f64>,
+    /// Energies of the reference.
+    #[arg(long, value_enum, default_value_t = ReferencesArg::Relaxed)]
+    references: ReferencesArg,
+    /// Corrections of the potential's energies [default: mp2020 for SevenNet, which learned uncorrected energies].
+    #[arg(long, value_enum)]
+    corrections: Option<CorrectionsArg>,
+    /// Column of the reference with formation energies (eV/atom): what `--references given` takes, and what the potential's are
+    /// compared with.
     #[arg(long, value_name = "COLUMN", default_value = FORMATION_ENERGY)]
     formation_energy: String,
     /// Energy above hull (eV/atom) up to which a candidate is marked as `within`.
@@ -83,6 +96,13 @@ pub struct ScreenArgs {
     /// Continue in a folder that holds part of the same screening.
     #[arg(long)]
     resume: bool,
+    /// Relax only the candidates whose row, from 0, leaves the remainder i when divided by n; `druse merge` puts the parts
+    /// together.
+    #[arg(long, value_name = "i/n", default_value_t)]
+    shard: Shard,
+    /// Keep energies of the reference in the folder of results, not in the cache.
+    #[arg(long)]
+    no_cache: bool,
     /// Structures that a thread evaluates together.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
@@ -91,8 +111,28 @@ pub struct ScreenArgs {
     threads: Option<usize>,
 }
 
+/// Where energies of the reference are from.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReferencesArg {
+    /// The potential, after relaxation.
+    Relaxed,
+    /// The potential, for the structures as they are.
+    AsTheyAre,
+    /// The column of formation energies: another energy scale than the candidates'.
+    Given,
+}
+
+/// Corrections of the potential's energies.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CorrectionsArg {
+    /// None.
+    None,
+    /// MP2020: energies with GGA and with GGA+U on one scale, anions as measured.
+    Mp2020,
+}
+
 impl ScreenArgs {
-    fn settings(&self) -> Result<ScreenSettings, Failure> {
+    fn settings(&self, potential: &str) -> Result<ScreenSettings, Failure> {
         if !self.max_e_above_hull.is_finite() {
             let text = format!("--max-e-above-hull {}: expected a number", self.max_e_above_hull);
             return Err(Failure::mistake(text));
@@ -105,9 +145,26 @@ impl ScreenArgs {
             ..RelaxSettings::default()
         };
         relax.validate().map_err(Failure::mistake)?;
+        if let Some(x) = self.symmetrize.filter(|x| !(x.is_finite() && *x > 0.0)) {
+            return Err(Failure::mistake(format!("--symmetrize {x}: expected a positive number")));
+        }
+        // Near their minima, where this takes the fewest steps; whatever relaxes the candidates, so that they are kept for all.
+        let optimizer = Optimizer::Lbfgs(LbfgsSettings::default());
+        let relax_references = RelaxSettings { optimizer, fmax: self.fmax, ..RelaxSettings::default() };
         Ok(ScreenSettings {
             relax,
-            relax_references: self.relax_references,
+            references: match self.references {
+                ReferencesArg::Relaxed => References::Relaxed,
+                ReferencesArg::AsTheyAre => References::AsTheyAre,
+                ReferencesArg::Given => References::Given,
+            },
+            relax_references,
+            corrections: match self.corrections {
+                None => Corrections::of(potential),
+                Some(CorrectionsArg::None) => Corrections::None,
+                Some(CorrectionsArg::Mp2020) => Corrections::Mp2020,
+            },
+            symmetrize: self.symmetrize,
             charge_neutral: self.charge_neutral,
             max_e_above_hull: self.max_e_above_hull,
             keep: self.keep,
@@ -125,12 +182,13 @@ impl ScreenArgs {
 pub fn run(args: &ScreenArgs) -> crate::Outcome {
     set_threads(args.threads.unwrap_or(0))?;
     // Before anything is read or written.
-    let settings = args.settings()?;
     let potential = potentials::load(&args.potential).map_err(Failure::mistake)?;
+    let settings = args.settings(&potential.identity)?;
     let candidates = args.source.list()?;
     let reference = read_energies(&args.reference, args.source.strict())?;
     let train = args.train.as_deref().map(|path| read_energies(path, args.source.strict())).transpose()?;
     let folder = RunFolder::open(&args.out)?;
+    let energies = energies_folder(args.no_cache);
     let stop = console::stop_flag_saying("stopping; what is finished stays, what is in flight is lost")?;
     let begun = Instant::now();
     console::note(&format!(
@@ -146,25 +204,51 @@ pub fn run(args: &ScreenArgs) -> crate::Outcome {
         train: train.as_ref(),
         potential: &potential,
         flight: Flight { per_worker: args.batch_size as usize, ..Flight::default() },
+        shard: args.shard,
+        energies: energies.as_deref(),
     };
     let found = console::Progress::of(|watch| screen(inputs, &settings, &folder, args.resume, watch, &stop))?;
-    let Some(Screening { rows, funnel, references }) = found else {
-        console::note("interrupted; continue with --resume");
-        return Ok(ExitCode::from(130));
+    let out = args.out.display();
+    let Screening { rows, funnel, references, seconds } = match found {
+        Screened::Whole(screening) => *screening,
+        Screened::Share => {
+            console::note(&format!(
+                "share {} of the candidates is relaxed: {out}; when all are, `druse merge` puts them together",
+                args.shard
+            ));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Screened::Interrupted => {
+            console::note("interrupted; continue with --resume");
+            return Ok(ExitCode::from(130));
+        }
     };
     console::data(&tell(&rows, &funnel, &settings))?;
     tell_references(&references, &settings);
     console::note(&format!("note: {OPTIMISTIC}"));
-    let out = args.out.display();
+    let stages: Vec<String> = seconds.iter().map(|(stage, s)| format!("{stage} {s:.1}")).collect();
     console::note(&format!(
-        "{:.1} s: {out}/{TABLE_FILE}, {out}/{BEST_FOLDER}",
-        begun.elapsed().as_secs_f64()
+        "{:.1} s ({}): {out}/{TABLE_FILE}, {out}/{BEST_FOLDER}, {out}/{REPORT_FILE}",
+        begun.elapsed().as_secs_f64(),
+        stages.join(", ")
     ));
     if funnel.ranked == 0 {
         return Err(Failure::environment("no candidate reached the ranking")
             .hint(format!("{out}/{TABLE_FILE} says where each fell and why")));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where energies of the reference are kept; `None` for the folder of results.
+fn energies_folder(no_cache: bool) -> Option<PathBuf> {
+    let folder = Cache::Default.folder().filter(|_| !no_cache)?.join("energies");
+    match files::create_dir_all(&folder) {
+        Ok(()) => Some(folder),
+        Err(e) => {
+            console::warn(&format!("{e}; energies of the reference are kept in the folder of results"));
+            None
+        }
+    }
 }
 
 /// The funnel and the first of the ranking.
@@ -181,13 +265,6 @@ fn tell(rows: &[ScreenRow], funnel: &Funnel, settings: &ScreenSettings) -> Strin
         "of these: {} within {} eV/atom of the hull, {} novel, {} both; {} not converged\n",
         funnel.within, settings.max_e_above_hull, funnel.novel, funnel.within_and_novel, funnel.not_converged
     );
-    if funnel.rest_on_fit > 0 {
-        text += &format!(
-            "{} of the ranked have a hull that rests on fitted energies of elements (*): they come last, and whether they are \
-             within is left open\n",
-            funnel.rest_on_fit
-        );
-    }
     if funnel.ranked == 0 {
         return text;
     }
@@ -196,8 +273,7 @@ fn tell(rows: &[ScreenRow], funnel: &Funnel, settings: &ScreenSettings) -> Strin
         let novel = if row.novel == Some(true) { "yes" } else { "no" };
         let above = row.e_above_hull.unwrap_or(f64::NAN);
         let rank = row.rank.unwrap_or(0);
-        let mark = if row.rests_on_fit() { "*" } else { "" };
-        let above = format!("{above:.4}{mark}");
+        let above = format!("{above:.4}");
         text += &format!("{rank:>4} {above:>12} {novel:<6} {:<16} {}\n", row.formula, row.id);
     }
     text
@@ -205,39 +281,36 @@ fn tell(rows: &[ScreenRow], funnel: &Funnel, settings: &ScreenSettings) -> Strin
 
 /// What the hull is made of, and how far it can be trusted.
 fn tell_references(references: &ReferenceSummary, settings: &ScreenSettings) {
-    let names = |elements: &[druse_crystal::Element]| {
-        elements.iter().map(|e| e.symbol()).collect::<Vec<_>>().join(", ")
+    let corrections = match references.corrections {
+        Corrections::None => "no corrections".to_owned(),
+        other => format!("corrections {}", other.name()),
     };
-    console::note(&format!("{}, {} rows gave no energy", references.hull, references.failed));
-    let fit = &references.fit;
-    if let (false, Some(rms)) = (fit.energies.is_empty(), fit.rms) {
-        let fitted: Vec<druse_crystal::Element> = fit.energies.keys().copied().collect();
+    console::note(&format!("{}, {corrections}; {} rows gave no energy", references.hull, references.failed));
+    if let Some(found) = &references.agreement {
+        let of = |d: &druse_run::screen::Differences| {
+            format!("{:.3} on average (mean {:+.3}) over {}", d.mean_absolute, d.mean, d.compounds)
+        };
+        let groups: Vec<String> =
+            found.by_anion.iter().take(ANIONS).map(|(e, d)| format!("{e}: {}", of(d))).collect();
         let text = format!(
-            "the reference has no structure of {}: energies of these elements are fitted to `{}` of {} compounds, RMS error {rms:.4} eV/atom",
-            names(&fitted),
+            "formation energies by the potential differ from the reference's `{}` by {} compounds, in eV/atom; {}",
             settings.formation_energy,
-            fit.compounds
+            of(&found.all),
+            groups.join("; ")
         );
-        if rms > DOUBTFUL_FIT {
-            console::warn(&format!("{text}; formation energies are no better than that"));
-        } else {
-            console::note(&text);
-        }
-        console::warn(
-            "this error is that of the compounds fitted; away from them, as for alloys where all compounds are oxides, a fitted \
-             element can be off by eV/atom. Add structures of the elements to the reference where the potential treats them and \
-             their compounds alike (docs/screen.md)",
-        );
-        if fit.compounds <= fit.energies.len() {
-            console::warn("the fit has no more compounds than elements: its error cannot be told");
-        }
+        if found.all.mean_absolute > DOUBTFUL { console::warn(&text) } else { console::note(&text) }
     }
-    if !fit.undetermined.is_empty() {
+    if references.energies == References::Given {
+        console::warn(
+            "energies of the reference are given, those of the candidates are the potential's: two energy scales, and its errors \
+             of formation energies are errors of the energies above hull",
+        );
+    }
+    if !references.missing.is_empty() {
+        let names: Vec<&str> = references.missing.iter().map(|e| e.symbol()).collect();
         console::warn(&format!(
-            "no reference energy of {}: the reference has no structure of it, and `{}` of its compounds does not tell it; \
-             candidates with it have no hull",
-            names(&fit.undetermined),
-            settings.formation_energy
+            "no crystal of {} has an energy by the potential: candidates with it have no hull",
+            names.join(", ")
         ));
     }
 }

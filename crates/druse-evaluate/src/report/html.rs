@@ -6,11 +6,14 @@ use super::comparison::Comparison;
 use super::style::CSS;
 use super::svg;
 use super::text::{basis, column, escape, interval, number, value};
-use crate::{Chart, ClosestReference, Evaluation, RowReason, SetSummary, Task};
+use crate::{
+    Chart, ClosestReference, Evaluation, RowReason, SetSummary, StabilityReport, StabilityRow, Task,
+};
 
 /// Rows of the list of invalid structures that a page shows.
 const LISTED: usize = 100;
-fn document(title: &str, body: &str) -> String {
+
+pub(super) fn document(title: &str, body: &str) -> String {
     let title = escape(title);
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title><style>{CSS}</style></head>\n<body><main>\n{body}</main></body></html>\n"
@@ -52,12 +55,9 @@ pub fn page(e: &Evaluation) -> String {
     }
     body += "</div>\n<h2>Metrics</h2>\n";
     body += &metrics(e);
-    if !e.remarks.is_empty() {
-        body += "<h2>Remarks</h2>\n<ul>";
-        for remark in &e.remarks {
-            body += &format!("<li>{}</li>", escape(remark));
-        }
-        body += "</ul>\n";
+    body += &bullets("Remarks", &e.remarks);
+    if let Some(stability) = &e.stability {
+        body += &stability_section(stability);
     }
     if !e.charts.is_empty() {
         body += "<h2>Distributions</h2>\n<div class=\"legend\"><span><i class=\"g\"></i>generated</span><span><i class=\"r\"></i>reference</span></div>\n<div class=\"charts\">\n";
@@ -97,7 +97,77 @@ fn metrics(e: &Evaluation) -> String {
     html + "</tbody></table></div>\n"
 }
 
-fn histogram(chart: &Chart) -> String {
+/// A list under a heading; nothing where there is nothing.
+pub(super) fn bullets(title: &str, all: &[String]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let items: String = all.iter().map(|text| format!("<li>{}</li>", escape(text))).collect();
+    format!("<h2>{title}</h2>\n<ul>{items}</ul>\n")
+}
+
+/// A table of texts; `numbers` are the columns of numbers.
+pub(super) fn table(heads: &[String], rows: &[Vec<String>], numbers: &[usize]) -> String {
+    let class = |k: usize| if numbers.contains(&k) { " class=\"n\"" } else { "" };
+    let mut html = "<div class=\"scroll\"><table><thead><tr>".to_owned();
+    for (k, head) in heads.iter().enumerate() {
+        html += &format!("<th{}>{}</th>", class(k), escape(head));
+    }
+    html += "</tr></thead><tbody>\n";
+    for row in rows {
+        html += "<tr>";
+        for (k, cell) in row.iter().enumerate() {
+            html += &format!("<td{}>{}</td>", class(k), escape(cell));
+        }
+        html += "</tr>\n";
+    }
+    html + "</tbody></table></div>\n"
+}
+
+/// The hulls, and the structures of lowest energy above them.
+fn stability_section(s: &StabilityReport) -> String {
+    let mut html = "<h2>Stability</h2>\n<dl>\n".to_owned();
+    let definition = &s.definition;
+    html += &format!("<dt>Definition</dt><dd>{}</dd>\n", escape(&definition.name));
+    for hull in &s.hulls {
+        html += &format!("<dt>Hull</dt><dd>{}</dd>\n", escape(hull));
+    }
+    let count = |of: &dyn Fn(&StabilityRow) -> bool| s.rows.iter().filter(|row| of(row)).count();
+    html += &format!(
+        "<dt>Submitted</dt><dd>{}</dd>\n<dt>With an energy above hull</dt><dd>{}</dd>\n<dt>Stable</dt><dd>{}</dd>\n<dt>Metastable</dt><dd>{}</dd>\n<dt>Stable, unique, novel</dt><dd>{}</dd>\n</dl>\n",
+        s.submitted,
+        count(&|row| row.e_above_hull.is_some()),
+        count(&|row| row.stable),
+        count(&|row| row.metastable),
+        count(&|row| row.sun == Some(true)),
+    );
+    let mut rows: Vec<(f64, &StabilityRow)> =
+        s.rows.iter().filter_map(|row| Some((row.e_above_hull?, row))).collect();
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
+    let cells = |(above, row): &(f64, &StabilityRow)| {
+        let stable = match (row.stable, row.metastable) {
+            (true, _) => "stable",
+            (_, true) => "metastable",
+            _ => "no",
+        };
+        vec![
+            row.formula.clone(),
+            row.id.clone(),
+            format!("{above:.4}"),
+            stable.to_owned(),
+            yes(row.unique),
+            row.novel.map(yes).unwrap_or_default(),
+            yes(row.valid),
+        ]
+    };
+    let heads = ["Formula", "Identifier", "Above hull (eV/atom)", "Stable", "Unique", "Novel", "Valid"];
+    let best: Vec<Vec<String>> = rows.iter().take(LISTED).map(cells).collect();
+    html += &format!("<h2>The lowest {} of {}</h2>\n", best.len(), rows.len());
+    html + &table(&heads.map(str::to_owned), &best, &[2])
+}
+
+pub(super) fn histogram(chart: &Chart) -> String {
     let wide = if svg::is_wide(chart) { " class=\"wide\"" } else { "" };
     let outside = match chart.outside {
         [0, 0] => String::new(),

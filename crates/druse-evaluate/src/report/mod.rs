@@ -3,6 +3,7 @@
 mod comparison;
 pub mod html;
 pub mod hull;
+pub mod screening;
 mod style;
 mod svg;
 pub mod table;

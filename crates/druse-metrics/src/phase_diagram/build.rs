@@ -1,12 +1,12 @@
 //! From entries to the hulls of all their chemical systems.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use druse_crystal::{Composition, Element};
 use rayon::prelude::*;
 
-use super::diagram::{Compounds, Phase, Programme};
+use super::diagram::{Compounds, Phase};
 use super::{ChemicalSystem, EntriesError, HullError, PhaseDiagram, PhaseEntry, SAME_ENERGY};
 
 /// Compounds of a formation energy above this (eV/atom) never are on a hull.
@@ -73,23 +73,28 @@ impl PhaseDiagram {
         }
         phases.sort_by(|a, b| a.formation.total_cmp(&b.formation).then(a.entry.cmp(&b.entry)));
         let mut programme = self.programme(system);
-        let above = |programme: &Programme, phase: &Phase| -> Result<f64, HullError> {
-            let composition = &self.entries[phase.entry].composition;
-            Ok(phase.formation - programme.solve(composition, None)?.energy)
-        };
         // A hull only sinks when phases are added, so what lies above an earlier one is out for good.
         let mut kept = Vec::new();
         for phase in phases {
-            if above(&programme, &phase)? <= SAME_ENERGY {
+            let composition = &self.entries[phase.entry].composition;
+            if phase.formation - programme.solve(composition, None)?.energy <= SAME_ENERGY {
                 programme.add(&phase);
                 kept.push(phase);
             }
         }
+        // All corners of an optimal facet are on the hull, so that one solution settles several phases.
+        let mut settled: HashSet<usize> = HashSet::new();
         let mut on_hull = Vec::new();
         for phase in kept {
-            if above(&programme, &phase)? <= SAME_ENERGY {
-                on_hull.push(phase);
+            if !settled.contains(&phase.entry) {
+                let composition = &self.entries[phase.entry].composition;
+                let mixture = programme.solve(composition, None)?;
+                settled.extend(programme.corners(&mixture));
+                if phase.formation - mixture.energy > SAME_ENERGY {
+                    continue;
+                }
             }
+            on_hull.push(phase);
         }
         on_hull.sort_by_key(|phase| phase.entry);
         Ok(on_hull)

@@ -267,11 +267,8 @@ impl Programme {
     /// Adds a phase.
     pub fn add(&mut self, phase: &Phase) {
         let place = &self.place;
-        self.columns.push(phase.formation, |row| {
-            for (z, fraction) in &phase.fractions {
-                row[usize::from(place[usize::from(*z)])] = *fraction;
-            }
-        });
+        let fractions = phase.fractions.iter().map(|(z, x)| (usize::from(place[usize::from(*z)]), *x));
+        self.columns.push(phase.formation, fractions);
         self.entries.push(phase.entry);
     }
 
@@ -280,6 +277,11 @@ impl Programme {
         // Elements in the order of the columns' rows, by atomic number.
         let x: Vec<f64> = fractions(composition).map(|(_, fraction)| fraction).collect();
         self.columns.lowest(&x, without).ok_or(HullError::Rounding { system: self.system })
+    }
+
+    /// The entries at the corners of the facet that a mixture lies on, those without a share included.
+    pub fn corners<'a>(&'a self, mixture: &'a Mixture) -> impl Iterator<Item = usize> + 'a {
+        mixture.phases.iter().map(|(column, _)| self.entries[*column])
     }
 
     fn point(&self, mixture: &Mixture, elemental: f64) -> HullPoint {

@@ -4,7 +4,9 @@
 //! Σ λⱼ xⱼ = x and λ ≥ 0, with the fractions xⱼ of phase j (length n, sum 1) and its formation energy eⱼ (eV/atom). The
 //! n phases of an optimal basis are the facet of the hull above which x lies, and the dual values are the chemical
 //! potentials there (S. P. Ong et al., Chem. Mater. 20, 1798 (2008), state the hull; the method is G. Dantzig's revised
-//! primal simplex). Programmes are small, n rows and some tens of columns, so the inverse of the basis is kept as a matrix.
+//! primal simplex). Programmes have few rows and mostly some tens of columns, so the inverse of the basis is kept as a matrix.
+//! Where a system has thousands of stable phases, looking for the phase that enters is all of the work: fractions lie
+//! element by element, so that this is done for several phases at once.
 //!
 //! The start is the basis of the elements, whose inverse is the identity. Ties of the ratio test, which compositions on
 //! edges of facets have, are broken lexicographically (G. Dantzig, A. Orden, P. Wolfe, Pac. J. Math. 5, 183 (1955)), so
@@ -19,6 +21,12 @@ const LARGE: f64 = 10.0;
 const PIVOT: f64 = 1e-10;
 /// Amounts below this are the rounding of zero.
 const ZERO: f64 = 1e-14;
+/// Phases that are looked at together.
+const LANES: usize = 64;
+/// Of many blocks of [`LANES`] phases every sixteenth is looked at first, then every fourth, then all.
+const STRIDES: [usize; 3] = [16, 4, 1];
+/// Least number of blocks that are worth looking at by themselves.
+const FEW_BLOCKS: usize = 4;
 /// Pivots between two fresh inverses.
 const REFRESH: usize = 64;
 /// Pivots until something is wrong. An optimum takes a few times n.
@@ -27,9 +35,8 @@ const MAX_PIVOTS: usize = 20_000;
 /// Phases that may take part, the first n of them the elements.
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
-    n: usize,
-    /// Fractions of each phase, n a phase.
-    fractions: Vec<f64>,
+    /// Fractions of each element: those of all phases.
+    fractions: Vec<Vec<f64>>,
     /// Formation energy of each phase (eV/atom).
     energies: Vec<f64>,
 }
@@ -46,21 +53,66 @@ pub(super) struct Mixture {
 impl Columns {
     /// The elements alone, with formation energy 0.
     pub fn elements(n: usize) -> Self {
-        let mut fractions = vec![0.0; n * n];
-        (0..n).for_each(|i| fractions[i * n + i] = 1.0);
-        Self { n, fractions, energies: vec![0.0; n] }
+        let unit = |i: usize| (0..n).map(|j| if i == j { 1.0 } else { 0.0 }).collect();
+        Self { fractions: (0..n).map(unit).collect(), energies: vec![0.0; n] }
     }
 
-    /// Adds a phase; `fill` writes its fractions into a row of zeros.
-    pub fn push(&mut self, energy: f64, fill: impl FnOnce(&mut [f64])) {
-        let start = self.fractions.len();
-        self.fractions.resize(start + self.n, 0.0);
-        fill(&mut self.fractions[start..]);
+    /// Adds a phase with its fractions of some elements, by their places; of the others it has none.
+    pub fn push(&mut self, energy: f64, fractions: impl IntoIterator<Item = (usize, f64)>) {
         self.energies.push(energy);
+        self.fractions.iter_mut().for_each(|all| all.push(0.0));
+        for (place, fraction) in fractions {
+            if let Some(last) = self.fractions[place].last_mut() {
+                *last = fraction;
+            }
+        }
     }
 
-    fn column(&self, j: usize) -> &[f64] {
-        &self.fractions[j * self.n..(j + 1) * self.n]
+    /// Number of elements.
+    fn rows(&self) -> usize {
+        self.fractions.len()
+    }
+
+    fn column(&self, j: usize) -> impl Iterator<Item = f64> + '_ {
+        self.fractions.iter().map(move |all| all[j])
+    }
+
+    /// How far a phase lies above the plane of `potentials` (eV/atom).
+    fn gap(&self, j: usize, potentials: &[f64]) -> f64 {
+        self.energies[j] - self.column(j).zip(potentials).map(|(x, p)| x * p).sum::<f64>()
+    }
+
+    /// The phase farthest below the plane of `potentials`, by more than `gain`, in every `stride`-th block; of equal ones the first.
+    fn farthest_below(
+        &self,
+        potentials: &[f64],
+        gain: f64,
+        without: Option<usize>,
+        stride: usize,
+    ) -> Option<usize> {
+        let (mut best, mut lowest) = (None, -gain);
+        let mut planes = [0.0; LANES];
+        for (block, energies) in self.energies.chunks(LANES).enumerate().step_by(stride) {
+            let start = block * LANES;
+            let planes = &mut planes[..energies.len()];
+            planes.fill(0.0);
+            for (fractions, p) in self.fractions.iter().zip(potentials) {
+                let fractions = &fractions[start..start + planes.len()];
+                planes.iter_mut().zip(fractions).for_each(|(plane, x)| *plane += x * p);
+            }
+            planes.iter_mut().zip(energies).for_each(|(plane, energy)| *plane = energy - *plane);
+            // Most blocks have nothing, which takes no branch in each of their phases to know.
+            let least = planes.iter().fold(f64::INFINITY, |a, gap| if *gap < a { *gap } else { a });
+            if least >= lowest {
+                continue;
+            }
+            for (k, gap) in planes.iter().enumerate() {
+                if *gap < lowest && without != Some(start + k) {
+                    (best, lowest) = (Some(start + k), *gap);
+                }
+            }
+        }
+        best
     }
 
     /// The mixture of lowest energy at the fractions `x`, each above 0; `without` is a column that takes no part. `None` when
@@ -70,8 +122,12 @@ impl Columns {
         let largest = self.energies.iter().fold(0.0f64, |a, e| a.max(e.abs()));
         let scale = (largest / LARGE).max(1.0);
         let mut gain = GAIN * scale;
+        // The facet of some of many phases is near that of all, and is found by looking at them alone.
+        let blocks = self.energies.len().div_ceil(LANES);
+        let mut strides = STRIDES.into_iter().filter(|stride| *stride == 1 || blocks / stride >= FEW_BLOCKS);
+        let mut stride = strides.next()?;
         for pivots in 1..=MAX_PIVOTS {
-            if let Some((entering, _)) = basis.entering(gain, without) {
+            if let Some(entering) = basis.entering(gain, without, stride) {
                 basis.exchange(entering)?;
                 if pivots % REFRESH == 0 {
                     basis.refresh()?;
@@ -80,10 +136,12 @@ impl Columns {
                 if pivots % 1000 == 0 {
                     gain = (gain * 10.0).min(1e-9 * scale);
                 }
+            } else if let Some(next) = strides.next() {
+                stride = next;
             } else {
                 // The optimum counts with an inverse that has not gone through many exchanges.
                 basis.refresh()?;
-                if basis.entering(gain, without).is_none() {
+                if basis.entering(gain, without, stride).is_none() {
                     return Some(basis.mixture());
                 }
             }
@@ -109,12 +167,13 @@ struct Basis<'a> {
 
 impl<'a> Basis<'a> {
     fn of_elements(columns: &'a Columns, x: &'a [f64]) -> Self {
-        let n = columns.n;
+        let n = columns.rows();
+        let unit = |k: usize| if k.is_multiple_of(n + 1) { 1.0 } else { 0.0 };
         Self {
             columns,
             x,
             members: (0..n).collect(),
-            inverse: columns.fractions[..n * n].to_vec(),
+            inverse: (0..n * n).map(unit).collect(),
             amounts: x.to_vec(),
             potentials: vec![0.0; n],
             left: vec![0.0; n],
@@ -134,39 +193,26 @@ impl<'a> Basis<'a> {
     }
 
     fn correct(&mut self) {
-        let (n, columns) = (self.columns.n, self.columns);
-        let facet =
-            |x: &[f64], potentials: &[f64]| -> f64 { x.iter().zip(potentials).map(|(x, p)| x * p).sum() };
+        let (n, columns) = (self.columns.rows(), self.columns);
         for (left, &member) in self.left.iter_mut().zip(&self.members) {
-            *left = columns.energies[member] - facet(columns.column(member), &self.potentials);
+            *left = columns.gap(member, &self.potentials);
         }
         for (left, row) in self.left.iter().zip(self.inverse.chunks_exact(n)) {
             self.potentials.iter_mut().zip(row).for_each(|(p, b)| *p += left * b);
         }
     }
 
-    /// The phase farthest below the present facet, and how far (eV/atom); `None` if none is so far below.
-    fn entering(&mut self, gain: f64, without: Option<usize>) -> Option<(usize, f64)> {
+    /// The phase farthest below the present facet; `None` if none is farther below than `gain` (eV/atom).
+    fn entering(&mut self, gain: f64, without: Option<usize>, stride: usize) -> Option<usize> {
         self.price();
-        let mut best = None;
-        let mut lowest = -gain;
-        let rows = self.columns.fractions.chunks_exact(self.columns.n);
-        for (j, (row, energy)) in rows.zip(&self.columns.energies).enumerate() {
-            let facet: f64 = row.iter().zip(&self.potentials).map(|(x, p)| x * p).sum();
-            if energy - facet < lowest && without != Some(j) {
-                lowest = energy - facet;
-                best = Some((j, lowest));
-            }
-        }
-        best
+        self.columns.farthest_below(&self.potentials, gain, without, stride)
     }
 
     /// Takes a phase in and the one out whose amount reaches zero first.
     fn exchange(&mut self, entering: usize) -> Option<()> {
-        let n = self.columns.n;
-        let column = self.columns.column(entering);
+        let n = self.columns.rows();
         for (d, row) in self.direction.iter_mut().zip(self.inverse.chunks_exact(n)) {
-            *d = row.iter().zip(column).map(|(b, x)| b * x).sum();
+            *d = row.iter().zip(self.columns.column(entering)).map(|(b, x)| b * x).sum();
         }
         let leaving = (0..n)
             .filter(|&i| self.direction[i] > PIVOT)
@@ -189,7 +235,7 @@ impl<'a> Basis<'a> {
 
     /// Whether member `i` leaves before `j`: its ratio is smaller, in ties its row of the inverse over the pivot.
     fn is_before(&self, i: usize, j: usize) -> bool {
-        let n = self.columns.n;
+        let n = self.columns.rows();
         let (di, dj) = (self.direction[i], self.direction[j]);
         let ratios = (self.amounts[i] / di, self.amounts[j] / dj);
         let tie = |(a, b): (f64, f64)| (a - b).abs() <= ZERO + 1e-13 * a.abs().max(b.abs());
@@ -207,13 +253,13 @@ impl<'a> Basis<'a> {
 
     /// Computes the inverse anew, by Gauss–Jordan elimination with partial pivoting, and from it the amounts.
     fn refresh(&mut self) -> Option<()> {
-        let n = self.columns.n;
+        let n = self.columns.rows();
         // The matrix beside the identity, which becomes the inverse.
         let width = 2 * n;
         let mut rows = vec![0.0; n * width];
         for (k, &member) in self.members.iter().enumerate() {
-            for (i, x) in self.columns.column(member).iter().enumerate() {
-                rows[i * width + k] = *x;
+            for (i, x) in self.columns.column(member).enumerate() {
+                rows[i * width + k] = x;
             }
             rows[k * width + n + k] = 1.0;
         }

@@ -32,10 +32,10 @@ pub struct Funnel {
     pub novel: usize,
     /// Those that are both.
     pub within_and_novel: usize,
-    /// Ranked candidates whose energies above hull rest on fitted elements: whether they are small enough cannot be told.
-    pub rest_on_fit: usize,
     /// Ranked candidates whose relaxation did not converge.
     pub not_converged: usize,
+    /// Candidates that were given the symmetry of a space group above P1 before they were relaxed.
+    pub symmetrized: usize,
 }
 
 impl Funnel {
@@ -62,8 +62,8 @@ impl Funnel {
             within: count(&within),
             novel: count(&novel),
             within_and_novel: count(&|row| within(row) && novel(row)),
-            rest_on_fit: count(&ScreenRow::rests_on_fit),
             not_converged: count(&|row| row.converged == Some(false)),
+            symmetrized: rows.iter().filter(|row| row.space_group.is_some_and(|number| number > 1)).count(),
         }
     }
 }

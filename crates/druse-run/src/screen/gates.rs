@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use druse_crystal::{Composition, Structure};
+use druse_crystal::{Composition, Structure, SymmetricStructure};
 use druse_data::{Item, Listing};
 use druse_metrics::descriptors::{DescriptorSettings, Descriptors};
 use druse_metrics::matcher::PreparedStructure;
@@ -36,6 +36,23 @@ pub(super) fn validity(rows: &mut [ScreenRow], listing: &Listing, neutral: bool)
         if neutral && !verdict.is_valid() {
             row.fall(Gate::Validity, "not charge-neutral", format!("{}: {verdict}", row.formula));
         }
+    });
+}
+
+/// Makes the symmetry exact that the structures of the standing rows have within `symprec` (Å), and passes to primitive cells. A
+/// structure that no group is found for, or whose atoms would come too close, stays as it is.
+pub(super) fn symmetrize(rows: &mut [ScreenRow], listing: &mut Listing, symprec: f64) {
+    rows.par_iter_mut().zip(&mut listing.items).filter(|(row, _)| row.stands()).for_each(|(row, item)| {
+        let Ok(structure) = &mut item.outcome else { return };
+        let Ok(found) = SymmetricStructure::from_structure(structure, symprec) else { return };
+        let mut exact = found.primitive();
+        let wanted = DescriptorSettings { fingerprint: false, symprec: None };
+        if Descriptors::of(&exact, &wanted).structure_fault(STRUCTURE_RULE).is_some() {
+            return;
+        }
+        exact.properties = std::mem::take(&mut structure.properties);
+        *structure = exact;
+        row.space_group = Some(found.group().number());
     });
 }
 

@@ -77,18 +77,19 @@ pub struct ScreenRow {
     pub same_as: Option<String>,
     /// Whether its composition can be neutral.
     pub charge_neutral: Option<bool>,
+    /// Number of the space group that it was given before it was relaxed.
+    pub space_group: Option<u16>,
     /// Whether its relaxation converged.
     pub converged: Option<bool>,
-    /// Energy of the relaxed structure.
+    /// Energy of the relaxed structure by the potential.
     pub energy_per_atom: Option<f64>,
-    /// The same, counted from the elements of the hull.
+    /// What is added to it; `None` where energies are not corrected.
+    pub correction_per_atom: Option<f64>,
+    /// The corrected energy, counted from the elements' by the potential.
     pub formation_energy_per_atom: Option<f64>,
     /// Energy above the hull of the reference; negative below it.
     pub e_above_hull: Option<f64>,
-    /// Fraction of its atoms that the hull has in elements whose energies are fitted. Above 0 its energy above hull is an
-    /// extrapolation from compounds that can be far away, and errors of eV/atom are possible.
-    pub fitted_fraction: Option<f64>,
-    /// Whether its energy above hull is at most what was asked for; `None` where this rests on fitted elements.
+    /// Whether its energy above hull is at most what was asked for.
     pub within: Option<bool>,
     /// What the hull has at its composition.
     pub decomposition: Vec<Share>,
@@ -113,11 +114,12 @@ impl ScreenRow {
             fell: None,
             same_as: None,
             charge_neutral: None,
+            space_group: None,
             converged: None,
             energy_per_atom: None,
+            correction_per_atom: None,
             formation_energy_per_atom: None,
             e_above_hull: None,
-            fitted_fraction: None,
             within: None,
             decomposition: Vec::new(),
             compounds: None,
@@ -132,16 +134,16 @@ impl ScreenRow {
         self.fell.is_none()
     }
 
-    /// Whether its energy above hull rests on fitted energies of elements.
-    pub fn rests_on_fit(&self) -> bool {
-        self.fitted_fraction.is_some_and(|fraction| fraction > 0.0)
+    /// Its energy with the correction (eV/atom).
+    pub fn corrected(&self) -> Option<f64> {
+        Some(self.energy_per_atom? + self.correction_per_atom.unwrap_or(0.0))
     }
 
     pub(super) fn fall(&mut self, gate: Gate, kind: impl Into<String>, reason: impl Into<String>) {
         self.fell = Some(Fall { gate, kind: kind.into(), reason: reason.into() });
     }
 
-    /// The decomposition in words: `0.75 Li2O (mp-1960) + 0.25 Li (fitted:Li)`.
+    /// The decomposition in words: `0.75 Li2O (mp-1960) + 0.25 Li (element:Li:bcc)`.
     pub fn decomposition_text(&self) -> String {
         let share = |s: &Share| format!("{:.4} {} ({})", s.fraction, s.formula, s.id);
         self.decomposition.iter().map(share).collect::<Vec<_>>().join(" + ")

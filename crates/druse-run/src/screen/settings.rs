@@ -6,7 +6,7 @@ use druse_metrics::validity::{CompositionRule, StructureRule};
 use druse_relax::RelaxSettings;
 use serde::{Deserialize, Serialize};
 
-use crate::output::RunIdentity;
+use crate::output::{RunIdentity, Shard};
 
 /// What a folder of screened candidates holds: potential, settings, hashes of the sets.
 pub const SCREEN_FILE: &str = "screen.json";
@@ -23,8 +23,14 @@ pub(super) const COMPOSITION_RULE: CompositionRule = CompositionRule::Strict;
 pub struct ScreenSettings {
     /// How candidates are relaxed.
     pub relax: RelaxSettings,
-    /// Whether the reference is relaxed in the same way; otherwise its energies are those of its structures as they are.
-    pub relax_references: bool,
+    /// Where energies of the reference are from.
+    pub references: References,
+    /// How the reference and the elements are relaxed.
+    pub relax_references: RelaxSettings,
+    /// Corrections of the potential's energies.
+    pub corrections: Corrections,
+    /// Distance (Å) within which a symmetry is found and made exact before candidates are relaxed; `None` leaves them as they are.
+    pub symmetrize: Option<f64>,
     /// Whether a composition that cannot be neutral falls; otherwise this is only told.
     pub charge_neutral: bool,
     /// Largest energy above hull (eV/atom) of what is marked as a good candidate.
@@ -33,8 +39,60 @@ pub struct ScreenSettings {
     pub keep: usize,
     /// When two structures are the same.
     pub sameness: Sameness,
-    /// Column of the reference with formation energies (eV/atom), from which energies of elements are fitted.
+    /// Column of the reference with formation energies (eV/atom).
     pub formation_energy: String,
+}
+
+/// Where energies of the reference are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum References {
+    /// The potential, after relaxation.
+    #[default]
+    Relaxed,
+    /// The potential, for the structures as they are.
+    AsTheyAre,
+    /// A column of formation energies: another energy scale than the candidates'.
+    Given,
+}
+
+impl References {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Relaxed, Self::AsTheyAre, Self::Given];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relaxed => "relaxed",
+            Self::AsTheyAre => "as-they-are",
+            Self::Given => "given",
+        }
+    }
+}
+
+/// Corrections of a potential's energies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Corrections {
+    /// None.
+    None,
+    /// [`Mp2020`](druse_metrics::corrections::Mp2020).
+    Mp2020,
+}
+
+impl Corrections {
+    /// Those that a potential's energies need: MP2020 where it learned uncorrected energies of the Materials Project.
+    pub fn of(potential: &str) -> Self {
+        if potential.starts_with("SevenNet") { Self::Mp2020 } else { Self::None }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Mp2020 => "mp2020",
+        }
+    }
 }
 
 /// The identity of a screening, kept beside its output.
@@ -52,6 +110,9 @@ pub struct ScreenManifest {
     pub reference: String,
     /// Hash of the source of the known structures; `None` where these are the reference.
     pub train: Option<String>,
+    /// The share of the candidates that the folder holds.
+    #[serde(default)]
+    pub shard: Shard,
 }
 
 impl ScreenManifest {
@@ -61,6 +122,7 @@ impl ScreenManifest {
         candidates: &Listing,
         reference: &Listing,
         train: Option<&Listing>,
+        shard: Shard,
     ) -> Self {
         let mut hash = blake3::Hasher::new();
         hash.update(candidates.structures_hash().as_bytes());
@@ -74,6 +136,7 @@ impl ScreenManifest {
             count: candidates.len() as u64,
             reference: reference.source_hash.clone(),
             train: train.map(|train| train.source_hash.clone()),
+            shard,
         }
     }
 }
@@ -89,7 +152,7 @@ impl RunIdentity for ScreenManifest {
     }
 
     fn whole(self) -> Self {
-        self
+        Self { shard: Shard::default(), ..self }
     }
 
     fn values(&self) -> Vec<(&'static str, String)> {
@@ -101,6 +164,7 @@ impl RunIdentity for ScreenManifest {
             ("the candidates' hash", self.candidates.clone()),
             ("the reference's hash", self.reference.clone()),
             ("the hash of the known structures", self.train.clone().unwrap_or_default()),
+            ("shard", self.shard.to_string()),
         ]
     }
 }
