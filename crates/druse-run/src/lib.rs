@@ -30,6 +30,7 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod embedding;
 pub mod enumerate;
 mod error;
 pub mod folder;

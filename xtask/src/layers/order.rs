@@ -71,6 +71,7 @@ pub(super) const ORDERS: &[Order] = &[
             &["output"],
             &["relax", "sample", "train"],
             &["latent", "merge", "model", "screen"],
+            &["embedding"],
         ],
     },
 ];

@@ -35,12 +35,7 @@ impl GatedConvolution {
     /// Registers `name.fc_full` (2 · width + features → 2 · width), `name.bn1` and `name.bn2`.
     pub fn new(builder: &mut ParamBuilder, name: &str, width: usize, features: usize) -> Self {
         Self {
-            full: Linear::new(
-                builder,
-                &format!("{name}.fc_full"),
-                [2 * width + features, 2 * width],
-                true,
-            ),
+            full: Linear::new(builder, &format!("{name}.fc_full"), [2 * width + features, 2 * width], true),
             edges: BatchNorm::new(builder, &format!("{name}.bn1"), 2 * width),
             atoms: BatchNorm::new(builder, &format!("{name}.bn2"), width),
             width,
@@ -49,13 +44,7 @@ impl GatedConvolution {
     }
 
     /// x is (atoms, width), g is (edges, features); returns (atoms, width).
-    pub fn forward(
-        &self,
-        params: &Params,
-        x: Tensor<2>,
-        g: Tensor<2>,
-        edges: &WeightedEdges,
-    ) -> Tensor<2> {
+    pub fn forward(&self, params: &Params, x: Tensor<2>, g: Tensor<2>, edges: &WeightedEdges) -> Tensor<2> {
         let rows = x.dims()[0];
         let part = |start, len| self.full.slice(params, start, len);
         let identity = Activation::Identity;

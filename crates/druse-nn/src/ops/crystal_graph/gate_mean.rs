@@ -71,13 +71,7 @@ impl HostOp<2> for GateMean {
             new_vec(m.data.len(), |dm| {
                 if v.cols > 0 {
                     let ends: [&[u32]; 2] = [&self.source, &self.target];
-                    sigmoid_weighted_backward(
-                        [m.data, v.data, means, &g],
-                        v.cols,
-                        ends,
-                        dm,
-                        &mut dv.data,
-                    );
+                    sigmoid_weighted_backward([m.data, v.data, means, &g], v.cols, ends, dm, &mut dv.data);
                 }
             })
         };

@@ -72,7 +72,8 @@ impl HostOp<4> for BatchNormSilu {
         if wanted[0] {
             let n = x.rows.max(1) as f64;
             let part = |sums: &[f64], factor: &dyn Fn(usize) -> f64| -> Vec<f32> {
-                let of_batch = |(j, d): (usize, &f64)| if self.constant { 0.0 } else { (d * factor(j) / n) as f32 };
+                let of_batch =
+                    |(j, d): (usize, &f64)| if self.constant { 0.0 } else { (d * factor(j) / n) as f32 };
                 sums.iter().enumerate().map(of_batch).collect()
             };
             let level = part(&d_bias, &|_| 1.0);
@@ -84,7 +85,8 @@ impl HostOp<4> for BatchNormSilu {
                 }
             });
         }
-        let row = |d: Vec<f64>| Matrix { data: d.into_iter().map(|d| d as f32).collect(), rows: 1, cols: x.cols };
+        let row =
+            |d: Vec<f64>| Matrix { data: d.into_iter().map(|d| d as f32).collect(), rows: 1, cols: x.cols };
         let d_gain = tilt.iter().zip(&scale).map(|(t, &s)| t * f64::from(s)).collect();
         let dx = wanted[0].then_some(Matrix { data: g, rows: x.rows, cols: x.cols });
         [dx, None, wanted[2].then(|| row(d_gain)), wanted[3].then(|| row(d_bias))]

@@ -53,7 +53,8 @@ fn normalization_with_silu() {
             let shapes = [[rows, cols], [1, cols], [1, cols]];
             let data = random(shapes, 1.5);
             let mean: Vec<f32> = (0..cols).map(|j| 0.1 * j as f32 - 0.3).collect();
-            let moments: Vec<f32> = mean.iter().copied().chain((0..cols).map(|j| 0.4 + 0.1 * j as f32)).collect();
+            let moments: Vec<f32> =
+                mean.iter().copied().chain((0..cols).map(|j| 0.4 + 0.1 * j as f32)).collect();
             for constant in [true, false] {
                 let op = BatchNormSilu { epsilon: 1e-1, constant };
                 check(&OfBatch { op, moments: moments.clone() }, shapes, &data, 2e-2);

@@ -181,7 +181,9 @@ fn sigmoid_weighted_backward_loop<const FUSED: bool>(
         let (from, to) = (i as usize * width, j as usize * width);
         let (v, dv) = (&v[from..][..width], &mut dv[from..][..width]);
         let (h, g) = (&h[to..][..width], &g[to..][..width]);
-        for (((dm, &m), (&v, dv)), (&h, &g)) in dm.iter_mut().zip(m).zip(v.iter().zip(dv)).zip(h.iter().zip(g)) {
+        for (((dm, &m), (&v, dv)), (&h, &g)) in
+            dm.iter_mut().zip(m).zip(v.iter().zip(dv)).zip(h.iter().zip(g))
+        {
             let s = sigmoid::<FUSED>(m);
             dm.write(g * (v - h) * s * (1.0 - s));
             *dv += s * g;

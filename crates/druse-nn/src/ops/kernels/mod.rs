@@ -7,7 +7,8 @@ use crate::arch::{arch, vectorized};
 mod gates;
 
 pub(crate) use gates::{
-    add_gated, add_sigmoid_weighted, gated_backward, sigmoid_weighted_backward, softplus_backward, softplus_into,
+    add_gated, add_sigmoid_weighted, gated_backward, sigmoid_weighted_backward, softplus_backward,
+    softplus_into,
 };
 
 /// `a · b + c`, in one instruction when `FUSED`.
