@@ -109,7 +109,7 @@ fn both_are_trained_and_compare_sets() {
             .collect();
         assert!(losses.len() > 5 && losses[losses.len() - 1] < 0.7 * losses[0], "{losses:?}");
         let run = druse(dir, &["predict", &out, "b.csv", "--embeddings", "v.csv"]).ok();
-        assert!(run.stderr.contains("length of b"), "{}", run.stderr);
+        assert!(run.stderr.contains("length of") && run.stderr.contains("/b: MAE"), "{}", run.stderr);
         let embedder = format!("--embedder={out}");
         let figures = druse(dir, &[&EVALUATE[..], &[&embedder]].concat()).ok().stdout;
         let found = metric(&figures, &format!("frechet_{kind}")).unwrap();

@@ -191,6 +191,9 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
         )
         .hint("add --task prediction, or leave out --baseline"));
     }
+    if args.task != TaskArg::Generation && !args.rules.embedders.is_empty() {
+        return Err(Failure::mistake("--embedder is for generated sets").hint("leave it out, or --task"));
+    }
     for out in [&args.json, &args.html].into_iter().flatten() {
         if [Some(&args.generated), Some(&args.reference), args.train.as_ref()].contains(&Some(out)) {
             return Err(Failure::mistake(format!("`{}` would be replaced by the result", out.display())));
@@ -203,9 +206,6 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     }
     if let Some(option) = args.stability.given() {
         return Err(Failure::mistake(format!("{option} is for --task stability")));
-    }
-    if args.task != TaskArg::Generation && !args.rules.embedders.is_empty() {
-        return Err(Failure::mistake("--embedder is for generated sets").hint("leave it out, or --task"));
     }
     let embedders = if args.task == TaskArg::Generation { args.rules.embedders()? } else { Vec::new() };
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
