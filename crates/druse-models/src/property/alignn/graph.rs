@@ -40,6 +40,11 @@ impl AlignnGraph {
         if source.iter().chain(&target).any(|&a| a as usize >= atoms) {
             return Err("an edge leads to no atom".into());
         }
+        Ok(Self::paired(atoms, source, target, vector))
+    }
+
+    /// [`AlignnGraph::from_edges`] of lists that fit.
+    fn paired(atoms: usize, source: Vec<u32>, target: Vec<u32>, vector: Vec<[f64; 3]>) -> Self {
         let mut leaving = vec![Vec::new(); atoms];
         (0u32..).zip(&source).for_each(|(e, &a)| leaving[a as usize].push(e));
         let lengths: Vec<f64> = vector.iter().map(|v| dot(v, v).sqrt()).collect();
@@ -53,7 +58,7 @@ impl AlignnGraph {
                 graph.cosine.push(cosine.clamp(-1.0, 1.0));
             }
         }
-        Ok(graph)
+        graph
     }
 
     /// Number of directed edges.
@@ -108,5 +113,5 @@ pub fn shell_graph(structure: &Structure, count: usize) -> Result<AlignnGraph, M
         target.extend([j, i]);
         vector.extend([r, r.map(|x| -x)]);
     }
-    AlignnGraph::from_edges(structure.len(), source, target, vector).map_err(ModelError::Output)
+    Ok(AlignnGraph::paired(structure.len(), source, target, vector))
 }
