@@ -42,11 +42,11 @@ pub fn set_threads(threads: usize) -> Result<(), Failure> {
         .map_err(|e| Failure::environment(format!("cannot start {threads} worker threads: {e}")))
 }
 
-/// Loads the model at `path`, or the one that is part of the program.
+/// Loads the model at `path` or of the name of a predictor that ships, or the one that is part of the program.
 pub fn load(path: Option<&Path>, compute: &ComputeArgs) -> Result<LoadedModel, Failure> {
     let device = device::parse(&compute.device)?;
     let model = match path {
-        Some(path) => LoadedModel::open(registry(), path, &device)?,
+        Some(path) => LoadedModel::named(registry(), path, &device)?,
         None => LoadedModel::shipped(registry(), &device)?,
     };
     Ok(model.with_precision(compute.precision.unwrap_or_default())?)

@@ -10,7 +10,9 @@ use druse_metrics::Metric;
 use druse_metrics::crystens::{Consistency, consistency_metrics, stated_space_groups};
 use druse_metrics::descriptors::{DescriptorSettings, Descriptors};
 use druse_metrics::distribution::Bootstrap;
-use druse_metrics::generation::{GenerationMetrics, Options, ResolvedRules, evaluate, property_metrics};
+use druse_metrics::generation::{
+    GenerationMetrics, Options, ResolvedRules, embedding_metric, evaluate, members, property_metrics,
+};
 use druse_metrics::matcher::{PreparedStructure, StructureMatcher};
 use druse_metrics::novelty::{Novelty, NoveltyRows, components, training_matches};
 use druse_metrics::optimization::{Goal, Targets, success_metrics};
@@ -45,6 +47,8 @@ pub struct GenerationSettings {
     pub images: Option<Consistency>,
     /// Success rates of a property optimization.
     pub optimization: Option<Optimization>,
+    /// Vectors that networks made of the crystals, of one network a kind.
+    pub embeddings: Vec<Embedding>,
     /// Where features are kept.
     pub cache: Cache,
 }
@@ -62,9 +66,24 @@ impl GenerationSettings {
             matcher: Some(StructureMatcher::default()),
             images: None,
             optimization: None,
+            embeddings: Vec::new(),
             cache: Cache::Default,
         }
     }
+}
+
+/// Vectors that a network made of all rows of both sets: what a Fréchet distance is taken of. No networks are known here; whoever
+/// has one brings them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// Kind of the network, as in `frechet_cgcnn`.
+    pub kind: String,
+    /// What the vectors are, of which weights and which training data, in words: other weights give another figure.
+    pub about: String,
+    /// A vector of each generated row, or why there is none.
+    pub generated: Vec<Result<Vec<f64>, String>>,
+    /// The same of the reference.
+    pub reference: Vec<Result<Vec<f64>, String>>,
 }
 
 /// What success rates are computed of.
@@ -113,6 +132,15 @@ pub fn generation(
     let mut all = found.metrics.clone();
     for name in &settings.properties {
         all.extend(compare_property(name, sets, &found, bootstrap)?);
+    }
+    let population = settings.rules.protocol.frechet_on;
+    let chosen = members(population, &generated, &found.sample);
+    for Embedding { kind, about, generated, reference } in &settings.embeddings {
+        let metric = embedding_metric(kind, about, (generated, population, &chosen), reference);
+        // Beside the one of fingerprints.
+        let place =
+            all.iter().position(|m| m.key == "frechet_crystalnn").map_or(all.len(), |place| place + 1);
+        all.insert(place, metric);
     }
     if let Some(images) = &settings.images {
         all.extend(consistency_metrics(images));

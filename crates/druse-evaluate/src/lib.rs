@@ -69,7 +69,7 @@ pub use error::EvaluateError;
 pub use evaluation::{
     ClosestReference, Evaluation, FORMAT, RowReason, SetSummary, StabilityReport, StabilityRow, Task,
 };
-pub use generation::{GenerationSettings, Optimization, generation};
+pub use generation::{Embedding, GenerationSettings, Optimization, generation};
 pub use matching::{MatchingSettings, matching};
 pub use observer::{Observer, Progress, Silent};
 pub use pairing::Pairing;

@@ -12,6 +12,13 @@ pub struct Progress<'a> {
     pub total: usize,
 }
 
+impl<'a> Progress<'a> {
+    /// So many of so many are done.
+    pub fn new(stage: &'a str, done: usize, total: usize) -> Self {
+        Self { stage, done, total }
+    }
+}
+
 /// Receives the progress; drivers print nothing themselves.
 pub trait Observer {
     /// Takes note of it.

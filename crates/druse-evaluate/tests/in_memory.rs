@@ -8,8 +8,8 @@ use druse_data::{Cache, Listing};
 use druse_evaluate::featurize::{Feature, featurize};
 use druse_evaluate::report::{Comparison, html, table};
 use druse_evaluate::{
-    EvaluateError, Evaluation, GenerationSettings, MatchingSettings, Pairing, Progress, Sets, Silent, Task,
-    describe, generation, matching,
+    Embedding, EvaluateError, Evaluation, GenerationSettings, MatchingSettings, Pairing, Progress, Sets,
+    Silent, Task, describe, generation, matching,
 };
 use druse_metrics::descriptors::DescriptorSettings;
 use druse_metrics::generation::{ProtocolName, Rules};
@@ -65,6 +65,26 @@ fn structures_are_evaluated_and_watched() {
     let none = Listing::from_structures("none", []);
     let empty = Sets { generated: &none, ..sets };
     assert!(generation(empty, &settings(empty, ProtocolName::Cdvae), &mut Silent, &GO).is_err());
+}
+
+#[test]
+fn vectors_of_networks_are_compared() {
+    let (generated, reference) = (generated(), reference());
+    let sets = Sets { generated: &generated, reference: &reference, train: None };
+    let embedding = Embedding {
+        kind: "toy".into(),
+        about: "one number of toy weights 1a2b".into(),
+        // The third row is invalid: the protocol does not look at it.
+        generated: vec![Ok(vec![1.0]), Ok(vec![3.0]), Ok(vec![1e6])],
+        reference: vec![Ok(vec![0.0]), Ok(vec![2.0])],
+    };
+    let settings = GenerationSettings { embeddings: vec![embedding], ..settings(sets, ProtocolName::Cdvae) };
+    let e = generation(sets, &settings, &mut Silent, &GO).unwrap();
+    let metric = e.metric("frechet_toy").unwrap();
+    assert!((metric.value.unwrap() - 1.0).abs() < 1e-9, "{metric:?}");
+    assert_eq!((metric.of, metric.against), (2, Some(2)));
+    assert_eq!(metric.protocol, "valid sample, Gaussians of one number of toy weights 1a2b");
+    assert!(table::evaluation(&e).contains("Fréchet distance (toy)"));
 }
 
 #[test]

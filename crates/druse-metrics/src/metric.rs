@@ -236,6 +236,13 @@ pub const METRICS: &[MetricInfo] = &[
         Reference,
         "Fréchet distance of Gaussians fitted to the fingerprints",
     ),
+    info(
+        "frechet_{model}",
+        "Fréchet distance ({model})",
+        Lower,
+        Reference,
+        "the same of the vectors that a network predicts a property from; of one set of weights",
+    ),
     info("ks_a", "KS of a", Lower, Reference, "Kolmogorov–Smirnov statistic of a of the cells as given"),
     info("ks_b", "KS of b", Lower, Reference, "the same of b"),
     info("ks_c", "KS of c", Lower, Reference, "the same of c"),
@@ -554,6 +561,8 @@ mod tests {
         for (key, name, better) in [
             ("wdist_density", "EMD of density (g/cm³)", Lower),
             ("wdist_gap", "EMD of gap", Lower),
+            ("frechet_cgcnn", "Fréchet distance (cgcnn)", Lower),
+            ("frechet_crystalnn", "Fréchet distance (CrystalNN)", Lower),
             ("ks_niggli_alpha", "KS of Niggli α", Lower),
             ("ks_gap_k3", "KS of gap_k3", Lower),
             ("sr5", "SR5", Higher),

@@ -93,3 +93,15 @@ fn bonds_are_those_of_the_published_graphs() {
         assert_eq!(ours, published, "{}", input["formula"]);
     }
 }
+
+#[test]
+fn alignn_agrees_with_the_published_one() {
+    let Some(path) = golden_path("surrogates/alignn.json.gz") else { return };
+    let text = read_text(&path);
+    let report = parity::compare(&Registry::builtin(), &text, &druse_nn::device::cpu()).unwrap();
+    for o in &report.outputs {
+        eprintln!("{:28} {:8} {:.2e}", o.name, o.values, o.relative);
+    }
+    check(&report, 25);
+    assert_eq!(report.skipped, Vec::<String>::new());
+}

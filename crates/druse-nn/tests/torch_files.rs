@@ -60,10 +60,29 @@ fn tensors_of_every_type_and_layout_are_read() {
 }
 
 #[test]
-fn the_format_before_1_6_is_named() {
+fn a_file_before_1_6_that_is_cut_off_is_named() {
     let magic_number = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
     let error = TorchFile::from_bytes(magic_number.to_vec(), "old.pt").unwrap_err();
-    assert!(matches!(error, TorchError::Old { .. }), "{error}");
+    assert!(matches!(error, TorchError::Legacy { .. }), "{error}");
+    assert!(error.to_string().contains("before version 1.6"), "{error}");
+}
+
+#[test]
+fn safetensors_are_read_as_the_same_tensors() {
+    let header = br#"{"__metadata__":{"mean":"-1.5"},"a.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"b":{"dtype":"F64","shape":[],"data_offsets":[24,32]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header);
+    (0..6).for_each(|i| bytes.extend((i as f32 * 0.5).to_le_bytes()));
+    bytes.extend(7.25f64.to_le_bytes());
+    let file = TorchFile::from_bytes(bytes.clone(), "weights").unwrap();
+    let tensors = file.state_dict().unwrap();
+    assert_eq!(tensors.keys().copied().collect::<Vec<_>>(), ["a.weight", "b"]);
+    assert_eq!(tensors["a.weight"].shape, [2, 3]);
+    assert_eq!(file.numbers(tensors["a.weight"]).unwrap(), [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]);
+    assert_eq!(file.numbers(tensors["b"]).unwrap(), [7.25]);
+    assert_eq!(file.plain("metadata").unwrap()["mean"], "-1.5");
+    let cut = TorchFile::from_bytes(bytes[..bytes.len() - 1].to_vec(), "weights").unwrap_err();
+    assert!(matches!(cut, TorchError::Safetensors { .. }), "{cut}");
 }
 
 #[test]

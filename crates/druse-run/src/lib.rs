@@ -32,6 +32,7 @@ pub mod checkpoint;
 pub mod cluster;
 pub mod config;
 pub mod elements;
+pub mod embedding;
 mod energies;
 pub mod enumerate;
 mod error;

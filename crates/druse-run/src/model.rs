@@ -18,6 +18,23 @@ use crate::{Checkpoint, RunConfig, RunError, Silent};
 static SHIPPED: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/orbit-small.safetensors"));
 
+/// A predictor that ships with the program.
+#[derive(Debug, Clone, Copy)]
+pub struct ShippedPredictor {
+    /// What it is called in place of a path.
+    pub name: &'static str,
+    /// What it predicts and what it was trained on.
+    pub about: &'static str,
+    bytes: &'static [u8],
+}
+
+/// The predictors that ship with the program.
+pub const SHIPPED_PREDICTORS: &[ShippedPredictor] = &[ShippedPredictor {
+    name: "cgcnn",
+    about: "formation energy per atom, the weights that CGCNN was published with (Materials Project; Xie and Grossman 2018)",
+    bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/cgcnn-formation-energy.safetensors")),
+}];
+
 /// A model with its averaged weights, ready to use.
 ///
 /// ```
@@ -89,6 +106,20 @@ impl LoadedModel {
     /// [`RunError::Checkpoint`] when the registry does not hold its kind.
     pub fn shipped(registry: &Registry, device: &Device) -> Result<Self, RunError> {
         Self::from_bytes(registry, SHIPPED, "shipped model", device)
+    }
+
+    /// The predictor that ships under a name, or the model of a checkpoint or of a run's folder where there is none of that name.
+    ///
+    /// # Errors
+    /// As [`LoadedModel::open`].
+    pub fn named(registry: &Registry, name_or_path: &Path, device: &Device) -> Result<Self, RunError> {
+        let of_name = |p: &&ShippedPredictor| name_or_path.as_os_str() == p.name && !name_or_path.exists();
+        match SHIPPED_PREDICTORS.iter().find(of_name) {
+            Some(ShippedPredictor { name, about, bytes }) => {
+                Self::from_bytes(registry, bytes, &format!("shipped model {name} ({about})"), device)
+            }
+            None => Self::open(registry, name_or_path, device),
+        }
     }
 
     /// With products of another precision.

@@ -1,6 +1,7 @@
-//! Predictions of a property for a data set.
+//! Predictions of a property for a data set, and the vectors that they are made of.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use druse_crystal::Structure;
 use druse_data::{Dataset, JsonlRecord, write_jsonl_record};
@@ -61,6 +62,61 @@ pub fn predict(model: &dyn Predictor, params: &Params, set: &Dataset) -> Result<
         reference: entry.structure.properties.get(&property).and_then(serde_json::Value::as_f64),
     });
     Ok(Predictions { rows: rows.collect(), property })
+}
+
+/// Structures whose vectors are computed between two looks at the stop flag.
+const CHUNK: usize = 256;
+
+/// The vector of every structure ([`Predictor::embed`]), on all threads, or why there is none. `done` hears how many are done.
+///
+/// # Errors
+/// [`RunError::Model`] when the device fails, [`RunError::Interrupted`] when `stop` was set.
+pub fn embed(
+    model: &dyn Predictor,
+    params: &Params,
+    structures: &[&Structure],
+    done: &mut dyn FnMut(usize),
+    stop: &AtomicBool,
+) -> Result<Vec<Result<Vec<f64>, ModelError>>, RunError> {
+    let mut all = Vec::with_capacity(structures.len());
+    for chunk in structures.chunks(CHUNK) {
+        if stop.load(Ordering::Relaxed) {
+            return Err(RunError::Interrupted);
+        }
+        match model.embed(params, chunk) {
+            Ok(vectors) => all.extend(vectors.into_iter().map(Ok)),
+            Err(e @ ModelError::Compute(_)) => return Err(e.into()),
+            // Which of them it was.
+            Err(_) => {
+                let alone = |s: &&Structure| Ok(model.embed(params, &[*s])?.remove(0));
+                all.par_extend(chunk.par_iter().map(alone));
+            }
+        }
+        done(all.len());
+    }
+    Ok(all)
+}
+
+/// Writes vectors as a table in CSV: `id`, `e0`, `e1`, …, and `error` for a structure without one.
+///
+/// # Errors
+/// The writer's error.
+pub fn write_vectors(
+    ids: &[&str],
+    vectors: &[Result<Vec<f64>, ModelError>],
+    mut out: impl Write,
+) -> io::Result<()> {
+    let width = vectors.iter().flatten().map(Vec::len).next().unwrap_or(0);
+    let columns: String = (0..width).map(|k| format!(",e{k}")).collect();
+    writeln!(out, "id{columns},error")?;
+    for (id, vector) in ids.iter().zip(vectors) {
+        let (numbers, error) = match vector {
+            Ok(vector) => (vector.iter().map(|x| format!(",{x}")).collect(), String::new()),
+            Err(e) => (",".repeat(width), e.to_string()),
+        };
+        writeln!(out, "{}{numbers},{}", csv_field(id), csv_field(&error))?;
+    }
+    Ok(())
 }
 
 impl Predictions {
@@ -128,6 +184,17 @@ mod tests {
 
     fn row(id: &str, value: Result<f64, ModelError>, reference: Option<f64>) -> Prediction {
         Prediction { id: id.into(), value, reference }
+    }
+
+    #[test]
+    fn vectors_are_rows_of_a_table() {
+        let refusal = Err(ModelError::Output("no, \"nothing\"".into()));
+        let mut text = Vec::new();
+        write_vectors(&["a", "b,c"], &[Ok(vec![0.5, -2.0]), refusal], &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[..2], ["id,e0,e1,error", "a,0.5,-2,"]);
+        assert!(lines[2].starts_with("\"b,c\",,,\"") && lines[2].contains("\"\"nothing\"\""), "{}", lines[2]);
     }
 
     #[test]

@@ -203,6 +203,14 @@ impl Predictor for Toy {
             |s: &&Structure| f64::from(host[0][0]) * self.feature(s) + f64::from(host[1][0]) + self.mean;
         Ok(structures.iter().map(|s| value(s) + shift).collect())
     }
+
+    fn embedding(&self) -> String {
+        "the volume".into()
+    }
+
+    fn embed(&self, _: &Params, structures: &[&Structure]) -> Result<Vec<Vec<f64>>, ModelError> {
+        Ok(structures.iter().map(|s| vec![self.feature(s)]).collect())
+    }
 }
 
 const SERVED: &[ConditionSet] =

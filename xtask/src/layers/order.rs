@@ -39,7 +39,7 @@ pub(super) const ORDERS: &[Order] = &[
             &["gather"],
             &["attention", "dense", "geometry"],
             &["gemnet"],
-            &["dimenet", "gemsdiff", "image", "spherenet", "unet"],
+            &["crystal_graph", "dimenet", "gemsdiff", "image", "spherenet", "unet"],
             &["cube"],
         ],
     },
@@ -71,7 +71,7 @@ pub(super) const ORDERS: &[Order] = &[
             &["output"],
             &["relax", "sample", "train"],
             &["latent", "model", "screen"],
-            &["merge"],
+            &["embedding", "merge"],
         ],
     },
 ];

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use druse_evaluate::report::{self, Comparison};
-use druse_evaluate::{Evaluation, FORMAT, Sets, generation};
+use druse_evaluate::{Evaluation, FORMAT, Sets};
 use serde_json::json;
 
 use super::evaluate::RuleArgs;
@@ -54,6 +54,7 @@ pub fn run(args: &CompareArgs) -> crate::Outcome {
         let text = format!("--json would replace the evaluation `{}`", path.display());
         return Err(Failure::mistake(text).hint("put --json last, or write --json=FILE"));
     }
+    let embedders = if args.reference.is_some() { args.rules.embedders()? } else { Vec::new() };
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
     let reference = args.reference.as_deref().map(|path| read(path, &[], args.rules.strict)).transpose()?;
     let train = args.train.as_deref().map(|path| read(path, &[], args.rules.strict)).transpose()?;
@@ -64,8 +65,7 @@ pub fn run(args: &CompareArgs) -> crate::Outcome {
             (None, Some(reference)) => {
                 let generated = read(path, &[], args.rules.strict)?;
                 let sets = Sets { generated: &generated, reference, train: train.as_ref() };
-                let settings = args.rules.generation(sets, None)?;
-                console::Progress::of(|watch| generation(sets, &settings, watch, &stop))?
+                args.rules.evaluate(sets, None, &embedders, &stop)?
             }
             (None, None) => {
                 let text =

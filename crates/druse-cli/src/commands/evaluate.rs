@@ -1,7 +1,8 @@
 //! `druse evaluate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -9,16 +10,20 @@ use clap::{Args, ValueEnum};
 use druse_data::crystens::{Consistency, STATED_SPACE_GROUP};
 use druse_data::{Cache, Item, Listing, image_consistency};
 use druse_evaluate::{
-    Baseline, GenerationSettings, MatchingSettings, Optimization, Pairing, Sets, Task, generation, matching,
+    Baseline, Evaluation, GenerationSettings, MatchingSettings, Optimization, Pairing, Sets, Task,
+    generation, matching,
 };
 use druse_metrics::distribution::Bootstrap;
 use druse_metrics::generation::{CutoffChoice, ProtocolName, Rules};
 use druse_metrics::optimization::Goal;
+use druse_nn::device;
+use druse_run::embedding::embedding;
+use druse_run::model::LoadedModel;
 
 use super::stability::StabilityArgs;
 use crate::console;
 use crate::failure::Failure;
-use crate::models::set_threads;
+use crate::models::{lacking, registry, set_threads};
 use crate::sets::{Destinations, MatcherArgs, MatcherPreset, StrictArgs, read, read_energies};
 
 /// Arguments of `druse evaluate`.
@@ -82,6 +87,9 @@ pub struct EvaluateArgs {
     html: Option<PathBuf>,
 }
 
+/// The predictor whose vectors the protocol of adaptive cells compares (its paper's "FD CGCNN").
+const DEFAULT_EMBEDDER: &str = "cgcnn";
+
 /// The rules of an evaluation, for `evaluate` and `compare`.
 #[derive(Args)]
 pub struct RuleArgs {
@@ -95,6 +103,11 @@ pub struct RuleArgs {
     /// Numeric property to compare, too. Repeatable.
     #[arg(long = "property", value_name = "NAME")]
     properties: Vec<String>,
+    /// With a generated set: predictor whose activations before the last layer a Fréchet distance is taken of, too: cgcnn (the
+    /// published weights for formation energies, which ship), a checkpoint or a run's folder; none for none. Repeatable, one of a
+    /// kind [default: cgcnn with --protocol adaptive, else none].
+    #[arg(long = "embedder", value_name = "MODEL")]
+    embedders: Vec<PathBuf>,
     /// Valid structures to draw where the protocol draws; 0 for all [default: the protocol's].
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
@@ -178,6 +191,9 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
         )
         .hint("add --task prediction, or leave out --baseline"));
     }
+    if args.task != TaskArg::Generation && !args.rules.embedders.is_empty() {
+        return Err(Failure::mistake("--embedder is for generated sets").hint("leave it out, or --task"));
+    }
     for out in [&args.json, &args.html].into_iter().flatten() {
         if [Some(&args.generated), Some(&args.reference), args.train.as_ref()].contains(&Some(out)) {
             return Err(Failure::mistake(format!("`{}` would be replaced by the result", out.display())));
@@ -191,6 +207,7 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     if let Some(option) = args.stability.given() {
         return Err(Failure::mistake(format!("{option} is for --task stability")));
     }
+    let embedders = if args.task == TaskArg::Generation { args.rules.embedders()? } else { Vec::new() };
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
     let reference = read(&args.reference, &args.reference_filters, strict)?;
     let generated = read(&args.generated, &args.filters, strict)?;
@@ -203,8 +220,7 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
         TaskArg::Stability => Task::Stability,
     };
     let evaluation = if task == Task::Generation {
-        let settings = args.rules.generation(sets, args.optimization())?;
-        console::Progress::of(|watch| generation(sets, &settings, watch, &stop))?
+        args.rules.evaluate(sets, args.optimization(), &embedders, &stop)?
     } else {
         let baseline = args.baseline(task);
         let settings = MatchingSettings { baseline, ..args.rules.matching(sets, task, args.pairing())? };
@@ -303,8 +319,50 @@ impl RuleArgs {
             matcher: (!self.no_unique || sets.train.is_some()).then_some(matcher),
             images: images_of(sets.generated)?,
             optimization,
+            embeddings: Vec::new(),
             cache: self.cache(),
         })
+    }
+
+    /// The predictors whose vectors are compared.
+    pub fn embedders(&self) -> Result<Vec<LoadedModel>, Failure> {
+        let none = |path: &PathBuf| path.as_os_str() == "none";
+        if self.embedders.len() > 1 && self.embedders.iter().any(none) {
+            return Err(Failure::mistake("--embedder none is given beside another one"));
+        }
+        let asked: Vec<&Path> = match self.embedders.as_slice() {
+            [] if self.protocol == ProtocolName::Adaptive => vec![Path::new(DEFAULT_EMBEDDER)],
+            asked => asked.iter().filter(|path| !none(path)).map(PathBuf::as_path).collect(),
+        };
+        let mut models: Vec<LoadedModel> = Vec::new();
+        for path in asked {
+            let model = LoadedModel::named(registry(), path, &device::cpu())?;
+            model.predictor().map_err(lacking)?;
+            let kind = model.model.trainable().kind();
+            if models.iter().any(|other| other.model.trainable().kind() == kind) {
+                let text = format!("--embedder {}: there is one of the kind {kind} already", path.display());
+                return Err(Failure::mistake(text)
+                    .hint("figures of one kind have one name; compare them in two calls"));
+            }
+            models.push(model);
+        }
+        Ok(models)
+    }
+
+    /// Evaluates a generated set.
+    pub fn evaluate(
+        &self,
+        sets: Sets<'_>,
+        optimization: Option<Optimization>,
+        embedders: &[LoadedModel],
+        stop: &AtomicBool,
+    ) -> Result<Evaluation, Failure> {
+        let mut settings = self.generation(sets, optimization)?;
+        for model in embedders {
+            let found = console::Progress::of(|watch| embedding(model, sets, watch, stop))?;
+            settings.embeddings.push(found);
+        }
+        Ok(console::Progress::of(|watch| generation(sets, &settings, watch, stop))?)
     }
 
     /// How predictions are evaluated.

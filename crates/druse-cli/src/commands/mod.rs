@@ -60,7 +60,7 @@ pub enum Command {
     /// Predict a property of every structure of a set.
     Predict(predict::PredictArgs),
     /// Judge generated structures: validity, coverage, distances, uniqueness, novelty, match rates.
-    Evaluate(evaluate::EvaluateArgs),
+    Evaluate(Box<evaluate::EvaluateArgs>),
     /// Put several evaluations side by side.
     Compare(compare::CompareArgs),
     /// Phase diagrams: energy above hull, decomposition, stable phases.

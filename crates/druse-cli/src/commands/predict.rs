@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
 use druse_data::{Dataset, ListOptions, LoadOptions, Split, Splits, list};
-use druse_run::predict::predict;
+use druse_run::predict::{embed, predict, write_vectors};
 
 use crate::console;
 use crate::failure::Failure;
@@ -18,13 +19,15 @@ use crate::sets::{StrictArgs, say, write_result};
   druse predict runs/energy data/mp_20 --out predictions.csv
   druse predict runs/energy generated.jsonl
   druse predict runs/energy data/mp_20 --split val
+  druse predict cgcnn generated.jsonl --embeddings vectors.csv
   druse predict runs/energy generated.jsonl --out - --structures with-energy.jsonl
 
 The table has a row for each structure: id, prediction, reference (the value in the data, where it has one) and error (why \
 there is no prediction). The mean absolute error goes to stderr. --structures writes the set as JSON Lines with the prediction \
 as a further property, for `druse evaluate --property` and `--optimize`.")]
 pub struct PredictArgs {
-    /// Checkpoint or folder of a training run of a property predictor.
+    /// Checkpoint or folder of a training run of a property predictor, or cgcnn: the published weights for formation energies
+    /// per atom (eV), which ship.
     model: PathBuf,
     /// Data set: a file or folder of structures, or a folder with splits.
     data: PathBuf,
@@ -40,6 +43,9 @@ pub struct PredictArgs {
     /// Name of the prediction among the properties there [default: predicted_ and the name of the property].
     #[arg(long, value_name = "NAME", requires = "structures")]
     column: Option<String>,
+    /// File of the vectors that the predictions are made of (CSV: id, e0, e1, …): activations before the last layer.
+    #[arg(long, value_name = "FILE")]
+    embeddings: Option<PathBuf>,
     #[command(flatten)]
     strict: StrictArgs,
     #[command(flatten)]
@@ -99,6 +105,13 @@ pub fn run(args: &PredictArgs) -> crate::Outcome {
     write_result(&args.out, |out| predictions.write_csv(out))?;
     if let Some(path) = &args.structures {
         write_result(path, |out| predictions.write_structures(&set, &column, out))?;
+    }
+    if let Some(path) = &args.embeddings {
+        let structures: Vec<_> = set.structures().collect();
+        let stop = AtomicBool::new(false);
+        let vectors = embed(predictor, &model.params, &structures, &mut |_| {}, &stop)?;
+        let ids: Vec<&str> = set.entries.iter().map(|entry| entry.id.as_str()).collect();
+        write_result(path, |out| write_vectors(&ids, &vectors, out))?;
     }
     let (property, n) = (&predictions.property, predictions.rows.len());
     let failed = predictions.rows.iter().filter(|row| row.value.is_err()).count();

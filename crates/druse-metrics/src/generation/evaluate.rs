@@ -130,6 +130,16 @@ pub fn evaluate(
     Ok(run.result)
 }
 
+/// Indices of the generated crystals of a population, rising; `sample` is that of [`GenerationMetrics`].
+pub fn members(population: Population, generated: &[Descriptors], sample: &[usize]) -> Vec<usize> {
+    let built = |d: &Descriptors| d.geometry.as_ref().is_ok_and(|g| g.validity.volume >= MIN_VOLUME);
+    match population {
+        Population::All => (0..generated.len()).collect(),
+        Population::Built => (0..generated.len()).filter(|&i| built(&generated[i])).collect(),
+        Population::ValidSample => sample.to_vec(),
+    }
+}
+
 /// An evaluation under way.
 struct Run<'a> {
     generated: &'a [Descriptors],
@@ -141,15 +151,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Indices of the generated crystals of a population.
     fn indices(&self, population: Population) -> Vec<usize> {
-        match population {
-            Population::All => (0..self.generated.len()).collect(),
-            Population::Built => (0..self.generated.len())
-                .filter(|&i| {
-                    self.generated[i].geometry.as_ref().is_ok_and(|g| g.validity.volume >= MIN_VOLUME)
-                })
-                .collect(),
-            Population::ValidSample => self.result.sample.clone(),
-        }
+        members(population, self.generated, &self.result.sample)
     }
 
     fn push(

@@ -23,4 +23,14 @@ pub trait Predictor: Trainable {
     /// [`ModelError`] when a structure cannot be represented, one alone does not fit into memory, the device fails, or the
     /// model knows no training data.
     fn predict(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<f64>, ModelError>;
+
+    /// What [`Predictor::embed`] gives, in words: how many numbers, and where in the network they are.
+    fn embedding(&self) -> String;
+
+    /// A vector of every structure, all of one length: what the network makes its prediction of by a last, linear map. Computed
+    /// and independent of each other as predictions are, and in no unit.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`], but the model need not know training data.
+    fn embed(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<Vec<f64>>, ModelError>;
 }

@@ -75,6 +75,21 @@ impl BatchNorm {
     /// with a leaky ReLU of this slope behind it (1 for none). Running statistics move in training mode, where those of the
     /// batch are used.
     pub fn forward_as(&self, params: &Params, x: Tensor<2>, of_batch: bool, slope: f32) -> Tensor<2> {
+        let (moments, of_batch) = self.moments(params, &x, of_batch);
+        let [gain, bias] = [self.gain, self.bias].map(|w| params.get(w));
+        let constants = [self.epsilon as f32, slope];
+        ops::batch_norm_leaky(x, moments, gain, bias, constants, !of_batch)
+    }
+
+    /// [`BatchNorm::forward`] with a SiLU behind it.
+    pub fn forward_silu(&self, params: &Params, x: Tensor<2>) -> Tensor<2> {
+        let (moments, of_batch) = self.moments(params, &x, params.is_training());
+        let [gain, bias] = [self.gain, self.bias].map(|w| params.get(w));
+        ops::batch_norm_silu(x, moments, gain, bias, self.epsilon as f32, !of_batch)
+    }
+
+    /// Mean and variance (2, features), of the batch (then they are noted) or the running ones, and whether they are the former.
+    fn moments(&self, params: &Params, x: &Tensor<2>, of_batch: bool) -> (Tensor<2>, bool) {
         let rows = x.dims()[0];
         let of_batch = of_batch && rows > 0;
         let moments = match of_batch {
@@ -88,9 +103,7 @@ impl BatchNorm {
                 self.note(params, self.variance, moments.clone().narrow(0, 1, 1).mul_scalar(unbiased));
             }
         }
-        let [gain, bias] = [self.gain, self.bias].map(|w| params.get(w));
-        let constants = [self.epsilon as f32, slope];
-        ops::batch_norm_leaky(x, moments, gain, bias, constants, !of_batch)
+        (moments, of_batch)
     }
 
     fn note(&self, params: &Params, buffer: ParamId, value: Tensor<2>) {

@@ -5,7 +5,9 @@ mod batch_norm;
 mod continuous_filter;
 mod convolution;
 pub mod dimenet;
+mod edge_gated_convolution;
 mod embedding;
+mod gated_convolution;
 mod gemnet;
 mod layer_norm;
 mod linear;
@@ -17,7 +19,9 @@ pub mod unet;
 pub use batch_norm::BatchNorm;
 pub use continuous_filter::{ContinuousFilterPotential, ContinuousFilterSizes};
 pub use convolution::Convolution;
+pub use edge_gated_convolution::{EdgeGatedConvolution, EdgeGates};
 pub use embedding::{AtomEmbedding, MAX_ELEMENT};
+pub use gated_convolution::{GatedConvolution, WeightedEdges};
 pub use gemnet::{
     AtomUpdate, BlockScales, EdgeHead, GemNetSizes, Geometry, InteractionBlock, ProjectedBasis, Receiver,
     ScaleFactors, ScaleFactorsError, SharedBasis, TripletInteraction, Trunk, TrunkState,

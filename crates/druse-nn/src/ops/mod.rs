@@ -3,11 +3,12 @@
 //!
 //! Its rooms in order, each reading only those before it: `product` (matrix products), `blocks` (threads), `kernels`
 //! (elementwise loops) and `matrix`; `device_op` and `host`, which make an operation out of a forward and a backward
-//! pass; `gather`, `attention`, `dense`, `geometry`; the families `gemnet`, `dimenet`, `spherenet`, `gemsdiff`, `image`, `unet`;
+//! pass; `gather`, `attention`, `dense`, `geometry`; the families `gemnet`, `dimenet`, `spherenet`, `gemsdiff`, `image`, `unet`, `crystal_graph`;
 //! and `cube`, the kernels for GPUs of those that have any. `cargo xtask layers` checks that.
 
 mod attention;
 mod blocks;
+mod crystal_graph;
 #[cfg(feature = "gpu")]
 pub(crate) mod cube;
 mod dense;
@@ -28,6 +29,7 @@ mod unet;
 
 pub use attention::{TokenSets, pair_attention};
 pub use blocks::with_idle_threads;
+pub use crystal_graph::{EdgeWeights, batch_norm_silu, gate_mean, gate_sum, softplus};
 pub use dense::{
     Activation, affine, dense, layer_norm, layer_norm_leaky, merge_edges, pair_dense, split_dense,
 };

@@ -56,7 +56,7 @@ pub(super) fn keeps(fitted: &Fitted<'_>, symmetry: Check) -> Finding {
     Ok(looked_at.join(", "))
 }
 
-/// Predictions, or means and logarithms of variances of latents; nothing for a model without such outputs.
+/// Predictions with their vectors, or means and logarithms of variances of latents; nothing for a model without such outputs.
 ///
 /// Outside the symmetries they are compared to the last bit, so nothing is rounded here.
 pub(super) fn outputs(
@@ -66,7 +66,12 @@ pub(super) fn outputs(
 ) -> Result<Option<Vec<Vec<f64>>>, String> {
     if let Ok(predictor) = model.as_predictor() {
         let values = predictor.predict(&fitted.params, structures).map_err(text)?;
-        return Ok(Some(values.into_iter().map(|value| vec![value]).collect()));
+        let vectors = predictor.embed(&fitted.params, structures).map_err(text)?;
+        if vectors.len() != values.len() {
+            return Err(format!("{} predictions, but {} vectors", values.len(), vectors.len()));
+        }
+        let rows = values.into_iter().zip(vectors);
+        return Ok(Some(rows.map(|(value, vector)| [vec![value], vector].concat()).collect()));
     }
     if let Ok(autoencoder) = model.as_autoencoder() {
         let posteriors = autoencoder.encode(&fitted.params, structures).map_err(text)?;

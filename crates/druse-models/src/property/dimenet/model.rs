@@ -4,21 +4,19 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use druse_crystal::{Element, Lattice, Structure};
-use druse_nn::blocks::dimenet::{DimeNetPlusPlus, MAX_ELEMENT, MessageGeometry};
+use druse_nn::blocks::dimenet::{DimeNetConfig, DimeNetPlusPlus, MAX_ELEMENT, MessageGeometry};
 use druse_nn::graph::Multigraph;
-use druse_nn::memory::to_host;
-use druse_nn::ops::matrix;
 use druse_nn::{ParamBuilder, ParamSpec, Params};
 use serde_json::Value;
 
 use super::config::PropertyConfig;
 use crate::engine::map_micro_batches;
 use crate::error::check_elements;
+use crate::property::regressor::host_rows;
+use crate::property::target::{Target, TargetValues};
 use crate::settings::Settings;
-use crate::targets::{fit_property, property_of};
 use crate::{
-    BondCache, BondError, Bonds, LossTerm, ModelError, NoiseKey, Predictor, Prepared, Standardizer,
-    Trainable, Warning,
+    BondCache, BondError, Bonds, LossTerm, ModelError, NoiseKey, Predictor, Prepared, Trainable, Warning,
 };
 
 /// A predictor without its parameters.
@@ -26,8 +24,7 @@ pub struct PropertyPredictor {
     config: PropertyConfig,
     specs: Vec<ParamSpec>,
     network: DimeNetPlusPlus,
-    /// Of the property over the training set.
-    standardizer: Option<Standardizer>,
+    target: Target,
     bonds: BondCache,
 }
 
@@ -48,7 +45,8 @@ impl PropertyPredictor {
         let network = DimeNetPlusPlus::new(&mut builder, "encoder", &config.network, 1)
             .map_err(|e| ModelError::Config(format!("network.{e}")))?;
         let bonds = BondCache::new();
-        Ok(Self { specs: builder.finish(), network, standardizer: None, bonds, config })
+        let target = Target::new(&config.property);
+        Ok(Self { specs: builder.finish(), network, target, bonds, config })
     }
 
     /// Hyper-parameters.
@@ -59,11 +57,6 @@ impl PropertyPredictor {
     /// The bonds found so far.
     pub fn bonds(&self) -> &BondCache {
         &self.bonds
-    }
-
-    fn standardizer(&self) -> Result<&Standardizer, ModelError> {
-        let missing = || ModelError::Config("the predictor has not been trained: it knows no scale".into());
-        self.standardizer.as_ref().ok_or_else(missing)
     }
 
     fn input(&self, structures: &[&Structure]) -> Result<Input, ModelError> {
@@ -83,18 +76,6 @@ impl PropertyPredictor {
         let atoms = self.network.forward(params, &input.geometry, &input.species);
         self.config.readout.apply(atoms, input.geometry.graph())
     }
-
-    fn predict_micro_batch(
-        &self,
-        params: &Params,
-        structures: &[&Structure],
-    ) -> Result<Vec<f64>, ModelError> {
-        let standardizer = self.standardizer()?;
-        let input = self.input(structures)?;
-        let rows = params.scope(|| self.forward(params, &input));
-        let values = to_host(rows.reshape([structures.len()]))?;
-        Ok(values.into_iter().map(|x| standardizer.restore(0, f64::from(x))).collect())
-    }
 }
 
 fn check_species(structures: &[&Structure]) -> Result<(), ModelError> {
@@ -105,21 +86,12 @@ fn check_species(structures: &[&Structure]) -> Result<(), ModelError> {
 struct PreparedMicroBatch<'a> {
     model: &'a PropertyPredictor,
     input: Input,
-    targets: Vec<f32>,
-    /// Of the standardized property, in its unit.
-    scale: f64,
+    targets: TargetValues,
 }
 
 impl Prepared for PreparedMicroBatch<'_> {
     fn loss(&self, params: &Params) -> Result<Vec<LossTerm>, ModelError> {
-        let predicted = self.model.forward(params, &self.input);
-        let difference = predicted - matrix(self.targets.clone(), 1, params.device());
-        let count = self.targets.len() as f64;
-        let absolute = difference.clone().detach().abs().sum().mul_scalar(self.scale);
-        Ok(vec![
-            LossTerm { name: "mse", sum: (difference.clone() * difference).sum(), count, weight: 1.0 },
-            LossTerm { name: "mae", sum: absolute, count, weight: 0.0 },
-        ])
+        Ok(self.targets.loss(self.model.forward(params, &self.input)))
     }
 }
 
@@ -134,31 +106,15 @@ impl Trainable for PropertyPredictor {
 
     fn fit_statistics(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
         check_species(training)?;
-        self.standardizer = Some(fit_property(&self.config.property, training)?);
-        Ok(())
+        self.target.fit(training)
     }
 
     fn statistics(&self) -> Value {
-        serde_json::json!({ "property": self.standardizer })
+        self.target.statistics()
     }
 
     fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
-        let wrong = |e: String| ModelError::Config(format!("statistics of a property predictor: {e}"));
-        let value = statistics.get("property").ok_or_else(|| wrong("no `property`".into()))?;
-        let value: Option<Standardizer> =
-            serde_json::from_value(value.clone()).map_err(|e| wrong(e.to_string()))?;
-        let usable = |s: &Standardizer| {
-            s.mean.len() == 1
-                && s.std.len() == 1
-                && s.mean[0].is_finite()
-                && s.std[0].is_finite()
-                && s.std[0] > 0.0
-        };
-        if value.as_ref().is_some_and(|s| !usable(s)) {
-            return Err(wrong("expected one finite mean and one positive standard deviation".into()));
-        }
-        self.standardizer = value;
-        Ok(())
+        self.target.restore_statistics(statistics)
     }
 
     /// Searches the bonds; reports structures with sites that have none.
@@ -180,13 +136,8 @@ impl Trainable for PropertyPredictor {
         micro_batch: &[&Structure],
         _noise: &[NoiseKey],
     ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
-        let standardizer = self.standardizer()?;
-        let targets = micro_batch
-            .iter()
-            .map(|s| Ok(standardizer.normalize(0, property_of(s, &self.config.property)?) as f32))
-            .collect::<Result<_, ModelError>>()?;
-        let (input, scale) = (self.input(micro_batch)?, standardizer.std[0]);
-        Ok(Box::new(PreparedMicroBatch { model: self, input, targets, scale }))
+        let (targets, input) = (self.target.values(micro_batch)?, self.input(micro_batch)?);
+        Ok(Box::new(PreparedMicroBatch { model: self, input, targets }))
     }
 
     /// Mean squared error of the standardized property, which is minimized, and mean absolute error in the unit of the
@@ -216,7 +167,25 @@ impl Predictor for PropertyPredictor {
 
     fn predict(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<f64>, ModelError> {
         map_micro_batches(structures, params.device(), |structures| {
-            self.predict_micro_batch(params, structures)
+            self.target.restore(|| {
+                let input = self.input(structures)?;
+                Ok(params.scope(|| self.forward(params, &input)))
+            })
+        })
+    }
+
+    fn embedding(&self) -> String {
+        let DimeNetConfig { blocks, output_embedding, .. } = self.config.network;
+        format!("{} activations before the last layers of the output blocks", (blocks + 1) * output_embedding)
+    }
+
+    fn embed(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<Vec<f64>>, ModelError> {
+        map_micro_batches(structures, params.device(), |structures| {
+            let input = self.input(structures)?;
+            host_rows(params.scope(|| {
+                let atoms = self.network.hidden(params, &input.geometry, &input.species);
+                self.config.readout.apply(atoms, input.geometry.graph())
+            }))
         })
     }
 }

@@ -276,10 +276,15 @@ impl AtomLayers {
 
     /// Sums (N, H) to (N, output).
     pub fn forward(&self, params: &Params, sums: Tensor<2>) -> Tensor<2> {
+        self.output.forward(params, self.hidden(params, sums))
+    }
+
+    /// What the last layer reads: sums (N, H) to (N, width).
+    pub fn hidden(&self, params: &Params, sums: Tensor<2>) -> Tensor<2> {
         let mut x = self.up.forward(params, sums);
         for layer in &self.layers {
             x = layer.activated(params, x, Activation::Silu);
         }
-        self.output.forward(params, x)
+        x
     }
 }

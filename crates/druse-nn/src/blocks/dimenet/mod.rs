@@ -154,9 +154,17 @@ impl OutputBlock {
 
     /// m is (E, H), rbf (E, R); the result (N, output).
     fn forward(&self, params: &Params, m: Tensor<2>, rbf: Tensor<2>, graph: &Multigraph) -> Tensor<2> {
+        self.atoms.forward(params, self.sums(params, m, rbf, graph))
+    }
+
+    /// [`OutputBlock::forward`] without the last layer: (N, output embedding).
+    fn hidden(&self, params: &Params, m: Tensor<2>, rbf: Tensor<2>, graph: &Multigraph) -> Tensor<2> {
+        self.atoms.hidden(params, self.sums(params, m, rbf, graph))
+    }
+
+    fn sums(&self, params: &Params, m: Tensor<2>, rbf: Tensor<2>, graph: &Multigraph) -> Tensor<2> {
         let weight = self.radial.weight(params);
-        let sums = ops::filtered_sum(m, rbf, weight, 1.0, &graph.destination, graph.num_atoms);
-        self.atoms.forward(params, sums)
+        ops::filtered_sum(m, rbf, weight, 1.0, &graph.destination, graph.num_atoms)
     }
 }
 
@@ -241,7 +249,8 @@ impl DimeNetPlusPlus {
     /// When an element is beyond [`MAX_ELEMENT`] or the species differ in number from the atoms of the graph.
     pub fn forward(&self, params: &Params, geometry: &MessageGeometry, species: &[Element]) -> Tensor<2> {
         let mut sum: Option<Tensor<2>> = None;
-        self.run(params, geometry, species, |_, output| {
+        self.run(params, geometry, species, |block, m, radial| {
+            let output = block.forward(params, m.clone(), radial, &geometry.graph);
             sum = Some(sum.take().map_or_else(|| output.clone(), |sum| sum + output.clone()));
         });
         sum.expect("there is an output block even without interaction blocks")
@@ -253,20 +262,33 @@ impl DimeNetPlusPlus {
     /// As [`DimeNetPlusPlus::forward`].
     pub fn trace(&self, params: &Params, geometry: &MessageGeometry, species: &[Element]) -> MessageTrace {
         let mut trace = MessageTrace { messages: Vec::new(), outputs: Vec::new() };
-        self.run(params, geometry, species, |m, output| {
+        self.run(params, geometry, species, |block, m, radial| {
             trace.messages.push(m.clone());
-            trace.outputs.push(output);
+            trace.outputs.push(block.forward(params, m.clone(), radial, &geometry.graph));
         });
         trace
     }
 
-    /// Hands the messages and the output of every output block to `visit`.
+    /// What the last layers of the output blocks read of every atom, one block after the other: (N, (blocks + 1) · output
+    /// embedding). [`DimeNetPlusPlus::forward`] is a linear map of it.
+    ///
+    /// # Panics
+    /// As [`DimeNetPlusPlus::forward`].
+    pub fn hidden(&self, params: &Params, geometry: &MessageGeometry, species: &[Element]) -> Tensor<2> {
+        let mut all = Vec::new();
+        self.run(params, geometry, species, |block, m, radial| {
+            all.push(block.hidden(params, m.clone(), radial, &geometry.graph));
+        });
+        Tensor::cat(all, 1)
+    }
+
+    /// Hands every output block to `visit`, with the messages and the radial basis that it reads.
     fn run(
         &self,
         params: &Params,
         geometry: &MessageGeometry,
         species: &[Element],
-        mut visit: impl FnMut(&Tensor<2>, Tensor<2>),
+        mut visit: impl FnMut(&OutputBlock, &Tensor<2>, Tensor<2>),
     ) {
         let graph = &geometry.graph;
         assert_eq!(species.len(), graph.num_atoms, "one element for each atom");
@@ -274,18 +296,16 @@ impl DimeNetPlusPlus {
         let device = params.device();
         let radial = self.radial_basis(params, geometry);
         let bases = Bases::new(radial, &geometry.spherical, &self.spherical, device);
-        let output =
-            |i: usize, m: &Tensor<2>| self.outputs[i].forward(params, m.clone(), bases.radial.clone(), graph);
         let mut m = {
             let ends = [&graph.source, &graph.destination];
             self.embedding.forward(params, species, bases.radial.clone(), ends)
         };
-        visit(&m, output(0, &m));
+        visit(&self.outputs[0], &m, bases.radial.clone());
         for (i, block) in self.interactions.iter().enumerate() {
             m = block.forward(params, m, &bases, |x, basis, weight| {
                 ops::message_sum(x, basis, weight, &geometry.graph, &geometry.angles)
             });
-            visit(&m, output(i + 1, &m));
+            visit(&self.outputs[i + 1], &m, bases.radial.clone());
         }
     }
 }

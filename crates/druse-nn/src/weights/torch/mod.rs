@@ -1,4 +1,5 @@
-//! Files of `torch.save`: zip archives of a pickle, which describes tensors, and one entry for each storage.
+//! Files of `torch.save`: zip archives of a pickle, which describes tensors, and one entry for each storage; before version 1.6
+//! pickles and storages one after the other. Weights that were converted to safetensors are read as the same.
 //!
 //! The pickle is read into data; nothing in a file is ever executed. The reader is our own because readers of weights alone
 //! refuse two things that published runs have: dictionaries whose keys are classes (PyTorch Lightning before 1.5 keeps the
@@ -6,7 +7,10 @@
 
 mod archive;
 mod error;
+mod legacy;
 mod pickle;
+mod safetensors;
+mod storages;
 mod value;
 
 use std::collections::BTreeMap;
@@ -16,9 +20,11 @@ use druse_crystal::files::{self, FileError};
 
 pub use archive::ArchiveError;
 pub use error::PickleError;
+pub use legacy::LegacyError;
 pub use value::{ElementType, TorchTensor};
 
 use archive::Archive;
+use storages::Storages;
 use value::{Id, Value, Values};
 
 /// Why a file of `torch.save` could not be read.
@@ -27,13 +33,21 @@ pub enum TorchError {
     /// The operating system refused.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The format that PyTorch wrote before version 1.6.
-    #[error(
-        "{name} has the format of PyTorch before version 1.6; load it there and save it with a newer one (`torch.save(torch.load(old), new)`)"
-    )]
-    Old {
+    /// The file has the format of PyTorch before version 1.6, and cannot be read.
+    #[error("{name} has the format of PyTorch before version 1.6: {source}")]
+    Legacy {
         /// The file, or what stands for it.
         name: String,
+        /// What the reader stumbled over.
+        source: LegacyError,
+    },
+    /// The file looks like safetensors, and is none.
+    #[error("{name} is not a safetensors file, or it is cut off: {reason}")]
+    Safetensors {
+        /// The file, or what stands for it.
+        name: String,
+        /// What the reader stumbled over.
+        reason: String,
     },
     /// The bytes are no archive of PyTorch.
     #[error("{name} is not a file of torch.save: {source}")]
@@ -63,16 +77,11 @@ pub enum TorchError {
     },
 }
 
-/// How files before version 1.6 begin: a pickle of a magic number.
-const OLD_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
-
-/// A file of `torch.save`.
+/// A file of `torch.save`, or its weights in a safetensors file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TorchFile {
     name: String,
-    archive: Archive,
-    /// Folder of all entries, with its `/`.
-    folder: String,
+    storages: Storages,
     values: Values,
     root: Id,
 }
@@ -84,11 +93,24 @@ impl TorchFile {
     /// Parses the bytes of a file; `name` appears in messages.
     ///
     /// # Errors
-    /// [`TorchError`] for anything that PyTorch 1.6 or later did not write on a little-endian machine.
+    /// [`TorchError`] for anything that PyTorch did not write on a little-endian machine, and that is no safetensors file.
     pub fn from_bytes(bytes: Vec<u8>, name: &str) -> Result<Self, TorchError> {
         let name = name.to_owned();
-        if bytes.starts_with(OLD_MAGIC) {
-            return Err(TorchError::Old { name });
+        if bytes.starts_with(legacy::MAGIC) {
+            return match legacy::read(&bytes) {
+                Ok((values, root, places)) => {
+                    Ok(Self { name, storages: Storages::Listed { bytes, places }, values, root })
+                }
+                Err(source) => Err(TorchError::Legacy { name, source }),
+            };
+        }
+        if safetensors::recognizes(&bytes) {
+            return match safetensors::read(&bytes) {
+                Ok((values, root, places)) => {
+                    Ok(Self { name, storages: Storages::Listed { bytes, places }, values, root })
+                }
+                Err(reason) => Err(TorchError::Safetensors { name, reason }),
+            };
         }
         let archive = match Archive::new(bytes) {
             Ok(archive) => archive,
@@ -110,7 +132,9 @@ impl TorchFile {
             Err(source) => return Err(TorchError::Archive { name, source }),
         };
         match read {
-            Ok((values, root)) => Ok(Self { name, archive, folder, values, root }),
+            Ok((values, root)) => {
+                Ok(Self { name, storages: Storages::Archive { archive, folder }, values, root })
+            }
             Err((position, source)) => Err(TorchError::Pickle { name, position, source }),
         }
     }
@@ -130,7 +154,7 @@ impl TorchFile {
 
     /// Size of the file in bytes.
     pub fn size(&self) -> usize {
-        self.archive.size()
+        self.storages.size()
     }
 
     fn content(&self, problem: impl Into<String>) -> TorchError {
@@ -207,10 +231,10 @@ impl TorchFile {
     /// # Errors
     /// [`TorchError`] when the storage is missing, damaged or too short, or its type is unknown.
     pub fn numbers(&self, tensor: &TorchTensor) -> Result<Vec<f64>, TorchError> {
-        let entry = format!("{}data/{}", self.folder, tensor.storage);
+        let entry = self.storages.name(&tensor.storage);
         let bytes = self
-            .archive
-            .get(&entry)
+            .storages
+            .get(&tensor.storage)
             .map_err(|source| TorchError::Archive { name: self.name.clone(), source })?;
         let element = tensor
             .element

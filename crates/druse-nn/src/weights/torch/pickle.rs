@@ -18,6 +18,11 @@ struct Machine<'a> {
 
 /// Reads a pickle; returns its values and which of them is the whole, or the error and the position where it came up.
 pub(super) fn read(bytes: &[u8]) -> Result<(Values, Id), (usize, PickleError)> {
+    read_first(bytes).map(|(values, root, _)| (values, root))
+}
+
+/// [`read`] of bytes that begin with a pickle, with its length.
+pub(super) fn read_first(bytes: &[u8]) -> Result<(Values, Id, usize), (usize, PickleError)> {
     let mut machine = Machine {
         bytes,
         at: 0,
@@ -30,7 +35,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Values, Id), (usize, PickleError)> {
         let start = machine.at;
         match machine.step() {
             Ok(None) => {}
-            Ok(Some(root)) => return Ok((machine.values, root)),
+            Ok(Some(root)) => return Ok((machine.values, root, machine.at)),
             Err(e) => return Err((start, e)),
         }
     }

@@ -296,11 +296,22 @@ impl Values {
         }
     }
 
-    /// What a persistent identifier stands for: a storage, by `("storage", class, key, device, elements)`.
+    /// Keys and types of all storages.
+    pub(super) fn storages(&self) -> impl Iterator<Item = (&str, Option<ElementType>)> {
+        self.0.iter().filter_map(|value| match value {
+            Value::Storage { element, key, .. } => Some((&**key, *element)),
+            _ => None,
+        })
+    }
+
+    /// What a persistent identifier stands for: a storage, by `("storage", class, key, device, elements)`. Files before version
+    /// 1.6 add what part of another storage it is; those of parts are not read.
     pub(super) fn storage(&mut self, identifier: Id) -> Result<Id, PickleError> {
         let wrong = || PickleError::Tensor("a persistent identifier names no storage".into());
-        let &[kind, class, key, _, len] = self.tuple(identifier).ok_or_else(wrong)? else {
-            return Err(wrong());
+        let (kind, class, key, len) = match *self.tuple(identifier).ok_or_else(wrong)? {
+            [kind, class, key, _, len] => (kind, class, key, len),
+            [kind, class, key, _, len, part] if *self.get(part) == Value::None => (kind, class, key, len),
+            _ => return Err(wrong()),
         };
         let (Some("storage"), Value::Class(class), Some(key), Some(len)) =
             (self.text(kind).map(|t| &**t), self.get(class), self.text(key), self.size(len))

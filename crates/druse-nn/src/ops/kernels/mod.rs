@@ -4,6 +4,13 @@ use std::mem::MaybeUninit;
 
 use crate::arch::{arch, vectorized};
 
+mod gates;
+
+pub(crate) use gates::{
+    add_gated, add_sigmoid_weighted, gated_backward, sigmoid_weighted_backward, softplus_backward,
+    softplus_into,
+};
+
 /// `a · b + c`, in one instruction when `FUSED`.
 #[inline(always)]
 fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
