@@ -1,7 +1,8 @@
 //! `druse evaluate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -9,7 +10,8 @@ use clap::{Args, ValueEnum};
 use druse_data::crystens::{Consistency, STATED_SPACE_GROUP};
 use druse_data::{Cache, Item, Listing, image_consistency};
 use druse_evaluate::{
-    Baseline, GenerationSettings, MatchingSettings, Optimization, Pairing, Sets, Task, generation, matching,
+    Baseline, Evaluation, GenerationSettings, MatchingSettings, Observer, Optimization, Pairing, Sets, Task,
+    generation, matching,
 };
 use druse_metrics::distribution::Bootstrap;
 use druse_metrics::generation::{CutoffChoice, ProtocolName, Rules};
@@ -171,45 +173,19 @@ enum PairArg {
 /// Runs the command.
 pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     set_threads(args.rules.threads.unwrap_or(0))?;
-    args.rules.rules()?;
-    if args.task == TaskArg::Generation && args.baseline.is_some() {
-        return Err(Failure::mistake(
-            "a baseline predicts structures, which generated sets are not compared with",
-        )
-        .hint("add --task prediction, or leave out --baseline"));
-    }
+    args.check()?;
     for out in [&args.json, &args.html].into_iter().flatten() {
         if [Some(&args.generated), Some(&args.reference), args.train.as_ref()].contains(&Some(out)) {
             return Err(Failure::mistake(format!("`{}` would be replaced by the result", out.display())));
         }
     }
     let begun = Instant::now();
-    let strict = args.rules.strict;
-    if args.task == TaskArg::Stability {
-        return args.stability(begun);
-    }
-    if let Some(option) = args.stability.given() {
-        return Err(Failure::mistake(format!("{option} is for --task stability")));
-    }
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
-    let reference = read(&args.reference, &args.reference_filters, strict)?;
-    let generated = read(&args.generated, &args.filters, strict)?;
-    let train = args.train.as_deref().map(|path| read(path, &[], strict)).transpose()?;
+    let reference = args.read_reference(&args.reference)?;
+    let generated = args.read_generated(&args.generated)?;
+    let train = args.train.as_deref().map(|path| args.read_train(path)).transpose()?;
     let sets = Sets { generated: &generated, reference: &reference, train: train.as_ref() };
-    let task = match args.task {
-        TaskArg::Generation => Task::Generation,
-        TaskArg::Reconstruction => Task::Reconstruction,
-        TaskArg::Prediction => Task::Prediction,
-        TaskArg::Stability => Task::Stability,
-    };
-    let evaluation = if task == Task::Generation {
-        let settings = args.rules.generation(sets, args.optimization())?;
-        console::Progress::of(|watch| generation(sets, &settings, watch, &stop))?
-    } else {
-        let baseline = args.baseline(task);
-        let settings = MatchingSettings { baseline, ..args.rules.matching(sets, task, args.pairing())? };
-        console::Progress::of(|watch| matching(sets, &settings, watch, &stop))?
-    };
+    let evaluation = console::Progress::of(|watch| args.evaluate(sets, watch, &stop))?;
     Destinations { json: args.json.as_deref(), html: args.html.as_deref() }
         .deliver_evaluation(&evaluation)?;
     console::note(&format!("{:.1} s", begun.elapsed().as_secs_f64()));
@@ -226,9 +202,21 @@ fn images_of(set: &Listing) -> Result<Option<Consistency>, Failure> {
 }
 
 impl EvaluateArgs {
-    /// Evaluates stability: structures with energies against a hull, whose entries may be formulas.
-    fn stability(&self, begun: Instant) -> crate::Outcome {
-        let strict = self.rules.strict;
+    /// Refuses options that contradict each other, before anything is read.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.rules.rules()?;
+        if self.task == TaskArg::Generation && self.baseline.is_some() {
+            return Err(Failure::mistake(
+                "a baseline predicts structures, which generated sets are not compared with",
+            )
+            .hint("add --task prediction, or leave out --baseline"));
+        }
+        if self.task != TaskArg::Stability {
+            return match self.stability.given() {
+                Some(option) => Err(Failure::mistake(format!("{option} is for --task stability"))),
+                None => Ok(()),
+            };
+        }
         if self.rules.matcher.are_given() || self.rules.protocol != ProtocolName::default() {
             let text = "a definition of stability has its own rules and tolerances";
             return Err(Failure::mistake(text)
@@ -239,15 +227,62 @@ impl EvaluateArgs {
                 "a hull without some of its phases is another hull; write the entries to a file of their own",
             ));
         }
-        let reference = read_energies(&self.reference, strict)?;
-        let generated = read(&self.generated, &self.filters, strict)?;
-        let train = self.train.as_deref().map(|path| read_energies(path, strict)).transpose()?;
-        let sets = Sets { generated: &generated, reference: &reference, train: train.as_ref() };
-        let evaluation = self.stability.evaluate(sets, self.rules.intervals(), strict)?;
-        Destinations { json: self.json.as_deref(), html: self.html.as_deref() }
-            .deliver_evaluation(&evaluation)?;
-        console::note(&format!("{:.1} s", begun.elapsed().as_secs_f64()));
-        Ok(ExitCode::SUCCESS)
+        Ok(())
+    }
+
+    /// What generated rows have to pass.
+    pub fn filters(&self) -> &[String] {
+        &self.filters
+    }
+
+    /// What reference rows have to pass.
+    pub fn reference_filters(&self) -> &[String] {
+        &self.reference_filters
+    }
+
+    /// Reads what is judged.
+    pub fn read_generated(&self, path: &Path) -> Result<Listing, Failure> {
+        read(path, &self.filters, self.rules.strict)
+    }
+
+    /// Reads what it is compared with; entries of a hull may be formulas.
+    pub fn read_reference(&self, path: &Path) -> Result<Listing, Failure> {
+        match self.task {
+            TaskArg::Stability => read_energies(path, self.rules.strict),
+            _ => read(path, &self.reference_filters, self.rules.strict),
+        }
+    }
+
+    /// Reads what the model was trained on.
+    pub fn read_train(&self, path: &Path) -> Result<Listing, Failure> {
+        match self.task {
+            TaskArg::Stability => read_energies(path, self.rules.strict),
+            _ => read(path, &[], self.rules.strict),
+        }
+    }
+
+    /// Evaluates sets that were read.
+    pub fn evaluate(
+        &self,
+        sets: Sets<'_>,
+        watch: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Evaluation, Failure> {
+        let task = match self.task {
+            TaskArg::Generation => {
+                let settings = self.rules.generation(sets, self.optimization())?;
+                return Ok(generation(sets, &settings, watch, stop)?);
+            }
+            TaskArg::Stability => {
+                let (intervals, strict) = (self.rules.intervals(), self.rules.strict);
+                return self.stability.evaluate(sets, intervals, strict, watch, stop);
+            }
+            TaskArg::Reconstruction => Task::Reconstruction,
+            TaskArg::Prediction => Task::Prediction,
+        };
+        let baseline = self.baseline(task);
+        let settings = MatchingSettings { baseline, ..self.rules.matching(sets, task, self.pairing())? };
+        Ok(matching(sets, &settings, watch, stop)?)
     }
 
     fn optimization(&self) -> Option<Optimization> {

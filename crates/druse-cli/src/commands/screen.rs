@@ -40,7 +40,7 @@ screen.jsonl have a row for every row of the input, with its rank and figures or
 the first in the ranking. The hull is made of energies by the same potential. docs/screen.md defines everything.")]
 pub struct ScreenArgs {
     #[command(flatten)]
-    source: SourceArgs,
+    pub source: SourceArgs,
     /// Structures that the hull is made of: a set, or a folder of its splits. Where it lacks elements, a column of formation
     /// energies is needed.
     #[arg(long, value_name = "DATA")]
@@ -50,9 +50,9 @@ pub struct ScreenArgs {
     train: Option<PathBuf>,
     /// Folder for the results.
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    pub out: PathBuf,
     #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_POTENTIAL, help = potential_help())]
-    potential: String,
+    pub potential: String,
     /// Let compositions fall that cannot be neutral, mixed valence allowed [default: only say so].
     #[arg(long)]
     charge_neutral: bool,
@@ -82,7 +82,7 @@ pub struct ScreenArgs {
     keep: usize,
     /// Continue in a folder that holds part of the same screening.
     #[arg(long)]
-    resume: bool,
+    pub resume: bool,
     /// Structures that a thread evaluates together.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
@@ -92,7 +92,13 @@ pub struct ScreenArgs {
 }
 
 impl ScreenArgs {
-    fn settings(&self) -> Result<ScreenSettings, Failure> {
+    /// Structures in flight.
+    pub fn flight(&self) -> Flight {
+        Flight { per_worker: self.batch_size as usize, ..Flight::default() }
+    }
+
+    /// What the options say of how candidates are screened.
+    pub fn settings(&self) -> Result<ScreenSettings, Failure> {
         if !self.max_e_above_hull.is_finite() {
             let text = format!("--max-e-above-hull {}: expected a number", self.max_e_above_hull);
             return Err(Failure::mistake(text));
@@ -145,7 +151,7 @@ pub fn run(args: &ScreenArgs) -> crate::Outcome {
         reference: &reference,
         train: train.as_ref(),
         potential: &potential,
-        flight: Flight { per_worker: args.batch_size as usize, ..Flight::default() },
+        flight: args.flight(),
     };
     let found = console::Progress::of(|watch| screen(inputs, &settings, &folder, args.resume, watch, &stop))?;
     let Some(Screening { rows, funnel, references }) = found else {
