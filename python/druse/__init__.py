@@ -114,6 +114,10 @@ __all__ = [
 ]
 
 
+#: Names a folder where the command line has to have one and none is written.
+_NOWHERE = "nowhere"
+
+
 def _text(value: object) -> str:
     """A value as the command line has it."""
     if isinstance(value, bool):
@@ -283,7 +287,7 @@ def sample(
         sites=sites,
         wyckoff=wyckoff,
         latents=latents,
-        out="" if out is None else out,
+        out=_NOWHERE if out is None else out,
         format=format,
         resume=resume,
         shard=shard,
@@ -521,7 +525,7 @@ def reconstruct(
             true_species=true_species,
             no_evaluation=not evaluation,
             seed=seed,
-            out="" if out is None else out,
+            out=_NOWHERE if out is None else out,
         ) + ["--", path]
         with _events.Follow("structures", callback, progress) as watch:
             rows, report = _reconstruct(options, loaded, path, out is not None, watch, threads)
@@ -570,7 +574,7 @@ def relax(
         max_expansion=max_expansion,
         min_distance=min_distance,
         trajectory=trajectory,
-        out="" if out is None else out,
+        out=_NOWHERE if out is None else out,
         format=format,
         resume=resume,
         filter=_several(filters),
@@ -600,8 +604,10 @@ def hull(
 ) -> Hull:
     """The convex hull of a set of phases, or of several (a list of paths): energies above it, decompositions, the phase diagram
     of a `system`; `druse hull`."""
-    several = isinstance(entries, (list, tuple)) and all(isinstance(e, (str, _os.PathLike)) for e in entries)
-    sets = [_rows(e, "entries") for e in entries] if several else [_rows(entries, "entries")]  # type: ignore[attr-defined]
+    if isinstance(entries, (list, tuple)) and entries and all(isinstance(e, (str, _os.PathLike)) for e in entries):
+        sets = [_rows(e, "entries") for e in entries]
+    else:
+        sets = [_rows(entries, "entries")]
     asked = None if query is None else _rows(query, "query")
     options = _options(
         query=asked if asked is None or isinstance(asked, str) else "query",

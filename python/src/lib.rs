@@ -2,7 +2,7 @@
 //!
 //! It has structures, models, potentials and the commands of the program as functions ([`druse_cli::library`]): options go in
 //! as on the command line, errors come out with the same words. The package's own Python (`druse/`) gives them signatures,
-//! converts the objects of other packages, and draws pictures. Long work runs on a thread of its own ([`work`]).
+//! converts the objects of other packages, and draws pictures. Long work runs on a thread of its own (`work.rs`).
 
 mod commands;
 mod error;

@@ -73,8 +73,8 @@ def test_words_of_errors_are_those_of_the_program(tmp_path, program):
     both(["featurize", "nothing", "--features", "validity"], lambda: druse.featurize("nothing"))
     both(["featurize", "nothing", "--features", "beauty"], lambda: druse.featurize("nothing", "beauty"))
     both(["evaluate", "a", "--reference", "b", "--task", "x"], lambda: druse.evaluate("a", "b", task="x"))
-    both(["evaluate", "a", "--reference", "b", "--symprec", "0"], lambda: druse.evaluate("a", "b", symprec=0.0))
-    both(["relax", "nothing", "--fmax", "-1", *out], lambda: druse.relax("nothing", fmax=-1.0))
+    both(["evaluate", "a", "--reference", "b", "--symprec=0.0"], lambda: druse.evaluate("a", "b", symprec=0.0))
+    both(["relax", "nothing", "--fmax=-1.0", *out], lambda: druse.relax("nothing", fmax=-1.0))
     both(["relax", "nothing", "--potential", "p", *out], lambda: druse.relax("nothing", potential="p"))
     assert not (tmp_path / "never").exists()
 

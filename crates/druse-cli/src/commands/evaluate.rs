@@ -195,7 +195,8 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
 /// The consistency of the images that a set was read from; `None` where it was read from something else.
 fn images_of(set: &Listing) -> Result<Option<Consistency>, Failure> {
     let stated = |item: &Item| item.properties().contains_key(STATED_SPACE_GROUP);
-    match set.items.iter().any(stated) {
+    // Structures in memory may be from such a file, but are no longer its images.
+    match !set.path.as_os_str().is_empty() && set.items.iter().any(stated) {
         true => Ok(image_consistency(&set.path)?),
         false => Ok(None),
     }
