@@ -29,6 +29,7 @@ from ._druse import (
     __version__,
     _evaluate,
     _featurize,
+    _holds_run,
     _hull,
     _match,
     _predict,
@@ -346,9 +347,11 @@ def train(
     if data is not None:
         rows = _rows(data, "data")
         if not isinstance(rows, str):
-            path = _os.path.join(folder, "data.jsonl")
-            _os.makedirs(folder, exist_ok=True)
-            _write([row for row in rows if isinstance(row, Structure)], path, None, resume)
+            path = _os.path.join(folder, "training-data.jsonl")
+            # A run that is there keeps what it was trained on.
+            if not _holds_run(folder):
+                _os.makedirs(folder, exist_ok=True)
+                _write([row for row in rows if isinstance(row, Structure)], path, None, True)
             rows = path
         options += _options(data=rows)
     with _events.Follow("training", callback, progress) as watch:
@@ -528,8 +531,8 @@ def reconstruct(
             out=_NOWHERE if out is None else out,
         ) + ["--", path]
         with _events.Follow("structures", callback, progress) as watch:
-            rows, report = _reconstruct(options, loaded, path, out is not None, watch, threads)
-    return Reconstruction(Structures(rows), None if report is None else Report(report))
+            rows, stopped, report = _reconstruct(options, loaded, path, out is not None, watch, threads)
+    return Reconstruction(Structures(rows, stopped), None if report is None else Report(report))
 
 
 def relax(

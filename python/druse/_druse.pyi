@@ -20,6 +20,7 @@ __all__ = [
     "_evaluate",
     "_evaluation",
     "_featurize",
+    "_holds_run",
     "_hull",
     "_match",
     "_predict",
@@ -321,6 +322,7 @@ def _sample(
     threads: int | None = None,
 ) -> tuple[list[Structure | Failure], bool]: ...
 def _train(options: Sequence[str], callback: _Watch = None, threads: int | None = None) -> dict[str, Any]: ...
+def _holds_run(path: _Path) -> bool: ...
 def _evaluation(text: str, path: _Path) -> _Evaluation | None: ...
 def _evaluate(
     options: Sequence[str],
@@ -341,7 +343,7 @@ def _reconstruct(
     to_folder: bool = False,
     callback: _Watch = None,
     threads: int | None = None,
-) -> tuple[list[Structure | Failure], _Evaluation | None]: ...
+) -> tuple[list[Structure | Failure], bool, _Evaluation | None]: ...
 def _relax(
     options: Sequence[str],
     set: _Set,

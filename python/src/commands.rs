@@ -6,7 +6,7 @@ use druse_cli::library::{self, Set};
 use druse_crystal::Structure as Crystal;
 use druse_data::{Dataset, Item, Listing, OutputFormat, write_dataset};
 use druse_evaluate::report;
-use druse_run::train::Ending;
+use druse_run::train::{Ending, holds_run};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 use serde_json::{Value, json};
@@ -93,6 +93,12 @@ pub fn _sample<'py>(
         library::sample(&options, model.as_deref(), to_folder, watch, stop)
     })?;
     Ok((rows_to_python(py, listing.items)?, summary.interrupted))
+}
+
+/// Whether a folder holds a training run.
+#[pyfunction]
+pub fn _holds_run(path: PathBuf) -> bool {
+    holds_run(&path)
 }
 
 /// `druse train`: what was achieved.
@@ -215,7 +221,7 @@ pub fn _featurize<'py>(
     to_python(py, &Value::Array(rows))
 }
 
-/// `druse reconstruct`: rows, and how they compare.
+/// `druse reconstruct`: rows, whether it was stopped before its end, and how they compare.
 #[pyfunction]
 #[pyo3(signature = (options, model, data, to_folder=false, callback=None, threads=None))]
 pub fn _reconstruct<'py>(
@@ -226,12 +232,13 @@ pub fn _reconstruct<'py>(
     to_folder: bool,
     callback: Option<Py<PyAny>>,
     threads: Option<usize>,
-) -> PyResult<(Bound<'py, PyList>, Option<Evaluation>)> {
+) -> PyResult<(Bound<'py, PyList>, bool, Option<Evaluation>)> {
     let model = model.get().inner.clone();
-    let (listing, evaluation) = carry_out(py, call(callback, threads), move |watch, stop| {
+    let (listing, summary, evaluation) = carry_out(py, call(callback, threads), move |watch, stop| {
         library::reconstruct(&options, &model, &data, to_folder, watch, stop)
     })?;
-    Ok((rows_to_python(py, listing.items)?, evaluation.map(|inner| Evaluation { inner })))
+    let rows = rows_to_python(py, listing.items)?;
+    Ok((rows, summary.interrupted, evaluation.map(|inner| Evaluation { inner })))
 }
 
 /// `druse relax`: rows, and whether it was stopped before its end.

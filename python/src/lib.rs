@@ -41,8 +41,8 @@ mod _druse {
     use super::_command;
     #[pymodule_export]
     use super::commands::{
-        _evaluate, _evaluation, _featurize, _hull, _match, _predict, _read, _reconstruct, _relax, _sample,
-        _screen, _train, _write, Evaluation,
+        _evaluate, _evaluation, _featurize, _holds_run, _hull, _match, _predict, _read, _reconstruct, _relax,
+        _sample, _screen, _train, _write, Evaluation,
     };
     #[pymodule_export]
     use super::events::Event;

@@ -20,3 +20,8 @@ SALTS = [("Li", "F", 4.03), ("Na", "Cl", 5.64), ("K", "Br", 6.60), ("Mg", "O", 4
 def close(a, b, tolerance: float = 1e-9) -> bool:
     """Whether rows of numbers are the same."""
     return all(math.isclose(x, y, abs_tol=tolerance) for r, s in zip(a, b, strict=True) for x, y in zip(r, s, strict=True))
+
+
+def sampled(seed: int) -> str:
+    """The CIF of a salt; here, where other processes find it."""
+    return druse.sample("NaCl", n=1, seed=seed)[0].to_cif()

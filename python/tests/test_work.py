@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from common import sampled
 
 import druse
 
@@ -162,14 +163,10 @@ else:
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
 
 
-def sampled(seed: int) -> str:
-    return druse.sample("NaCl", n=1, seed=seed)[0].to_cif()
-
-
 def test_spawned_processes_give_the_same():
     druse.sample("NaCl")
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        assert pool.map(sampled, [1, 2]) == [sampled(1), sampled(2)]
+        assert pool.map_async(sampled, [1, 2]).get(120) == [sampled(1), sampled(2)]
 
 
 def test_the_command_is_the_program(tmp_path, program):

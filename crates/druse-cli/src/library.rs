@@ -213,8 +213,8 @@ pub fn featurize(
     Ok(features_of(&listing, &args.features, args.niggli, watch, stop)?)
 }
 
-/// `druse reconstruct`: the reconstructions, and how they compare unless `--no-evaluation` is given. The structures are those
-/// of a file or folder.
+/// `druse reconstruct`: the reconstructions, and how they compare unless `--no-evaluation` is given or it was stopped. The
+/// structures are those of a file or folder.
 ///
 /// # Errors
 /// [`Failure`] as the command has it.
@@ -225,7 +225,7 @@ pub fn reconstruct(
     to_folder: bool,
     watch: &mut impl Watch,
     stop: &AtomicBool,
-) -> Result<(Listing, Option<Evaluation>), Failure> {
+) -> Result<(Listing, Summary, Option<Evaluation>), Failure> {
     let args: reconstruct_command::ReconstructArgs = parse("reconstruct", options)?;
     let space = model.autoencoder().map_err(lacking)?;
     let mut dataset = reconstruct_command::read_data(data, model)?;
@@ -240,7 +240,7 @@ pub fn reconstruct(
     let (generated, summary) =
         sampling::collect(&args.sampling, model, targets, count, to_folder, watch, stop)?;
     if summary.interrupted || args.no_evaluation {
-        return Ok((generated, None));
+        return Ok((generated, summary, None));
     }
     let mut reference = read(data, &[], StrictArgs { strict: false })?;
     if args.count.is_some() {
@@ -248,7 +248,7 @@ pub fn reconstruct(
         reference.items.retain(|item| chosen.contains(item.id.as_str()));
     }
     let evaluation = args.evaluate(&generated, &reference, watch, stop)?;
-    Ok((generated, Some(evaluation)))
+    Ok((generated, summary, Some(evaluation)))
 }
 
 /// A potential by its name or file, as `--potential` takes it.
