@@ -69,9 +69,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-    from ._events import Callback
+    from ._events import _Callback
 
-    Path = str | _os.PathLike[str]
+    _Path = str | _os.PathLike[str]
 
 __all__ = [
     "Array",
@@ -200,17 +200,17 @@ class _File:
             self._folder.cleanup()
 
 
-def _model(model: Path | Model | None, device: str) -> Model:
+def _model(model: _Path | Model | None, device: str) -> Model:
     return model if isinstance(model, Model) else load_model(model, device)
 
 
 def read(
-    path: Path,
+    path: _Path,
     *,
     filters: str | Iterable[str] = (),
     strict: bool = False,
     threads: int | None = None,
-    callback: Callback | None = None,
+    callback: _Callback | None = None,
     progress: bool | None = None,
 ) -> Structures:
     """Every structure of a file or folder, in any format that druse reads; rows that give none are in `failures`."""
@@ -222,7 +222,7 @@ def read(
 
 def write(
     structures: object,
-    path: Path,
+    path: _Path,
     *,
     format: str | None = None,
     overwrite: bool = False,
@@ -246,15 +246,15 @@ def sample(
     *,
     n: int | None = None,
     seed: int = 0,
-    model: Path | Model | None = None,
+    model: _Path | Model | None = None,
     system: str | None = None,
     space_group: int | None = None,
     sites: str | None = None,
     wyckoff: str | None = None,
     like: object = None,
-    latents: Path | None = None,
+    latents: _Path | None = None,
     settings: Mapping[str, object] | None = None,
-    out: Path | None = None,
+    out: _Path | None = None,
     format: str | None = None,
     resume: bool = False,
     shard: str | None = None,
@@ -270,7 +270,7 @@ def sample(
     device: str = "cpu",
     precision: str | None = None,
     threads: int | None = None,
-    callback: Callback | None = None,
+    callback: _Callback | None = None,
     progress: bool | None = None,
 ) -> Structures:
     """Samples structures: of a formula, of a chemical `system`, of `sites` or `wyckoff` positions in a `space_group`, of the
@@ -321,16 +321,16 @@ def sample(
 
 def train(
     data: object = None,
-    out: Path = "",
+    out: _Path = "",
     *,
     preset: str | None = None,
-    config: Path | None = None,
+    config: _Path | None = None,
     settings: Mapping[str, object] | None = None,
     resume: bool = False,
-    init: Path | None = None,
+    init: _Path | None = None,
     device: str | None = None,
     threads: int | None = None,
-    callback: Callback | None = None,
+    callback: _Callback | None = None,
     progress: bool | None = None,
 ) -> Training:
     """Trains a model on a data set, in a folder: `druse train`.
@@ -395,10 +395,10 @@ def evaluate(
     hull_scale: str | Iterable[str] = (),
     force_scale: bool = False,
     submitted: int | None = None,
-    unrelaxed: Path | None = None,
+    unrelaxed: _Path | None = None,
     strict: bool = False,
     threads: int | None = None,
-    callback: Callback | None = None,
+    callback: _Callback | None = None,
     progress: bool | None = None,
 ) -> Report:
     """Judges generated structures against a reference: validity, coverage, distances, uniqueness, novelty, match rates,
@@ -478,7 +478,7 @@ def featurize(
     filters: str | Iterable[str] = (),
     strict: bool = False,
     threads: int | None = None,
-    callback: Callback | None = None,
+    callback: _Callback | None = None,
     progress: bool | None = None,
 ) -> list[dict[str, Any]]:
     """Features of each structure: crystalnn, magpie, validity, symmetry, niggli, neighbors; `druse featurize`.
@@ -494,7 +494,7 @@ def featurize(
 
 def reconstruct(
     structures: object,
-    model: Path | Model,
+    model: _Path | Model,
     *,
     count: int | None = None,
     candidates: int | None = None,
@@ -505,10 +505,10 @@ def reconstruct(
     evaluation: bool = True,
     seed: int = 0,
     settings: Mapping[str, object] | None = None,
-    out: Path | None = None,
+    out: _Path | None = None,
     device: str = "cpu",
     threads: int | None = None,
-    callback: Callback | None = None,
+    callback: _Callback | None = None,
     progress: bool | None = None,
 ) -> Reconstruction:
     """Encodes structures, decodes them again and compares, with a model that has a latent space: `druse reconstruct`."""
@@ -550,13 +550,13 @@ def relax(
     max_expansion: float | None = None,
     min_distance: float | None = None,
     trajectory: bool = False,
-    out: Path | None = None,
+    out: _Path | None = None,
     format: str | None = None,
     resume: bool = False,
     filters: str | Iterable[str] = (),
     strict: bool = False,
     threads: int | None = None,
-    callback: Callback | None = None,
+    callback: _Callback | None = None,
     progress: bool | None = None,
 ) -> Structures:
     """Relaxes structures: moves atoms and cell until the forces vanish; `druse relax`.
@@ -643,12 +643,12 @@ def screen(
     formation_energy: str | None = None,
     max_e_above_hull: float | None = None,
     keep: int | None = None,
-    out: Path | None = None,
+    out: _Path | None = None,
     resume: bool = False,
     filters: str | Iterable[str] = (),
     strict: bool = False,
     threads: int | None = None,
-    callback: Callback | None = None,
+    callback: _Callback | None = None,
     progress: bool | None = None,
 ) -> Screening:
     """Screens candidates: validity, duplicates, relaxation, energy above hull, novelty, ranking; `druse screen`."""
@@ -690,7 +690,7 @@ def screen(
 
 def predict(
     structures: object,
-    model: Path | Model,
+    model: _Path | Model,
     *,
     split: str | None = None,
     strict: bool = False,

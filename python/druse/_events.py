@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ._druse import Event
 
-    Callback = Callable[[Event], object]
+    _Callback = Callable[[Event], object]
 
 #: Characters of a bar.
 _WIDTH = 24
@@ -97,12 +97,12 @@ def _watched() -> bool:
 class Follow:
     """What follows a call: the callback, and a bar where one is wanted. As a context it takes the bar away at the end."""
 
-    def __init__(self, what: str, callback: Callback | None, progress: bool | None) -> None:
+    def __init__(self, what: str, callback: _Callback | None, progress: bool | None) -> None:
         shown = _watched() if progress is None else progress
         self._bar = Bar(what, _PATIENCE if progress is None else 0.0) if shown else None
         self._callback = callback
 
-    def __enter__(self) -> Callback | None:
+    def __enter__(self) -> _Callback | None:
         if self._bar is None:
             return self._callback
         return self._both

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import secrets
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ._druse import Structure, _radii
@@ -36,11 +35,13 @@ _PICTURES, _ROWS = 6, 20
 _Point = tuple[float, float, float]
 
 
-@cache
+#: Covalent radii by atomic number (Å).
+_RADII = _radii()
+
+
 def _radius(z: int) -> float:
     """Covalent radius (Å)."""
-    radii = _radii()
-    return radii[z] if z < len(radii) and radii[z] > 0 else 1.5
+    return _RADII[z] if _RADII[z] > 0 else 1.5
 
 
 def _color(z: int) -> str:
@@ -51,7 +52,6 @@ def _color(z: int) -> str:
     return f"hsl({hue}, 42%, 58%)"
 
 
-@cache
 def _script() -> str:
     with open(os.path.join(os.path.dirname(__file__), "_view.js"), encoding="utf-8") as file:
         lines = (line.strip() for line in file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +13,6 @@ import druse
 sys.path.insert(0, str(Path(__file__).parent))
 
 from common import SALTS, rock_salt  # noqa: E402
-
-# The real pymatgen and ASE, where they could be installed; behind all that is there.
-if os.environ.get("DRUSE_REAL_PACKAGES"):
-    sys.path.append(os.environ["DRUSE_REAL_PACKAGES"])
-
 
 @pytest.fixture
 def salts() -> list[druse.Structure]:
