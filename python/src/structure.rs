@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use crate::error::{raised, wrong};
 use crate::json;
-use crate::view::{Array, Field};
+use crate::view::{Array, Seen};
 
 /// A crystal: a lattice and the sites of one cell, each of one element. It never changes.
 #[pyclass(frozen, module = "druse", name = "Structure")]
@@ -23,24 +23,14 @@ pub struct Structure {
     pub inner: Arc<druse_crystal::Structure>,
     /// Identifier within the set that it is from.
     pub id: Option<String>,
-    numbers: OnceLock<Vec<u8>>,
-    cartesian: OnceLock<Vec<[f64; 3]>>,
+    numbers: OnceLock<Arc<[u8]>>,
+    cartesian: OnceLock<Arc<[[f64; 3]]>>,
 }
 
 impl Structure {
     /// A crystal of a set, or of none.
     pub fn new(inner: druse_crystal::Structure, id: Option<String>) -> Self {
         Self { inner: Arc::new(inner), id, numbers: OnceLock::new(), cartesian: OnceLock::new() }
-    }
-
-    /// Atomic numbers.
-    pub fn numbers(&self) -> &[u8] {
-        self.numbers.get_or_init(|| self.inner.atomic_numbers())
-    }
-
-    /// Cartesian coordinates (Å).
-    pub fn cartesian(&self) -> &[[f64; 3]] {
-        self.cartesian.get_or_init(|| self.inner.cart_coords())
     }
 
     fn composition(&self) -> Composition {
@@ -236,26 +226,28 @@ impl Structure {
 
     /// Lattice vectors as rows (Å).
     #[getter]
-    fn lattice(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Array::of(slf, Field::Lattice)
+    fn lattice(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Array::of(py, Seen::Lattice(self.inner.clone()))
     }
 
     /// Fractional coordinates of the sites.
     #[getter]
-    fn frac_coords(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Array::of(slf, Field::Fractional)
+    fn frac_coords(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Array::of(py, Seen::Fractional(self.inner.clone()))
     }
 
     /// Cartesian coordinates of the sites (Å).
     #[getter]
-    fn cart_coords(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Array::of(slf, Field::Cartesian)
+    fn cart_coords(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let coords = self.cartesian.get_or_init(|| self.inner.cart_coords().into());
+        Array::of(py, Seen::Cartesian(coords.clone()))
     }
 
     /// Atomic numbers of the sites.
     #[getter(numbers)]
-    fn numbers_view(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Array::of(slf, Field::Numbers)
+    fn numbers_view(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let numbers = self.numbers.get_or_init(|| self.inner.atomic_numbers().into());
+        Array::of(py, Seen::Numbers(numbers.clone()))
     }
 
     /// Symbols of the sites' elements.

@@ -1,36 +1,32 @@
 //! Arrays that NumPy reads where they lie.
 
+use std::sync::Arc;
+
+use druse_crystal::Structure as Crystal;
 use pyo3::exceptions::{PyImportError, PyIndexError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::structure::Structure;
-
-/// What of a structure is seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
+/// Whose memory is seen, and what of it.
+pub enum Seen {
     /// Lattice vectors as rows (Å).
-    Lattice,
+    Lattice(Arc<Crystal>),
     /// Fractional coordinates.
-    Fractional,
+    Fractional(Arc<Crystal>),
     /// Cartesian coordinates (Å).
-    Cartesian,
+    Cartesian(Arc<[[f64; 3]]>),
     /// Atomic numbers.
-    Numbers,
+    Numbers(Arc<[u8]>),
 }
 
 /// Numbers of a structure, read where they lie. Without NumPy it is indexed like a list.
 #[pyclass(frozen, module = "druse", name = "Array")]
-pub struct Array {
-    owner: Py<Structure>,
-    field: Field,
-}
+pub struct Array(Seen);
 
 impl Array {
     /// The array of NumPy, where it is installed, and else one of these.
-    pub fn of(owner: &Bound<'_, Structure>, field: Field) -> PyResult<Py<PyAny>> {
-        let py = owner.py();
-        let array = Bound::new(py, Self { owner: owner.clone().unbind(), field })?.into_any();
+    pub fn of(py: Python<'_>, seen: Seen) -> PyResult<Py<PyAny>> {
+        let array = Bound::new(py, Self(seen))?.into_any();
         match py.import("numpy") {
             Ok(numpy) => Ok(numpy.call_method1("asarray", (array,))?.unbind()),
             Err(e) if e.is_instance_of::<PyImportError>(py) => Ok(array.unbind()),
@@ -39,31 +35,31 @@ impl Array {
     }
 
     fn rows(&self) -> usize {
-        match self.field {
-            Field::Lattice => 3,
-            _ => self.owner.get().inner.len(),
+        match &self.0 {
+            Seen::Lattice(_) => 3,
+            Seen::Fractional(crystal) => crystal.len(),
+            Seen::Cartesian(coords) => coords.len(),
+            Seen::Numbers(numbers) => numbers.len(),
         }
     }
 
     /// Address, type and steps in bytes from row to row and from column to column.
     fn memory(&self) -> (usize, &'static str, [usize; 2]) {
-        let s = self.owner.get();
-        match self.field {
+        match &self.0 {
             // A matrix is kept by columns.
-            Field::Lattice => (s.inner.lattice.matrix().as_ptr() as usize, "<f8", [8, 24]),
-            Field::Fractional => (s.inner.frac_coords.as_ptr() as usize, "<f8", [24, 8]),
-            Field::Cartesian => (s.cartesian().as_ptr() as usize, "<f8", [24, 8]),
-            Field::Numbers => (s.numbers().as_ptr() as usize, "|u1", [1, 1]),
+            Seen::Lattice(crystal) => (crystal.lattice.matrix().as_ptr() as usize, "<f8", [8, 24]),
+            Seen::Fractional(crystal) => (crystal.frac_coords.as_ptr() as usize, "<f8", [24, 8]),
+            Seen::Cartesian(coords) => (coords.as_ptr() as usize, "<f8", [24, 8]),
+            Seen::Numbers(numbers) => (numbers.as_ptr() as usize, "|u1", [1, 1]),
         }
     }
 
     fn row<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Bound<'py, PyAny>> {
-        let s = self.owner.get();
-        let row = match self.field {
-            Field::Lattice => s.inner.lattice.rows()[i],
-            Field::Fractional => s.inner.frac_coords[i],
-            Field::Cartesian => s.cartesian()[i],
-            Field::Numbers => return Ok(s.numbers()[i].into_pyobject(py)?.into_any()),
+        let row = match &self.0 {
+            Seen::Lattice(crystal) => crystal.lattice.rows()[i],
+            Seen::Fractional(crystal) => crystal.frac_coords[i],
+            Seen::Cartesian(coords) => coords[i],
+            Seen::Numbers(numbers) => return Ok(numbers[i].into_pyobject(py)?.into_any()),
         };
         Ok(PyList::new(py, row)?.into_any())
     }
@@ -80,15 +76,12 @@ impl Array {
         interface.set_item("typestr", kind)?;
         // Read-only: a structure never changes.
         interface.set_item("data", (address, true))?;
-        match self.field {
-            Field::Numbers => {
-                interface.set_item("shape", (self.rows(),))?;
-                interface.set_item("strides", (row,))?;
-            }
-            _ => {
-                interface.set_item("shape", (self.rows(), 3))?;
-                interface.set_item("strides", (row, column))?;
-            }
+        if let Seen::Numbers(_) = &self.0 {
+            interface.set_item("shape", (self.rows(),))?;
+            interface.set_item("strides", (row,))?;
+        } else {
+            interface.set_item("shape", (self.rows(), 3))?;
+            interface.set_item("strides", (row, column))?;
         }
         Ok(interface)
     }
