@@ -1,5 +1,6 @@
 //! Standard output, messages, progress bars, interruption. The only place that prints.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +16,38 @@ use tracing_subscriber::{Layer, fmt};
 use crate::failure::Failure;
 
 static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// What a command would have said on stderr.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remark {
+    /// For whoever watches.
+    Note(String),
+    /// What may be wrong with the result.
+    Warning(String),
+}
+
+thread_local! {
+    /// Takes the remarks of this thread's work in place of stderr.
+    static REMARKS: RefCell<Option<Vec<Remark>>> = const { RefCell::new(None) };
+}
+
+/// Runs work whose remarks are kept, in their order, and not printed.
+pub fn remarks_of<T>(work: impl FnOnce() -> T) -> (T, Vec<Remark>) {
+    let before = REMARKS.replace(Some(Vec::new()));
+    let result = work();
+    (result, REMARKS.replace(before).unwrap_or_default())
+}
+
+/// Keeps a remark where remarks are kept.
+fn keep(remark: Remark) -> Result<(), Remark> {
+    REMARKS.with_borrow_mut(|kept| match kept {
+        Some(kept) => {
+            kept.push(remark);
+            Ok(())
+        }
+        None => Err(remark),
+    })
+}
 
 /// Sets up messages on stderr. The environment variable `DRUSE_LOG` overrides the level.
 pub fn init(verbose: u8, quiet: bool) {
@@ -68,6 +101,9 @@ pub fn report(failure: &Failure) -> ExitCode {
 
 /// A remark for the person at the terminal, on stderr.
 pub fn note(text: &str) {
+    if keep(Remark::Note(text.to_owned())).is_ok() {
+        return;
+    }
     if !QUIET.load(Ordering::Relaxed) {
         eprintln!("{text}");
     }
@@ -75,6 +111,9 @@ pub fn note(text: &str) {
 
 /// A warning on stderr.
 pub fn warn(text: &str) {
+    if keep(Remark::Warning(text.to_owned())).is_ok() {
+        return;
+    }
     let head = if colored() { "\x1b[33mwarning:\x1b[0m" } else { "warning:" };
     eprintln!("{head} {text}");
 }

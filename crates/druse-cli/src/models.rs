@@ -52,6 +52,15 @@ pub fn load(path: Option<&Path>, compute: &ComputeArgs) -> Result<LoadedModel, F
     Ok(model.with_precision(compute.precision.unwrap_or_default())?)
 }
 
+/// The model at `path`, or the one that is part of the program, on a device: `cpu`, or those of builds for a GPU.
+///
+/// # Errors
+/// [`Failure`] when it cannot be read, or there is no such device.
+pub fn load_model(path: Option<&Path>, device: &str) -> Result<LoadedModel, Failure> {
+    let compute = ComputeArgs { device: device.to_owned(), precision: None, threads: None };
+    load(path, &compute)
+}
+
 /// What a model lacks, with the kinds of models that do not.
 pub fn lacking(error: ModelError) -> Failure {
     let hint = match &error {

@@ -1,24 +1,29 @@
 //! What the commands that sample share: where structures go, how many steps, progress.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::Args;
 use druse_crystal::formats::Format;
+use druse_data::Listing;
 use druse_run::model::LoadedModel;
-use druse_run::output::{FAILURES_FILE, STRUCTURES_FILE, SampleFormat};
+use druse_run::output::{
+    FAILURES_FILE, Failure as Failed, STRUCTURES_FILE, SampleFormat, parse_lines, record,
+};
 use druse_run::sample::images::IMAGES_FILE;
 use druse_run::sample::{
-    FolderSink, LARGER_THAN_TRAINING, SamplePlan, Shard, Summary, Target, Workers, sample,
+    Finished, FolderSink, LARGER_THAN_TRAINING, MemorySink, SamplePlan, Shard, Summary, Target, Workers,
+    sample,
 };
-use druse_run::{Event, RunError, RunFolder};
+use druse_run::{Event, Observer, RunError, RunFolder};
 
 use crate::console;
 use crate::failure::Failure;
 use crate::formats::sample_format;
 use crate::models::{lacking, registry};
+use crate::rows;
 
 /// Where sampled structures go, and how they are made.
 #[derive(Args)]
@@ -55,6 +60,54 @@ pub fn configured(args: &SamplingArgs, model: LoadedModel) -> Result<LoadedModel
     Ok(model.with_sampling(registry(), &args.settings)?)
 }
 
+impl SamplingArgs {
+    /// What is sampled, and how it is worked off.
+    fn plan(&self, model: &LoadedModel, targets: Vec<Target>, count: u64) -> SamplePlan {
+        SamplePlan {
+            shard: self.shard,
+            workers: Workers::for_device(model.params.device(), self.batch_size as usize),
+            ..model.plan(targets, count, self.seed)
+        }
+    }
+}
+
+/// Samples the targets into the folder where `to_folder` says so, else into memory. Either way the set is the one that the
+/// folder has: a failure is a row without a structure.
+pub fn collect(
+    args: &SamplingArgs,
+    model: &LoadedModel,
+    targets: Vec<Target>,
+    count: u64,
+    to_folder: bool,
+    watch: &mut (dyn Observer + Send),
+    stop: &AtomicBool,
+) -> Result<(Listing, Summary), Failure> {
+    let plan = args.plan(model, targets, count);
+    let generator = model.generator().map_err(lacking)?;
+    let told = |error: RunError| match error {
+        RunError::Model(error) => lacking(error),
+        error => error.into(),
+    };
+    if to_folder {
+        let folder = RunFolder::open(&args.out)?;
+        let mut sink = FolderSink::new(&folder, args.format, args.resume);
+        let summary = sample(generator, &model.params, &plan, &mut sink, watch, stop).map_err(told)?;
+        let records = parse_lines(&folder.join(STRUCTURES_FILE))?;
+        let failures = parse_lines(&folder.join(FAILURES_FILE))?;
+        return Ok((rows::listing("sampled", &args.out, records, failures), summary));
+    }
+    let mut sink = MemorySink::default();
+    let summary = sample(generator, &model.params, &plan, &mut sink, watch, stop).map_err(told)?;
+    let (mut records, mut failures) = (Vec::new(), Vec::new());
+    for Finished { index, seed, label, properties, result, .. } in sink.finished {
+        match result {
+            Ok(structure) => records.push(record(index, seed, structure, &properties)),
+            Err(e) => failures.push(Failed { index, id: None, label, reason: e.to_string(), properties }),
+        }
+    }
+    Ok((rows::listing("sampled", Path::new(""), records, failures), summary))
+}
+
 /// Samples the targets, with a bar, and says what came of it.
 pub fn run(
     args: &SamplingArgs,
@@ -63,11 +116,7 @@ pub fn run(
     count: u64,
     stop: &AtomicBool,
 ) -> Result<Summary, Failure> {
-    let plan = SamplePlan {
-        shard: args.shard,
-        workers: Workers::for_device(model.params.device(), args.batch_size as usize),
-        ..model.plan(targets, count, args.seed)
-    };
+    let plan = args.plan(model, targets, count);
     let generator = model.generator().map_err(lacking)?;
     let images = match (args.keep_images, generator.image_normalization()) {
         (true, None) => {

@@ -41,6 +41,11 @@ impl SourceArgs {
         read(&self.path, &self.filters, self.strict)
     }
 
+    /// What rows have to pass.
+    pub fn filters(&self) -> &[String] {
+        &self.filters
+    }
+
     /// Whether doubtful structures are refused.
     pub fn strict(&self) -> StrictArgs {
         self.strict

@@ -61,6 +61,10 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
             "druse",
         ],
     ),
+    (
+        "druse-python",
+        &["druse-crystal", "druse-data", "druse-relax", "druse-evaluate", "druse-run", "druse-cli"],
+    ),
     ("xtask", &[]),
 ];
 

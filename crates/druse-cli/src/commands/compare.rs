@@ -65,7 +65,7 @@ pub fn run(args: &CompareArgs) -> crate::Outcome {
             (None, Some(reference)) => {
                 let generated = read(path, &[], args.rules.strict)?;
                 let sets = Sets { generated: &generated, reference, train: train.as_ref() };
-                args.rules.evaluate(sets, None, &embedders, &stop)?
+                console::Progress::of(|watch| args.rules.evaluate(sets, None, &embedders, watch, &stop))?
             }
             (None, None) => {
                 let text =

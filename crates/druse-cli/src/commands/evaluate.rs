@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use druse_data::crystens::{Consistency, STATED_SPACE_GROUP};
 use druse_data::{Cache, Item, Listing, image_consistency};
 use druse_evaluate::{
-    Baseline, Evaluation, GenerationSettings, MatchingSettings, Optimization, Pairing, Sets, Task,
+    Baseline, Evaluation, GenerationSettings, MatchingSettings, Observer, Optimization, Pairing, Sets, Task,
     generation, matching,
 };
 use druse_metrics::distribution::Bootstrap;
@@ -184,48 +184,20 @@ enum PairArg {
 /// Runs the command.
 pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     set_threads(args.rules.threads.unwrap_or(0))?;
-    args.rules.rules()?;
-    if args.task == TaskArg::Generation && args.baseline.is_some() {
-        return Err(Failure::mistake(
-            "a baseline predicts structures, which generated sets are not compared with",
-        )
-        .hint("add --task prediction, or leave out --baseline"));
-    }
-    if args.task != TaskArg::Generation && !args.rules.embedders.is_empty() {
-        return Err(Failure::mistake("--embedder is for generated sets").hint("leave it out, or --task"));
-    }
+    args.check()?;
     for out in [&args.json, &args.html].into_iter().flatten() {
         if [Some(&args.generated), Some(&args.reference), args.train.as_ref()].contains(&Some(out)) {
             return Err(Failure::mistake(format!("`{}` would be replaced by the result", out.display())));
         }
     }
     let begun = Instant::now();
-    let strict = args.rules.strict;
-    if args.task == TaskArg::Stability {
-        return args.stability(begun);
-    }
-    if let Some(option) = args.stability.given() {
-        return Err(Failure::mistake(format!("{option} is for --task stability")));
-    }
-    let embedders = if args.task == TaskArg::Generation { args.rules.embedders()? } else { Vec::new() };
+    let embedders = args.embedders()?;
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
-    let reference = read(&args.reference, &args.reference_filters, strict)?;
-    let generated = read(&args.generated, &args.filters, strict)?;
-    let train = args.train.as_deref().map(|path| read(path, &[], strict)).transpose()?;
+    let reference = args.read_reference(&args.reference)?;
+    let generated = args.read_generated(&args.generated)?;
+    let train = args.train.as_deref().map(|path| args.read_train(path)).transpose()?;
     let sets = Sets { generated: &generated, reference: &reference, train: train.as_ref() };
-    let task = match args.task {
-        TaskArg::Generation => Task::Generation,
-        TaskArg::Reconstruction => Task::Reconstruction,
-        TaskArg::Prediction => Task::Prediction,
-        TaskArg::Stability => Task::Stability,
-    };
-    let evaluation = if task == Task::Generation {
-        args.rules.evaluate(sets, args.optimization(), &embedders, &stop)?
-    } else {
-        let baseline = args.baseline(task);
-        let settings = MatchingSettings { baseline, ..args.rules.matching(sets, task, args.pairing())? };
-        console::Progress::of(|watch| matching(sets, &settings, watch, &stop))?
-    };
+    let evaluation = console::Progress::of(|watch| args.evaluate(sets, &embedders, watch, &stop))?;
     Destinations { json: args.json.as_deref(), html: args.html.as_deref() }
         .deliver_evaluation(&evaluation)?;
     console::note(&format!("{:.1} s", begun.elapsed().as_secs_f64()));
@@ -235,16 +207,32 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
 /// The consistency of the images that a set was read from; `None` where it was read from something else.
 fn images_of(set: &Listing) -> Result<Option<Consistency>, Failure> {
     let stated = |item: &Item| item.properties().contains_key(STATED_SPACE_GROUP);
-    match set.items.iter().any(stated) {
+    // Structures in memory may be from such a file, but are no longer its images.
+    match !set.path.as_os_str().is_empty() && set.items.iter().any(stated) {
         true => Ok(image_consistency(&set.path)?),
         false => Ok(None),
     }
 }
 
 impl EvaluateArgs {
-    /// Evaluates stability: structures with energies against a hull, whose entries may be formulas.
-    fn stability(&self, begun: Instant) -> crate::Outcome {
-        let strict = self.rules.strict;
+    /// Refuses options that contradict each other, before anything is read.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.rules.rules()?;
+        if self.task == TaskArg::Generation && self.baseline.is_some() {
+            return Err(Failure::mistake(
+                "a baseline predicts structures, which generated sets are not compared with",
+            )
+            .hint("add --task prediction, or leave out --baseline"));
+        }
+        if self.task != TaskArg::Generation && !self.rules.embedders.is_empty() {
+            return Err(Failure::mistake("--embedder is for generated sets").hint("leave it out, or --task"));
+        }
+        if self.task != TaskArg::Stability {
+            return match self.stability.given() {
+                Some(option) => Err(Failure::mistake(format!("{option} is for --task stability"))),
+                None => Ok(()),
+            };
+        }
         if self.rules.matcher.are_given() || self.rules.protocol != ProtocolName::default() {
             let text = "a definition of stability has its own rules and tolerances";
             return Err(Failure::mistake(text)
@@ -255,15 +243,67 @@ impl EvaluateArgs {
                 "a hull without some of its phases is another hull; write the entries to a file of their own",
             ));
         }
-        let reference = read_energies(&self.reference, strict)?;
-        let generated = read(&self.generated, &self.filters, strict)?;
-        let train = self.train.as_deref().map(|path| read_energies(path, strict)).transpose()?;
-        let sets = Sets { generated: &generated, reference: &reference, train: train.as_ref() };
-        let evaluation = self.stability.evaluate(sets, self.rules.intervals(), strict)?;
-        Destinations { json: self.json.as_deref(), html: self.html.as_deref() }
-            .deliver_evaluation(&evaluation)?;
-        console::note(&format!("{:.1} s", begun.elapsed().as_secs_f64()));
-        Ok(ExitCode::SUCCESS)
+        Ok(())
+    }
+
+    /// What generated rows have to pass.
+    pub fn filters(&self) -> &[String] {
+        &self.filters
+    }
+
+    /// What reference rows have to pass.
+    pub fn reference_filters(&self) -> &[String] {
+        &self.reference_filters
+    }
+
+    /// Reads what is judged.
+    pub fn read_generated(&self, path: &Path) -> Result<Listing, Failure> {
+        read(path, &self.filters, self.rules.strict)
+    }
+
+    /// Reads what it is compared with; entries of a hull may be formulas.
+    pub fn read_reference(&self, path: &Path) -> Result<Listing, Failure> {
+        match self.task {
+            TaskArg::Stability => read_energies(path, self.rules.strict),
+            _ => read(path, &self.reference_filters, self.rules.strict),
+        }
+    }
+
+    /// Reads what the model was trained on.
+    pub fn read_train(&self, path: &Path) -> Result<Listing, Failure> {
+        match self.task {
+            TaskArg::Stability => read_energies(path, self.rules.strict),
+            _ => read(path, &[], self.rules.strict),
+        }
+    }
+
+    /// The predictors whose vectors are compared, for a generated set.
+    pub fn embedders(&self) -> Result<Vec<LoadedModel>, Failure> {
+        if self.task == TaskArg::Generation { self.rules.embedders() } else { Ok(Vec::new()) }
+    }
+
+    /// Evaluates sets that were read.
+    pub fn evaluate(
+        &self,
+        sets: Sets<'_>,
+        embedders: &[LoadedModel],
+        watch: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Evaluation, Failure> {
+        let task = match self.task {
+            TaskArg::Generation => {
+                return self.rules.evaluate(sets, self.optimization(), embedders, watch, stop);
+            }
+            TaskArg::Stability => {
+                let (intervals, strict) = (self.rules.intervals(), self.rules.strict);
+                return self.stability.evaluate(sets, intervals, strict, watch, stop);
+            }
+            TaskArg::Reconstruction => Task::Reconstruction,
+            TaskArg::Prediction => Task::Prediction,
+        };
+        let baseline = self.baseline(task);
+        let settings = MatchingSettings { baseline, ..self.rules.matching(sets, task, self.pairing())? };
+        Ok(matching(sets, &settings, watch, stop)?)
     }
 
     fn optimization(&self) -> Option<Optimization> {
@@ -355,14 +395,14 @@ impl RuleArgs {
         sets: Sets<'_>,
         optimization: Option<Optimization>,
         embedders: &[LoadedModel],
+        watch: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Evaluation, Failure> {
         let mut settings = self.generation(sets, optimization)?;
         for model in embedders {
-            let found = console::Progress::of(|watch| embedding(model, sets, watch, stop))?;
-            settings.embeddings.push(found);
+            settings.embeddings.push(embedding(model, sets, watch, stop)?);
         }
-        Ok(console::Progress::of(|watch| generation(sets, &settings, watch, stop))?)
+        Ok(generation(sets, &settings, watch, stop)?)
     }
 
     /// How predictions are evaluated.

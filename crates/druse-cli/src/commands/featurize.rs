@@ -20,16 +20,16 @@ One line a row of the input, in its order: `id`, `composition`, a member for eac
 null or says what could not be computed and why; `warnings` where the reader had to interpret something. docs/evaluate.md lists the fields.")]
 pub struct FeaturizeArgs {
     #[command(flatten)]
-    source: SourceArgs,
+    pub source: SourceArgs,
     /// Features to compute: crystalnn, magpie, validity, symmetry, niggli, neighbors.
     #[arg(long, value_name = "LIST", value_delimiter = ',', required = true)]
-    features: Vec<Feature>,
+    pub features: Vec<Feature>,
     /// File to write; `-` for stdout.
     #[arg(long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
     /// Reduce each cell first and rebuild it from its lengths and angles.
     #[arg(long)]
-    niggli: bool,
+    pub niggli: bool,
     /// Worker threads [default: all].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,

@@ -8,12 +8,12 @@ use druse_crystal::Element;
 use druse_data::Listing;
 use druse_evaluate::EvaluateError;
 use druse_evaluate::hull::{
-    Contradictions, EnergyAmount, EnergyChoice, EnergyColumn, Hull, HullEntries, HullInputError, OPTIMISTIC,
-    PhaseRow, write_csv, write_jsonl,
+    Check, Contradictions, EnergyAmount, EnergyChoice, EnergyColumn, Hull, HullEntries, HullInputError,
+    OPTIMISTIC, PhaseRow, SystemSummary, write_csv, write_jsonl,
 };
 use druse_evaluate::report::hull as tables;
 use druse_metrics::phase_diagram::ChemicalSystem;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::console;
 use crate::failure::Failure;
@@ -162,6 +162,57 @@ impl From<HullInputError> for Failure {
     }
 }
 
+/// What a hull says.
+pub struct Found {
+    hull: Hull,
+    column: EnergyColumn,
+    queried: Option<(Vec<PhaseRow>, EnergyColumn)>,
+    of_system: Option<SystemSummary>,
+    check: Option<Check>,
+}
+
+impl Found {
+    /// All of it, as `--json` writes it.
+    pub fn json(&self) -> Value {
+        json!({
+            "hull": self.hull.summary(),
+            "energy": self.column,
+            "system": self.of_system,
+            "query": self.queried.as_ref().map(|(rows, _)| rows),
+            "check": self.check,
+            "remarks": [OPTIMISTIC],
+        })
+    }
+
+    /// Every entry against the hull.
+    pub fn entries(&self) -> Vec<PhaseRow> {
+        self.hull.all_entries()
+    }
+}
+
+impl HullArgs {
+    /// Whether doubtful structures are refused.
+    pub fn strict(&self) -> StrictArgs {
+        self.strict
+    }
+
+    /// The hull of sets of entries, with queries, system and checks.
+    pub fn find(&self, listings: &[&Listing], query: Option<&Listing>) -> Result<Found, Failure> {
+        let (entries, column) = self.energy.entries(listings)?;
+        let asked = query.into_iter().flat_map(|l| &l.items).filter_map(|i| i.composition());
+        let asked: Vec<Element> = asked.flat_map(|c| c.elements().collect::<Vec<_>>()).collect();
+        let system = self.system.into_iter().flat_map(ChemicalSystem::elements);
+        let hull = Hull::new(entries, asked.into_iter().chain(system))?;
+        let queried = query.map(|listing| query_rows(self, &hull, &column, listing)).transpose()?;
+        let of_system = self.system.map(|system| hull.system(system)).transpose()?;
+        let check = match self.check.is_empty() {
+            true => None,
+            false => Some(hull.check(listings, &self.check)?),
+        };
+        Ok(Found { hull, column, queried, of_system, check })
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &HullArgs) -> crate::Outcome {
     set_threads(args.threads.unwrap_or(0))?;
@@ -172,39 +223,21 @@ pub fn run(args: &HullArgs) -> crate::Outcome {
     }
     let sets: Vec<Listing> =
         args.entries.iter().map(|path| read_energies(path, args.strict)).collect::<Result<_, _>>()?;
-    let listings: Vec<&Listing> = sets.iter().collect();
-    let (entries, column) = args.energy.entries(&listings)?;
     let query = args.query.as_deref().map(|path| read_energies(path, args.strict)).transpose()?;
-    let asked = query.iter().flat_map(|l| &l.items).filter_map(|i| i.composition());
-    let asked: Vec<Element> = asked.flat_map(|c| c.elements().collect::<Vec<_>>()).collect();
-    let system = args.system.into_iter().flat_map(ChemicalSystem::elements);
-    let hull = Hull::new(entries, asked.into_iter().chain(system))?;
-
-    let queried = query.as_ref().map(|listing| query_rows(args, &hull, &column, listing)).transpose()?;
-    let of_system = args.system.map(|system| hull.system(system)).transpose()?;
-    let check = match args.check.is_empty() {
-        true => None,
-        false => Some(hull.check(&listings, &args.check)?),
-    };
+    let found = args.find(&sets.iter().collect::<Vec<_>>(), query.as_ref())?;
+    let Found { hull, column, queried, of_system, check } = &found;
     let summary = (queried.is_none() && of_system.is_none()).then(|| hull.summary());
 
     if let Some(path) = &args.out {
-        let rows = match (&queried, &of_system) {
+        let rows = match (queried, of_system) {
             (Some((rows, _)), _) => rows.clone(),
             (None, Some(s)) => s.stable.iter().chain(&s.unstable).cloned().collect(),
             (None, None) => hull.all_entries(),
         };
-        write_rows(path, &rows, queried.as_ref().map_or(&column, |(_, column)| column))?;
+        write_rows(path, &rows, queried.as_ref().map_or(column, |(_, column)| column))?;
     }
     if let Some(path) = &args.json {
-        let value = json!({
-            "hull": hull.summary(),
-            "energy": column,
-            "system": of_system,
-            "query": queried.as_ref().map(|(rows, _)| rows),
-            "check": check,
-            "remarks": [OPTIMISTIC],
-        });
+        let value = found.json();
         write_result(path, |out| {
             serde_json::to_writer_pretty(&mut *out, &value)?;
             out.write_all(b"\n")
@@ -214,14 +247,14 @@ pub fn run(args: &HullArgs) -> crate::Outcome {
         let mut text: Vec<String> = Vec::new();
         text.extend(summary.as_ref().map(tables::summary));
         text.extend(of_system.as_ref().map(tables::system));
-        if let (Some((rows, _)), None) = (&queried, &args.out) {
+        if let (Some((rows, _)), None) = (queried, &args.out) {
             text.push(tables::rows(rows, false));
         }
         text.extend(check.as_ref().map(tables::check));
         text.push(format!("note: {OPTIMISTIC}\n"));
         console::data(&text.join("\n"))?;
     }
-    if let Some((rows, _)) = &queried {
+    if let Some((rows, _)) = queried {
         let failed = rows.iter().filter(|row| row.error.is_some()).count();
         if failed > 0 {
             console::warn(&format!("{failed} of {} phases have an `error`", rows.len()));

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use druse_crystal::Structure;
 use druse_evaluate::pairs::{compare, compare_file};
+use druse_metrics::matcher::StructureMatcher;
 use serde_json::Value;
 
 use crate::console;
@@ -47,10 +48,17 @@ pub struct MatchArgs {
     threads: Option<usize>,
 }
 
+impl MatchArgs {
+    /// The matcher that was asked for.
+    pub fn rules(&self) -> Result<StructureMatcher, Failure> {
+        self.matcher.matcher(MatcherPreset::Default)
+    }
+}
+
 /// Runs the command. The exit code does not depend on the verdict.
 pub fn run(args: &MatchArgs) -> crate::Outcome {
     set_threads(args.threads.unwrap_or(0))?;
-    let matcher = args.matcher.matcher(MatcherPreset::Default)?;
+    let matcher = args.rules()?;
     if let Some(path) = &args.pairs {
         let stop = console::stop_flag_saying("stopping; nothing is written")?;
         let answers =

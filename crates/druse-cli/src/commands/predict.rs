@@ -75,7 +75,7 @@ impl From<SplitArg> for Split {
 
 /// The chosen part of a data set with splits, or all of one without. Cells stay as they are: predictions do not depend on
 /// their choice.
-fn read(args: &PredictArgs) -> Result<Dataset, Failure> {
+pub fn read(args: &PredictArgs) -> Result<Dataset, Failure> {
     let strict = args.strict.strict;
     if args.data.is_dir() {
         let splits = Splits::open(&args.data)?;

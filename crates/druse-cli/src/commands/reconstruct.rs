@@ -3,15 +3,18 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use druse_crystal::Structure;
-use druse_evaluate::{MatchingSettings, Pairing, Sets, Task, matching};
+use druse_data::Listing;
+use druse_evaluate::{EvaluateError, Evaluation, MatchingSettings, Observer, Pairing, Sets, Task, matching};
 use druse_metrics::generation::Rules;
 use druse_run::latent::{RECONSTRUCTION_OF, Reconstruction, reconstruct};
 use druse_run::output::STRUCTURES_FILE;
 
-use super::encode::{ChoiceArgs, read};
+use super::encode::ChoiceArgs;
+pub use super::encode::read as read_data;
 use crate::console;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
 use crate::sampling::{self, SamplingArgs};
@@ -35,7 +38,7 @@ pub struct ReconstructArgs {
     data: PathBuf,
     /// Reconstruct the first so many structures only.
     #[arg(long, value_name = "N")]
-    count: Option<usize>,
+    pub count: Option<usize>,
     /// Latents drawn and decoded for each structure; the best match counts.
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     candidates: u32,
@@ -49,14 +52,41 @@ pub struct ReconstructArgs {
     true_species: bool,
     /// Only sample; compare later with `druse evaluate --task reconstruction --group-by reconstruction_of`.
     #[arg(long)]
-    no_evaluation: bool,
+    pub no_evaluation: bool,
     /// Write the comparison as JSON, to stdout in place of the table when no file is named.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     json: Option<PathBuf>,
     #[command(flatten)]
-    sampling: SamplingArgs,
+    pub sampling: SamplingArgs,
     #[command(flatten)]
     compute: ComputeArgs,
+}
+
+impl ReconstructArgs {
+    /// How structures are reconstructed.
+    pub fn how(&self) -> Reconstruction {
+        Reconstruction {
+            candidates: self.candidates as usize,
+            choice: self.choice.choice(),
+            true_atoms: self.true_atoms,
+            true_species: self.true_species,
+        }
+    }
+
+    /// Compares reconstructions with what they are reconstructions of.
+    pub fn evaluate(
+        &self,
+        generated: &Listing,
+        reference: &Listing,
+        watch: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Evaluation, EvaluateError> {
+        let sets = Sets { generated, reference, train: None };
+        let task = if self.candidates == 1 { Task::Reconstruction } else { Task::Prediction };
+        let pairing = Pairing::Property(RECONSTRUCTION_OF.into());
+        let settings = MatchingSettings::new(task, sets.resolve(&Rules::default()).protocol, pairing);
+        matching(sets, &settings, watch, stop)
+    }
 }
 
 /// Runs the command.
@@ -64,20 +94,13 @@ pub fn run(args: &ReconstructArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
     let model = sampling::configured(&args.sampling, load(Some(&args.model), &args.compute)?)?;
     let space = model.autoencoder().map_err(lacking)?;
-    let mut dataset = read(&args.data, &model)?;
+    let mut dataset = read_data(&args.data, &model)?;
     if let Some(count) = args.count {
         dataset.entries.truncate(count);
     }
-    let candidates = args.candidates as usize;
     let structures: Vec<(&str, &Structure)> =
         dataset.entries.iter().map(|e| (e.id.as_str(), &e.structure)).collect();
-    let how = Reconstruction {
-        candidates,
-        choice: args.choice.choice(),
-        true_atoms: args.true_atoms,
-        true_species: args.true_species,
-    };
-    let targets = reconstruct(space, &model.params, &structures, &how)?;
+    let targets = reconstruct(space, &model.params, &structures, &args.how())?;
     let count = targets.len() as u64;
     let stop = console::stop_flag()?;
     let summary = sampling::run(&args.sampling, &model, targets, count, &stop)?;
@@ -91,11 +114,7 @@ pub fn run(args: &ReconstructArgs) -> crate::Outcome {
     }
     let generated =
         sets::read(&args.sampling.out.join(STRUCTURES_FILE), &[], sets::StrictArgs { strict: false })?;
-    let sets = Sets { generated: &generated, reference: &reference, train: None };
-    let task = if candidates == 1 { Task::Reconstruction } else { Task::Prediction };
-    let pairing = Pairing::Property(RECONSTRUCTION_OF.into());
-    let settings = MatchingSettings::new(task, sets.resolve(&Rules::default()).protocol, pairing);
-    let evaluation = console::Progress::of(|watch| matching(sets, &settings, watch, &stop))?;
+    let evaluation = console::Progress::of(|watch| args.evaluate(&generated, &reference, watch, &stop))?;
     Destinations { json: args.json.as_deref(), html: None }.deliver_evaluation(&evaluation)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -35,12 +35,12 @@ energies, forces, stress, steps, change of the volume, displacements. docs/relax
 What becomes of a structure depends on it and the settings alone: not on the others, threads or shards.")]
 pub struct RelaxArgs {
     #[command(flatten)]
-    source: SourceArgs,
+    pub source: SourceArgs,
     /// Folder for the relaxed structures.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[arg(long, value_name = "NAME|FILE,…", default_value = DEFAULT_POTENTIAL, help = potential_help())]
-    potential: String,
+    pub potential: String,
     /// What of the cell is relaxed.
     #[arg(long, value_enum, default_value_t = CellArg::Full)]
     cell: CellArg,
@@ -133,7 +133,8 @@ pub(super) fn potential_help() -> String {
 }
 
 impl RelaxArgs {
-    fn settings(&self) -> Result<RelaxSettings, Failure> {
+    /// What the options say of how structures are relaxed.
+    pub fn settings(&self) -> Result<RelaxSettings, Failure> {
         let settings = RelaxSettings {
             cell: match self.cell {
                 CellArg::Fixed => CellMode::Fixed,
@@ -153,6 +154,23 @@ impl RelaxArgs {
         };
         settings.validate().map_err(Failure::mistake)?;
         Ok(settings)
+    }
+}
+
+impl RelaxArgs {
+    /// What is relaxed, and how it is worked off.
+    pub fn plan(&self, settings: RelaxSettings, potential: String) -> RelaxPlan {
+        RelaxPlan {
+            settings,
+            potential,
+            shard: self.shard,
+            flight: Flight { per_worker: self.batch_size as usize, ..Flight::default() },
+        }
+    }
+
+    /// The sink of a folder.
+    pub fn rows<'a>(&self, folder: &'a RunFolder) -> FolderRows<'a> {
+        FolderRows::new(folder, self.format, self.resume)
     }
 }
 
@@ -188,12 +206,7 @@ pub fn run(args: &RelaxArgs) -> crate::Outcome {
     let settings = args.settings()?;
     let loaded = potentials::load(&args.potential).map_err(Failure::mistake)?;
     let listing = args.source.list()?;
-    let plan = RelaxPlan {
-        settings,
-        potential: loaded.identity,
-        shard: args.shard,
-        flight: Flight { per_worker: args.batch_size as usize, ..Flight::default() },
-    };
+    let plan = args.plan(settings, loaded.identity.clone());
     let folder = RunFolder::open(&args.out)?;
     let stop = console::stop_flag_saying("stopping; what is finished stays, what is in flight is lost")?;
     let begun = Instant::now();
@@ -218,7 +231,7 @@ pub fn run(args: &RelaxArgs) -> crate::Outcome {
         }
         _ => {}
     };
-    let mut sink = FolderRows::new(&folder, args.format, args.resume);
+    let mut sink = args.rows(&folder);
     let summary = relax(&listing, potential, &plan, &mut sink, &mut watch, &stop);
     bar.finish();
     let summary = summary?;

@@ -39,7 +39,7 @@ A structure depends on model, composition, seed and its index alone: not on batc
 pub struct SampleArgs {
     /// Checkpoint or folder of a training run [default: the shipped model].
     #[arg(long, value_name = "PATH")]
-    model: Option<PathBuf>,
+    pub model: Option<PathBuf>,
     #[command(flatten)]
     what: What,
     /// Number of the space group, 1 to 230, with --formula, --sites or --wyckoff.
@@ -50,7 +50,7 @@ pub struct SampleArgs {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     #[command(flatten)]
-    sampling: SamplingArgs,
+    pub sampling: SamplingArgs,
     /// With --system: largest number of atoms of a formula unit.
     #[arg(long, value_name = "N", default_value_t = 16)]
     max_unit: u32,
@@ -78,7 +78,7 @@ pub struct SampleArgs {
     #[arg(long, requires = "like")]
     with_sites: bool,
     #[command(flatten)]
-    compute: ComputeArgs,
+    pub compute: ComputeArgs,
 }
 
 /// What to sample [default, for models that can: whatever the model draws].
@@ -124,7 +124,7 @@ const COMPOSITION: ConditionSet = ConditionSet::of(&[Condition::Composition]);
 const MOST_REASONS: usize = 8;
 
 /// What to sample and the number of structures in all.
-fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Target>, u64), Failure> {
+pub fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Target>, u64), Failure> {
     let What { formula, system, sites, wyckoff, like, latents } = &args.what;
     if args.space_group.is_some() && formula.is_none() && sites.is_none() && wyckoff.is_none() {
         return Err(Failure::mistake("a space group alone does not say what to sample")

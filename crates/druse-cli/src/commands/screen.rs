@@ -47,7 +47,7 @@ the first in the ranking; report.html shows it all. The hull is made of energies
 crystals of the elements, which are computed once and kept in the cache. docs/screen.md defines everything.")]
 pub struct ScreenArgs {
     #[command(flatten)]
-    source: SourceArgs,
+    pub source: SourceArgs,
     /// Structures that the hull is made of: a set, or a folder of its splits. It need not hold the elements.
     #[arg(long, value_name = "DATA")]
     reference: PathBuf,
@@ -56,9 +56,9 @@ pub struct ScreenArgs {
     train: Option<PathBuf>,
     /// Folder for the results.
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    pub out: PathBuf,
     #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_POTENTIAL, help = potential_help())]
-    potential: String,
+    pub potential: String,
     /// Let compositions fall that cannot be neutral, mixed valence allowed [default: only say so].
     #[arg(long)]
     charge_neutral: bool,
@@ -95,11 +95,11 @@ pub struct ScreenArgs {
     keep: usize,
     /// Continue in a folder that holds part of the same screening.
     #[arg(long)]
-    resume: bool,
+    pub resume: bool,
     /// Relax only the candidates whose row, from 0, leaves the remainder i when divided by n; `druse merge` puts the parts
     /// together.
     #[arg(long, value_name = "i/n", default_value_t)]
-    shard: Shard,
+    pub shard: Shard,
     /// Keep energies of the reference in the folder of results, not in the cache.
     #[arg(long)]
     no_cache: bool,
@@ -132,7 +132,18 @@ enum CorrectionsArg {
 }
 
 impl ScreenArgs {
-    fn settings(&self, potential: &str) -> Result<ScreenSettings, Failure> {
+    /// Structures in flight.
+    pub fn flight(&self) -> Flight {
+        Flight { per_worker: self.batch_size as usize, ..Flight::default() }
+    }
+
+    /// Where energies of references are kept; `None` for the folder of results.
+    pub fn energies(&self) -> Option<PathBuf> {
+        energies_folder(self.no_cache)
+    }
+
+    /// What the options say of how candidates are screened with a potential.
+    pub fn settings(&self, potential: &str) -> Result<ScreenSettings, Failure> {
         if !self.max_e_above_hull.is_finite() {
             let text = format!("--max-e-above-hull {}: expected a number", self.max_e_above_hull);
             return Err(Failure::mistake(text));
@@ -188,7 +199,7 @@ pub fn run(args: &ScreenArgs) -> crate::Outcome {
     let reference = read_energies(&args.reference, args.source.strict())?;
     let train = args.train.as_deref().map(|path| read_energies(path, args.source.strict())).transpose()?;
     let folder = RunFolder::open(&args.out)?;
-    let energies = energies_folder(args.no_cache);
+    let energies = args.energies();
     let stop = console::stop_flag_saying("stopping; what is finished stays, what is in flight is lost")?;
     let begun = Instant::now();
     console::note(&format!(
@@ -203,7 +214,7 @@ pub fn run(args: &ScreenArgs) -> crate::Outcome {
         reference: &reference,
         train: train.as_ref(),
         potential: &potential,
-        flight: Flight { per_worker: args.batch_size as usize, ..Flight::default() },
+        flight: args.flight(),
         shard: args.shard,
         energies: energies.as_deref(),
     };

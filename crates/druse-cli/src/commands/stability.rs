@@ -1,16 +1,16 @@
 //! `druse evaluate --task stability`.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use druse_data::Listing;
 use druse_evaluate::hull::{Contradictions, EnergyChoice};
-use druse_evaluate::{Evaluation, Sets, StabilitySettings, stability};
+use druse_evaluate::{Evaluation, Observer, Sets, StabilitySettings, stability};
 use druse_metrics::distribution::Bootstrap;
 use druse_metrics::stability::{DefinitionName, StabilityDefinition};
 
-use crate::console;
 use crate::failure::Failure;
 use crate::sets::{StrictArgs, read};
 
@@ -74,6 +74,8 @@ impl StabilityArgs {
         sets: Sets<'_>,
         bootstrap: Option<Bootstrap>,
         strict: StrictArgs,
+        watch: &mut dyn Observer,
+        stop: &AtomicBool,
     ) -> Result<Evaluation, Failure> {
         let settings = StabilitySettings {
             definition: StabilityDefinition::named(self.definition),
@@ -85,8 +87,7 @@ impl StabilityArgs {
         };
         let unrelaxed: Option<Listing> =
             self.unrelaxed.as_deref().map(|path| read(path, &[], strict)).transpose()?;
-        let stop = console::stop_flag_saying("stopping; nothing is written")?;
-        Ok(console::Progress::of(|watch| stability(sets, unrelaxed.as_ref(), &settings, watch, &stop))?)
+        Ok(stability(sets, unrelaxed.as_ref(), &settings, watch, stop)?)
     }
 
     /// How energies are read, of the structures and of the reference, a pair a potential.

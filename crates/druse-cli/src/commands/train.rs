@@ -35,10 +35,10 @@ pub struct TrainArgs {
     data: Option<PathBuf>,
     /// Folder of the run.
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Continue the run in the folder.
     #[arg(long)]
-    resume: bool,
+    pub resume: bool,
     /// Start from the weights of this model of the same sizes (train.init), to train it further or on other data.
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     init: Option<PathBuf>,
@@ -57,7 +57,8 @@ pub struct TrainArgs {
 }
 
 impl TrainArgs {
-    fn config(&self) -> Result<RunConfig, Failure> {
+    /// The configuration that the options come to.
+    pub fn config(&self) -> Result<RunConfig, Failure> {
         let stored = self.out.join(CONFIG_FILE);
         let file = match &self.config {
             Some(file) => Some(file.clone()),
@@ -92,16 +93,24 @@ impl TrainArgs {
     }
 }
 
+impl TrainArgs {
+    /// Refuses a folder that holds another run.
+    pub fn refuse_other_runs(&self) -> Result<(), Failure> {
+        if self.resume || !holds_run(&self.out) {
+            return Ok(());
+        }
+        let path = self.out.display();
+        Err(Failure::mistake(format!("`{path}` already holds a training run"))
+            .hint("continue it with --resume, or choose another folder"))
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> crate::Outcome {
     let config = args.config()?;
     let device = device::parse(&config.train.device)?;
     set_threads(config.train.threads)?;
-    if !args.resume && holds_run(&args.out) {
-        let path = args.out.display();
-        return Err(Failure::mistake(format!("`{path}` already holds a training run"))
-            .hint("continue it with --resume, or choose another folder"));
-    }
+    args.refuse_other_runs()?;
     // The lock comes first: reading a large data set for nothing would be a pity.
     let folder = RunFolder::open(&args.out)?;
     let begun = Instant::now();

@@ -19,7 +19,7 @@ pub use identity::RunIdentity;
 pub use listing::list_structures;
 pub use merge::{Merged, merge_runs};
 pub use shard::Shard;
-pub use writer::{StructureWriter, index_of, parse_lines, record, sort, stem};
+pub use writer::{StructureWriter, file_text, index_of, parse_lines, record, sort, stem};
 
 /// Finished structures, one a line.
 pub const STRUCTURES_FILE: &str = "structures.jsonl";

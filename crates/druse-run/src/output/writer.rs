@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use druse_crystal::formats::{self, Format, cif};
-use druse_crystal::{Composition, Structure, files};
+use druse_crystal::{Composition, Properties, Structure, files};
 use druse_data::{JsonlRecord, write_jsonl_record};
 
 use super::{FAILURES_FILE, Failure, STRUCTURES_FILE, SampleFormat};
@@ -91,7 +91,7 @@ impl StructureWriter {
     pub fn write(&mut self, record: &JsonlRecord) -> Result<(), RunError> {
         if let Some(format) = self.format.singles() {
             let stem = stem(index_of(&self.folder.join(STRUCTURES_FILE), record)?, &record.formula);
-            let text = self.text_of(record, format, &stem);
+            let text = file_text(&record.structure, &record.properties, self.symmetric, format, &stem);
             let name = format!("{stem}.{}", format.extension());
             files::write_atomic(&self.folder.join(name), text.as_bytes())?;
         }
@@ -103,17 +103,6 @@ impl StructureWriter {
             .map_err(RunError::write(&self.folder.join(STRUCTURES_FILE)))
     }
 
-    /// A structure as the text of a file of its own.
-    fn text_of(&self, record: &JsonlRecord, format: Format, name: &str) -> String {
-        if format == Format::Cif && record.properties.contains_key(self.symmetric) {
-            // Without a group at this tolerance (which the record says) all atoms are listed.
-            if let Ok(text) = cif::write_symmetrized(&record.structure, name, SYMPREC) {
-                return text;
-            }
-        }
-        formats::write(&record.structure, format, name)
-    }
-
     /// Takes note of a structure that failed.
     ///
     /// # Errors
@@ -121,6 +110,24 @@ impl StructureWriter {
     pub fn write_failure(&mut self, failure: &Failure) -> Result<(), RunError> {
         self.failures.write_all(&failure.line()).map_err(RunError::write(&self.folder.join(FAILURES_FILE)))
     }
+}
+
+/// A structure as the text of a file of its own. With the property `symmetric`, a CIF holds the conventional cell with all
+/// operations.
+pub fn file_text(
+    structure: &Structure,
+    properties: &Properties,
+    symmetric: &str,
+    format: Format,
+    name: &str,
+) -> String {
+    if format == Format::Cif && properties.contains_key(symmetric) {
+        // Without a group at this tolerance (which the record says) all atoms are listed.
+        if let Ok(text) = cif::write_symmetrized(structure, name, SYMPREC) {
+            return text;
+        }
+    }
+    formats::write(structure, format, name)
 }
 
 /// Name of a structure's own file, without its ending.

@@ -83,7 +83,10 @@ impl RelaxRow {
     }
 
     /// The line of a row with a relaxed structure, or of one without.
-    pub(super) fn line(&self) -> Result<Box<JsonlRecord>, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`] is the line of a row without.
+    pub fn line(&self) -> Result<Box<JsonlRecord>, Failure> {
         let mut all: BTreeMap<String, Value> = self.properties.clone();
         match &self.end {
             RowEnd::Relaxed(relaxed) => {
