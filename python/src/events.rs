@@ -68,7 +68,7 @@ impl Told {
                 failure.unwrap_or_default(),
                 json!({ "index": index, "failed": failure.is_some() }),
             ),
-            E::Relaxed { id, end, failure } => Self::new(
+            E::Relaxed { id, end, failure, .. } => Self::new(
                 "relaxed",
                 failure.unwrap_or_default(),
                 json!({ "id": id, "end": end, "failed": failure.is_some() }),

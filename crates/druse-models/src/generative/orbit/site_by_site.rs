@@ -152,9 +152,12 @@ fn ordered(library: &Library, composition: &Composition, space_group: Option<u16
     all
 }
 
+/// A composition, and the space group that is asked for.
+type Asked = (Composition, Option<u16>);
+
 /// What was found for compositions, in a space group or in all of them; a request for twenty candidates asks twenty times.
 #[derive(Debug, Default)]
-pub(super) struct FoundExchanges(Mutex<HashMap<(Composition, Option<u16>), Arc<Vec<SiteBySite>>>>);
+pub(super) struct FoundExchanges(Mutex<HashMap<Asked, Arc<Vec<SiteBySite>>>>);
 
 impl FoundExchanges {
     fn get(&self, library: &Library, composition: &Composition, group: Option<u16>) -> Arc<Vec<SiteBySite>> {
