@@ -108,9 +108,8 @@ fn a_large_crystal_goes_in_portions_and_computes_again_what_it_does_not_keep() {
     let one = evaluate(&*USED, &cell);
     assert!((result.energy - copies * one.energy).abs() < 1e-5 * large.len() as f64);
     for (at, force) in result.forces.iter().enumerate() {
-        for c in 0..3 {
-            assert!((force[c] - one.forces[at % cell.len()][c]).abs() < 1e-4);
-        }
+        let wanted = &one.forces[at % cell.len()];
+        assert!(force.iter().zip(wanted).all(|(f, g)| (f - g).abs() < 1e-4));
     }
     for (s, t) in one.stress.iter().flatten().zip(result.stress.iter().flatten()) {
         assert!((s - t).abs() < 1e-5);

@@ -32,7 +32,7 @@ fn unknown_elements_are_named_and_others_are_not_disturbed() {
 fn atoms_without_neighbors_are_refused() {
     let potential = CHGNet::shipped();
     let alone = cubic(12.0, &[("Fe", [0.1, 0.2, 0.3])]);
-    let error = potential.evaluate(&[alone.clone()]).remove(0).unwrap_err();
+    let error = potential.evaluate(std::slice::from_ref(&alone)).remove(0).unwrap_err();
     assert_eq!(error.to_string(), "site 0 has no neighbor within 6 Å, which chgnet needs");
     assert!(potential.details(&alone).is_err());
     let far = cubic(14.0, &[("Fe", [0.0; 3]), ("O", [0.14, 0.0, 0.0]), ("O", [0.6; 3])]);
@@ -40,7 +40,7 @@ fn atoms_without_neighbors_are_refused() {
     assert!(matches!(error, PotentialError::Isolated { site: 2, .. }), "{error}");
     // A pair has no angle.
     let pair = cubic(14.0, &[("Fe", [0.0; 3]), ("O", [0.14, 0.0, 0.0])]);
-    let result = potential.evaluate(&[pair.clone()]).remove(0).unwrap();
+    let result = potential.evaluate(std::slice::from_ref(&pair)).remove(0).unwrap();
     assert!(result.energy.is_finite());
     assert_eq!(potential.details(&pair).unwrap().angles.len(), 0);
 }
