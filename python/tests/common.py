@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from pathlib import Path
+
 import druse
 
 
@@ -25,3 +27,7 @@ def close(a, b, tolerance: float = 1e-9) -> bool:
 def sampled(seed: int) -> str:
     """The CIF of a salt; here, where other processes find it."""
     return druse.sample("NaCl", n=1, seed=seed)[0].to_cif()
+
+
+# Draws as many different structures of a composition as are asked for, none of them symmetric.
+GEMSDIFF = Path(__file__).resolve().parents[2] / "models/gemsdiff-small-mp-20.safetensors"

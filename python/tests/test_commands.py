@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from common import rock_salt
+from common import GEMSDIFF, rock_salt
 
 import druse
 
@@ -19,8 +19,9 @@ def files(folder: Path, ending: str) -> dict[str, str]:
 
 
 def test_same_seed_same_structures_as_the_program(tmp_path, program):
-    program(tmp_path, "sample", "--formula", "LiFeO2", "--count", "3", "--seed", "7", "--out", "theirs")
-    ours = druse.sample("LiFeO2", n=3, seed=7)
+    options = ["--model", str(GEMSDIFF), "--formula", "LiFeO2", "--count", "3", "--seed", "7"]
+    program(tmp_path, "sample", *options, "--out", "theirs")
+    ours = druse.sample("LiFeO2", n=3, seed=7, model=GEMSDIFF)
     theirs = files(tmp_path / "theirs", ".cif")
     assert {f"{c.properties['index']:06}-{c.reduced_formula}.cif": c.to_cif() for c in ours} == theirs
     assert len(theirs) == 3
@@ -30,11 +31,11 @@ def test_same_seed_same_structures_as_the_program(tmp_path, program):
         assert record["structure"]["lattice"] == crystal.lattice.tolist()
         assert record["properties"] == crystal.properties and record["id"] == crystal.id
     # Into a folder it is the program's, too; what is read of it is what was sampled.
-    written = druse.sample("LiFeO2", n=3, seed=7, out=tmp_path / "ours", threads=1)
+    written = druse.sample("LiFeO2", n=3, seed=7, model=GEMSDIFF, out=tmp_path / "ours", threads=1)
     assert files(tmp_path / "ours", "") == files(tmp_path / "theirs", "")
     assert list(written) == list(ours)
     assert list(druse.read(tmp_path / "ours")) == list(ours)
-    assert list(druse.sample("LiFeO2", n=3, seed=8)) != list(ours)
+    assert list(druse.sample("LiFeO2", n=3, seed=8, model=GEMSDIFF)) != list(ours)
 
 
 def test_symmetric_cifs_are_the_programs(tmp_path, program):
@@ -67,7 +68,8 @@ def test_words_of_errors_are_those_of_the_program(tmp_path, program):
     assert error.hint == "write the atoms of one cell, such as LiFeO2 or Ca2(OH)4"
     both(["sample", *out], lambda: druse.sample())
     both(["sample", "--space-group", "225", *out], lambda: druse.sample(space_group=225))
-    both(["sample", "--formula", "NaCl", "--space-group", "225", *out], lambda: druse.sample("NaCl", space_group=225))
+    other = ["--model", str(GEMSDIFF), "--formula", "NaCl", "--space-group", "225", *out]
+    both(["sample", *other], lambda: druse.sample("NaCl", space_group=225, model=GEMSDIFF))
     both(["sample", "--formula", "NaCl", "--space-group", "0", *out], lambda: druse.sample("NaCl", space_group=0))
     both(["sample", "--model", "none", "--formula", "NaCl", *out], lambda: druse.sample("NaCl", model="none"))
     both(["sample", "--formula", "NaCl", "--set", "x=1", *out], lambda: druse.sample("NaCl", settings={"x": 1}))

@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from common import sampled
+from common import GEMSDIFF, sampled
 
 import druse
 
@@ -73,9 +73,9 @@ else:
 @pytest.mark.parametrize(
     "call",
     [
-        "sample('LiFeO2', n=100000, callback=callback)",
-        "relax(druse.sample('LiFeO2', n=20), potential='spheres', fmax=1e-9, steps=1000000, callback=callback)",
-        "featurize([druse.sample('LiFeO2')[0]] * 200000, 'crystalnn', callback=callback)",
+        f"sample('LiFeO2', n=100000, model={str(GEMSDIFF)!r}, callback=callback)",
+        f"relax(druse.sample('LiFeO2', n=20, model={str(GEMSDIFF)!r}), potential='spheres', fmax=1e-9, steps=1000000, callback=callback)",
+        f"featurize([druse.sample('LiFeO2', model={str(GEMSDIFF)!r})[0]] * 200000, 'crystalnn', callback=callback)",
     ],
 )
 def test_ctrl_c_raises_within_a_second(call):

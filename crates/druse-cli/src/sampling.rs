@@ -121,8 +121,10 @@ pub fn run(
     let images = match (args.keep_images, generator.image_normalization()) {
         (true, None) => {
             let kind = generator.kind();
-            return Err(Failure::mistake(format!("there are no images to keep: a {kind} model makes none"))
-                .hint("leave out --keep-images"));
+            return Err(Failure::mistake(format!(
+                "there are no images to keep: models of the kind `{kind}` make none"
+            ))
+            .hint("leave out --keep-images"));
         }
         (true, normalization) => normalization,
         (false, _) => None,

@@ -113,6 +113,8 @@ fn mistakes_are_named() {
     sample("--formula CsCl --latents z").code.filter(|&code| code == 2).unwrap();
     sample("").fails(2, &["--space-group"]);
     // Other models say who can.
-    call(dir, "sample --space-group 221 --sites Cs:1,Cl:1 --out o").fails(2, &["adaptive"]);
+    let other = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/gemsdiff-small-mp-20.safetensors");
+    let line = format!("sample --model {other} --space-group 221 --sites Cs:1,Cl:1 --out o");
+    call(dir, &line).fails(2, &["adaptive", "orbit"]);
     assert!(!dir.join("o/structures.jsonl").exists());
 }

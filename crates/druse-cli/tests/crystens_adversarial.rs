@@ -65,7 +65,7 @@ fn trained_sampled_judged(preset: &str, model: &str, phases: &[&str]) {
 fn models_without_images_keep_none() {
     let dir = tempfile::tempdir().unwrap();
     let sample = "sample --formula CsCl --out s --keep-images";
-    call(dir.path(), sample, &[]).fails(2, &["no images to keep", "gemsdiff"]);
+    call(dir.path(), sample, &[]).fails(2, &["no images to keep", "orbit"]);
     assert!(!dir.path().join("s").exists());
 }
 

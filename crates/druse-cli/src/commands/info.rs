@@ -96,7 +96,7 @@ fn is_large(path: &Path) -> bool {
 }
 
 fn checkpoint(c: &Checkpoint) -> Result<(), Failure> {
-    let mut text = format!("checkpoint of a {} model: {}\n", c.kind, c.name());
+    let mut text = format!("checkpoint of the kind {}: {}\n", c.kind, c.name());
     text += &format!("  preset        {}\n", c.config.preset);
     text += &format!("  parameters    {}\n", c.parameters());
     text += &format!("  written by    {}\n", c.written_by);
@@ -122,12 +122,13 @@ fn checkpoint(c: &Checkpoint) -> Result<(), Failure> {
 /// Most members of a list that are shown.
 const MOST_SHOWN: usize = 8;
 
-/// The same with the first members of long lists alone, and how many there are.
+/// The same with the first members of long lists and the last alone, and how many there are.
 fn shortened(value: &Value) -> Value {
     match value {
         Value::Array(all) if all.len() > MOST_SHOWN => {
             let shown = all.iter().take(MOST_SHOWN / 2).map(shortened);
-            shown.chain([format!("… {} in all", all.len()).into()]).collect()
+            let how_many = format!("… {} in all …", all.len()).into();
+            shown.chain([how_many]).chain(all.last().map(shortened)).collect()
         }
         Value::Array(all) => all.iter().map(shortened).collect(),
         Value::Object(members) => members.iter().map(|(k, v)| (k.clone(), shortened(v))).collect(),

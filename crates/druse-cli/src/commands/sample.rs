@@ -172,7 +172,10 @@ pub fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Target>,
                 true => "add --space-group with --sites or --wyckoff, or --formula, or --like",
                 false => "add --formula, --system or --like",
             };
-            return Err(Failure::mistake(format!("a {kind} model has to be told what to sample")).hint(hint));
+            return Err(Failure::mistake(format!(
+                "a model of the kind `{kind}` has to be told what to sample"
+            ))
+            .hint(hint));
         }
         (vec![Target::unconditional()], 1)
     };

@@ -96,8 +96,3 @@ impl Orbit {
         })
     }
 }
-
-/// The first of the templates that are one but for the origin and the axes.
-pub(super) fn canonical(template: &Template) -> Template {
-    template.equivalents().swap_remove(0)
-}

@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use druse_crystal::{Composition, Element, SymmetricStructure, Template, WyckoffPosition};
 use druse_data::substitution::{Library, element_distance};
 
-use super::shelf::canonical;
-
 /// Most ways to fill the sites of one crystal that are looked at.
 const MOST_FILLINGS: usize = 2000;
 /// Most templates that are kept for a composition.
@@ -42,6 +40,11 @@ pub(super) struct SiteBySite {
     pub template: Template,
     pub parent: usize,
     pub distance: f64,
+}
+
+/// The first of the templates that are one but for the origin and the axes.
+fn canonical(template: &Template) -> Template {
+    template.equivalents().swap_remove(0)
 }
 
 /// The sites of a template, those of one element and position next to each other.
