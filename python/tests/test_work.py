@@ -56,6 +56,8 @@ def test_bars_are_drawn_where_they_are_asked_for(capsys):
 
 INTERRUPTED = """
 import os, signal, sys, threading, time, druse
+# Programs that were started in the background of a script ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 told = {}
 def callback(event):
     if not told:

@@ -1,7 +1,7 @@
 //! Universal potentials of crystals: networks that give energy, forces and stress of any crystal of the elements they
 //! know.
 //!
-//! Each is a [`Potential`](druse_relax::Potential), written as operations by hand with their derivatives by hand, so that
+//! Each is a [`Potential`], written as operations by hand with their derivatives by hand, so that
 //! forces and stress are the exact derivative of the energy that is computed.
 //!
 //! ```
