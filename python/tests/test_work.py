@@ -76,7 +76,7 @@ else:
     "call",
     [
         f"sample('LiFeO2', n=100000, model={str(GEMSDIFF)!r}, callback=callback)",
-        f"relax(druse.sample('LiFeO2', n=20, model={str(GEMSDIFF)!r}), potential='spheres', fmax=1e-9, steps=1000000, callback=callback)",
+        f"relax([druse.sample('LiFeO2', model={str(GEMSDIFF)!r})[0]] * 500, fmax=1e-9, steps=1000000, callback=callback)",
         f"featurize([druse.sample('LiFeO2', model={str(GEMSDIFF)!r})[0]] * 200000, 'crystalnn', callback=callback)",
     ],
 )
