@@ -3,6 +3,7 @@
 
 mod layers;
 mod reference;
+mod site;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ Commands:
   layers                   Check that crates and modules read each other in one direction only
   cli-reference [--check]  Write docs/reference/cli.md, or check that it is up to date
   schema [--check]         Write docs/reference/config.md and config.schema.json, or check them
+  site                     Write the documentation site to target/site, and check every link
 
 The pages are what the program prints, which cargo builds first; DRUSE_BIN names one that is there already";
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         ["cli-reference", "--check"] => reference::run(root, "cli-reference", reference::CLI, true),
         ["schema"] => reference::run(root, "schema", reference::SCHEMA, false),
         ["schema", "--check"] => reference::run(root, "schema", reference::SCHEMA, true),
+        ["site"] => site::run(root),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             ExitCode::SUCCESS

@@ -2,25 +2,13 @@
 
 mod common;
 
-use std::fs;
 use std::path::Path;
 
-use common::druse;
+use common::{druse, shell_commands};
 
-/// The commands of all ```sh blocks, in order.
+/// The README's commands, in order.
 fn commands() -> Vec<String> {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap();
-    let mut commands = Vec::new();
-    let mut inside = false;
-    for line in readme.lines() {
-        match line.trim() {
-            "```sh" => inside = true,
-            "```" => inside = false,
-            command if inside && !command.is_empty() => commands.push(command.to_owned()),
-            _ => {}
-        }
-    }
-    commands
+    shell_commands(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md"))
 }
 
 #[test]

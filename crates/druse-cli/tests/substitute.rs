@@ -106,3 +106,26 @@ fn predictions_are_measured_beside_substitution() {
     let generation = "evaluate like --reference data/val.csv --train data/train.csv --baseline substitute";
     call(dir, generation).fails(2, &["--task prediction"]);
 }
+
+#[test]
+fn the_crystals_that_a_model_keeps_are_a_data_set() {
+    let dir = with_model();
+    let dir = dir.path();
+    call(dir, "export m --structures known.jsonl").ok();
+    let known = lines(dir, "known.jsonl");
+    let train = fs::read_to_string(dir.join("data/train.csv")).unwrap();
+    assert!(known.len() > 1);
+    for record in &known {
+        assert!(train.contains(record["id"].as_str().unwrap()), "{record}");
+    }
+    call(dir, "data stats known.jsonl").ok();
+    call(dir, "export m --structures known.jsonl").fails(2, &["known.jsonl", "exists"]);
+    call(dir, "export m --structures known.jsonl --overwrite --out again.safetensors").ok();
+    assert!(dir.join("again.safetensors").exists());
+    call(dir, "export m --structures known").fails(2, &["does not tell a format"]);
+    call(dir, "export m").fails(2, &["--out"]);
+
+    let run = call(dir, "train --preset gemsdiff-small --data data --out other --set train.epochs=1").ok();
+    assert_eq!(run.code, Some(0));
+    call(dir, "export other --structures none.jsonl").fails(2, &["gemsdiff", "keeps no structures"]);
+}

@@ -52,6 +52,22 @@ pub fn druse(dir: &Path, arguments: &[&str]) -> Run {
     Run { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
 
+/// The commands of all ```sh blocks of a page, in order.
+pub fn shell_commands(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let mut commands = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        match line.trim() {
+            "```sh" => inside = true,
+            "```" => inside = false,
+            command if inside && !command.is_empty() => commands.push(command.to_owned()),
+            _ => {}
+        }
+    }
+    commands
+}
+
 /// Calls the program where no file may grow beyond so many blocks of 512 bytes.
 pub fn within_file_size(dir: &Path, blocks: u32, arguments: &str) -> Run {
     let program = env!("CARGO_BIN_EXE_druse");

@@ -53,6 +53,11 @@ impl KnownCrystals {
         &self.library
     }
 
+    /// Identifiers and crystals.
+    pub fn structures(&self) -> impl Iterator<Item = (&str, &Structure)> {
+        self.library.parents().iter().map(|parent| (parent.id(), parent.structure()))
+    }
+
     /// Atoms of the largest cell.
     pub fn largest(&self) -> Option<usize> {
         self.library.parents().iter().map(|parent| parent.structure().len()).max()

@@ -293,6 +293,11 @@ pub trait Trainable: Send + Sync {
         Arrays::new()
     }
 
+    /// The training structures that the model keeps, with their identifiers, in single precision; none for most models.
+    fn known_structures(&self) -> Vec<(&str, &Structure)> {
+        Vec::new()
+    }
+
     /// Restores what [`Trainable::arrays`] returned, after [`Trainable::restore_statistics`].
     ///
     /// # Errors

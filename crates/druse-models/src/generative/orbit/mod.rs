@@ -108,6 +108,10 @@ impl Trainable for Orbit {
         self.known.arrays()
     }
 
+    fn known_structures(&self) -> Vec<(&str, &Structure)> {
+        self.known.structures().collect()
+    }
+
     fn restore_arrays(&mut self, arrays: &Arrays) -> Result<(), ModelError> {
         self.ballots = FoundOnce::default();
         self.exchanges = FoundExchanges::default();

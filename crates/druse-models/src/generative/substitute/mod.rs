@@ -71,6 +71,10 @@ impl Trainable for Substitute {
         self.known.arrays()
     }
 
+    fn known_structures(&self) -> Vec<(&str, &Structure)> {
+        self.known.structures().collect()
+    }
+
     fn restore_arrays(&mut self, arrays: &Arrays) -> Result<(), ModelError> {
         self.known.restore_arrays(arrays)
     }
