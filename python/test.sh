@@ -5,6 +5,7 @@
 #   DRUSE_WHEEL      a wheel that is there already, in place of one that is built
 #   DRUSE_REAL       when set, the real pymatgen is installed, too, with all that it and ASE need (700 MB); without, tests have
 #                    stand-ins for pymatgen, and ASE's own code
+#   DRUSE_RAY        `none` leaves out Ray (80 MB), which is installed otherwise where the package index has it
 set -euo pipefail
 cd "$(dirname "$0")"
 root=$(cd .. && pwd)
@@ -51,6 +52,15 @@ if [ ! -f "$tools/ready" ]; then
     # What is used of ASE needs NumPy alone.
     install "$tools/bin/pip" --no-deps 'ase>=3.23' || cannot "the package index does not answer"
     touch "$tools/ready"
+fi
+
+if [ "${DRUSE_RAY:-}" != none ] && [ ! -f "$tools/ray" ]; then
+    say "Ray"
+    if install "$tools/bin/pip" --only-binary :all: 'ray>=2.40'; then
+        touch "$tools/ray"
+    else
+        say "not tested: druse.ray, since Ray cannot be installed here"
+    fi
 fi
 
 wheel=${DRUSE_WHEEL:-}

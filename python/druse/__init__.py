@@ -553,6 +553,7 @@ def relax(
     out: _Path | None = None,
     format: str | None = None,
     resume: bool = False,
+    shard: str | None = None,
     filters: str | Iterable[str] = (),
     strict: bool = False,
     threads: int | None = None,
@@ -580,6 +581,7 @@ def relax(
         out=_NOWHERE if out is None else out,
         format=format,
         resume=resume,
+        shard=shard,
         filter=_several(filters),
         strict=strict,
     ) + _named(rows, "structures")
@@ -645,13 +647,17 @@ def screen(
     keep: int | None = None,
     out: _Path | None = None,
     resume: bool = False,
+    shard: str | None = None,
     filters: str | Iterable[str] = (),
     strict: bool = False,
     threads: int | None = None,
     callback: _Callback | None = None,
     progress: bool | None = None,
 ) -> Screening:
-    """Screens candidates: validity, duplicates, relaxation, energy above hull, novelty, ranking; `druse screen`."""
+    """Screens candidates: validity, duplicates, relaxation, energy above hull, novelty, ranking; `druse screen`.
+
+    Of a share of the candidates (`shard`, which needs `out`) only what takes time is done, their relaxation.
+    """
     rows, known = _rows(candidates, "candidates"), _rows(reference, "reference")
     training = None if train is None else _rows(train, "train")
     given = _options(
@@ -668,6 +674,7 @@ def screen(
         max_e_above_hull=max_e_above_hull,
         keep=keep,
         resume=resume,
+        shard=shard,
         filter=_several(filters),
         strict=strict,
     )
@@ -678,7 +685,8 @@ def screen(
             found = _screen(options, rows, known, training, watch, threads)
         if found is None:
             raise Stopped("the screening was stopped", "with out and resume=True it continues")
-        return Screening(found, None if out is None else folder)
+        share = {"rows": [], "structures": [], "funnel": {"ranked": 0}, "references": {}}
+        return Screening(found or share, None if out is None else folder)
 
     if out is not None:
         return run(_os.fspath(out))

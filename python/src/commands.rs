@@ -6,6 +6,7 @@ use druse_cli::library::{self, Set};
 use druse_crystal::Structure as Crystal;
 use druse_data::{Dataset, Item, Listing, OutputFormat, write_dataset};
 use druse_evaluate::report;
+use druse_run::screen::Screened;
 use druse_run::train::{Ending, holds_run};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -298,7 +299,11 @@ pub fn _screen<'py>(
     let found = carry_out(py, call(callback, threads), move |watch, stop| {
         library::screen(&options, candidates, reference, train, watch, stop)
     })?;
-    let Some(mut found) = found else { return Ok(None) };
+    let mut found = match found {
+        Screened::Whole(found) => found,
+        Screened::Share => return Ok(Some(PyDict::new(py).into_any())),
+        Screened::Interrupted => return Ok(None),
+    };
     let taken = found.rows.iter_mut().map(|row| (row.id.clone(), row.structure.take()));
     let structures: Vec<(String, Option<Crystal>)> = taken.collect();
     let value = json!({

@@ -18,13 +18,12 @@ use druse_evaluate::pairs::{PairVerdict, compare};
 use druse_nn::device;
 use druse_run::latent;
 use druse_run::model::LoadedModel;
-use druse_run::output::Shard;
 use druse_run::output::{FAILURES_FILE, STRUCTURES_FILE, parse_lines};
 use druse_run::potentials::{self, LoadedPotential};
 use druse_run::predict::{Predictions, predict as predictions_of};
 use druse_run::relax::{MemoryRows, RelaxSummary, relax as relax_rows};
 use druse_run::sample::Summary;
-use druse_run::screen::{ScreenInputs, Screened, Screening, screen as screen_rows};
+use druse_run::screen::{ScreenInputs, Screened, screen as screen_rows};
 use druse_run::train::{Outcome, train as train_model};
 use druse_run::{Event, RunFolder};
 use serde_json::Value;
@@ -327,7 +326,7 @@ pub fn hull(
     Ok((found.json(), found.entries()))
 }
 
-/// `druse screen`; `None` when it was stopped.
+/// `druse screen`.
 ///
 /// # Errors
 /// [`Failure`] as the command has it.
@@ -338,11 +337,8 @@ pub fn screen(
     train: Option<Set>,
     watch: &mut impl Watch,
     stop: &AtomicBool,
-) -> Result<Option<Screening>, Failure> {
+) -> Result<Screened, Failure> {
     let args: screen_command::ScreenArgs = parse("screen", options)?;
-    if args.shard != Shard::default() {
-        return Err(Failure::mistake("a share of a screening is for the program: `druse screen --shard`"));
-    }
     let potential = potential(&args.potential)?;
     let settings = args.settings(&potential.identity)?;
     let candidates = candidates.source(&args.source)?;
@@ -360,10 +356,7 @@ pub fn screen(
         shard: args.shard,
         energies: energies.as_deref(),
     };
-    match screen_rows(inputs, &settings, &folder, args.resume, watch, stop)? {
-        Screened::Whole(screening) => Ok(Some(*screening)),
-        Screened::Share | Screened::Interrupted => Ok(None),
-    }
+    Ok(screen_rows(inputs, &settings, &folder, args.resume, watch, stop)?)
 }
 
 /// `druse predict`.
