@@ -154,7 +154,9 @@ pub enum RankFailure {
         seconds: f64,
     },
     /// It is alive, but has not done its share.
-    #[error("did not finish its share within {seconds:.0} s after rank 0; a longer time is given by --rank-timeout")]
+    #[error(
+        "did not finish its share within {seconds:.0} s after rank 0; a longer time is given by --rank-timeout"
+    )]
     Late {
         /// What it was given.
         seconds: f64,

@@ -184,7 +184,10 @@ impl BufferUpdates {
 
     /// Updates of the tensors at these positions, in order; `None` when the parameters have no such tensor, it is frozen, or a
     /// value is not of its matrix shape.
-    pub fn collect(updates: impl IntoIterator<Item = (usize, BufferUpdate)>, params: &Params) -> Option<Self> {
+    pub fn collect(
+        updates: impl IntoIterator<Item = (usize, BufferUpdate)>,
+        params: &Params,
+    ) -> Option<Self> {
         let checked = |(i, update): (usize, BufferUpdate)| {
             let spec = params.specs().get(i).filter(|spec| spec.role != Role::Frozen)?;
             let (BufferUpdate::Set(value) | BufferUpdate::Average { value, .. }) = &update;

@@ -210,7 +210,9 @@ pub enum RunError {
     #[error(transparent)]
     Ranks(#[from] RankError),
     /// Another process of a training did not do its share, and the state before was saved.
-    #[error("{failure}; stopped and saved after step {step}: continue with --resume, with any number of ranks")]
+    #[error(
+        "{failure}; stopped and saved after step {step}: continue with --resume, with any number of ranks"
+    )]
     RankFailed {
         /// Which, and what became of it.
         failure: ModelError,

@@ -133,7 +133,12 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// As [`Batch::differentiate`], and [`ModelError::Compute`] when memory does not suffice: whoever has cut the batch decides
     /// what is to be done then.
-    pub fn work_off(mut self, params: &Params, share: &Share, group: &ParamGroup) -> Result<Part, ModelError> {
+    pub fn work_off(
+        mut self,
+        params: &Params,
+        share: &Share,
+        group: &ParamGroup,
+    ) -> Result<Part, ModelError> {
         let sizes = share.micro_batches.iter().map(Vec::len);
         let own = sizes.scan(0, |end, n| {
             let first = *end;

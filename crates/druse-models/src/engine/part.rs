@@ -71,7 +71,8 @@ impl Sums {
             *total += f64::from(sum);
             *items += count;
         }
-        let part = |(&(name, _), (sum, items)): (&(&'static str, f64), (f64, f64))| (name, sum / items.max(1.0));
+        let part =
+            |(&(name, _), (sum, items)): (&(&'static str, f64), (f64, f64))| (name, sum / items.max(1.0));
         let parts: Vec<_> = terms.iter().zip(means).map(part).collect();
         let total = parts.iter().zip(&terms).map(|((_, mean), (_, weight))| weight * mean).sum();
         Ok(Objective { total, parts })

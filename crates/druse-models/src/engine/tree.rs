@@ -74,8 +74,11 @@ impl<T, A: Fn(T, T) -> T> TreeSum<T, A> {
                     return;
                 };
                 drop(waiting);
-                value =
-                    if sibling.index < place.index { (self.add)(other, value) } else { (self.add)(value, other) };
+                value = if sibling.index < place.index {
+                    (self.add)(other, value)
+                } else {
+                    (self.add)(value, other)
+                };
             }
             place = place.parent();
         }

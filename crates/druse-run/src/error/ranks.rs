@@ -108,7 +108,9 @@ pub enum RankError {
         ours: String,
     },
     /// Two processes have one number.
-    #[error("two processes came as rank {rank}, from {first} and from {second}; give each a number of its own")]
+    #[error(
+        "two processes came as rank {rank}, from {first} and from {second}; give each a number of its own"
+    )]
     Twice {
         /// The number.
         rank: usize,

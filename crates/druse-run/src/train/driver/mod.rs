@@ -473,12 +473,14 @@ impl<'a> Trainer<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Update, RunError> {
         let before = self.limit.atoms();
-        let mut gradient = batch.differentiate_with(&self.params, &self.limit, self.reduce).map_err(|error| match error {
-            ModelError::Collapsed(_) => {
-                RunError::Collapsed { reason: error, step, epoch: self.progress.epoch + 1 }
-            }
-            error => error.into(),
-        })?;
+        let mut gradient = batch.differentiate_with(&self.params, &self.limit, self.reduce).map_err(
+            |error| match error {
+                ModelError::Collapsed(_) => {
+                    RunError::Collapsed { reason: error, step, epoch: self.progress.epoch + 1 }
+                }
+                error => error.into(),
+            },
+        )?;
         if self.limit.atoms() < before {
             observer.observe(Event::MemoryLimit { atoms: self.limit.atoms() });
         }

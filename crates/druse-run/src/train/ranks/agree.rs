@@ -75,7 +75,8 @@ fn difference(at: &str, ours: &Value, theirs: &Value) -> Option<(String, String,
         let mut keys: Vec<&String> = a.keys().chain(b.keys()).collect();
         keys.sort_unstable();
         keys.dedup();
-        let value = |of: &serde_json::Map<String, Value>, key: &str| of.get(key).cloned().unwrap_or(Value::Null);
+        let value =
+            |of: &serde_json::Map<String, Value>, key: &str| of.get(key).cloned().unwrap_or(Value::Null);
         return keys.into_iter().find_map(|key| {
             let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
             difference(&path, &value(a, key), &value(b, key))

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::secret::Secret;
 use super::RankOptions;
+use super::secret::Secret;
 use crate::config::RunConfig;
 use crate::error::RankError;
 

@@ -53,11 +53,7 @@ pub(super) fn receive(stream: TcpStream, secret: &Secret, longest: Duration) -> 
     }
 }
 
-fn received(
-    stream: &TcpStream,
-    secret: &Secret,
-    deadline: Instant,
-) -> io::Result<Option<(usize, Identity)>> {
+fn received(stream: &TcpStream, secret: &Secret, deadline: Instant) -> io::Result<Option<(usize, Identity)>> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     let mut until = Until::new(stream, deadline);

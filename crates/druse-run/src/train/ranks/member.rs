@@ -58,10 +58,8 @@ impl Member {
         let identity = Identity::new(options.world, config);
         // Rank 0 looks at the others until all have come.
         introduce(&stream, address, &options.secret, rank, &identity, options.timeout)?;
-        let broken = |e: std::io::Error| RankError::Handshake {
-            address: address.to_owned(),
-            reason: e.to_string(),
-        };
+        let broken =
+            |e: std::io::Error| RankError::Handshake { address: address.to_owned(), reason: e.to_string() };
         Ok(Self { link: Link::new(stream, options.timeout).map_err(broken)? })
     }
 
@@ -173,7 +171,9 @@ impl Given {
         let found = [data.train.len(), data.validation.len()];
         if found != self.structures {
             let (expected, reason) = (self.structures, "of the same data");
-            return Err(RunError::NoData(format!("{found:?} structures can be used, rank 0 uses {expected:?} {reason}")));
+            return Err(RunError::NoData(format!(
+                "{found:?} structures can be used, rank 0 uses {expected:?} {reason}"
+            )));
         }
         for set in [&data.train, &data.validation] {
             // Rank 0 tells of what is unusual.

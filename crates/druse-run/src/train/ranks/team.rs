@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -142,7 +142,11 @@ impl Team {
                     }
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                     // The connection was given up before it was looked at.
-                    Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                    Err(e)
+                        if matches!(
+                            e.kind(),
+                            io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+                        ) => {}
                     Err(e) => return Err(broken(e).into()),
                 }
             }
@@ -233,11 +237,7 @@ impl Team {
     }
 
     /// What a rank says next, if it does by then.
-    fn answer(
-        &self,
-        rank: usize,
-        deadline: Instant,
-    ) -> Result<Option<(Answer, Vec<f32>)>, ModelError> {
+    fn answer(&self, rank: usize, deadline: Instant) -> Result<Option<(Answer, Vec<f32>)>, ModelError> {
         let link = &self.links[rank - 1];
         let frame = link.receive_until(deadline).map_err(|failure| lost(rank, failure))?;
         let Some(frame) = frame else { return Ok(None) };
@@ -254,8 +254,8 @@ impl Team {
             let now = to_host(value.clone())?;
             let before = &mut state.weights[i];
             // By their bits: a number that is none differs from itself.
-            let same = before.len() == now.len()
-                && before.iter().zip(&now).all(|(a, b)| a.to_bits() == b.to_bits());
+            let same =
+                before.len() == now.len() && before.iter().zip(&now).all(|(a, b)| a.to_bits() == b.to_bits());
             if !same {
                 *before = now;
                 changed.push(i);

@@ -112,7 +112,10 @@ mod tests {
         let mut lie = &[255, 255, 255, 255, 1][..];
         assert_eq!(read_frame(&mut lie, &mut buffer, LONGEST).unwrap_err().kind(), ErrorKind::InvalidData);
         let mut short = &[0, 0, 0, 64, 1][..];
-        assert_eq!(read_frame(&mut short, &mut buffer, LONGEST).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(
+            read_frame(&mut short, &mut buffer, LONGEST).unwrap_err().kind(),
+            ErrorKind::UnexpectedEof
+        );
         assert!(buffer.capacity() <= 4 * AT_A_TIME, "{}", buffer.capacity());
     }
 }
