@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -176,6 +177,14 @@ impl Others {
 
 fn not_stopped(stop: &AtomicBool) -> Result<(), RunError> {
     if stop.load(Ordering::Relaxed) { Err(RunError::Interrupted) } else { Ok(()) }
+}
+
+/// How another rank than 0 ends.
+pub fn exit_code(ending: Ending) -> ExitCode {
+    match ending {
+        Ending::Interrupted => ExitCode::from(130),
+        Ending::Finished | Ending::EarlyStop | Ending::TimeLimit => ExitCode::SUCCESS,
+    }
 }
 
 /// This program as the child process of a training.

@@ -7,22 +7,21 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::data;
-use common::phased::{Model, Net, gan, norm};
+use common::phased::{Model, gan, norm};
 use druse_crystal::Structure;
 use druse_models::registry::ModelSettings;
 use druse_models::{
-    Batch, BatchStatistics, MicroBatchLimit, ModelError, NoiseKey, Phase, PhaseOptimizer, PhaseParameters,
-    Trainable, TrainingPhase, differentiate, evaluate,
+    Batch, BatchStatistics, MicroBatchLimit, ModelError, NoiseKey, PhaseParameters, Trainable, TrainingPhase,
+    differentiate, evaluate,
 };
+use druse_nn::Params;
 use druse_nn::device::cpu;
-use druse_nn::{ParamId, Params};
 use druse_run::checkpoint::{CheckpointError, TrainingState};
 use druse_run::folder::complete_lines;
 use druse_run::metrics::{Metric, StepMetric};
 use druse_run::train::{LAST, METRICS_FILE, train};
 use druse_run::{Checkpoint, Event, RunConfig, RunError, RunFolder};
 use druse_testkit::contract::{self, Check};
-use serde_json::{Value, json};
 
 fn config(micro_batch_atoms: Option<usize>) -> RunConfig {
     let mut config = RunConfig::preset(&druse_models::Registry::builtin(), "gemsdiff-paper").unwrap();

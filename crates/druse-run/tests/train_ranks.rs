@@ -142,8 +142,11 @@ fn alone(model: &mut dyn Trainable, config: &RunConfig, path: &Path) -> Outcome 
     train(model, config, &data(), &folder, false, &cpu(), &mut |_: Event<'_>| (), &stop).unwrap()
 }
 
+/// Log, state and averaged weights.
+type RunOutcome = (Vec<Metric>, TrainingState, Vec<Vec<f32>>);
+
 /// Log and checkpoint without what depends on the clock.
-fn outcome_of(model: &dyn Trainable, path: &Path) -> (Vec<Metric>, TrainingState, Vec<Vec<f32>>) {
+fn outcome_of(model: &dyn Trainable, path: &Path) -> RunOutcome {
     let timeless = |line: &String| match serde_json::from_str(line).unwrap() {
         Metric::Step(m) => Metric::Step(StepMetric { structures_per_s: 0.0, ..m }),
         Metric::Epoch(m) => Metric::Epoch(EpochMetric { minutes: 0.0, ..m }),
@@ -156,30 +159,40 @@ fn outcome_of(model: &dyn Trainable, path: &Path) -> (Vec<Metric>, TrainingState
     (log, state, checkpoint.averaged(model.parameters(), &cpu()).unwrap().to_host())
 }
 
-/// One, two, three, four and six ranks, and any number of threads.
+/// One, two, three, four and six ranks, any number of threads, and numbers of ranks that change within a run.
 fn has_the_same_bits<M: Trainable + 'static>(build: impl Fn() -> M + Sync, config: &RunConfig) {
     let dir = tempfile::tempdir().unwrap();
-    let whole = dir.path().join("alone");
+    let expected = has_the_same_bits_unbroken(&build, config, dir.path());
+    // Broken off at any step and continued, inside an epoch and after one.
+    let path = dir.path().join("changing");
+    for (world, steps) in [(2, 1), (4, 2), (1, 2), (3, u64::MAX)] {
+        together(&build, world, config, &path, path.exists(), steps);
+    }
+    assert!(outcome_of(&build(), &path) == expected, "changing numbers of ranks");
+}
+
+/// The outcome that runs of any numbers of ranks and threads have.
+fn has_the_same_bits_unbroken<M: Trainable + 'static>(
+    build: &(impl Fn() -> M + Sync),
+    config: &RunConfig,
+    dir: &Path,
+) -> RunOutcome {
+    let whole = dir.join("alone");
     alone(&mut build(), config, &whole);
     let expected = outcome_of(&build(), &whole);
     for threads in [1, 3] {
-        let path = dir.path().join(format!("{threads}-threads"));
+        let path = dir.join(format!("{threads}-threads"));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| alone(&mut build(), config, &path));
         assert_eq!(outcome_of(&build(), &path), expected, "{threads} threads");
     }
     for world in [2, 3, 4, 6] {
-        let path = dir.path().join(format!("{world}-ranks"));
-        let outcome = together(&build, world, config, &path, false, u64::MAX);
+        let path = dir.join(format!("{world}-ranks"));
+        let outcome = together(build, world, config, &path, false, u64::MAX);
         assert_eq!(outcome.ending, Ending::Finished);
         assert_eq!(outcome_of(&build(), &path), expected, "{world} ranks");
     }
-    // Broken off at any step and continued with other numbers of ranks, inside an epoch and after one.
-    let path = dir.path().join("changing");
-    for (world, steps) in [(2, 1), (4, 2), (1, 2), (3, u64::MAX)] {
-        together(&build, world, config, &path, path.exists(), steps);
-    }
-    assert_eq!(outcome_of(&build(), &path), expected, "changing numbers of ranks");
+    expected
 }
 
 #[test]
@@ -207,7 +220,8 @@ fn an_epoch_that_is_repeated_is_so_on_all_ranks() {
 fn memory_that_does_not_suffice_is_the_same_everywhere() {
     let mut config = config();
     config.train.micro_batch_atoms = Some(14);
-    has_the_same_bits(|| Toy::with_capacity(5), &config);
+    let dir = tempfile::tempdir().unwrap();
+    has_the_same_bits_unbroken(&|| Toy::with_capacity(5), &config, dir.path());
 }
 
 /// Three epochs of a training whose second rank has another model, and what a run alone goes on to from its checkpoint.

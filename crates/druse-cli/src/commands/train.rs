@@ -11,11 +11,10 @@ use druse_run::overlay::Layers;
 use druse_run::train::{BEST, CONFIG_FILE, Ending, LAST, Outcome as Trained, holds_run, train_with};
 use druse_run::{Event, RunFolder};
 
-use super::train_rank::serve_machine;
 use crate::console::{self, Bar};
 use crate::failure::Failure;
 use crate::models::{registry, set_threads};
-use crate::ranks::{RankArgs, own_program};
+use crate::ranks::{RankArgs, exit_code, own_program};
 
 /// Arguments of `druse train`.
 #[derive(Args)]
@@ -158,6 +157,19 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
     }
     others.end(&trained);
     Ok(report(&trained?, args))
+}
+
+/// The command as another rank than 0.
+fn serve_machine(args: &TrainArgs, rank: usize) -> crate::Outcome {
+    let serve = || -> Result<Ending, Failure> {
+        let stop = console::deaf_once()?;
+        let config = args.config()?;
+        set_threads(config.train.threads)?;
+        let mut model = config.build(registry())?;
+        args.ranks.check(model.trainable())?;
+        args.ranks.serve(rank, &config, model.trainable_mut(), &stop)
+    };
+    serve().map(exit_code).map_err(|failure| failure.of_rank(rank))
 }
 
 fn report(trained: &Trained, args: &TrainArgs) -> ExitCode {

@@ -6,12 +6,11 @@ use std::thread;
 
 use druse_nn::device;
 use druse_run::RunError;
-use druse_run::train::Ending;
 use druse_run::train::ranks::{End, Member, Orders};
 
 use crate::console;
-use crate::failure::Failure;
 use crate::models::{registry, set_threads};
+use crate::ranks::exit_code;
 
 /// Runs the command.
 pub fn run() -> crate::Outcome {
@@ -41,25 +40,4 @@ fn serve(orders: &Orders) -> crate::Outcome {
         // Rank 0 says why.
         End::Stopped(_) => ExitCode::FAILURE,
     })
-}
-
-/// How another rank than 0 ends.
-pub fn exit_code(ending: Ending) -> ExitCode {
-    match ending {
-        Ending::Interrupted => ExitCode::from(130),
-        Ending::Finished | Ending::EarlyStop | Ending::TimeLimit => ExitCode::SUCCESS,
-    }
-}
-
-/// `druse train --rank`, where the rank is not 0.
-pub fn serve_machine(args: &super::train::TrainArgs, rank: usize) -> crate::Outcome {
-    let serve = || -> Result<Ending, Failure> {
-        let stop = console::deaf_once()?;
-        let config = args.config()?;
-        set_threads(config.train.threads)?;
-        let mut model = config.build(registry())?;
-        args.ranks.check(model.trainable())?;
-        args.ranks.serve(rank, &config, model.trainable_mut(), &stop)
-    };
-    serve().map(exit_code).map_err(|failure| failure.of_rank(rank))
 }
