@@ -330,6 +330,7 @@ def train(
     init: _Path | None = None,
     device: str | None = None,
     threads: int | None = None,
+    processes: int | None = None,
     callback: _Callback | None = None,
     progress: bool | None = None,
 ) -> Training:
@@ -337,6 +338,8 @@ def train(
 
     The callback is told of every step and epoch; `event.values` has losses, learning rate and speed. Ctrl-C saves and stops;
     `resume` continues with the numbers of an unbroken run. Structures in memory are written to the folder first.
+    `processes` share the work of every batch, each with its `threads` (the cores divided among them, if none are given); the
+    numbers are the same for all of them.
     """
     folder = _os.fspath(out)
     if not folder:
@@ -344,6 +347,10 @@ def train(
     options = _options(
         out=folder, preset=preset, config=config, set=_changes(settings), resume=resume, init=init, device=device
     )
+    if processes is not None and processes > 1:
+        threads = threads or max(1, (_os.cpu_count() or 1) // processes)
+        options += _options(threads=threads)
+    options += _options(processes=processes)
     if data is not None:
         rows = _rows(data, "data")
         if not isinstance(rows, str):

@@ -112,7 +112,10 @@ pub fn _train<'py>(
     threads: Option<usize>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let call = Call { saves: true, ..call(callback, threads) };
-    let outcome = carry_out(py, call, move |watch, stop| library::train(&options, watch, stop))?;
+    // Other ranks are the command of this package.
+    let interpreter: std::ffi::OsString = py.import("sys")?.getattr("executable")?.extract()?;
+    let program = [interpreter, "-m".into(), "druse".into(), druse_cli::CHILD_COMMAND.into()];
+    let outcome = carry_out(py, call, move |watch, stop| library::train(&options, &program, watch, stop))?;
     let ending = match outcome.ending {
         Ending::Finished => "finished",
         Ending::EarlyStop => "early_stop",

@@ -216,6 +216,9 @@ def test_training_tells_its_steps_and_gives_a_model(tmp_path, salts):
     assert stopped.ending == "interrupted" and stopped.step < 4
     again = druse.train(out=tmp_path / "two", resume=True)
     assert again.ending == "finished" and again.model().sample("NaCl", n=1)[0] == model.sample("NaCl", n=1)[0]
+    # Two processes have the same numbers, too.
+    both = druse.train(salts, tmp_path / "both", preset="gemsdiff-small", settings=SMALL, processes=2)
+    assert [m["loss"] for m in both.metrics() if m["kind"] == "step"] == [event.values["loss"] for event in steps]
     with pytest.raises(druse.InputError):
         druse.predict(salts, model)
     with pytest.raises(druse.InputError, match="no folder"):

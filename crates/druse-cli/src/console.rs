@@ -300,6 +300,23 @@ pub fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
     stop_flag_saying("stopping: finishing the current step and saving")
 }
 
+/// A flag that Ctrl-C and SIGTERM set, for a process that waits for the word of another one, which hears of them, too. The second
+/// one ends the program.
+///
+/// # Errors
+/// When the system refuses a handler.
+pub fn deaf_once() -> Result<Arc<AtomicBool>, Failure> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let seen = flag.clone();
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .map_err(|e| Failure::environment(format!("cannot watch for Ctrl-C: {e}")))?;
+    Ok(flag)
+}
+
 /// As [`stop_flag`], with what is said when it is set.
 ///
 /// # Errors

@@ -41,6 +41,11 @@ impl Failure {
         self
     }
 
+    /// Says which of several processes it was.
+    pub fn of_rank(self, rank: usize) -> Self {
+        Self { message: format!("rank {rank}: {}", self.message), ..self }
+    }
+
     /// What went wrong.
     pub fn message(&self) -> &str {
         &self.message

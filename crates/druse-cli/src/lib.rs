@@ -11,6 +11,7 @@ mod formats;
 mod images;
 pub mod library;
 mod models;
+mod ranks;
 mod rows;
 mod sampling;
 mod sets;
@@ -25,6 +26,7 @@ use crate::commands::Command;
 pub use crate::console::Remark;
 pub use crate::failure::Failure;
 pub use crate::models::{load_model, registry};
+pub use crate::ranks::CHILD_COMMAND;
 
 /// Train generative models of crystals and sample new structures.
 #[derive(Parser)]

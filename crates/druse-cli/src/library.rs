@@ -5,6 +5,7 @@
 //! that name a set, and folders that are not written to, may be given any name.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -24,7 +25,7 @@ use druse_run::predict::{Predictions, predict as predictions_of};
 use druse_run::relax::{MemoryRows, RelaxSummary, relax as relax_rows};
 use druse_run::sample::Summary;
 use druse_run::screen::{ScreenInputs, Screened, screen as screen_rows};
-use druse_run::train::{Outcome, train as train_model};
+use druse_run::train::{Outcome, train_with};
 use druse_run::{Event, RunFolder};
 use serde_json::Value;
 
@@ -33,6 +34,7 @@ use crate::commands::{
     predict as predict_command, reconstruct as reconstruct_command, relax as relax_command,
     sample as sample_command, screen as screen_command, train as train_command,
 };
+use crate::console;
 use crate::failure::Failure;
 use crate::models::{lacking, load, registry};
 use crate::sets::{SourceArgs, StrictArgs, read, read_energies};
@@ -144,24 +146,40 @@ pub fn sample(
     sampling::collect(&args.sampling, model, targets, count, to_folder, watch, stop)
 }
 
-/// `druse train`.
+/// `druse train`. Other ranks on this machine are child processes that run `program`, which is the hidden command
+/// [`CHILD_COMMAND`](crate::CHILD_COMMAND) of this one.
 ///
 /// # Errors
 /// [`Failure`] as the command has it.
-pub fn train(options: &[String], watch: &mut impl Watch, stop: &AtomicBool) -> Result<Outcome, Failure> {
+pub fn train(
+    options: &[String],
+    program: &[OsString],
+    watch: &mut impl Watch,
+    stop: &AtomicBool,
+) -> Result<Outcome, Failure> {
     let args: train_command::TrainArgs = parse("train", options)?;
+    if let Some(rank) = args.ranks.other_rank() {
+        return Err(Failure::mistake(format!("rank {rank} has nothing to return"))
+            .hint("start it by the command `druse train`"));
+    }
     let config = args.config()?;
     let device = device::parse(&config.train.device)?;
+    let mut model = config.build(registry())?;
+    let model = model.trainable_mut();
+    args.ranks.check(model)?;
     args.refuse_other_runs()?;
     let folder = RunFolder::open(&args.out)?;
+    let others = args.ranks.gather(&config, program, stop, &mut console::warn)?;
     let data = config.data.load()?;
     for skipped in &data.skipped {
         let (id, text) = (skipped.id.as_deref().unwrap_or_default(), skipped.to_string());
         druse_run::Observer::observe(watch, Event::Warning { id, text: &text });
     }
-    let mut model = config.build(registry())?;
-    let model = model.trainable_mut();
-    Ok(train_model(model, &config, &data, &folder, args.resume, &device, watch, stop)?)
+    others.compare_data(&data, stop)?;
+    let (resume, reduce) = (args.resume, others.reduce());
+    let trained = train_with(model, &config, &data, &folder, resume, &device, reduce, watch, stop);
+    others.end(&trained);
+    Ok(trained?)
 }
 
 /// `druse evaluate`.

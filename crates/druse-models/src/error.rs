@@ -131,6 +131,42 @@ pub enum ModelError {
     /// The device failed.
     #[error(transparent)]
     Compute(#[from] ComputeError),
+    /// Another process of a training did not do its share.
+    #[error("rank {rank} {failure}")]
+    Rank {
+        /// Its number.
+        rank: usize,
+        /// What became of it.
+        failure: RankFailure,
+    },
+}
+
+/// What became of a process that trains a model together with others.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RankFailure {
+    /// Its connection is closed or broken.
+    #[error("is gone: {0}")]
+    Lost(String),
+    /// Nothing has come from it.
+    #[error("has been silent for {seconds:.0} s: its machine or the network is down, or it is stopped")]
+    Silent {
+        /// For so long.
+        seconds: f64,
+    },
+    /// It is alive, but has not done its share.
+    #[error(
+        "did not finish its share within {seconds:.0} s after rank 0; a longer time is given by --rank-timeout"
+    )]
+    Late {
+        /// What it was given.
+        seconds: f64,
+    },
+    /// It has said why it cannot go on.
+    #[error("failed: {0}")]
+    Failed(String),
+    /// Its answer cannot be understood.
+    #[error("gave an answer that is none: {0}")]
+    Malformed(String),
 }
 
 fn list(served: &[ConditionSet]) -> String {

@@ -48,8 +48,11 @@ mod traits;
 
 pub use bonds::{BondCache, BondError, Bonds};
 pub use conditions::{Condition, ConditionSet, Conditions, Site};
-pub use engine::{Batch, Gradient, InFlight, InFlightSampler, Reverse, differentiate, evaluate};
-pub use error::ModelError;
+pub use engine::{
+    Alone, Batch, Gradient, InFlight, InFlightSampler, Part, PartNumbers, Reduce, Reverse, Share,
+    differentiate, evaluate,
+};
+pub use error::{ModelError, RankFailure};
 pub use generative::{adaptive, cdvae, crystens, gemsdiff, orbit, substitute, symat};
 pub use kinds::Registry;
 pub use standardizer::Standardizer;

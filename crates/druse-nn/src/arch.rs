@@ -12,6 +12,15 @@ pub fn arch() -> Arch {
     Arch::new()
 }
 
+/// The processor's kind and the vector instructions that operations by hand use, in a word each: numbers of two processes are
+/// the same to the last bit where these are.
+pub fn instructions() -> String {
+    let widest = format!("{:?}", arch());
+    let name = widest.split('(').next().unwrap_or_default();
+    let bf16 = if has_bf16() { "+bf16" } else { "" };
+    format!("{} {name}{bf16}", std::env::consts::ARCH)
+}
+
 /// Whether this processor multiplies bf16 (AVX512-BF16).
 pub(crate) fn has_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]

@@ -255,10 +255,9 @@ impl Ema {
     }
 }
 
-/// Sums gradient sets in the given order, so that the result does not depend on which was ready first.
-pub fn sum_grads(mut parts: impl Iterator<Item = Grads>) -> Option<Grads> {
-    let first = parts.next()?;
-    Some(parts.fold(first, |sum, part| sum.into_iter().zip(part).map(|(a, b)| a + b).collect()))
+/// The sum of two sets of gradients of one group.
+pub fn add_grads(left: Grads, right: Grads) -> Grads {
+    left.into_iter().zip(right).map(|(a, b)| a + b).collect()
 }
 
 #[cfg(test)]

@@ -176,6 +176,25 @@ impl BufferUpdates {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// The updates as positions of tensors and what they come to, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &BufferUpdate)> {
+        self.0.iter().map(|(ParamId(i), update)| (*i, update))
+    }
+
+    /// Updates of the tensors at these positions, in order; `None` when the parameters have no such tensor, it is frozen, or a
+    /// value is not of its matrix shape.
+    pub fn collect(
+        updates: impl IntoIterator<Item = (usize, BufferUpdate)>,
+        params: &Params,
+    ) -> Option<Self> {
+        let checked = |(i, update): (usize, BufferUpdate)| {
+            let spec = params.specs().get(i).filter(|spec| spec.role != Role::Frozen)?;
+            let (BufferUpdate::Set(value) | BufferUpdate::Average { value, .. }) = &update;
+            (value.dims() == spec.matrix_shape()).then_some((ParamId(i), update))
+        };
+        updates.into_iter().map(checked).collect::<Option<_>>().map(Self)
+    }
 }
 
 /// The values of all parameters of a model on one device. Cloning shares the tensors.
@@ -241,6 +260,20 @@ impl Params {
         }
         let device = self.device.clone().autodiff();
         Self { values, device, group: group.clone(), ..self.clone() }
+    }
+
+    /// Replaces some values by those of the host, row-major: pairs of a tensor's position and its numbers. Gives the position of
+    /// the first that the parameters do not have, or that has other sizes.
+    ///
+    /// # Errors
+    /// The position; the values before it are replaced.
+    pub fn replace(&mut self, values: impl IntoIterator<Item = (usize, Vec<f32>)>) -> Result<(), usize> {
+        for (i, numbers) in values {
+            let spec = self.specs.get(i).filter(|spec| spec.len() == numbers.len()).ok_or(i)?;
+            let data = TensorData::new(numbers, spec.matrix_shape());
+            self.values[i] = Tensor::from_data(data, &self.device);
+        }
+        Ok(())
     }
 
     /// The same parameters with other values of equal shapes, also of another type of numbers: in double precision the

@@ -1,5 +1,7 @@
 //! What can go wrong while a run is set up, trained or sampled.
 
+mod ranks;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,8 @@ use crate::checkpoint::CheckpointError;
 use crate::config::{ConfigError, Violation};
 use crate::enumerate::{EnumerationError, TemplatesError};
 use crate::potentials::PotentialsError;
+
+pub use ranks::RankError;
 
 /// The thread that works ahead has panicked: a bug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -202,6 +206,19 @@ pub enum RunError {
     /// A thread of the run panicked.
     #[error(transparent)]
     Panicked(#[from] Panicked),
+    /// The processes of a training do not come together.
+    #[error(transparent)]
+    Ranks(#[from] RankError),
+    /// Another process of a training did not do its share, and the state before was saved.
+    #[error(
+        "{failure}; stopped and saved after step {step}: continue with --resume, with any number of ranks"
+    )]
+    RankFailed {
+        /// Which, and what became of it.
+        failure: ModelError,
+        /// Steps that are saved.
+        step: u64,
+    },
     /// A model has not learned the property that is asked for.
     #[error("{}", learned.as_ref().map_or_else(
         || format!("the model was trained without a property; train one with --set model.property={wanted}"),
@@ -270,12 +287,18 @@ impl RunError {
             | Self::OutOfBounds { .. }
             | Self::GaveUp { .. }
             | Self::Panicked(_)
+            | Self::RankFailed { .. }
             | Self::ReceiverGone
             | Self::NotBegun
             | Self::Interrupted => false,
-            Self::Model(e) => {
-                !matches!(e, ModelError::Output(_) | ModelError::Compute(_) | ModelError::TooLarge { .. })
-            }
+            Self::Ranks(e) => e.is_user_mistake(),
+            Self::Model(e) => !matches!(
+                e,
+                ModelError::Output(_)
+                    | ModelError::Compute(_)
+                    | ModelError::TooLarge { .. }
+                    | ModelError::Rank { .. }
+            ),
             Self::Checkpoint(CheckpointError::Weights(WeightsError::File(e))) => e.action == Action::Read,
             _ => true,
         }

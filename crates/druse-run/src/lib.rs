@@ -53,7 +53,7 @@ pub mod train;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::{RunConfig, overlay, presets, schedule};
-pub use error::{Panicked, RunError};
+pub use error::{Panicked, RankError, RunError};
 pub use folder::RunFolder;
 pub use observer::{Event, Observer, Silent, Start};
 pub use train::{batches, data};

@@ -26,6 +26,7 @@ pub mod sample;
 pub mod screen;
 mod stability;
 pub mod train;
+mod train_rank;
 
 use clap::Subcommand;
 
@@ -88,6 +89,9 @@ pub enum Command {
     /// Print a page of the reference documentation, as Markdown.
     #[command(subcommand, hide = true)]
     Reference(reference::ReferenceCommand),
+    /// Work as another rank of a training, told by rank 0 on standard input.
+    #[command(hide = true, name = crate::ranks::CHILD_COMMAND)]
+    TrainRank,
 }
 
 impl Command {
@@ -119,6 +123,7 @@ impl Command {
             Self::Parity(args) => parity::run(&args),
             Self::Bench(args) => bench::run(&args),
             Self::Reference(command) => reference::run(&command),
+            Self::TrainRank => train_rank::run(),
         }
     }
 }

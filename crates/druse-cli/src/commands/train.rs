@@ -8,12 +8,13 @@ use clap::Args;
 use druse_nn::device;
 use druse_run::config::RunConfig;
 use druse_run::overlay::Layers;
-use druse_run::train::{BEST, CONFIG_FILE, Ending, LAST, Outcome as Trained, holds_run, train};
+use druse_run::train::{BEST, CONFIG_FILE, Ending, LAST, Outcome as Trained, holds_run, train_with};
 use druse_run::{Event, RunFolder};
 
 use crate::console::{self, Bar};
 use crate::failure::Failure;
 use crate::models::{registry, set_threads};
+use crate::ranks::{RankArgs, exit_code, own_program};
 
 /// Arguments of `druse train`.
 #[derive(Args)]
@@ -23,6 +24,8 @@ use crate::models::{registry, set_threads};
   druse train --config my.toml --out runs/mine
   druse train --out runs/mp20 --resume
   druse train --data data/oxides --init runs/mp20/checkpoints/best.safetensors --out runs/oxides
+  druse train --data data/mp_20 --out runs/mp20 --processes 2
+  druse train --data data/mp_20 --out runs/mp20 --rank 0 --world 2 --rendezvous node1:7017
 
 A run's folder holds config.toml, metrics.jsonl and checkpoints/{last,best}.safetensors. Ctrl-C saves and stops;
 --resume continues with the numbers of an unbroken run.")]
@@ -51,9 +54,11 @@ pub struct TrainArgs {
     /// Where to compute (train.device).
     #[arg(long)]
     device: Option<String>,
-    /// Worker threads (train.threads). The results do not depend on it.
+    /// Worker threads (train.threads), of each process. The results do not depend on it.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    #[command(flatten)]
+    pub ranks: RankArgs,
 }
 
 impl TrainArgs {
@@ -107,12 +112,19 @@ impl TrainArgs {
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> crate::Outcome {
+    if let Some(rank) = args.ranks.other_rank() {
+        return serve_machine(args, rank);
+    }
     let config = args.config()?;
     let device = device::parse(&config.train.device)?;
-    set_threads(config.train.threads)?;
+    set_threads(args.ranks.threads(config.train.threads))?;
+    let mut model = config.build(registry())?;
+    args.ranks.check(model.trainable())?;
     args.refuse_other_runs()?;
     // The lock comes first: reading a large data set for nothing would be a pity.
     let folder = RunFolder::open(&args.out)?;
+    let stop = console::stop_flag()?;
+    let others = args.ranks.gather(&config, &own_program()?, &stop, &mut console::warn)?;
     let begun = Instant::now();
     let data = config.data.load()?;
     let (train_n, val_n) = (data.train.len(), data.validation.len());
@@ -127,23 +139,37 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
     for warning in &data.warnings {
         console::note(warning);
     }
-    let stop = console::stop_flag()?;
-    let mut model = config.build(registry())?;
+    others.compare_data(&data, &stop)?;
     let mut view = View::default();
-    let trained = train(
+    let trained = train_with(
         model.trainable_mut(),
         &config,
         &data,
         &folder,
         args.resume,
         &device,
+        others.reduce(),
         &mut |event: Event<'_>| view.observe(&event),
         &stop,
     );
     if let Some(bar) = view.bar.take() {
         bar.finish();
     }
+    others.end(&trained);
     Ok(report(&trained?, args))
+}
+
+/// The command as another rank than 0.
+fn serve_machine(args: &TrainArgs, rank: usize) -> crate::Outcome {
+    let serve = || -> Result<Ending, Failure> {
+        let stop = console::deaf_once()?;
+        let config = args.config()?;
+        set_threads(config.train.threads)?;
+        let mut model = config.build(registry())?;
+        args.ranks.check(model.trainable())?;
+        args.ranks.serve(rank, &config, model.trainable_mut(), &stop)
+    };
+    serve().map(exit_code).map_err(|failure| failure.of_rank(rank))
 }
 
 fn report(trained: &Trained, args: &TrainArgs) -> ExitCode {

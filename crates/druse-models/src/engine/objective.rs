@@ -4,22 +4,26 @@
 //! caches, memory does not grow with the batch) and run on all threads. On an accelerator they are as large as its
 //! memory allows and run one after the other, prepared on the host beforehand; when one does not fit, the batch is
 //! repeated in micro-batches of half the size. The cut depends on batch and limit alone and gradients are added in the order
-//! of the micro-batches, so the result is the same for any number of threads. What a model declares as its
+//! of a tree over the micro-batches, so the result is the same for any number of threads. What a model declares as its
 //! [`BatchStatistics`] restricts how its batches are cut in training; updates of buffers are collected in the same order.
+//!
+//! Several processes may work off a batch ([`Reduce`]): the cut stays what it is, each takes consecutive micro-batches, and
+//! gradients are added in the order of a tree over all of them, so that the number of processes changes no number either.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 use druse_crystal::Structure;
 use druse_nn::device::is_host;
-use druse_nn::memory::{ComputeError, guarded, release, to_host};
+use druse_nn::memory::{ComputeError, guarded, release};
 use druse_nn::ops::with_idle_threads;
-use druse_nn::optim::{Grads, clip, clip_values, grad_norm, sum_grads};
+use druse_nn::optim::{Grads, add_grads, clip, clip_values, grad_norm};
 use druse_nn::{BufferUpdates, ParamGroup, Params};
 use rayon::prelude::*;
 
+use super::part::{Part, Sums, join, no_terms};
+use super::reduce::{Alone, Reduce, Share, shares};
+use super::tree::{Place, TreeSum};
 use crate::engine::too_large;
 use crate::{
     BatchStatistics, LossTerm, MicroBatchLimit, ModelError, NoiseKey, Objective, Prepared, Trainable,
@@ -109,12 +113,65 @@ impl<'a> Batch<'a> {
         Self { phase: phase.index, group: Some(phase.group.clone()), ahead: None, ..self }
     }
 
+    /// A share of a batch that another process has cut; `structure` gives the structure of an index.
+    ///
+    /// # Errors
+    /// The index, where there is no such structure.
+    pub fn of_share(
+        model: &'a dyn Trainable,
+        share: &Share,
+        structure: impl Fn(u64) -> Option<&'a Structure>,
+    ) -> Result<Self, u64> {
+        let noise: Vec<NoiseKey> = share.micro_batches.concat();
+        let found = noise.iter().map(|key| structure(key.index).ok_or(key.index));
+        let structures = found.collect::<Result<_, _>>()?;
+        Ok(Self { phase: share.phase, ..Self::new(model, structures, noise) })
+    }
+
+    /// Works a share off: what this batch was made of.
+    ///
+    /// # Errors
+    /// As [`Batch::differentiate`], and [`ModelError::Compute`] when memory does not suffice: whoever has cut the batch decides
+    /// what is to be done then.
+    pub fn work_off(
+        mut self,
+        params: &Params,
+        share: &Share,
+        group: &ParamGroup,
+    ) -> Result<Part, ModelError> {
+        let sizes = share.micro_batches.iter().map(Vec::len);
+        let own = sizes.scan(0, |end, n| {
+            let first = *end;
+            *end += n;
+            Some(first..*end)
+        });
+        let own: Vec<Range<usize>> = own.collect();
+        let place = (share.first, share.of);
+        let part = guarded(|| match &share.counts {
+            Some(counts) => self.differentiate_part(params, &own, place, counts, group),
+            None => self.evaluate_part(params, &own),
+        });
+        if matches!(&part, Err(ModelError::Compute(ComputeError::OutOfMemory(_)))) {
+            release(params.device());
+        }
+        part
+    }
+
     /// Does the work that needs no weights now, on all threads. Results do not depend on whether this was called.
     ///
     /// # Errors
     /// [`ModelError`] when a structure cannot be represented.
     pub fn prepare(&mut self, limit: &MicroBatchLimit) -> Result<(), ModelError> {
-        let cut = self.cut(limit);
+        self.prepare_of(limit, 1)
+    }
+
+    /// [`Batch::prepare`] of the share that this process has where so many work the batch off.
+    ///
+    /// # Errors
+    /// As [`Batch::prepare`].
+    pub fn prepare_of(&mut self, limit: &MicroBatchLimit, world: usize) -> Result<(), ModelError> {
+        let mut cut = self.cut(limit);
+        cut.truncate(self.shares(&cut, world)[0].end);
         let micro_batches = self.prepare_all(&cut)?;
         self.ahead = Some(Ahead { cut, micro_batches });
         Ok(())
@@ -124,13 +181,26 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// [`ModelError`] when a structure cannot be represented, one alone does not fit into memory, or the device fails.
-    pub fn evaluate(mut self, params: &Params, limit: &MicroBatchLimit) -> Result<Objective, ModelError> {
+    pub fn evaluate(self, params: &Params, limit: &MicroBatchLimit) -> Result<Objective, ModelError> {
+        self.evaluate_with(params, limit, &Alone)
+    }
+
+    /// [`Batch::evaluate`] by several processes.
+    ///
+    /// # Errors
+    /// As [`Batch::evaluate`] and [`Reduce::work_off`].
+    pub fn evaluate_with(
+        mut self,
+        params: &Params,
+        limit: &MicroBatchLimit,
+        reduce: &dyn Reduce,
+    ) -> Result<Objective, ModelError> {
+        let group = params.group().clone();
         self.repeated_until_it_fits(params, limit, true, |batch, cut| {
-            let work = |_, micro_batch: &dyn Prepared| {
-                params.scope(|| MicroBatchSums::new(&micro_batch.loss(params)?))
-            };
-            let micro_batches = batch.each_micro_batch(params, cut, work)?;
-            collect(micro_batches)
+            let (own, others) = batch.spread(cut, reduce.world(), None);
+            let mut own = || guarded(|| batch.evaluate_part(params, &cut[..own]));
+            let parts = reduce.work_off(params, &group, others, &mut own)?;
+            Ok(join(parts, cut.len())?.0)
         })
     }
 
@@ -139,33 +209,92 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// As [`Batch::evaluate`], when the batch is empty, and [`ModelError::WholeBatch`] or [`ModelError::FixedCut`] when
     /// memory does not suffice and the model's [`BatchStatistics`] forbid another cut.
-    pub fn differentiate(mut self, params: &Params, limit: &MicroBatchLimit) -> Result<Gradient, ModelError> {
+    pub fn differentiate(self, params: &Params, limit: &MicroBatchLimit) -> Result<Gradient, ModelError> {
+        self.differentiate_with(params, limit, &Alone)
+    }
+
+    /// [`Batch::differentiate`] by several processes.
+    ///
+    /// # Errors
+    /// As [`Batch::differentiate`] and [`Reduce::work_off`].
+    pub fn differentiate_with(
+        mut self,
+        params: &Params,
+        limit: &MicroBatchLimit,
+        reduce: &dyn Reduce,
+    ) -> Result<Gradient, ModelError> {
         let counts = self.model.phase_loss_counts(self.phase, &self.structures);
         let group = self.group.clone().unwrap_or_else(|| params.group().clone());
         self.repeated_until_it_fits(params, limit, false, |batch, cut| {
-            let total = Mutex::new(OrderedSum::default());
-            let micro_batches = batch.each_micro_batch(params, cut, |i, micro_batch| {
-                let on_threads = || {
-                    params.scope(|| {
-                        let tracked = params.tracked_by(&group).in_training();
-                        let terms = micro_batch.loss(&tracked)?;
-                        let grads = tracked.gradients(&combine(&terms, &counts)?);
-                        total.lock().unwrap_or_else(PoisonError::into_inner).add(i, grads);
-                        Ok((MicroBatchSums::new(&without_graph(terms))?, tracked.take_updates()))
-                    })
-                };
-                // Where the batch is in one, its operations may use all threads.
-                if cut.len() == 1 { with_idle_threads(on_threads) } else { on_threads() }
-            })?;
-            let (micro_batches, noted): (Vec<_>, Vec<_>) = micro_batches.into_iter().unzip();
-            let mut buffers = BufferUpdates::default();
-            noted.into_iter().for_each(|updates| buffers.extend(updates));
-            let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-            let grads =
-                total.sum.ok_or_else(|| ModelError::Config("an empty batch has no gradient".into()))?;
+            let (own, others) = batch.spread(cut, reduce.world(), Some(&counts));
+            let place = (0, cut.len());
+            let mut own =
+                || guarded(|| batch.differentiate_part(params, &cut[..own], place, &counts, &group));
+            let parts = reduce.work_off(params, &group, others, &mut own)?;
+            let (objective, grads, buffers) = join(parts, cut.len())?;
+            let grads = grads.ok_or_else(|| ModelError::Config("an empty batch has no gradient".into()))?;
             // The norm depends on every gradient: reading it shows whether the device failed at any of them.
-            Ok(Gradient { objective: collect(micro_batches)?, norm: grad_norm(&grads)?, grads, buffers })
+            Ok(Gradient { objective, norm: grad_norm(&grads)?, grads, buffers })
         })
+    }
+
+    /// The number of micro-batches that this process works off, the first ones, and the shares of the others.
+    fn spread(&self, cut: &[Range<usize>], world: usize, counts: Option<&[f64]>) -> (usize, Vec<Share>) {
+        let mut shares = self.shares(cut, world).into_iter();
+        let own = shares.next().map_or(0, |own| own.end);
+        let share = |range: Range<usize>| Share {
+            phase: self.phase,
+            counts: counts.map(<[f64]>::to_vec),
+            first: range.start,
+            of: cut.len(),
+            micro_batches: cut[range].iter().map(|r| self.noise[r.clone()].to_vec()).collect(),
+        };
+        (own, shares.map(share).collect())
+    }
+
+    fn shares(&self, cut: &[Range<usize>], world: usize) -> Vec<Range<usize>> {
+        let atoms = |r: &Range<usize>| self.structures[r.clone()].iter().map(|s| s.len()).sum();
+        shares(&cut.iter().map(atoms).collect::<Vec<_>>(), world)
+    }
+
+    fn evaluate_part(&mut self, params: &Params, own: &[Range<usize>]) -> Result<Part, ModelError> {
+        let work = |_, micro_batch: &dyn Prepared| params.scope(|| Sums::of(&micro_batch.loss(params)?));
+        let mut part = Part::default();
+        for sums in self.each_micro_batch(params, own, work)? {
+            part.sums.append(sums);
+        }
+        Ok(part)
+    }
+
+    /// Gradients of consecutive micro-batches; `place` is that of the first and the number of all.
+    fn differentiate_part(
+        &mut self,
+        params: &Params,
+        own: &[Range<usize>],
+        (first, of): (usize, usize),
+        counts: &[f64],
+        group: &ParamGroup,
+    ) -> Result<Part, ModelError> {
+        let total = TreeSum::new(first..first + own.len(), of, add_grads);
+        let micro_batches = self.each_micro_batch(params, own, |i, micro_batch| {
+            let on_threads = || {
+                params.scope(|| {
+                    let tracked = params.tracked_by(group).in_training();
+                    let terms = micro_batch.loss(&tracked)?;
+                    let grads = tracked.gradients(&combine(&terms, counts)?);
+                    total.add(Place::leaf(first + i), grads);
+                    Ok((Sums::of(&without_graph(terms))?, tracked.take_updates()))
+                })
+            };
+            // Where there is one alone, its operations may use all threads.
+            if own.len() == 1 { with_idle_threads(on_threads) } else { on_threads() }
+        })?;
+        let mut part = Part { grads: total.finish(), ..Part::default() };
+        for (sums, updates) in micro_batches {
+            part.sums.append(sums);
+            part.buffers.extend(updates);
+        }
+        Ok(part)
     }
 
     /// How the batch is cut, for training and evaluation alike.
@@ -278,67 +407,9 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Sums of the parts of the objective over one micro-batch, still on the device.
-struct MicroBatchSums {
-    /// Name, number of items and weight.
-    terms: Vec<(&'static str, f64, f64)>,
-    sums: Tensor<1>,
-}
-
-impl MicroBatchSums {
-    fn new(terms: &[LossTerm]) -> Result<Self, ModelError> {
-        if terms.is_empty() {
-            return Err(no_terms());
-        }
-        Ok(Self {
-            terms: terms.iter().map(|t| (t.name, t.count, t.weight)).collect(),
-            sums: Tensor::cat(terms.iter().map(|t| t.sum.clone()).collect(), 0),
-        })
-    }
-}
-
 /// The values alone: what was recorded for the backward pass is let go.
 fn without_graph(terms: Vec<LossTerm>) -> Vec<LossTerm> {
     terms.into_iter().map(|t| LossTerm { sum: t.sum.inner(), ..t }).collect()
-}
-
-/// Reads the sums of all micro-batches at once.
-fn collect(micro_batches: Vec<MicroBatchSums>) -> Result<Objective, ModelError> {
-    let Some(first) = micro_batches.first() else { return Ok(Objective { total: 0.0, parts: Vec::new() }) };
-    let terms = first.terms.len();
-    let weights: Vec<f64> = first.terms.iter().map(|&(_, _, weight)| weight).collect();
-    let mut parts: Vec<(&'static str, f64, f64)> =
-        first.terms.iter().map(|&(name, ..)| (name, 0.0, 0.0)).collect();
-    let counts: Vec<f64> =
-        micro_batches.iter().flat_map(|p| p.terms.iter().map(|&(_, count, _)| count)).collect();
-    let sums = to_host(Tensor::cat(micro_batches.into_iter().map(|p| p.sums).collect(), 0))?;
-    for (i, (sum, count)) in sums.into_iter().zip(counts).enumerate() {
-        let (_, total, items) = &mut parts[i % terms];
-        *total += f64::from(sum);
-        *items += count;
-    }
-    let parts: Vec<_> = parts.into_iter().map(|(name, sum, count)| (name, sum / count.max(1.0))).collect();
-    let total = parts.iter().zip(weights).map(|(&(_, mean), weight)| weight * mean).sum();
-    Ok(Objective { total, parts })
-}
-
-/// Adds gradients in the order of the micro-batches while they arrive in any order: the result does not depend on which was
-/// ready first, and few are held at a time.
-#[derive(Default)]
-struct OrderedSum {
-    sum: Option<Grads>,
-    next: usize,
-    waiting: BTreeMap<usize, Grads>,
-}
-
-impl OrderedSum {
-    fn add(&mut self, index: usize, grads: Grads) {
-        self.waiting.insert(index, grads);
-        while let Some(grads) = self.waiting.remove(&self.next) {
-            self.sum = sum_grads(self.sum.take().into_iter().chain([grads]));
-            self.next += 1;
-        }
-    }
 }
 
 /// Weighted sum of the terms of one micro-batch, each divided by its number of items in the whole batch.
@@ -349,8 +420,4 @@ fn combine(terms: &[LossTerm], counts: &[f64]) -> Result<Tensor<1>, ModelError> 
         .map(|(t, count)| t.sum.clone().mul_scalar(t.weight / count.max(1.0)))
         .reduce(|a, b| a + b)
         .ok_or_else(no_terms)
-}
-
-fn no_terms() -> ModelError {
-    ModelError::Config("a model without loss terms".into())
 }

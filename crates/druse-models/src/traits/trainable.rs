@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use druse_crystal::Structure;
 use druse_nn::graph::Multigraph;
 use druse_nn::{ParamGroup, ParamSpec, Params, Role};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ModelError;
@@ -14,7 +15,7 @@ use crate::ModelError;
 pub type Arrays = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// Identifies the noise that one training structure receives: equal keys draw equal noise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoiseKey {
     /// Seed of the run.
     pub seed: u64,

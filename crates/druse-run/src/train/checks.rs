@@ -10,9 +10,22 @@ use super::phase::names;
 use crate::RunError;
 use crate::checkpoint::{Checkpoint, CheckpointError, OptimizerState};
 use crate::config::{RunConfig, Violation};
+use crate::error::RankError;
 
-/// Refuses a limit on micro-batches for a model whose batches are never cut.
-pub(super) fn check_cut(model: &dyn Trainable, config: &RunConfig) -> Result<(), RunError> {
+/// Refuses several processes for a model whose batches are never cut.
+///
+/// # Errors
+/// [`RankError::NotCut`].
+pub fn check_shared(model: &dyn Trainable, world: usize) -> Result<(), RankError> {
+    match model.batch_statistics() {
+        BatchStatistics::Whole if world > 1 => Err(RankError::NotCut { model: model.kind() }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a limit on micro-batches, and several processes, for a model whose batches are never cut.
+pub(super) fn check_cut(model: &dyn Trainable, config: &RunConfig, world: usize) -> Result<(), RunError> {
+    check_shared(model, world)?;
     match (model.batch_statistics(), config.train.micro_batch_atoms) {
         (BatchStatistics::Whole, Some(atoms)) => Err(RunError::Violation(Violation {
             key: "train.micro_batch_atoms".into(),

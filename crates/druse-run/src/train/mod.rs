@@ -6,7 +6,10 @@ pub mod data;
 mod driver;
 mod lookahead;
 mod phase;
+pub mod ranks;
 mod rollback;
 
-pub use driver::{BEST, CONFIG_FILE, Ending, LAST, METRICS_FILE, Outcome, holds_run, train};
+pub use checks::check_shared;
+pub use data::TrainingData;
+pub use driver::{BEST, CONFIG_FILE, Ending, LAST, METRICS_FILE, Outcome, holds_run, train, train_with};
 pub use rollback::attempt_seed;

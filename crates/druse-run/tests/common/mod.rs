@@ -1,6 +1,11 @@
 //! A model small enough to reason about, and textbook structures.
 #![allow(dead_code, reason = "every test file uses its part")]
 
+pub mod phased;
+
+use std::thread;
+use std::time::Duration;
+
 use burn::tensor::{Tensor, TensorData};
 use druse_crystal::{Element, Lattice, Structure};
 use druse_data::{Dataset, Entry};
@@ -28,6 +33,8 @@ pub struct Toy {
     outlier: u64,
     capacity: Option<usize>,
     panics_at: Option<u64>,
+    /// Epoch in which every preparation takes so long.
+    slow_at: Option<(u64, Duration)>,
     /// Atoms of the largest cell that it says it was trained on.
     largest_seen: Option<usize>,
 }
@@ -62,6 +69,11 @@ impl Toy {
     pub fn panicking(epoch: u64) -> Self {
         Self { panics_at: Some(epoch), ..Self::default() }
     }
+
+    /// A model that takes so long for whatever it prepares in this epoch.
+    pub fn slow(epoch: u64, pause: Duration) -> Self {
+        Self { slow_at: Some((epoch, pause)), ..Self::default() }
+    }
 }
 
 impl Default for Toy {
@@ -80,6 +92,7 @@ impl Default for Toy {
             outlier: 0,
             capacity: None,
             panics_at: None,
+            slow_at: None,
             largest_seen: None,
         }
     }
@@ -124,6 +137,11 @@ impl Trainable for Toy {
         keys: &[NoiseKey],
     ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
         assert!(self.panics_at.is_none_or(|epoch| keys.iter().all(|k| k.epoch != epoch)), "a bug in prepare");
+        if let Some((epoch, pause)) = self.slow_at
+            && keys.iter().all(|k| k.epoch == epoch)
+        {
+            thread::sleep(pause);
+        }
         let target = |(s, key): (&&Structure, &NoiseKey)| {
             if self.poison == Some(s.len()) {
                 f32::NAN

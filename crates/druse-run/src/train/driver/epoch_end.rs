@@ -13,7 +13,7 @@ use crate::observer::{Event, Observer};
 use crate::train::batches::pack;
 use crate::train::lookahead::with_lookahead;
 use crate::train::phase::PhaseState;
-use crate::train::rollback::{Snapshot, saved};
+use crate::train::rollback::saved;
 
 /// Epoch of the noise keys of the validation: the same noise each time, and none that training ever draws.
 const VALIDATION_EPOCH: u64 = u64::MAX;
@@ -87,7 +87,7 @@ impl Trainer<'_> {
                 |prepared| {
                     let mut mean = Objective { total: 0.0, parts: Vec::new() };
                     for (indices, batch) in batches.iter().zip(prepared) {
-                        let objective = batch??.evaluate(self.ema.params(), &self.limit)?;
+                        let objective = batch??.evaluate_with(self.ema.params(), &self.limit, self.reduce)?;
                         let weight = indices.len() as f64 / set.len() as f64;
                         mean.total += weight * objective.total;
                         mean.parts.resize(objective.parts.len(), ("", 0.0));
@@ -130,12 +130,9 @@ impl Trainer<'_> {
 
     /// At the end of an epoch: the state after it is the one that the next goes back to.
     pub(super) fn keep_state(&mut self) {
-        let Some(rollback) = &mut self.rollback else { return };
-        rollback.advance(Snapshot {
-            params: self.params.clone(),
-            phases: self.phases.clone(),
-            ema: self.ema.clone(),
-            progress: self.progress.clone(),
-        });
+        let now = self.rollback.is_some().then(|| self.snapshot());
+        if let (Some(rollback), Some(now)) = (&mut self.rollback, now) {
+            rollback.advance(now);
+        }
     }
 }

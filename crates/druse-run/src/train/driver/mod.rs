@@ -13,11 +13,13 @@ use burn::tensor::Device;
 use druse_crystal::{Structure, files};
 use druse_data::Dataset;
 use druse_models::{
-    Batch, MicroBatchLimit, ModelError, NoiseKey, Objective, Trainable, TrainingPhase, repetition_seed,
+    Alone, Batch, MicroBatchLimit, ModelError, NoiseKey, Objective, Reduce, Trainable, TrainingPhase,
+    repetition_seed,
 };
 use druse_nn::Params;
 use druse_nn::device::is_host;
 use druse_nn::optim::Ema;
+use serde::{Deserialize, Serialize};
 
 use super::batches::{fill, pack, shuffled};
 use super::checks::{check_cut, check_unchanged};
@@ -50,7 +52,7 @@ pub const LAST: &str = "checkpoints/last.safetensors";
 pub const BEST: &str = "checkpoints/best.safetensors";
 
 /// Why a training run came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     /// All epochs are done.
     Finished,
@@ -91,12 +93,32 @@ pub fn train(
     observer: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Outcome, RunError> {
+    train_with(model, config, data, folder, resume, device, &Alone, observer, stop)
+}
+
+/// [`train`] by several processes, of which this one is the run: the numbers are the same. When another one fails, the state
+/// before the step at work is saved.
+///
+/// # Errors
+/// As [`train`]; [`RunError::RankFailed`], and [`RunError::Ranks`] for a model that they cannot share.
+#[allow(clippy::too_many_arguments, reason = "every argument is a different thing, used once")]
+pub fn train_with(
+    model: &mut dyn Trainable,
+    config: &RunConfig,
+    data: &TrainingData,
+    folder: &RunFolder,
+    resume: bool,
+    device: &Device,
+    reduce: &dyn Reduce,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Outcome, RunError> {
     config.validate()?;
     if data.train.is_empty() {
         return Err(RunError::NoData("the training set is empty".into()));
     }
     let data = &*usable(model, data, observer)?;
-    let mut trainer = Trainer::new(model, config, data, folder, resume, device)?;
+    let mut trainer = Trainer::new(model, config, data, folder, resume, device, reduce)?;
     trainer.run(observer, stop)
 }
 
@@ -104,7 +126,7 @@ pub fn train(
 ///
 /// # Errors
 /// [`RunError::NoData`] when no training structure is left.
-fn usable<'d>(
+pub(super) fn usable<'d>(
     model: &dyn Trainable,
     data: &'d TrainingData,
     observer: &mut dyn Observer,
@@ -148,6 +170,7 @@ struct Trainer<'a> {
     config: &'a RunConfig,
     data: &'a TrainingData,
     folder: &'a RunFolder,
+    reduce: &'a dyn Reduce,
     params: Params,
     limit: Arc<MicroBatchLimit>,
     phases: Vec<PhaseState>,
@@ -155,6 +178,8 @@ struct Trainer<'a> {
     progress: TrainingProgress,
     /// Where losses have bounds.
     rollback: Option<Rollback>,
+    /// The state before the step at work, where a failure of another process could find it half done.
+    before_step: Option<Snapshot>,
     log: MetricsLog,
     /// Training seconds before this process started.
     seconds_before: f64,
@@ -178,6 +203,7 @@ impl<'a> Trainer<'a> {
         folder: &'a RunFolder,
         resume: bool,
         device: &Device,
+        reduce: &'a dyn Reduce,
     ) -> Result<Self, RunError> {
         let last = folder.join(LAST);
         let saved = match (resume, last.exists()) {
@@ -194,7 +220,7 @@ impl<'a> Trainer<'a> {
         let optim = &config.optim;
         let precision = config.train.precision;
         let phases = TrainingPhase::all(model)?;
-        check_cut(model, config)?;
+        check_cut(model, config, reduce.world())?;
         let (now, earlier) = match saved {
             Some(checkpoint) => {
                 check_unchanged(&checkpoint, model.kind(), config, data, folder.path())?;
@@ -237,6 +263,7 @@ impl<'a> Trainer<'a> {
             config,
             data,
             folder,
+            reduce,
             limit: Arc::new(MicroBatchLimit::new(config.train.micro_batch_atoms, device)),
             params,
             phases,
@@ -244,6 +271,7 @@ impl<'a> Trainer<'a> {
             seconds_before: progress.seconds,
             progress,
             rollback,
+            before_step: None,
             log,
             started: Instant::now(),
         })
@@ -251,6 +279,7 @@ impl<'a> Trainer<'a> {
 
     fn run(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, RunError> {
         let train = &self.config.train;
+        self.reduce.begin(self.model, [self.data.train.len(), self.data.validation.len()])?;
         self.inspect(observer)?;
         let mut steps = self.steps(self.progress.epoch);
         observer.observe(Event::Started(&Start {
@@ -276,12 +305,31 @@ impl<'a> Trainer<'a> {
                     self.save(LAST, observer)?;
                     return Ok(self.outcome(ending));
                 }
-                Ok(None) => self.finish_epoch(observer)?,
-                Err(error) => self.go_back(error, observer)?,
+                Ok(None) => {
+                    let finished = self.finish_epoch(observer);
+                    finished.map_err(|error| self.saved_without(error, observer))?;
+                }
+                Err(error) => {
+                    let error = self.saved_without(error, observer);
+                    self.go_back(error, observer)?;
+                }
             }
             steps = self.steps(self.progress.epoch);
         }
         Ok(self.outcome(Ending::Finished))
+    }
+
+    /// After another process has failed: saves the state before the step at work. Any other failure is returned as it is.
+    fn saved_without(&mut self, error: RunError, observer: &mut dyn Observer) -> RunError {
+        let RunError::Model(failure @ ModelError::Rank { .. }) = error else { return error };
+        if let Some(state) = self.before_step.take() {
+            let Snapshot { params, phases, ema, progress } = state;
+            (self.params, self.phases, self.ema, self.progress) = (params, phases, ema, progress);
+        }
+        match self.save(LAST, observer) {
+            Ok(()) => RunError::RankFailed { failure, step: self.progress.step },
+            Err(error) => error,
+        }
     }
 
     /// After a failure of an epoch: restores an earlier state, from which the epoch is repeated.
@@ -299,6 +347,7 @@ impl<'a> Trainer<'a> {
         };
         let Snapshot { params, phases, ema, progress } = state;
         (self.params, self.phases, self.ema, self.progress) = (params, phases, ema, progress);
+        self.before_step = None;
         // Every step is logged once.
         self.log =
             MetricsLog::open(&self.folder.join(METRICS_FILE), self.progress.step, self.progress.epoch)?;
@@ -395,10 +444,15 @@ impl<'a> Trainer<'a> {
         let begun = Instant::now();
         let step = self.progress.step + 1;
         let mut done: Vec<Vec<Update>> = self.phases.iter().map(|_| Vec::new()).collect();
+        // A step of one update has changed nothing when the others' shares are missing.
+        if self.reduce.world() > 1 && works.len() > 1 {
+            self.before_step = Some(self.snapshot());
+        }
         // The producer makes a batch for each work, unless it panics, which is an item, too.
         for (work, batch) in works.iter().zip(batches) {
             done[work.phase].push(self.update(work, batch??, step, total, observer)?);
         }
+        self.before_step = None;
         self.ema.update(&self.params);
         self.progress.step = step;
         self.progress.batch += 1;
@@ -419,12 +473,14 @@ impl<'a> Trainer<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Update, RunError> {
         let before = self.limit.atoms();
-        let mut gradient = batch.differentiate(&self.params, &self.limit).map_err(|error| match error {
-            ModelError::Collapsed(_) => {
-                RunError::Collapsed { reason: error, step, epoch: self.progress.epoch + 1 }
-            }
-            error => error.into(),
-        })?;
+        let mut gradient = batch.differentiate_with(&self.params, &self.limit, self.reduce).map_err(
+            |error| match error {
+                ModelError::Collapsed(_) => {
+                    RunError::Collapsed { reason: error, step, epoch: self.progress.epoch + 1 }
+                }
+                error => error.into(),
+            },
+        )?;
         if self.limit.atoms() < before {
             observer.observe(Event::MemoryLimit { atoms: self.limit.atoms() });
         }
@@ -521,6 +577,7 @@ impl<'a> Trainer<'a> {
             set,
             key,
             limit: self.limit.clone(),
+            world: self.reduce.world(),
             ahead: if is_host(self.params.device()) { 0 } else { AHEAD },
         }
     }
@@ -542,6 +599,15 @@ impl<'a> Trainer<'a> {
         self.config.train.patience.is_some_and(|p| self.progress.since_best >= p)
     }
 
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            params: self.params.clone(),
+            phases: self.phases.clone(),
+            ema: self.ema.clone(),
+            progress: self.progress.clone(),
+        }
+    }
+
     fn outcome(&self, ending: Ending) -> Outcome {
         Outcome { ending, step: self.progress.step, epoch: self.progress.epoch, best: self.progress.best }
     }
@@ -554,6 +620,8 @@ struct Source<'a> {
     /// Seed and epoch of the noise.
     key: (u64, u64),
     limit: Arc<MicroBatchLimit>,
+    /// Number of processes that share a batch.
+    world: usize,
     ahead: usize,
 }
 
@@ -572,7 +640,7 @@ impl<'a> Source<'a> {
         let (structures, noise) = indices.iter().map(item).unzip();
         let mut batch = Batch::new(self.model, structures, noise).of_phase(phase);
         if self.ahead > 0 {
-            batch.prepare(&self.limit)?;
+            batch.prepare_of(&self.limit, self.world)?;
         }
         Ok(batch)
     }

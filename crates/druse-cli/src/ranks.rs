@@ -1,0 +1,198 @@
+//! Options and course of a training by several processes.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use clap::Args;
+use druse_models::{Alone, Reduce, Trainable};
+use druse_nn::device;
+use druse_run::train::ranks::{Children, End, Member, RankOptions, Secret, TIMEOUT, Team, listen};
+use druse_run::train::{Ending, Outcome, TrainingData, check_shared};
+use druse_run::{RankError, RunConfig, RunError};
+
+use crate::failure::Failure;
+
+/// The hidden command that a child process runs.
+pub const CHILD_COMMAND: &str = "train-rank";
+
+/// Which of several processes this is.
+#[derive(Args, Debug, Clone)]
+pub struct RankArgs {
+    /// Processes on this machine that share the micro-batches of every batch. The results do not depend on it.
+    #[arg(long, value_name = "N", conflicts_with_all = ["rank", "world", "rendezvous", "secret_file"])]
+    processes: Option<usize>,
+    /// Number of this process, from 0, where several machines train together: the command is started on all of them with
+    /// --rank, --world and --rendezvous. Rank 0 is the run and alone writes its folder. The results do not depend on it.
+    #[arg(long, value_name = "R", requires = "world", requires = "rendezvous")]
+    rank: Option<usize>,
+    /// Number of processes that train together.
+    #[arg(long, value_name = "N", requires = "rank")]
+    world: Option<usize>,
+    /// Where rank 0 listens and the others find it.
+    #[arg(long, value_name = "HOST:PORT", requires = "rank")]
+    rendezvous: Option<String>,
+    /// File with the secret that all ranks know [default: the variable DRUSE_TRAIN_SECRET].
+    #[arg(long, value_name = "FILE", requires = "rank")]
+    secret_file: Option<PathBuf>,
+    /// Seconds that ranks wait for each other: to come, to give a sign of life, to finish after rank 0. Then the run is saved and
+    /// stops.
+    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT)]
+    rank_timeout: f64,
+}
+
+/// The others that rank 0 trains with; none for a run in one process.
+pub struct Others {
+    team: Option<Team>,
+    // They end with this value.
+    _children: Option<Children>,
+}
+
+impl RankArgs {
+    /// Number of processes.
+    pub fn world(&self) -> usize {
+        self.world.or(self.processes).unwrap_or(1)
+    }
+
+    /// The rank of this process, where it is another one than 0.
+    pub fn other_rank(&self) -> Option<usize> {
+        self.rank.filter(|&rank| rank > 0)
+    }
+
+    /// Worker threads of each process: cores are divided among the processes of a machine.
+    pub fn threads(&self, threads: usize) -> usize {
+        match self.processes {
+            Some(n) if n > 1 && threads == 0 => (available_parallelism().map_or(1, usize::from) / n).max(1),
+            _ => threads,
+        }
+    }
+
+    /// Refuses impossible numbers, and a model that cannot be shared, before anything is started.
+    pub fn check(&self, model: &dyn Trainable) -> Result<(), Failure> {
+        let (rank, world) = (self.rank.unwrap_or(0), self.world());
+        if rank >= world {
+            return Err(RunError::from(RankError::Numbers { rank, world }).into());
+        }
+        self.timeout()?;
+        check_shared(model, world).map_err(|e| RunError::from(e).into())
+    }
+
+    fn timeout(&self) -> Result<Duration, Failure> {
+        let positive = Duration::try_from_secs_f64(self.rank_timeout).ok().filter(|d| !d.is_zero());
+        positive.ok_or_else(|| {
+            Failure::mistake(format!("--rank-timeout is {}, expected a positive number", self.rank_timeout))
+        })
+    }
+
+    fn options(&self, secret: Secret) -> Result<RankOptions, Failure> {
+        Ok(RankOptions { world: self.world(), secret, timeout: self.timeout()? })
+    }
+
+    /// Brings the other ranks together; child processes run `program`.
+    pub fn gather(
+        &self,
+        config: &RunConfig,
+        program: &[OsString],
+        stop: &AtomicBool,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<Others, Failure> {
+        if self.world() == 1 {
+            return Ok(Others { team: None, _children: None });
+        }
+        let (secret, address) = match &self.rendezvous {
+            Some(address) => (Secret::find(self.secret_file.as_deref())?, address.as_str()),
+            // Nobody else has anything to look for there.
+            None => (Secret::random().map_err(RunError::from)?, "127.0.0.1:0"),
+        };
+        let options = self.options(secret)?;
+        let listener = listen(address).map_err(RunError::from)?;
+        let mut children = None;
+        if self.rendezvous.is_none() {
+            let at = listener.local_addr().map_err(|e| Failure::environment(format!("{address}: {e}")))?;
+            let threads = self.threads(config.train.threads);
+            let mut config = config.clone();
+            config.train.threads = threads;
+            let started = Children::start(program, &at.to_string(), &options, &config);
+            children = Some(started.map_err(RunError::from)?);
+        }
+        let mut look = || {
+            if let Some(children) = &mut children {
+                children.look()?;
+            }
+            not_stopped(stop)
+        };
+        let team = Team::gather(listener, &options, config, &mut look, note)?;
+        Ok(Others { team: Some(team), _children: children })
+    }
+
+    /// Works as another rank than 0, until rank 0 says that it is over.
+    pub fn serve(
+        &self,
+        rank: usize,
+        config: &RunConfig,
+        model: &mut dyn Trainable,
+        stop: &AtomicBool,
+    ) -> Result<Ending, Failure> {
+        let device = device::parse(&config.train.device)?;
+        let secret = Secret::find(self.secret_file.as_deref())?;
+        let address = self.rendezvous.as_deref().unwrap_or_default();
+        let options = self.options(secret)?;
+        let member = Member::join(address, rank, &options, config, &mut || not_stopped(stop))?;
+        match member.serve(model, config, || config.data.load(), &device)? {
+            End::Ended(ending) => Ok(ending),
+            End::Stopped(reason) => Err(RunError::from(RankError::Stopped(reason)).into()),
+        }
+    }
+}
+
+impl Others {
+    /// Has the others read the data, and compares them.
+    pub fn compare_data(&self, data: &TrainingData, stop: &AtomicBool) -> Result<(), Failure> {
+        match &self.team {
+            Some(team) => Ok(team.compare_data(data, &mut || not_stopped(stop))?),
+            None => Ok(()),
+        }
+    }
+
+    /// What the trainer shares batches with.
+    pub fn reduce(&self) -> &dyn Reduce {
+        match &self.team {
+            Some(team) => team,
+            None => &Alone,
+        }
+    }
+
+    /// Tells the others how it has ended.
+    pub fn end(&self, outcome: &Result<Outcome, RunError>) {
+        let Some(team) = &self.team else { return };
+        match outcome {
+            Ok(outcome) => team.end(Ok(outcome.ending)),
+            Err(error) => team.end(Err(&error.to_string())),
+        }
+    }
+}
+
+fn not_stopped(stop: &AtomicBool) -> Result<(), RunError> {
+    if stop.load(Ordering::Relaxed) { Err(RunError::Interrupted) } else { Ok(()) }
+}
+
+/// How another rank than 0 ends.
+pub fn exit_code(ending: Ending) -> ExitCode {
+    match ending {
+        Ending::Interrupted => ExitCode::from(130),
+        Ending::Finished | Ending::EarlyStop | Ending::TimeLimit => ExitCode::SUCCESS,
+    }
+}
+
+/// This program as the child process of a training.
+///
+/// # Errors
+/// [`Failure`] when the system does not tell where it lies.
+pub fn own_program() -> Result<Vec<OsString>, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|e| Failure::environment(format!("cannot find this program, to start it again: {e}")))?;
+    Ok(vec![program.into(), CHILD_COMMAND.into()])
+}

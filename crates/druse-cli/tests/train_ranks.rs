@@ -1,0 +1,301 @@
+//! `druse train` by several processes, on the real binary: the same files whatever their number and whoever is killed.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::{TINY, command, druse, write_data};
+use serde_json::Value;
+
+/// The lines of the log without what depends on the clock.
+fn log(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    let whole = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    whole
+        .map(|mut value| {
+            let map = value.as_object_mut().unwrap();
+            map.remove("structures_per_s");
+            map.remove("minutes");
+            value
+        })
+        .collect()
+}
+
+/// Log, latest and best model of a run, as the same for all runs of the same numbers.
+fn outcome(dir: &Path, run: &str) -> (Vec<Value>, Vec<u8>, Vec<u8>) {
+    let model = |which: &str| {
+        let (from, to) = (format!("{run}/checkpoints/{which}.safetensors"), format!("{run}/{which}.slim"));
+        druse(dir, &["export", &from, "--out", &to]).ok();
+        fs::read(dir.join(to)).unwrap()
+    };
+    (log(&dir.join(run)), model("last"), model("best"))
+}
+
+/// Batches of all eight structures in micro-batches of three atoms or one structure.
+fn arguments<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let batch = ["--set", "train.batch_size=8", "--set", "train.micro_batch_atoms=3"];
+    [&["train", "--data", "data", "--out", out][..], &TINY[..], &batch, more].concat()
+}
+
+fn spawn(dir: &Path, arguments: &[&str]) -> Child {
+    command(dir).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits for its end, and gives code and words.
+#[track_caller]
+fn wait(mut child: Child) -> (Option<i32>, String) {
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(240) {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+        sleep(Duration::from_millis(5));
+    }
+    let mut words = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    (child.wait().unwrap().code(), words)
+}
+
+/// Child processes of a process, in the order of their numbers.
+fn children(parent: u32) -> Vec<u32> {
+    let mut found: Vec<u32> = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid: &u32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let alive = !status.contains("State:\tZ");
+            alive && status.lines().any(|line| line == format!("PPid:\t{parent}"))
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+fn alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| !status.contains("State:\tZ"))
+}
+
+fn signal(name: &str, pid: u32) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[track_caller]
+fn until(mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(240), "it does not come");
+        sleep(Duration::from_millis(3));
+    }
+}
+
+fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn one_two_and_four_processes_write_the_same_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_data(dir);
+    let epochs = ["--set", "train.epochs=4"];
+    druse(dir, &arguments("one", &epochs)).ok();
+    let expected = outcome(dir, "one");
+    assert_eq!(expected.0.len(), 8);
+    for n in ["2", "4"] {
+        let run = druse(dir, &arguments(n, &[&epochs[..], &["--processes", n]].concat())).ok();
+        assert!(run.stderr.contains("finished: 4 epochs"), "{}", run.stderr);
+        assert_eq!(outcome(dir, n), expected, "{n} processes");
+    }
+    let threads = [&epochs[..], &["--processes", "2", "--threads", "3"]].concat();
+    druse(dir, &arguments("threads", &threads)).ok();
+    // The models name their number of threads.
+    assert_eq!(log(&dir.join("threads")), expected.0);
+    druse(dir, &arguments("none", &["--processes", "0"])).fails(2, &["no rank 0 of 0"]);
+    druse(dir, &["train", "--data", "data", "--out", "c", "--preset", "cgcnn", "--processes", "2"])
+        .fails(2, &["cgcnn", "statistics of the whole batch"]);
+    assert!(!dir.join("none").exists() && !dir.join("c").exists());
+}
+
+/// Ranks as on several machines.
+fn rank<'a>(
+    out: &'a str,
+    address: &'a str,
+    number: &'a str,
+    world: &'a str,
+    more: &[&'a str],
+) -> Vec<&'a str> {
+    let ranks = ["--rank", number, "--world", world, "--rendezvous", address, "--rank-timeout", "60"];
+    arguments(out, &[&["--set", "train.epochs=4"], &ranks[..], more].concat())
+}
+
+fn with_secret(dir: &Path, secret: &str, arguments: &[&str]) -> Child {
+    let mut command = command(dir);
+    command.env("DRUSE_TRAIN_SECRET", secret).args(arguments);
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn ranks_of_several_machines_meet_and_strangers_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_data(dir);
+    druse(dir, &arguments("one", &["--set", "train.epochs=4"])).ok();
+    let (address, secret) = (free_port(), "a secret of the test");
+    let wrong = with_secret(dir, "not the secret of the test", &rank("w", &address, "1", "3", &[]));
+    let first = with_secret(dir, secret, &rank("unused", &address, "1", "3", &[]));
+    let root = with_secret(dir, secret, &rank("many", &address, "0", "3", &[]));
+    let (code, words) = wait(wrong);
+    assert_eq!(code, Some(2), "{words}");
+    assert!(
+        words.contains("error: rank 1: rank 0 at 127.0.0.1") && words.contains("has another secret"),
+        "{words}"
+    );
+    fs::write(dir.join("secret"), format!("{secret}\n")).unwrap();
+    let file = rank("unused", &address, "2", "3", &["--secret-file", "secret"]);
+    let (code, second) = wait(spawn(dir, &file));
+    assert_eq!((code, second.as_str()), (Some(0), ""), "other ranks say nothing");
+    let (code, words) = wait(root);
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("a connection was refused") && !words.contains(secret), "{words}");
+    assert_eq!(wait(first), (Some(0), String::new()));
+    assert_eq!(outcome(dir, "many"), outcome(dir, "one"));
+    assert!(!dir.join("unused").exists(), "other ranks write nothing");
+
+    // Another configuration: both say what differs.
+    let address = free_port();
+    let root = with_secret(dir, secret, &rank("r", &address, "0", "2", &[]));
+    let other = rank("r", &address, "1", "2", &["--set", "optim.lr=0.5"]);
+    let (code, words) = wait(with_secret(dir, secret, &other));
+    assert!(code == Some(2) && words.contains("optim.lr = 0.5"), "{words}");
+    let (code, words) = wait(root);
+    assert!(code == Some(2) && words.contains("rank 1 has optim.lr = 0.5"), "{words}");
+
+    // No secret, a short one, no such rank, a port that is taken.
+    druse(dir, &rank("r", &address, "0", "2", &[])).fails(2, &["DRUSE_TRAIN_SECRET", "--secret-file"]);
+    let (code, words) = wait(with_secret(dir, "short", &rank("r", &address, "0", "2", &[])));
+    assert!(code == Some(2) && words.contains("16 are the fewest") && !words.contains("short"), "{words}");
+    druse(dir, &rank("r", &address, "2", "2", &[])).fails(2, &["there is no rank 2 of 2"]);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, words) = wait(with_secret(dir, secret, &rank("r", &address, "0", "2", &[])));
+    assert!(code == Some(1) && words.contains("another program uses the port"), "{words}");
+    druse(dir, &["train", "--out", "r", "--rank", "0"]).fails(2, &["--world"]);
+    druse(dir, &["train-rank"]).fails(2, &["not by hand"]);
+}
+
+/// Kills rank 0 or another rank, at whatever moment, time and again.
+#[test]
+fn killed_ranks_cost_no_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_data(dir);
+    let settings = ["--set", "train.epochs=150", "--set", "train.checkpoint_every=7"];
+    druse(dir, &arguments("whole", &settings)).ok();
+    let expected = outcome(dir, "whole");
+    let mut random = 12_345_u64;
+    let mut draw = |n: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % n
+    };
+    let (mut kills, mut of_root) = (0, 0);
+    for round in 0..8 {
+        let n = 2 + draw(3);
+        let resume = dir.join("killed/config.toml").exists();
+        let processes = n.to_string();
+        let more = [&settings[..], &["--processes", &processes, "--rank-timeout", "60"]].concat();
+        let mut all = arguments("killed", &more);
+        if resume {
+            all.push("--resume");
+        }
+        let mut root = spawn(dir, &all);
+        let before = log(&dir.join("killed")).len();
+        let wanted = before + draw(20) as usize;
+        until(|| {
+            let ended = root.try_wait().unwrap().is_some();
+            ended || (children(root.id()).len() as u64 == n - 1 && log(&dir.join("killed")).len() >= wanted)
+        });
+        let others = children(root.id());
+        let victim = draw(n) as usize;
+        if root.try_wait().unwrap().is_some() || others.len() as u64 != n - 1 {
+            let (code, words) = wait(root);
+            assert_eq!(code, Some(0), "{words}");
+            break;
+        }
+        kills += 1;
+        if victim == 0 {
+            of_root += 1;
+            signal("KILL", root.id());
+            wait(root);
+            until(|| others.iter().all(|&pid| !alive(pid)));
+        } else {
+            signal("KILL", others[victim - 1]);
+            let (code, words) = wait(root);
+            if code != Some(0) {
+                assert_eq!(code, Some(1), "round {round}: {words}");
+                assert!(words.contains(&format!("rank {victim} ")), "round {round}: {words}");
+                // Before the first step there is nothing to save.
+                let begun = log(&dir.join("killed")).len() > before;
+                assert!(!begun || words.contains("--resume"), "round {round}: {words}");
+            }
+            until(|| others.iter().all(|&pid| !alive(pid)));
+        }
+    }
+    assert!(kills >= 4, "{kills} kills, {of_root} of rank 0");
+    let resumed = [&arguments("killed", &settings)[..], &["--resume"]].concat();
+    druse(dir, &resumed).ok();
+    assert!(outcome(dir, "killed") == expected, "after {kills} kills, {of_root} of rank 0");
+}
+
+#[test]
+fn a_rank_that_is_stopped_is_noticed_and_ctrl_c_is_the_word_of_rank_0() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_data(dir);
+    let settings = ["--set", "train.epochs=1000000", "--processes", "3", "--rank-timeout", "4"];
+    let root = spawn(dir, &arguments("r", &settings));
+    until(|| log(&dir.join("r")).len() > 3);
+    let others = children(root.id());
+    assert_eq!(others.len(), 2);
+    signal("STOP", others[1]);
+    let (code, words) = wait(root);
+    assert_eq!(code, Some(1), "{words}");
+    let late =
+        words.contains("has been silent for 4 s") || words.contains("did not finish its share within 4 s");
+    assert!(words.contains("rank 2") && late && words.contains("saved after step"), "{words}");
+    assert!(others.iter().all(|&pid| !alive(pid)));
+    let steps = log(&dir.join("r")).iter().filter(|l| l["kind"] == "step").count();
+    assert!(words.contains(&format!("saved after step {steps}:")), "{steps} {words}");
+
+    // All of a terminal's processes hear of Ctrl-C.
+    let root = spawn(dir, &[&arguments("r", &settings)[..], &["--resume"]].concat());
+    until(|| log(&dir.join("r")).iter().filter(|l| l["kind"] == "step").count() > steps + 3);
+    let others = children(root.id());
+    others.iter().for_each(|&pid| signal("INT", pid));
+    signal("INT", root.id());
+    let (code, words) = wait(root);
+    assert_eq!(code, Some(130), "{words}");
+    assert!(words.contains("interrupted and saved"), "{words}");
+    assert!(others.iter().all(|&pid| !alive(pid)));
+}
+
+/// Whoever is told nothing ends with its parent, and takes no orders from anyone else.
+#[test]
+fn orders_that_are_none_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for orders in ["", "{}\n", "[1, 2", "\u{fffd}"] {
+        let script = format!("printf '%s' '{orders}' | '{}' train-rank", env!("CARGO_BIN_EXE_druse"));
+        let Output { status, stderr, .. } =
+            Command::new("sh").args(["-c", &script]).current_dir(dir.path()).output().unwrap();
+        let words = String::from_utf8(stderr).unwrap();
+        assert!(status.code() == Some(2) && words.contains("not by hand"), "{words}");
+    }
+}
