@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use druse_crystal::files;
-use druse_data::{DataError, Dataset, Filter, ListOptions, Listing, LoadOptions, Splits};
+use druse_data::{DataError, Dataset, Filter, ListOptions, Listing, LoadOptions, SetReader, Skipped, Splits};
 use druse_evaluate::{Evaluation, report};
 use druse_metrics::matcher::StructureMatcher;
 use druse_run::output::list_structures;
@@ -111,12 +111,28 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, Failure> {
     Ok(dataset)
 }
 
+/// Opens a data set to be read block by block, and says the same.
+pub fn open(path: &Path, options: &LoadOptions) -> Result<SetReader, Failure> {
+    let set = SetReader::open(path, options)?;
+    say_read(&set);
+    Ok(set)
+}
+
+/// As [`say`], of a set that is read block by block.
+pub fn say_read(set: &SetReader) {
+    told(&set.skipped, &set.warnings);
+}
+
 /// Says what was left out, and what the readers had to interpret.
 pub fn say(dataset: &Dataset) {
-    for skipped in &dataset.skipped {
+    told(&dataset.skipped, &dataset.warnings);
+}
+
+fn told(skipped: &[Skipped], warnings: &[String]) {
+    for skipped in skipped {
         console::warn(&format!("skipped {skipped}"));
     }
-    for warning in &dataset.warnings {
+    for warning in warnings {
         console::note(warning);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use druse_crystal::files;
+use druse_crystal::files::{self, Action, FileError};
 use druse_crystal::formats::{self, Format};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -16,10 +16,9 @@ use serde_json::Value;
 pub use images::{ImageOptions, write_image_file};
 
 use crate::formats::SetFormat;
-use crate::{DataError, Dataset, Entry, JsonlRecord, OutputFormat, properties, write_jsonl_record};
-
-/// Structures formatted at a time, so that memory stays small beside the data set.
-const BLOCK: usize = 4096;
+use crate::reader::HowRead;
+use crate::store::{Beside, Writer};
+use crate::{DataError, Dataset, Entries, Entry, JsonlRecord, OutputFormat, properties, write_jsonl_record};
 
 /// Writes a data set to a file, or to a folder with one file a structure, named after the identifiers.
 /// A file appears whole or not at all; in a folder, what is finished stays if the disk fills up.
@@ -27,9 +26,9 @@ const BLOCK: usize = 4096;
 /// # Errors
 /// [`DataError::OutputExists`] for a file or a non-empty folder that is already there unless `overwrite`;
 /// [`DataError::File`] when writing fails; those of [`write_image_file`] for images, which are written with the published
-/// constants and not if one structure has none.
+/// constants and not if one structure has none, and which are made in memory; those of `dataset` when it cannot be read.
 pub fn write_dataset(
-    dataset: &Dataset,
+    dataset: &dyn Entries,
     path: &Path,
     format: OutputFormat,
     overwrite: bool,
@@ -39,7 +38,7 @@ pub fn write_dataset(
     }
     if format.format() == SetFormat::Crystens {
         let options = ImageOptions { gzip: format.is_gzip(), overwrite, ..ImageOptions::default() };
-        return write_image_file(dataset, path, &options).map(drop);
+        return write_image_file(&collect(dataset)?, path, &options).map(drop);
     }
     if let (true, SetFormat::Structures(format)) = (format.is_folder(), format.format()) {
         return write_folder(dataset, path, format.extension(), |entry| {
@@ -49,18 +48,87 @@ pub fn write_dataset(
     if let Some(folder) = path.parent() {
         files::create_dir_all(folder)?;
     }
-    files::write_atomic_with(path, |file| {
+    if format.format() == SetFormat::Store {
+        return write_store(dataset, path);
+    }
+    let mut failure = None;
+    let written = files::write_atomic_with(path, |file| {
         let mut out = BufWriter::new(file);
-        if format.is_gzip() {
+        let filled = if format.is_gzip() {
             let mut gzip = GzEncoder::new(&mut out, Compression::default());
-            write_file(dataset, format.format(), &mut gzip)?;
-            gzip.finish()?;
+            write_file(dataset, format.format(), &mut gzip).and_then(|()| Ok(gzip.finish().map(drop)?))
         } else {
-            write_file(dataset, format.format(), &mut out)?;
+            write_file(dataset, format.format(), &mut out)
+        };
+        match filled {
+            Ok(()) => out.flush(),
+            Err(Stopped::Writing(e)) => Err(e),
+            Err(Stopped::Reading(e)) => {
+                failure = Some(e);
+                Err(io::ErrorKind::Other.into())
+            }
         }
-        out.flush()
+    });
+    // What could not be read is why nothing was written.
+    match failure {
+        Some(e) => Err(e),
+        None => Ok(written?),
+    }
+}
+
+/// Writes a packed store, with how it was read: a store of reduced cells need not be reduced again.
+fn write_store(dataset: &dyn Entries, path: &Path) -> Result<(), DataError> {
+    let mut writer = Writer::new(path.parent().filter(|folder| !folder.as_os_str().is_empty()));
+    let HowRead { niggli, strict } = dataset.how_read();
+    let beside = Beside { niggli, strict, ..Beside::default() };
+    each_block(dataset, |block| block.iter().try_for_each(|entry| writer.push(entry))).map_err(
+        |e| match e {
+            Stopped::Reading(e) => e,
+            Stopped::Writing(e) => FileError::wrap(Action::Write, path)(e).into(),
+        },
+    )?;
+    writer.write(path, &beside).map(drop).map_err(DataError::of_store(path))
+}
+
+/// Why a file was not finished.
+enum Stopped {
+    Reading(DataError),
+    Writing(io::Error),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(e: io::Error) -> Self {
+        Self::Writing(e)
+    }
+}
+
+/// Hands blocks to a writer.
+fn each_block(
+    dataset: &dyn Entries,
+    mut take: impl FnMut(&[Entry]) -> io::Result<()>,
+) -> Result<(), Stopped> {
+    let mut failure = None;
+    let read = dataset.for_each_block(&mut |block| {
+        take(block).map_err(|e| {
+            failure = Some(e);
+            // Only to stop the reader; the error that counts is the one above.
+            DataError::from(FileError::wrap(Action::Write, Path::new(""))(io::ErrorKind::Other.into()))
+        })
+    });
+    match failure {
+        Some(e) => Err(Stopped::Writing(e)),
+        None => read.map_err(Stopped::Reading),
+    }
+}
+
+/// All entries in memory, for formats that need them together.
+fn collect(dataset: &dyn Entries) -> Result<Dataset, DataError> {
+    let mut entries = Vec::new();
+    dataset.for_each_block(&mut |block| {
+        entries.extend_from_slice(block);
+        Ok(())
     })?;
-    Ok(())
+    Ok(Dataset::new(dataset.name(), entries))
 }
 
 /// Whether something is at the path that writing would touch: anything but, for a folder, an empty one.
@@ -71,31 +139,19 @@ fn is_in_the_way(path: &Path, folder: bool) -> bool {
     }
 }
 
-fn write_file(dataset: &Dataset, format: SetFormat, out: &mut impl Write) -> io::Result<()> {
+fn write_file(dataset: &dyn Entries, format: SetFormat, out: &mut impl Write) -> Result<(), Stopped> {
     match format {
         SetFormat::Csv => write_csv(dataset, out),
-        SetFormat::JsonLines => {
-            dataset.entries.iter().try_for_each(|entry| write_jsonl_record(out, &JsonlRecord::from(entry)))
-        }
-        // Has a writer of its own, for not every structure has an image.
-        SetFormat::Crystens => Err(io::Error::from(io::ErrorKind::Unsupported)),
-        SetFormat::Structures(format) => write_blocks(dataset, out, |entry| frame(entry, format)),
+        SetFormat::JsonLines => each_block(dataset, |block| {
+            block.iter().try_for_each(|entry| write_jsonl_record(out, &JsonlRecord::from(entry)))
+        }),
+        // Have writers of their own.
+        SetFormat::Crystens | SetFormat::Store => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+        SetFormat::Structures(format) => each_block(dataset, |block| {
+            let texts: Vec<String> = block.par_iter().map(|entry| frame(entry, format)).collect();
+            texts.into_iter().try_for_each(|text| out.write_all(text.as_bytes()))
+        }),
     }
-}
-
-/// Formats block by block in parallel and writes in order.
-fn write_blocks(
-    dataset: &Dataset,
-    out: &mut impl Write,
-    text: impl Fn(&Entry) -> String + Sync,
-) -> io::Result<()> {
-    for block in dataset.entries.chunks(BLOCK) {
-        let texts: Vec<String> = block.par_iter().map(&text).collect();
-        for text in texts {
-            out.write_all(text.as_bytes())?;
-        }
-    }
-    Ok(())
 }
 
 fn frame(entry: &Entry, format: Format) -> String {
@@ -104,11 +160,12 @@ fn frame(entry: &Entry, format: Format) -> String {
     formats::write(&structure, format, &entry.id)
 }
 
-fn write_csv(dataset: &Dataset, out: &mut impl Write) -> io::Result<()> {
-    let names: Vec<&str> = dataset.property_names().into_keys().collect();
+fn write_csv(dataset: &dyn Entries, out: &mut impl Write) -> Result<(), Stopped> {
+    let properties = dataset.properties().map_err(Stopped::Reading)?;
+    let names: Vec<&str> = properties.keys().map(String::as_str).collect();
     let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(["material_id", "cif"].iter().chain(&names))?;
-    for block in dataset.entries.chunks(BLOCK) {
+    csv.write_record(["material_id", "cif"].iter().chain(&names)).map_err(io::Error::from)?;
+    each_block(dataset, |block| {
         let cifs: Vec<String> =
             block.par_iter().map(|e| formats::write(&e.structure, Format::Cif, &e.id)).collect();
         for (entry, cif) in block.iter().zip(cifs) {
@@ -119,8 +176,9 @@ fn write_csv(dataset: &Dataset, out: &mut impl Write) -> io::Result<()> {
             }
             csv.write_record(None::<&[u8]>)?;
         }
-    }
-    csv.flush()
+        Ok(())
+    })?;
+    Ok(csv.flush()?)
 }
 
 /// As pandas writes it.
@@ -139,7 +197,7 @@ fn cell(value: &Value) -> String {
 /// # Errors
 /// As [`write_dataset`], and [`DataError::Symmetry`] for a structure without a space group.
 pub fn write_symmetrized_folder(
-    dataset: &Dataset,
+    dataset: &dyn Entries,
     folder: &Path,
     symprec: f64,
     overwrite: bool,
@@ -154,17 +212,19 @@ pub fn write_symmetrized_folder(
 }
 
 fn write_folder(
-    dataset: &Dataset,
+    dataset: &dyn Entries,
     folder: &Path,
     extension: &str,
     text: impl Fn(&Entry) -> Result<String, DataError> + Sync,
 ) -> Result<(), DataError> {
     files::create_dir_all(folder)?;
     let mut taken = HashSet::new();
-    let names: Vec<String> = dataset.entries.iter().map(|e| file_name(&e.id, &mut taken)).collect();
-    dataset.entries.par_iter().zip(names).try_for_each(|(entry, name)| {
-        let path = folder.join(format!("{name}.{extension}"));
-        Ok(files::write(&path, text(entry)?.as_bytes())?)
+    dataset.for_each_block(&mut |block| {
+        let names: Vec<String> = block.iter().map(|e| file_name(&e.id, &mut taken)).collect();
+        block.par_iter().zip(names).try_for_each(|(entry, name)| {
+            let path = folder.join(format!("{name}.{extension}"));
+            Ok(files::write(&path, text(entry)?.as_bytes())?)
+        })
     })
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong between a file and a [`Dataset`](crate::Dataset).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use druse_crystal::SymmetryError;
 use druse_crystal::content::ContentError;
@@ -8,6 +8,7 @@ use druse_crystal::files::FileError;
 
 use crate::crystens::{EncodeError, ImageFileError};
 use crate::formats::readable_formats;
+use crate::store::StoreError;
 use crate::{FilterError, Skipped, Split, UnknownOutputFormat};
 
 /// How many skipped rows an error message lists.
@@ -40,6 +41,23 @@ pub enum DataError {
         path: PathBuf,
         /// What they are.
         source: ContentError,
+    },
+    /// A packed store cannot be read or written.
+    #[error("`{}` {source}", path.display())]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// A packed store does not say which of its structures were doubtful.
+    #[error(
+        "`{}` was not written with --strict and does not say which structures were doubtful; write it again from its \
+         source", path.display()
+    )]
+    NotStrict {
+        /// The file.
+        path: PathBuf,
     },
     /// A file of images cannot be read.
     #[error("`{}` {source}", path.display())]
@@ -176,6 +194,16 @@ pub enum DataError {
         /// The file or folder.
         path: PathBuf,
     },
+}
+
+impl DataError {
+    /// An error about a packed store, as an argument of `map_err`.
+    pub(crate) fn of_store(path: &Path) -> impl FnOnce(StoreError) -> Self + '_ {
+        move |source| match source {
+            StoreError::File(e) => Self::File(e),
+            source => Self::Store { path: path.to_owned(), source },
+        }
+    }
 }
 
 fn list(skipped: &[Skipped]) -> String {

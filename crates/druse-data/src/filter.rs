@@ -172,31 +172,38 @@ impl Filter {
         })
     }
 
+    /// Checks that a row, given by identifier and properties, can be compared so; one without the property can.
+    pub(crate) fn check(&self, id: &str, properties: &Properties) -> Result<(), FilterError> {
+        let Self::Property { name, comparison, .. } = self else { return Ok(()) };
+        match properties.get(name) {
+            Some(found) if comparison.is_ordering() && !found.is_number() => Err(FilterError::Incomparable {
+                name: name.clone(),
+                id: id.to_owned(),
+                found: properties::kind(found),
+                value: properties::text(found),
+                filter: self.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks that rows, given by identifier and properties, can be filtered so.
     pub(crate) fn check_rows<'a>(
         &self,
         dataset: &str,
         rows: impl Iterator<Item = (&'a str, &'a Properties)>,
     ) -> Result<(), FilterError> {
-        let Self::Property { name, comparison, .. } = self else { return Ok(()) };
+        let Self::Property { name, .. } = self else { return Ok(()) };
         let (mut seen, mut available) = (false, BTreeSet::new());
         for (id, properties) in rows {
-            let Some(found) = properties.get(name) else {
+            if !properties.contains_key(name) {
                 if !seen {
                     available.extend(properties.keys());
                 }
                 continue;
-            };
-            seen = true;
-            if comparison.is_ordering() && !found.is_number() {
-                return Err(FilterError::Incomparable {
-                    name: name.clone(),
-                    id: id.to_owned(),
-                    found: properties::kind(found),
-                    value: properties::text(found),
-                    filter: self.to_string(),
-                });
             }
+            seen = true;
+            self.check(id, properties)?;
         }
         if seen {
             return Ok(());

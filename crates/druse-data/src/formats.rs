@@ -13,8 +13,10 @@ use druse_crystal::formats::{FORMATS, Format, SetLayout, enumerate, without_gz};
 pub enum SetFormat {
     /// CSV with one row a structure and the CIF in the column `cif`.
     Csv,
-    /// JSON Lines of [`JsonlRecord`](crate::JsonlRecord)s; the only format that keeps every bit of every number.
+    /// JSON Lines of [`JsonlRecord`](crate::JsonlRecord)s, which keep every bit of every number.
     JsonLines,
+    /// A packed store: binary, with a checksum, read in little memory. It keeps every bit of every number, too.
+    Store,
     /// CrysTens images of crystals ([`crystens`](crate::crystens)) in a safetensors file: cells of at most 52 atoms.
     Crystens,
     /// A structure format: one file with many structures, or a folder of files.
@@ -34,7 +36,7 @@ struct TableInfo {
 }
 
 /// The formats of sets that are no structure formats: a line a format.
-static TABLES: [TableInfo; 3] = [
+static TABLES: [TableInfo; 4] = [
     TableInfo {
         format: SetFormat::Csv,
         name: "csv",
@@ -48,6 +50,13 @@ static TABLES: [TableInfo; 3] = [
         title: "JSON Lines",
         about: "JSON Lines, which keep every bit of every number",
         endings: &["jsonl", "ndjson"],
+    },
+    TableInfo {
+        format: SetFormat::Store,
+        name: "store",
+        title: "packed stores (.druse)",
+        about: "a packed store, for large sets: binary, checked, read in little memory",
+        endings: &["druse"],
     },
     TableInfo {
         format: SetFormat::Crystens,
@@ -82,6 +91,16 @@ impl SetFormat {
     /// Name on the command line.
     pub fn name(self) -> &'static str {
         self.info().0
+    }
+
+    /// Whether a folder of such files is one set, in the order of their names.
+    pub(crate) fn is_sharded(self) -> bool {
+        matches!(self, Self::Store)
+    }
+
+    /// Whether the format is compressed as it is, so that nobody compresses it again.
+    fn is_binary(self) -> bool {
+        matches!(self, Self::Store)
     }
 
     /// What it is, in a line.
@@ -140,7 +159,8 @@ impl OutputFormat {
     /// All formats.
     pub fn all() -> impl Iterator<Item = Self> {
         SetFormat::all().flat_map(|format| {
-            let gzip = (format.layout() == SetLayout::File).then_some(Self { format, gzip: true });
+            let plain = format.layout() == SetLayout::File && !format.is_binary();
+            let gzip = plain.then_some(Self { format, gzip: true });
             std::iter::once(Self { format, gzip: false }).chain(gzip)
         })
     }
@@ -189,7 +209,9 @@ impl OutputFormat {
     pub fn from_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy();
         let gzip = without_gz(&name).len() < name.len();
-        SetFormat::from_path(path).map(|format| Self { format, gzip }).filter(|f| !f.is_folder())
+        SetFormat::from_path(path)
+            .map(|format| Self { format, gzip })
+            .filter(|f| !f.is_folder() && !(f.gzip && f.format.is_binary()))
     }
 }
 
@@ -239,6 +261,7 @@ mod tests {
             let (name, title, about, endings) = format.info();
             assert!(!name.is_empty() && !title.is_empty() && !about.is_empty());
             for ending in endings {
+                // (A gzip-compressed store is named so, too, and refused when it is read.)
                 for path in [format!("x.{ending}"), format!("x.{}.GZ", ending.to_uppercase())] {
                     assert_eq!(SetFormat::from_path(Path::new(&path)), Some(format), "{path}");
                 }

@@ -50,6 +50,7 @@ mod formats;
 mod listing;
 mod load;
 pub mod properties;
+mod reader;
 mod record;
 mod source;
 mod split;
@@ -70,11 +71,13 @@ pub use listing::{
     structure_from_json,
 };
 pub use load::{Cache, LoadOptions, load};
+pub use reader::{Entries, HowRead, SetReader};
 pub use record::{JsonlRecord, write_jsonl_record};
 pub use source::image_consistency;
-pub use split::Split;
-pub use splits::{SplitOptions, Splits};
+pub use split::{Split, SplitOptions};
+pub use splits::Splits;
 pub use stats::{
     DatasetStats, DistinctSiteStats, Duplicates, PropertyStats, Quantiles, SpaceGroupCount, SplitStats,
     StatsOptions,
 };
+pub use store::{Kinds, StoreError};

@@ -3,9 +3,11 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use druse_crystal::files::{Action, FileError};
+
 use crate::crystens::Decoding;
 use crate::source::Source;
-use crate::store::{self, Import, StoreError};
+use crate::store::{self, Beside, Import, StoreError, Writer};
 use crate::{DataError, Dataset, Filter, Skipped};
 
 /// Where packed data sets are kept.
@@ -70,6 +72,15 @@ impl Default for LoadOptions {
     }
 }
 
+impl LoadOptions {
+    pub(crate) fn check(&self) -> Result<(), DataError> {
+        match (0.0..=1.0).contains(&self.max_skipped_share) {
+            true => Ok(()),
+            false => Err(DataError::SkippedShare { share: self.max_skipped_share }),
+        }
+    }
+}
+
 /// Loads a file in any [`SetFormat`](crate::SetFormat) (also gzip-compressed) or a folder of structure files.
 ///
 /// A structure that cannot be read is skipped and listed in [`Dataset::skipped`]. The order of entries is that of
@@ -82,9 +93,7 @@ impl Default for LoadOptions {
 /// [`DataError`]: the source cannot be read, is not a data set, is empty, has more than
 /// [`LoadOptions::max_skipped_share`] of unusable structures, or the filters do not fit.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
-    if !(0.0..=1.0).contains(&options.max_skipped_share) {
-        return Err(DataError::SkippedShare { share: options.max_skipped_share });
-    }
+    options.check()?;
     let source = Source::open(path)?;
     let (niggli, strict, decoding) = (options.niggli, options.strict, options.decoding);
     let file =
@@ -93,13 +102,8 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
         Some(cached) => cached,
         None => {
             let import = in_pool(options.threads, || source.import(niggli, strict, decoding))??;
-            let content = store::encode(&import.entries);
-            if let Some(file) = &file
-                && let Err(e) = store::write(file, &import, &content)
-            {
-                tracing::warn!("the data cache is not written: {e}; going on without it");
-            }
-            let hash = blake3::hash(&content).to_hex().to_string();
+            let hash = file.as_deref().and_then(|file| keep(file, &import));
+            let hash = hash.unwrap_or_else(|| store::content_hash(&import.entries));
             (import, hash)
         }
     };
@@ -116,6 +120,17 @@ fn read_cache(file: &Path) -> Option<(Import, String)> {
             None
         }
     }
+}
+
+/// Writes an import to the cache; gives its content hash, unless that fails.
+fn keep(file: &Path, import: &Import) -> Option<String> {
+    let mut writer = Writer::new(None);
+    let pushed = import.entries.iter().try_for_each(|entry| writer.push(entry));
+    let pushed = pushed.map_err(|e| StoreError::from(FileError::wrap(Action::Write, &env::temp_dir())(e)));
+    pushed
+        .and_then(|()| writer.write(file, &import.beside))
+        .inspect_err(|e| tracing::warn!("the data cache is not written: {e}; going on without it"))
+        .ok()
 }
 
 /// Runs `work` in a pool of that many threads.
@@ -139,25 +154,42 @@ fn finish(
     content_hash: String,
     options: &LoadOptions,
 ) -> Result<Dataset, DataError> {
-    let Import { entries, skipped, warnings } = import;
-    let absolute = |s: Skipped| {
-        let file = if s.file.as_os_str().is_empty() { path.to_owned() } else { path.join(&s.file) };
-        Skipped { file, ..s }
-    };
-    let skipped: Vec<Skipped> = skipped.into_iter().map(absolute).collect();
-    let total = entries.len() + skipped.len();
-    if total == 0 {
-        return Err(DataError::Empty { path: path.to_owned(), reason: "it holds no structure".into() });
-    }
-    let allowed = options.max_skipped_share;
-    if skipped.len() as f64 > allowed * total as f64 {
-        return Err(DataError::TooManySkipped { path: path.to_owned(), skipped, total, allowed });
-    }
-    if entries.is_empty() {
-        let reason = format!("none of its {total} structures can be used; the first: {}", skipped[0]);
-        return Err(DataError::Empty { path: path.to_owned(), reason });
-    }
+    let Import { entries, beside: Beside { mut skipped, warnings, .. } } = import;
+    skipped.iter_mut().for_each(|skipped| absolute(path, skipped));
+    check_skipped(path, &skipped, entries.len(), options.max_skipped_share)?;
     Ok(Dataset { name: name_of(path), entries, content_hash, skipped, warnings })
+}
+
+/// Names the file of a skipped row, which an import names relative to its source.
+pub(crate) fn absolute(path: &Path, skipped: &mut Skipped) {
+    skipped.file = match skipped.file.as_os_str().is_empty() {
+        true => path.to_owned(),
+        false => path.join(&skipped.file),
+    };
+}
+
+/// Refuses a source without structures, or with more than the allowed share of unusable ones.
+pub(crate) fn check_skipped(
+    path: &Path,
+    skipped: &[Skipped],
+    entries: usize,
+    allowed: f64,
+) -> Result<(), DataError> {
+    let total = entries + skipped.len();
+    let path = path.to_owned();
+    if total == 0 {
+        return Err(DataError::Empty { path, reason: "it holds no structure".into() });
+    }
+    if skipped.len() as f64 > allowed * total as f64 {
+        return Err(DataError::TooManySkipped { path, skipped: skipped.to_vec(), total, allowed });
+    }
+    match (entries, skipped.first()) {
+        (0, Some(first)) => {
+            let reason = format!("none of its {total} structures can be used; the first: {first}");
+            Err(DataError::Empty { path, reason })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `mp_20/train` for `…/mp_20/train.csv.gz`: the file's stem below its folder's name.

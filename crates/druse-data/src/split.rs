@@ -1,4 +1,4 @@
-//! Names of the parts of a data set.
+//! The parts of a data set, and which of them an entry belongs to.
 
 use std::fmt;
 
@@ -43,5 +43,43 @@ impl Split {
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// How a data set without splits is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SplitOptions {
+    /// Another seed, another division (default 0).
+    pub seed: u64,
+    /// Shares of train, val and test; they need not sum to one (default 0.8, 0.1, 0.1).
+    pub fractions: [f64; 3],
+}
+
+impl Default for SplitOptions {
+    fn default() -> Self {
+        Self { seed: 0, fractions: [0.8, 0.1, 0.1] }
+    }
+}
+
+impl SplitOptions {
+    /// The part that an identifier belongs to. It depends on identifier, seed and fractions alone: not on the
+    /// order of the data set or on what else is in it, and equal identifiers stay together.
+    pub fn split_of(&self, id: &str) -> Split {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.seed.to_le_bytes()).update(id.as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        // 53 bits give a uniform number in [0, 1).
+        let u = (u64::from_le_bytes(first) >> 11) as f64 / (1u64 << 53) as f64;
+        let [train, val, test] = self.fractions;
+        let at = u * (train + val + test);
+        if at < train {
+            Split::Train
+        } else if at < train + val || test <= 0.0 {
+            if val > 0.0 { Split::Val } else { Split::Train }
+        } else {
+            Split::Test
+        }
     }
 }

@@ -4,54 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use druse_crystal::files;
-use serde::{Deserialize, Serialize};
 
 use crate::formats::SetFormat;
 use crate::load::name_of;
-use crate::{DataError, Dataset, LoadOptions, Split, load, source};
+use crate::{DataError, Dataset, LoadOptions, SetReader, Split, SplitOptions, load, source};
 
-/// How a data set without splits is divided.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SplitOptions {
-    /// Another seed, another division (default 0).
-    pub seed: u64,
-    /// Shares of train, val and test; they need not sum to one (default 0.8, 0.1, 0.1).
-    pub fractions: [f64; 3],
-}
-
-impl Default for SplitOptions {
-    fn default() -> Self {
-        Self { seed: 0, fractions: [0.8, 0.1, 0.1] }
-    }
-}
-
-impl SplitOptions {
-    /// The part that an identifier belongs to. It depends on identifier, seed and fractions alone: not on the
-    /// order of the data set or on what else is in it, and equal identifiers stay together.
-    pub fn split_of(&self, id: &str) -> Split {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.seed.to_le_bytes()).update(id.as_bytes());
-        let mut first = [0; 8];
-        first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-        // 53 bits give a uniform number in [0, 1).
-        let u = (u64::from_le_bytes(first) >> 11) as f64 / (1u64 << 53) as f64;
-        let [train, val, test] = self.fractions;
-        let at = u * (train + val + test);
-        if at < train {
-            Split::Train
-        } else if at < train + val || test <= 0.0 {
-            if val > 0.0 { Split::Val } else { Split::Train }
-        } else {
-            Split::Test
-        }
-    }
-
-    fn check(&self) -> Result<(), DataError> {
-        let [train, val, test] = self.fractions;
-        let fine = self.fractions.iter().all(|f| f.is_finite() && *f >= 0.0) && train + val + test > 0.0;
-        if fine { Ok(()) } else { Err(DataError::SplitFractions { train, val, test }) }
-    }
+/// Refuses shares that are none.
+fn check(options: SplitOptions) -> Result<(), DataError> {
+    let [train, val, test] = options.fractions;
+    let fine = options.fractions.iter().all(|f| f.is_finite() && *f >= 0.0) && train + val + test > 0.0;
+    if fine { Ok(()) } else { Err(DataError::SplitFractions { train, val, test }) }
 }
 
 /// The splits of a data set: files (or folders) called train, val and test, or a division by hash.
@@ -82,7 +44,7 @@ impl Splits {
     /// # Errors
     /// [`DataError`] when the path cannot be read, two files claim one split, or the fractions are not usable.
     pub fn open_with(path: &Path, options: SplitOptions) -> Result<Self, DataError> {
-        options.check()?;
+        check(options)?;
         let root = path.to_owned();
         let mut found = BTreeMap::new();
         if files::is_dir(path)? {
@@ -150,6 +112,21 @@ impl Splits {
     /// As [`Splits::load`].
     pub fn load_all(&self, options: &LoadOptions) -> Result<BTreeMap<Split, Dataset>, DataError> {
         self.available().into_iter().map(|split| Ok((split, self.load(split, options)?))).collect()
+    }
+
+    /// Opens every split that there is, to be read block by block.
+    ///
+    /// # Errors
+    /// As [`SetReader::open`].
+    pub fn open_all(&self, options: &LoadOptions) -> Result<BTreeMap<Split, SetReader>, DataError> {
+        let open = |split: Split| {
+            let mut reader = SetReader::open(self.path(split).unwrap_or(&self.root), options)?;
+            if let Layout::Hashed(division) = self.layout {
+                reader.part(division, split);
+            }
+            Ok((split, reader))
+        };
+        self.available().into_iter().map(open).collect()
     }
 
     /// Loads one split.

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     distribution::Bootstrap,
-    matcher::{Criterion, Outcome, PreparedStructure, SiteCounts, StructureMatcher, Substitution},
+    matcher::{
+        CellBounds, Criterion, Outcome, PreparedStructure, SiteCounts, StructureMatcher, Substitution,
+    },
     metric::Metric,
 };
 
@@ -147,7 +149,9 @@ fn buckets(structures: &[PreparedStructure]) -> HashMap<SiteCounts<'_>, Vec<usiz
 /// Component of each structure in the graph of matches, numbered in order of first appearance (`None`: could not be
 /// reduced), and the structures with a comparison that was given up.
 ///
-/// All pairs of equal composition and number of sites are compared unless they are joined already.
+/// All pairs of equal composition and number of sites are compared unless they are joined already, or their cells
+/// exclude a match ([`CellBounds`]). Structures whose compared cells agree in every bit are compared as one. Neither
+/// changes a result.
 pub fn components(
     matcher: &StructureMatcher,
     structures: &[PreparedStructure],
@@ -158,7 +162,7 @@ pub fn components(
     let mut sets = DisjointSets::new(structures.len());
     let mut unfinished = Vec::new();
     for (edges, given_up) in joined {
-        edges.into_iter().for_each(|(i, j)| sets.join(i, j));
+        edges.into_iter().for_each(|(i, j)| drop(sets.join(i, j)));
         unfinished.extend(given_up);
     }
     let mut number = HashMap::new();
@@ -178,43 +182,101 @@ fn join(
     structures: &[PreparedStructure],
     bucket: &[usize],
 ) -> (Vec<(usize, usize)>, Vec<usize>) {
-    let mut sets = DisjointSets::new(bucket.len());
     let (mut edges, mut unfinished) = (Vec::new(), Vec::new());
-    for i in 0..bucket.len() {
+    let mut kinds: Vec<(Candidate<'_>, Vec<usize>)> = Vec::new();
+    for members in identical(structures, bucket) {
+        let candidate = Candidate::new(matcher, &structures[members[0]]);
+        match &members[..] {
+            // That a structure matches itself is all but certain, and decides about its copies.
+            [_, _, ..] if either_way(matcher, &candidate, &candidate) == (true, false) => {
+                edges.extend(members.windows(2).map(|pair| (pair[0], pair[1])));
+                kinds.push((candidate, members));
+            }
+            _ => kinds.extend(members.into_iter().map(|i| (candidate, vec![i]))),
+        }
+    }
+    kinds.sort_by_key(|(_, members)| members[0]);
+    let mut sets = DisjointSets::new(kinds.len());
+    let mut left = kinds.len();
+    for i in 0..kinds.len() {
+        if left == 1 {
+            break;
+        }
         let root = sets.root(i);
-        let rest: Vec<usize> = (i + 1..bucket.len()).filter(|&j| sets.root(j) != root).collect();
-        let outcomes: Vec<(bool, bool)> = rest
-            .par_iter()
-            .map(|&j| either_way(matcher, &structures[bucket[i]], &structures[bucket[j]]))
-            .collect();
+        let may_match = |j: &usize| kinds[i].0.may_match(&kinds[*j].0);
+        let rest: Vec<usize> =
+            (i + 1..kinds.len()).filter(|&j| sets.root(j) != root).filter(may_match).collect();
+        let outcomes: Vec<(bool, bool)> =
+            rest.par_iter().map(|&j| either_way(matcher, &kinds[i].0, &kinds[j].0)).collect();
         for (j, (same, given_up)) in rest.into_iter().zip(outcomes) {
             if same {
-                sets.join(i, j);
-                edges.push((bucket[i], bucket[j]));
+                left -= usize::from(sets.join(i, j));
+                edges.push((kinds[i].1[0], kinds[j].1[0]));
             } else if given_up {
-                unfinished.extend([bucket[i], bucket[j]]);
+                unfinished.extend(kinds[i].1.iter().chain(&kinds[j].1));
             }
         }
     }
     (edges, unfinished)
 }
 
+/// The structures of a bucket by what is the same in every bit, in order.
+fn identical(structures: &[PreparedStructure], bucket: &[usize]) -> Vec<Vec<usize>> {
+    let mut kinds: Vec<Vec<usize>> = Vec::with_capacity(bucket.len());
+    let mut by_number: HashMap<u64, Vec<usize>> = HashMap::with_capacity(bucket.len());
+    for &i in bucket {
+        let alike = by_number.entry(structures[i].fingerprint()).or_default();
+        match alike.iter().find(|&&k| structures[kinds[k][0]].is_identical(&structures[i])) {
+            Some(&k) => kinds[k].push(i),
+            None => {
+                alike.push(kinds.len());
+                kinds.push(vec![i]);
+            }
+        }
+    }
+    kinds
+}
+
+/// A structure with what decides about most of its comparisons beforehand.
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    structure: &'a PreparedStructure,
+    bounds: Option<CellBounds>,
+}
+
+impl<'a> Candidate<'a> {
+    fn new(matcher: &StructureMatcher, structure: &'a PreparedStructure) -> Self {
+        Self { structure, bounds: matcher.cell_bounds(structure) }
+    }
+
+    /// Whether the cells leave it open that this structure fits the other one.
+    fn may_fit(&self, other: &Self) -> bool {
+        self.bounds.zip(other.bounds).is_none_or(|(a, b)| a.may_fit(&b))
+    }
+
+    fn may_match(&self, other: &Self) -> bool {
+        self.may_fit(other) || other.may_fit(self)
+    }
+}
+
 /// Whether two structures fit in one direction or the other, and whether a search was given up.
-fn either_way(matcher: &StructureMatcher, a: &PreparedStructure, b: &PreparedStructure) -> (bool, bool) {
+fn either_way(matcher: &StructureMatcher, a: &Candidate<'_>, b: &Candidate<'_>) -> (bool, bool) {
     let mut unfinished = false;
     for (p, q) in [(a, b), (b, a)] {
-        match matcher.compare(p, q, Criterion::Max) {
-            Outcome::Match(_) => return (true, false),
-            Outcome::Different => {}
-            Outcome::Unfinished(_) => unfinished = true,
+        match one_way(matcher, p, q) {
+            (true, _) => return (true, false),
+            (false, given_up) => unfinished |= given_up,
         }
     }
     (false, unfinished)
 }
 
 /// Whether two structures fit, the first onto the second, and whether the search was given up.
-fn one_way(matcher: &StructureMatcher, a: &PreparedStructure, b: &PreparedStructure) -> (bool, bool) {
-    match matcher.compare(a, b, Criterion::Max) {
+fn one_way(matcher: &StructureMatcher, a: &Candidate<'_>, b: &Candidate<'_>) -> (bool, bool) {
+    if !a.may_fit(b) {
+        return (false, false);
+    }
+    match matcher.compare(a.structure, b.structure, Criterion::Max) {
         Outcome::Match(_) => (true, false),
         Outcome::Different => (false, false),
         Outcome::Unfinished(_) => (false, true),
@@ -245,13 +307,13 @@ pub struct Sameness {
 
 impl Sameness {
     /// Whether two structures match, and whether a search was given up.
-    fn same(&self, a: &PreparedStructure, b: &PreparedStructure) -> (bool, bool) {
+    fn same(&self, a: &Candidate<'_>, b: &Candidate<'_>) -> (bool, bool) {
         let (same, given_up) = match self.comparison {
             Comparison::OneWay => one_way(&self.matcher, a, b),
             Comparison::EitherWay => either_way(&self.matcher, a, b),
         };
         match &self.substitution {
-            Some(rule) if !same => match self.matcher.compare_disordered(rule, a, b) {
+            Some(rule) if !same => match self.matcher.compare_disordered(rule, a.structure, b.structure) {
                 Outcome::Match(_) => (true, false),
                 Outcome::Different => (false, given_up),
                 Outcome::Unfinished(_) => (false, true),
@@ -260,10 +322,9 @@ impl Sameness {
         }
     }
 
-    /// Indices by what two structures need to have in common to match: sites per cell and element, or only their ratio where
-    /// one may match in another cell.
-    fn buckets(&self, structures: &[PreparedStructure]) -> HashMap<Key, Vec<usize>> {
-        let mut buckets: HashMap<Key, Vec<usize>> = HashMap::new();
+    /// Indices by what two structures need to have in common to match.
+    fn buckets<'a>(&self, structures: &'a [PreparedStructure]) -> HashMap<Key<'a>, Vec<usize>> {
+        let mut buckets: HashMap<Key<'a>, Vec<usize>> = HashMap::new();
         for (i, s) in structures.iter().enumerate() {
             if let Some(key) = self.key(s) {
                 buckets.entry(key).or_default().push(i);
@@ -272,24 +333,37 @@ impl Sameness {
         buckets
     }
 
-    fn key(&self, s: &PreparedStructure) -> Option<Key> {
-        let composition = Composition::from_species(&s.structure()?.species);
-        Some(if self.substitution.is_some() { composition.reduced().0 } else { composition })
+    fn key<'a>(&self, s: &'a PreparedStructure) -> Option<Key<'a>> {
+        if self.substitution.is_some() {
+            let composition = Composition::from_species(&s.structure()?.species);
+            return Some(Key::Ratio(composition.reduced().0));
+        }
+        s.site_counts().map(Key::Sites)
+    }
+
+    fn candidates<'a>(&self, structures: &'a [PreparedStructure]) -> Vec<Candidate<'a>> {
+        structures.par_iter().map(|s| Candidate::new(&self.matcher, s)).collect()
     }
 }
 
-/// What structures in one bucket have in common.
-type Key = Composition;
+/// What structures in one bucket have in common: sites per cell and element, or only their ratio where one may match in another
+/// cell.
+#[derive(PartialEq, Eq, Hash)]
+enum Key<'a> {
+    Sites(SiteCounts<'a>),
+    Ratio(Composition),
+}
 
 /// Which structures match none of the **earlier ones that are unique**: of a set of duplicates the first. The result depends
 /// on the order of the structures, as in evaluations that count so. Structures that could not be reduced are not unique.
 /// Beside it the structures with a comparison that was given up.
 pub fn first_of_duplicates(sameness: &Sameness, structures: &[PreparedStructure]) -> (Vec<bool>, Vec<usize>) {
     let buckets: Vec<Vec<usize>> = sameness.buckets(structures).into_values().collect();
+    let candidates = sameness.candidates(structures);
     let of_bucket = |bucket: &Vec<usize>| {
         let (mut unique, mut unfinished): (Vec<usize>, Vec<usize>) = Default::default();
         for &i in bucket {
-            let compare = |&j: &usize| sameness.same(&structures[i], &structures[j]);
+            let compare = |&j: &usize| sameness.same(&candidates[i], &candidates[j]);
             let outcomes: Vec<(bool, bool)> = unique.par_iter().map(compare).collect();
             if outcomes.iter().any(|(same, _)| *same) {
                 continue;
@@ -329,14 +403,21 @@ pub fn training_matches_by(
     generated: &[PreparedStructure],
     training: &[PreparedStructure],
 ) -> (Vec<Option<usize>>, Vec<usize>) {
-    let buckets = sameness.buckets(training);
+    let mut buckets = sameness.buckets(training);
+    // Of copies the first is the one that is found. (Which site comes first may decide about disordered ones.)
+    let copies_count = sameness.substitution.is_none();
+    buckets.par_iter_mut().filter(|(_, bucket)| copies_count && bucket.len() > 1).for_each(|(_, bucket)| {
+        *bucket = identical(training, bucket).into_iter().map(|kind| kind[0]).collect();
+    });
+    let candidates = sameness.candidates(training);
     let found: Vec<(Option<usize>, bool)> = generated
         .par_iter()
         .map(|g| {
             let same = sameness.key(g).and_then(|key| buckets.get(&key)).map_or(&[][..], Vec::as_slice);
+            let g = Candidate::new(&sameness.matcher, g);
             let mut unfinished = false;
             for &i in same {
-                match sameness.same(g, &training[i]) {
+                match sameness.same(&g, &candidates[i]) {
                     (true, _) => return (Some(i), false),
                     (false, given_up) => unfinished |= given_up,
                 }
@@ -364,8 +445,10 @@ impl DisjointSets {
         i
     }
 
-    fn join(&mut self, i: usize, j: usize) {
+    /// Joins two sets; tells whether they were two.
+    fn join(&mut self, i: usize, j: usize) -> bool {
         let (i, j) = (self.root(i), self.root(j));
         self.0[i.max(j)] = i.min(j);
+        i != j
     }
 }

@@ -1,11 +1,14 @@
 //! Reconstruction, uniqueness and novelty on sets whose metrics can be counted by hand.
 
 use druse_crystal::{Element, Lattice, Structure};
+use druse_data::{Cache, LoadOptions, load};
 use druse_metrics::{
-    matcher::{PreparedStructure, StructureMatcher},
+    matcher::{Criterion, Outcome, PreparedStructure, StructureMatcher},
     novelty::{NoveltyRows, components, novelty, training_matches},
     reconstruction::{MatchRate, match_everyone, reconstruct},
 };
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 const DEFAULT: StructureMatcher =
     StructureMatcher { ltol: 0.2, stol: 0.3, angle_tol: 5.0, primitive: true, scale: true };
@@ -167,4 +170,90 @@ fn threads_do_not_change_the_result() {
         pool.install(|| novelty(&DEFAULT, &generated, Some(&training)))
     };
     assert_eq!(with(1), with(4));
+}
+
+/// Components and matches by comparing all pairs, as the definition says.
+fn plainly(
+    m: &StructureMatcher,
+    all: &[PreparedStructure],
+    known: &[PreparedStructure],
+) -> (Vec<Option<usize>>, Vec<Option<usize>>) {
+    let one_way = |a: &PreparedStructure, b: &PreparedStructure| match m.compare(a, b, Criterion::Max) {
+        Outcome::Match(_) => true,
+        Outcome::Different => false,
+        Outcome::Unfinished(_) => panic!("a search was given up"),
+    };
+    let same = |a: &PreparedStructure, b: &PreparedStructure| one_way(a, b) || one_way(b, a);
+    let mut label: Vec<usize> = (0..all.len()).collect();
+    for i in 0..all.len() {
+        for j in 0..i {
+            if label[i] != label[j] && same(&all[i], &all[j]) {
+                let (low, high) = (label[i].min(label[j]), label[i].max(label[j]));
+                label.iter_mut().filter(|l| **l == high).for_each(|l| *l = low);
+            }
+        }
+    }
+    let mut numbers = Vec::new();
+    let mut number = |l: usize| {
+        numbers.iter().position(|&n| n == l).unwrap_or_else(|| {
+            numbers.push(l);
+            numbers.len() - 1
+        })
+    };
+    let components = all.iter().zip(&label).map(|(s, &l)| s.error().is_none().then(|| number(l))).collect();
+    let matches = all.iter().map(|a| known.iter().position(|b| same(a, b))).collect();
+    (components, matches)
+}
+
+fn assert_index_changes_nothing(structures: &[Structure], known: &[Structure]) {
+    for m in [DEFAULT, StructureMatcher { scale: false, ..DEFAULT }, StructureMatcher::CDVAE] {
+        let prepare = |all: &[Structure]| all.iter().map(|s| m.prepare(s)).collect::<Vec<_>>();
+        let (all, known) = (prepare(structures), prepare(known));
+        let (want_components, want_matches) = plainly(&m, &all, &known);
+        assert_eq!(components(&m, &all), (want_components, vec![]), "{m}");
+        assert_eq!(training_matches(&m, &all, &known), (want_matches, vec![]), "{m}");
+    }
+}
+
+/// The structure with its cell strained and its sites moved by random amounts of this size.
+fn perturbed(s: &Structure, size: f64, rng: &mut ChaCha8Rng) -> Structure {
+    let mut random = || rng.random_range(-size..=size);
+    let rows = s.lattice.rows();
+    let strain: [[f64; 3]; 3] = std::array::from_fn(|_| std::array::from_fn(|_| random()));
+    let strained = std::array::from_fn(|i| {
+        std::array::from_fn(|k| rows[i][k] + (0..3).map(|m| rows[i][m] * strain[m][k]).sum::<f64>())
+    });
+    let coords = s.frac_coords.iter().map(|f| f.map(|x| x + random())).collect();
+    Structure::new(Lattice::from_rows(strained).unwrap(), s.species.clone(), coords).unwrap()
+}
+
+/// Each structure as it is, twice, and with small and large changes.
+fn family(structures: &[Structure], seed: u64) -> Vec<Structure> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut all = Vec::new();
+    for s in structures {
+        all.extend([s.clone(), s.clone()]);
+        all.extend([0.001, 0.03, 0.1].map(|size| perturbed(s, size, &mut rng)));
+    }
+    all
+}
+
+#[test]
+fn the_index_changes_no_result() {
+    let structures: Vec<Structure> = druse_testkit::prototypes().into_iter().map(|(_, s)| s).collect();
+    assert_index_changes_nothing(&family(&structures, 1), &family(&structures, 2));
+}
+
+#[test]
+fn the_index_changes_no_result_on_reference_sets() {
+    let Some(shared) = druse_testkit::shared_dir() else { return };
+    let options = LoadOptions { cache: Cache::Off, ..LoadOptions::default() };
+    // One bucket of many cells, and many of few.
+    for (name, count) in [("carbon_24", 40), ("mp_20_bt", 150), ("mpts_52", 40)] {
+        let data = load(&shared.join("data").join(name).join("val.csv.gz"), &options).unwrap();
+        let structures: Vec<Structure> =
+            data.structures().filter(|s| s.len() <= 20).take(count).cloned().collect();
+        let (generated, known) = (family(&structures[..count / 2], 1), structures);
+        assert_index_changes_nothing(&generated, &known);
+    }
 }

@@ -1,5 +1,7 @@
 //! `druse data`.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,9 +12,9 @@ use druse_crystal::formats::Format;
 use druse_data::crystens::{ImageFile, Normalization};
 use druse_data::fetch::{FetchError, FetchOptions, FileStatus, Manifest, fetch};
 use druse_data::{
-    DataError, Dataset, DatasetStats, Filter, ImageOptions, LoadOptions, OutputFormat, SetFormat, Split,
-    SplitOptions, SplitStats, Splits, StatsOptions, write_dataset, write_image_file,
-    write_symmetrized_folder,
+    DataError, DatasetStats, Entries, Entry, Filter, HowRead, ImageOptions, Kinds, LoadOptions, OutputFormat,
+    SetFormat, SetReader, Split, SplitOptions, SplitStats, Splits, StatsOptions, write_dataset,
+    write_image_file, write_symmetrized_folder,
 };
 use serde::Serialize;
 
@@ -20,7 +22,7 @@ use crate::console;
 use crate::failure::Failure;
 use crate::formats::{set_format, source_help};
 use crate::images::{DecodingArgs, image_bytes};
-use crate::sets::{StrictArgs, load, say};
+use crate::sets::{StrictArgs, load, open, say_read};
 
 /// Subcommands of `druse data`.
 #[derive(Subcommand)]
@@ -34,6 +36,7 @@ pub enum DataCommand {
     /// Write a data set in another format.
     #[command(after_help = "Examples:
   druse data convert train.csv.gz train.jsonl
+  druse data convert train.csv.gz train.druse --niggli        (a packed store, read in little memory)
   druse data convert lifeo2/structures.jsonl cifs --format cif
   druse data convert lifeo2/structures.jsonl symmetric --format cif --symmetrize 0.1
   druse data convert train.csv.gz train.safetensors --normalization fit       (CrysTens images)
@@ -87,8 +90,8 @@ impl Source {
         Ok(LoadOptions { niggli, max_skipped_share, strict, filters, ..LoadOptions::default() })
     }
 
-    fn load(&self, niggli: bool) -> Result<Dataset, Failure> {
-        load(&self.path, &self.options(niggli)?)
+    fn open(&self, niggli: bool) -> Result<SetReader, Failure> {
+        open(&self.path, &self.options(niggli)?)
     }
 }
 
@@ -185,12 +188,25 @@ fn stats(args: &StatsArgs) -> Result<(), Failure> {
     let none = || Failure::mistake("the data set has no structures");
     let splits = Splits::open(&source.path)?;
     if splits.is_hashed() {
-        let stats = DatasetStats::compute(&source.load(true)?, options).ok_or_else(none)?;
+        let set = source.open(true)?;
+        let stats = DatasetStats::read(&set, options)?.ok_or_else(none)?;
+        say_filtered(&set, stats.count);
         return print(&stats, args.json);
     }
-    let sets = splits.load_all(&source.options(true)?)?;
-    sets.values().for_each(say);
-    print(&SplitStats::compute(splits.name(), sets, options).ok_or_else(none)?, args.json)
+    let sets = splits.open_all(&source.options(true)?)?;
+    sets.values().for_each(say_read);
+    let stats = SplitStats::read(&splits.name(), &sets, options)?.ok_or_else(none)?;
+    for (set, stats) in sets.values().zip(stats.splits.values()) {
+        say_filtered(set, stats.count);
+    }
+    print(&stats, args.json)
+}
+
+/// Says how many structures pass the filters.
+fn say_filtered(set: &SetReader, count: usize) {
+    if count < set.total() {
+        console::note(&format!("{count} of {} structures pass the filters", set.total()));
+    }
 }
 
 fn print(stats: &(impl Serialize + Display), json: bool) -> Result<(), Failure> {
@@ -232,20 +248,64 @@ fn convert(args: &ConvertArgs) -> Result<(), Failure> {
         decoding: args.decoding.of_source(&args.source.path)?,
         ..args.source.options(args.niggli)?
     };
-    let dataset = load(&args.source.path, &options)?;
-    match args.symmetrize {
-        Some(symprec) => write_symmetrized_folder(&dataset, &args.out, symprec, args.overwrite)?,
-        None if to_images => {
-            let skipped = write_image_file(&dataset, &args.out, &images)?;
-            skipped.iter().for_each(|structure| console::warn(&format!("skipped {structure}")));
-            let written = dataset.len() - skipped.len();
-            console::note(&format!("{written} images: {}", args.out.display()));
-            return Ok(());
-        }
-        None => write_dataset(&dataset, &args.out, format, args.overwrite)?,
+    if to_images {
+        let dataset = load(&args.source.path, &options)?;
+        let skipped = write_image_file(&dataset, &args.out, &images)?;
+        skipped.iter().for_each(|structure| console::warn(&format!("skipped {structure}")));
+        let written = dataset.len() - skipped.len();
+        console::note(&format!("{written} images: {}", args.out.display()));
+        return Ok(());
     }
-    console::note(&format!("{} structures: {}", dataset.len(), args.out.display()));
+    let set = Counted::new(open(&args.source.path, &options)?);
+    match args.symmetrize {
+        Some(symprec) => write_symmetrized_folder(&set, &args.out, symprec, args.overwrite)?,
+        None => write_dataset(&set, &args.out, format, args.overwrite)?,
+    }
+    say_filtered(&set.set, set.count());
+    console::note(&format!("{} structures: {}", set.count(), args.out.display()));
     Ok(())
+}
+
+/// A set whose entries are counted as they are read.
+struct Counted {
+    set: SetReader,
+    count: Cell<usize>,
+}
+
+impl Counted {
+    fn new(set: SetReader) -> Self {
+        Self { set, count: Cell::new(0) }
+    }
+
+    /// Entries of the last pass.
+    fn count(&self) -> usize {
+        self.count.get()
+    }
+}
+
+impl Entries for Counted {
+    fn name(&self) -> &str {
+        self.set.name()
+    }
+
+    fn for_each_block(
+        &self,
+        take: &mut dyn FnMut(&[Entry]) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        self.count.set(0);
+        self.set.for_each_block(&mut |block| {
+            self.count.set(self.count.get() + block.len());
+            take(block)
+        })
+    }
+
+    fn how_read(&self) -> HowRead {
+        self.set.how_read()
+    }
+
+    fn properties(&self) -> Result<BTreeMap<String, Kinds>, DataError> {
+        self.set.properties()
+    }
 }
 
 /// The normalization of a name or of a file of images; `None` for constants that are to be fitted.
@@ -278,20 +338,32 @@ fn split(args: &SplitArgs) -> Result<(), Failure> {
     let options = SplitOptions { seed: args.seed, fractions: [train, val, test] };
     // Checks the fractions before anything is read.
     Splits::open_with(&args.source.path, options)?;
-    let mut whole = args.source.load(false)?;
+    let mut set = args.source.open(false)?;
     files::create_dir_all(&args.out)?;
+    let mut total = 0;
     for split in Split::ALL {
-        let part = whole.take(split.name(), |e| options.split_of(&e.id) == split);
-        if part.is_empty() {
-            console::warn(&format!("no structure falls into {}", split.name()));
-            continue;
-        }
+        set.part(options, split);
+        let part = Counted::new(set);
         let path = args.out.join(args.format.file_name(split.name()));
-        write_dataset(&part, &path, args.format, false)?;
-        let noun = if part.len() == 1 { "structure" } else { "structures" };
-        console::note(&format!("{} {noun}: {}", part.len(), path.display()));
+        let written = write_dataset(&part, &path, args.format, false);
+        let count = part.count();
+        set = part.set;
+        match written {
+            // What the filters leave may be too little for three parts.
+            Err(DataError::Empty { .. }) => {
+                console::warn(&format!("no structure falls into {}", split.name()));
+                continue;
+            }
+            written => written?,
+        }
+        total += count;
+        let noun = if count == 1 { "structure" } else { "structures" };
+        console::note(&format!("{count} {noun}: {}", path.display()));
     }
-    Ok(())
+    match total {
+        0 => Err(Failure::mistake("no structure passes the filters")),
+        _ => Ok(()),
+    }
 }
 
 fn fetch_set(args: &FetchArgs) -> Result<(), Failure> {

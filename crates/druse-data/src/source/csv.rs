@@ -1,6 +1,8 @@
 //! The CSV layout of the field: one row a structure, the CIF as text in the column `cif`.
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord};
@@ -10,8 +12,13 @@ use druse_crystal::{Composition, Properties, Structure};
 use rayon::prelude::*;
 use serde_json::Value;
 
+use super::text::{TextReader, unwrap_io};
 use super::{FORMULAS, Found, Reading, Row, Rows};
+use crate::entry::fingerprint;
 use crate::{DataError, properties};
+
+/// Rows parsed at a time where a table is read in blocks.
+const BLOCK: usize = 2048;
 
 /// Columns that hold the identifier, in order of preference.
 const ID_COLUMNS: [&str; 2] = ["material_id", "id"];
@@ -65,82 +72,176 @@ enum Crystal {
     Formula(usize),
 }
 
-pub(super) fn read(path: &Path, text: &str, reading: Reading) -> Result<Rows, DataError> {
-    let table = |column: fn(&[String]) -> Option<usize>, crystal: fn(usize) -> Crystal| {
-        DELIMITERS.iter().find_map(|&delimiter| {
-            let header = header(text, delimiter)?;
-            Some((delimiter, crystal(column(&header)?), header))
-        })
-    };
-    let formulas = || reading.formulas.then(|| table(formula_column, Crystal::Formula)).flatten();
-    let Some((delimiter, crystal, header)) = table(cif_column, Crystal::Cif).or_else(formulas) else {
-        let columns = header(text, DELIMITERS[0]).unwrap_or_default();
-        let path = path.to_owned();
-        return Err(match reading.formulas {
-            true => DataError::NoFormulaColumn { path, columns },
-            false => DataError::NoCifColumn { path, columns },
-        });
-    };
-    // Rows of the wrong length are reported one by one, hence flexible.
-    let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
-    let broken = |e: csv::Error| FileError::wrap(Action::Read, path)(e.into());
-    let records: Vec<StringRecord> = reader.records().collect::<Result<_, _>>().map_err(broken)?;
+/// How a table is laid out.
+struct Table {
+    delimiter: u8,
+    crystal: Crystal,
+    header: Vec<String>,
+}
 
-    let mut warnings = Vec::new();
-    let mut columns: Vec<Column> = Vec::new();
-    for (index, name) in header.iter().enumerate() {
-        // pandas writes its index without a name, and reads that back as `Unnamed: 0`.
-        if !matches!(crystal, Crystal::Cif(cif) if cif == index)
-            && !name.is_empty()
-            && !name.starts_with("Unnamed:")
-        {
-            let (kind, warning) = column_type(&records, index, name);
-            warnings.extend(warning);
-            columns.push(Column { index, name: name.clone(), kind });
-        }
-    }
-    let named_id =
-        ID_COLUMNS.iter().find_map(|id| columns.iter().position(|c| c.name.eq_ignore_ascii_case(id)));
-    let id = match named_id {
-        Some(k) => Some(columns.remove(k).index),
-        None => columns
-            .iter()
-            .find(|c| c.kind == ColumnType::Text && is_distinct(&records, c.index))
-            .map(|c| c.index),
-    };
-    // A quotation mark inside a field is doubled, so an odd number means that the last field never ends.
-    let cut_off = text.bytes().filter(|&b| b == b'"').count() % 2 == 1;
-    let last = records.len();
-    let rows = records
-        .par_iter()
-        .enumerate()
-        .map(|(k, record)| {
-            let id = id.and_then(|i| record.get(i)).map(|id| id.trim().to_owned());
-            let mut properties = Properties::new();
-            let outcome = if cut_off && k + 1 == last {
-                Err("the file ends inside a quoted field (it may be cut off)".to_owned())
-            } else {
-                row(record, header.len(), crystal, &columns, reading, &mut properties)
-            };
-            let (composition, outcome) = match outcome {
-                Ok(Crystallized::Structure(found)) => (None, Ok(*found)),
-                Ok(Crystallized::Composition(composition)) => {
-                    (Some(composition), Err("the table has formulas, but no structures".to_owned()))
-                }
-                Err(reason) => (None, Err(reason)),
-            };
-            Row {
-                row: Some(k + 1),
-                line: record.position().map(|p| p.line() as usize),
-                id: id.filter(|i| !i.is_empty()),
-                counted: false,
-                properties,
-                composition,
-                outcome,
+/// How the rows of a table are read, which all of its rows decide.
+struct Plan {
+    table: Table,
+    columns: Vec<Column>,
+    /// Column of the identifier.
+    id: Option<usize>,
+    /// Row, from 0, that the file ends in the middle of.
+    cut_off: Option<usize>,
+}
+
+impl Table {
+    /// The layout that the header tells.
+    fn of(path: &Path, text: &str, formulas: bool) -> Result<Self, DataError> {
+        let table = |column: fn(&[String]) -> Option<usize>, crystal: fn(usize) -> Crystal| {
+            DELIMITERS.iter().find_map(|&delimiter| {
+                let header = header(text, delimiter)?;
+                Some(Self { delimiter, crystal: crystal(column(&header)?), header })
+            })
+        };
+        let with_formulas = || formulas.then(|| table(formula_column, Crystal::Formula)).flatten();
+        table(cif_column, Crystal::Cif).or_else(with_formulas).ok_or_else(|| {
+            let columns = header(text, DELIMITERS[0]).unwrap_or_default();
+            let path = path.to_owned();
+            match formulas {
+                true => DataError::NoFormulaColumn { path, columns },
+                false => DataError::NoCifColumn { path, columns },
             }
         })
-        .collect();
-    Ok(Rows { rows, warnings })
+    }
+
+    /// Rows of the wrong length are reported one by one, hence flexible.
+    fn reader<R: Read>(&self, input: R) -> csv::Reader<R> {
+        ReaderBuilder::new().delimiter(self.delimiter).flexible(true).from_reader(input)
+    }
+
+    /// An empty tally for each column that may be a property.
+    fn tallies(&self) -> Vec<Tally> {
+        let is_property = |&(index, name): &(usize, &String)| {
+            // pandas writes its index without a name, and reads that back as `Unnamed: 0`.
+            !matches!(self.crystal, Crystal::Cif(cif) if cif == index)
+                && !name.is_empty()
+                && !name.starts_with("Unnamed:")
+        };
+        let columns = self.header.iter().enumerate().filter(is_property);
+        columns.map(|(index, name)| Tally { index, name: name.clone(), ..Tally::default() }).collect()
+    }
+
+    /// The plan that tallies of all rows lead to. `distinct` tells the first of some columns whose cells all differ.
+    fn plan(
+        self,
+        tallies: &[Tally],
+        distinct: impl FnOnce(&[usize]) -> Result<Option<usize>, DataError>,
+        cut_off: Option<usize>,
+    ) -> Result<(Plan, Vec<String>), DataError> {
+        let (mut columns, mut warnings) = (Vec::new(), Vec::new());
+        for tally in tallies {
+            let (kind, warning) = tally.kind();
+            warnings.extend(warning);
+            columns.push(Column { index: tally.index, name: tally.name.clone(), kind });
+        }
+        let named_id =
+            ID_COLUMNS.iter().find_map(|id| columns.iter().position(|c| c.name.eq_ignore_ascii_case(id)));
+        let id = match named_id {
+            Some(k) => Some(columns.remove(k).index),
+            None => {
+                let texts = columns.iter().filter(|c| c.kind == ColumnType::Text).map(|c| c.index);
+                distinct(&texts.collect::<Vec<_>>())?
+            }
+        };
+        Ok((Plan { table: self, columns, id, cut_off }, warnings))
+    }
+}
+
+/// Reads a table whole.
+pub(super) fn read(path: &Path, text: &str, reading: Reading) -> Result<Rows, DataError> {
+    let table = Table::of(path, text, reading.formulas)?;
+    let broken = |e: csv::Error| FileError::wrap(Action::Read, path)(e.into());
+    let records: Vec<StringRecord> =
+        table.reader(text.as_bytes()).records().collect::<Result<_, _>>().map_err(broken)?;
+    let mut tallies = table.tallies();
+    records.iter().enumerate().for_each(|(k, record)| tallies.iter_mut().for_each(|t| t.count(k, record)));
+    // A quotation mark inside a field is doubled, so an odd number means that the last field never ends.
+    let odd = text.bytes().filter(|&b| b == b'"').count() % 2 == 1;
+    let distinct = |columns: &[usize]| first_distinct(columns, records.iter().map(Ok));
+    let (plan, warnings) = table.plan(&tallies, distinct, odd.then(|| records.len().saturating_sub(1)))?;
+    Ok(Rows { rows: plan.rows(&records, 0, reading), warnings })
+}
+
+/// Reads a table block by block, `open` giving its text from the beginning each time: what its columns are is known
+/// when all of its rows have been seen.
+pub(super) fn read_blocks(
+    path: &Path,
+    open: &dyn Fn() -> Result<TextReader, DataError>,
+    reading: Reading,
+    take: &mut dyn FnMut(Rows) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let broken = |e: csv::Error| unwrap_io(e.into(), path);
+    let mut head = open()?;
+    // The header of any sane table; a longer one is read as far as this.
+    let mut first = String::new();
+    BufReader::new(&mut head).take(1 << 20).read_line(&mut first).map_err(|e| unwrap_io(e, path))?;
+    let table = Table::of(path, &first, reading.formulas)?;
+    let mut tallies = table.tallies();
+    let mut reader = table.reader(open()?);
+    let (mut record, mut count) = (StringRecord::new(), 0);
+    while reader.read_record(&mut record).map_err(broken)? {
+        tallies.iter_mut().for_each(|t| t.count(count, &record));
+        count += 1;
+    }
+    let odd = reader.into_inner().quotes % 2 == 1;
+    let again = table.reader(open()?);
+    let distinct = |columns: &[usize]| match columns {
+        [] => Ok(None),
+        _ => first_distinct(columns, again.into_records().map(|r| r.map_err(broken))),
+    };
+    let (plan, warnings) = table.plan(&tallies, distinct, odd.then(|| count.saturating_sub(1)))?;
+    take(Rows { rows: Vec::new(), warnings })?;
+    let mut records = plan.table.reader(open()?).into_records();
+    let mut first = 0;
+    loop {
+        let block: Vec<StringRecord> =
+            records.by_ref().take(BLOCK).collect::<Result<_, _>>().map_err(broken)?;
+        if block.is_empty() {
+            return Ok(());
+        }
+        take(Rows { rows: plan.rows(&block, first, reading), warnings: Vec::new() })?;
+        first += block.len();
+    }
+}
+
+impl Plan {
+    /// The rows of records, the first of which is row `first` from 0.
+    fn rows(&self, records: &[StringRecord], first: usize, reading: Reading) -> Vec<Row> {
+        let row = |(k, record): (usize, &StringRecord)| self.row(record, first + k, reading);
+        records.par_iter().enumerate().map(row).collect()
+    }
+
+    fn row(&self, record: &StringRecord, k: usize, reading: Reading) -> Row {
+        let id = self.id.and_then(|i| record.get(i)).map(|id| id.trim().to_owned());
+        let mut properties = Properties::new();
+        let outcome = if self.cut_off == Some(k) {
+            Err("the file ends inside a quoted field (it may be cut off)".to_owned())
+        } else {
+            let Table { header, crystal, .. } = &self.table;
+            row(record, header.len(), *crystal, &self.columns, reading, &mut properties)
+        };
+        let (composition, outcome) = match outcome {
+            Ok(Crystallized::Structure(found)) => (None, Ok(*found)),
+            Ok(Crystallized::Composition(composition)) => {
+                (Some(composition), Err("the table has formulas, but no structures".to_owned()))
+            }
+            Err(reason) => (None, Err(reason)),
+        };
+        Row {
+            row: Some(k + 1),
+            line: record.position().map(|p| p.line() as usize),
+            id: id.filter(|i| !i.is_empty()),
+            counted: false,
+            properties,
+            composition,
+            outcome,
+        }
+    }
 }
 
 /// What a row tells.
@@ -214,36 +315,66 @@ fn cell(text: &str, kind: ColumnType) -> Option<Value> {
     }
 }
 
-/// One type for the whole column, so that a formula column with `NaN` or `InF` in it stays text;
-/// with a warning when a few cells keep a column from being numbers.
-fn column_type<'a>(records: &'a [StringRecord], index: usize, name: &str) -> (ColumnType, Option<String>) {
-    let cells = || {
-        let cell = |(k, r): (usize, &'a StringRecord)| r.get(index).map(|t| (k, t.trim()));
-        records.iter().enumerate().filter_map(cell).filter(|(_, t)| !t.is_empty())
-    };
-    let (mut total, mut finite, mut numbers, mut bools) = (0, 0, 0, 0);
-    for (_, t) in cells() {
-        total += 1;
-        bools += usize::from(boolean(t).is_some());
-        if let Ok(x) = t.parse::<f64>() {
-            numbers += 1;
-            finite += usize::from(x.is_finite());
+/// What the cells of a column look like.
+#[derive(Default)]
+struct Tally {
+    index: usize,
+    name: String,
+    total: usize,
+    finite: usize,
+    numbers: usize,
+    bools: usize,
+    /// The first cell that is no number, and its row from 0.
+    odd: Option<(usize, String)>,
+}
+
+impl Tally {
+    fn count(&mut self, row: usize, record: &StringRecord) {
+        let Some(text) = record.get(self.index).map(str::trim).filter(|t| !t.is_empty()) else { return };
+        self.total += 1;
+        self.bools += usize::from(boolean(text).is_some());
+        match text.parse::<f64>() {
+            Ok(x) => {
+                self.numbers += 1;
+                self.finite += usize::from(x.is_finite());
+            }
+            Err(_) if self.odd.is_none() => self.odd = Some((row, text.to_owned())),
+            Err(_) => {}
         }
     }
-    if numbers == total && finite > 0 {
-        (ColumnType::Number, None)
-    } else if bools == total && total > 0 {
-        (ColumnType::Bool, None)
-    } else {
-        let odd = cells().find(|(_, t)| t.parse::<f64>().is_err());
-        let warning = odd.filter(|_| 2 * finite > total).map(|(k, t)| {
-            format!("column `{name}` is read as text: {} of {total} fields are no numbers, such as `{t}` in row {}", total - numbers, k + 1)
-        });
-        (ColumnType::Text, warning)
+
+    /// One type for the whole column, so that a formula column with `NaN` or `InF` in it stays text;
+    /// with a warning when a few cells keep a column from being numbers.
+    fn kind(&self) -> (ColumnType, Option<String>) {
+        let Self { name, total, finite, numbers, bools, odd, .. } = self;
+        if numbers == total && *finite > 0 {
+            (ColumnType::Number, None)
+        } else if bools == total && *total > 0 {
+            (ColumnType::Bool, None)
+        } else {
+            let odd = odd.as_ref().filter(|_| 2 * finite > *total);
+            let warning = odd.map(|(k, t)| {
+                format!("column `{name}` is read as text: {} of {total} fields are no numbers, such as `{t}` in row {}", total - numbers, k + 1)
+            });
+            (ColumnType::Text, warning)
+        }
     }
 }
 
-fn is_distinct(records: &[StringRecord], index: usize) -> bool {
-    let mut seen = HashSet::new();
-    records.iter().filter_map(|r| r.get(index)).all(|cell| seen.insert(cell))
+/// The first of some columns whose cells all differ. Of each cell half of its BLAKE3 sum is remembered.
+fn first_distinct<R: Borrow<StringRecord>>(
+    columns: &[usize],
+    records: impl Iterator<Item = Result<R, DataError>>,
+) -> Result<Option<usize>, DataError> {
+    let mut seen: Vec<(usize, HashSet<u128>)> = columns.iter().map(|&c| (c, HashSet::new())).collect();
+    for record in records {
+        let record = record?;
+        seen.retain_mut(|(column, cells)| {
+            record.borrow().get(*column).is_none_or(|cell| cells.insert(fingerprint(cell.as_bytes())))
+        });
+        if seen.is_empty() {
+            break;
+        }
+    }
+    Ok(seen.first().map(|(column, _)| *column))
 }

@@ -8,7 +8,9 @@ use druse_crystal::{Composition, Element, Lattice, Properties, Structure};
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
+use super::text::TextBlocks;
 use super::{FORMULAS, Found, Reading, Row, Rows};
+use crate::DataError;
 use crate::properties::scalar;
 
 /// Members that are the structure or its name, not properties.
@@ -35,18 +37,55 @@ const IDS_OF_DOCUMENTS: [&str; 2] = ["entry_id", "task_id"];
 const SPECIES: [&str; 3] = ["species", "atomic_numbers", "atom_types"];
 
 pub(super) fn read(text: &str, reading: Reading) -> Rows {
+    read_part(text, reading, Part { line: 0, row: 0, last: true })
+}
+
+/// Where a part of a file lies.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// Lines and rows before it.
+    line: usize,
+    row: usize,
+    /// Whether the file ends with it.
+    last: bool,
+}
+
+/// Reads a file block by block.
+pub(super) fn read_blocks(
+    mut blocks: TextBlocks,
+    reading: Reading,
+    take: &mut dyn FnMut(Rows) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let mut part = Part { line: 0, row: 0, last: false };
+    let mut next = blocks.next()?;
+    while let Some(text) = next {
+        next = blocks.next()?;
+        part.last = next.is_none();
+        let rows = read_part(&text, reading, part);
+        part.line += text.lines().count();
+        part.row += rows.rows.len();
+        take(rows)?;
+    }
+    Ok(())
+}
+
+fn read_part(text: &str, reading: Reading, part: Part) -> Rows {
     let lines: Vec<(usize, &str)> = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).collect();
     let mut rows: Vec<Row> = lines
         .par_iter()
         .enumerate()
-        .map(|(k, &(line, text))| Row { line: Some(line + 1), ..row(k, parse(text), reading) })
+        .map(|(k, &(line, text))| Row {
+            line: Some(part.line + line + 1),
+            ..row(part.row + k, parse(text), reading)
+        })
         .collect();
     let mut warnings = Vec::new();
     // A writer that was stopped leaves one line without its end; what came before is whole.
     if reading.cut_end
+        && part.last
         && !text.ends_with('\n')
         && rows.last().is_some_and(|r| r.outcome.is_err())
-        && rows.len() > 1
+        && part.row + rows.len() > 1
     {
         rows.pop();
         warnings.push("the last line is incomplete (its writer was interrupted) and left out".to_owned());

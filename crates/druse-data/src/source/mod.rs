@@ -5,25 +5,32 @@ mod files;
 mod images;
 mod json_documents;
 pub(crate) mod json_lines;
+mod packed;
+#[cfg(test)]
+mod tests;
+mod text;
 mod warnings;
 
+use std::borrow::Cow;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use druse_crystal::content::{self, ContentError};
-use druse_crystal::files as disk;
+use druse_crystal::files::{self as disk, Action, FileError};
 use druse_crystal::formats::{
     COINCIDENCE_DISTANCE, CoincidentSites, Format, Warning, coincident_sites, without_gz,
 };
 use druse_crystal::{Composition, Properties, Structure};
 use rayon::prelude::*;
-use warnings::Warnings;
+use text::{TextBlocks, TextReader};
+use warnings::{RepeatedIds, Warnings};
 
 pub use images::image_consistency;
 
 use crate::crystens::{Decoding, is_image_file};
 use crate::entry::default_id;
 use crate::formats::SetFormat;
-use crate::store::{Import, VERSION};
+use crate::store::{Beside, Import, READING};
 use crate::{DataError, Entry, Skipped, properties};
 
 /// A file or folder to import, its bytes hashed.
@@ -31,11 +38,39 @@ pub(crate) struct Source {
     root: PathBuf,
     /// Files below the root in order of their names; only the empty path when the root is a file.
     files: Vec<PathBuf>,
-    /// The bytes of a single file, as it lies on disk.
-    bytes: Vec<u8>,
+    sizes: Sizes,
+    contents: Contents,
     hash: blake3::Hash,
     warnings: Vec<String>,
 }
+
+/// What is held of the bytes of a source.
+enum Contents {
+    /// A small file, as it lies on disk.
+    File(Vec<u8>),
+    /// A file that is read block by block.
+    Large,
+    /// A folder.
+    Folder,
+}
+
+/// From which sizes on files are read block by block, in bytes as they lie on disk, and how large blocks of text are.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    whole: u64,
+    /// The same for gzip data, which grows tenfold.
+    whole_gzip: u64,
+    block: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { whole: 1 << 24, whole_gzip: 1 << 21, block: 1 << 23 }
+    }
+}
+
+/// Files of a folder that are read side by side.
+const FILES: usize = 512;
 
 /// How structures are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,23 +131,30 @@ pub(crate) struct AllRows {
 impl Source {
     /// Finds the files of a source and hashes their bytes.
     pub fn open(path: &Path) -> Result<Self, DataError> {
+        Self::open_with(path, Sizes::default())
+    }
+
+    fn open_with(path: &Path, sizes: Sizes) -> Result<Self, DataError> {
         let root = path.to_owned();
         if !disk::is_dir(path)? {
-            let bytes = disk::read(path)?;
-            if bytes.is_empty() {
-                return Err(DataError::Empty { path: root, reason: "the file has 0 bytes".into() });
-            }
-            let hash = blake3::hash(&bytes);
-            return Ok(Self { root, files: vec![PathBuf::new()], bytes, hash, warnings: Vec::new() });
+            let (contents, hash) = contents(path, sizes)?;
+            return Ok(Self {
+                root,
+                files: vec![PathBuf::new()],
+                sizes,
+                contents,
+                hash,
+                warnings: Vec::new(),
+            });
         }
         let (files, warnings) = files::in_folder(path)?;
         let hashes: Result<Vec<blake3::Hash>, DataError> =
-            files.par_iter().map(|relative| Ok(blake3::hash(&disk::read(&path.join(relative))?))).collect();
+            files.par_iter().map(|relative| hash_of(&path.join(relative))).collect();
         let mut hasher = blake3::Hasher::new();
         for (relative, hash) in files.iter().zip(hashes?) {
             hasher.update(relative.to_string_lossy().as_bytes()).update(&[0]).update(hash.as_bytes());
         }
-        Ok(Self { root, files, bytes: Vec::new(), hash: hasher.finalize(), warnings })
+        Ok(Self { root, files, sizes, contents: Contents::Folder, hash: hasher.finalize(), warnings })
     }
 
     /// BLAKE3 (hex) of the source's bytes; of a folder, over names and bytes of its files.
@@ -129,7 +171,7 @@ impl Source {
             false => format!(" {decoding:?}"),
         };
         let text = format!(
-            "druse {} store {VERSION} niggli {niggli} strict {strict}{decoding} files {} name {name}\n{}",
+            "druse {} store {READING} niggli {niggli} strict {strict}{decoding} files {} name {name}\n{}",
             env!("CARGO_PKG_VERSION"),
             self.files.len(),
             self.hash.to_hex()
@@ -139,53 +181,113 @@ impl Source {
 
     /// Reads every structure; in parallel, in the order of the source.
     pub fn import(&self, niggli: bool, strict: bool, decoding: Decoding) -> Result<Import, DataError> {
-        let mut import = Import { entries: Vec::new(), skipped: Vec::new(), warnings: Vec::new() };
-        let mut warnings = Warnings::default();
+        let mut entries = Vec::new();
+        let mut keep = |entry| {
+            entries.push(entry);
+            Ok(())
+        };
+        let beside = self.import_each(niggli, strict, decoding, &mut keep)?;
+        Ok(Import { entries, beside })
+    }
+
+    /// Reads every structure and hands them on one by one, in the order of the source.
+    pub fn import_each(
+        &self,
+        niggli: bool,
+        strict: bool,
+        decoding: Decoding,
+        take: &mut dyn FnMut(Entry) -> Result<(), DataError>,
+    ) -> Result<Beside, DataError> {
+        let mut beside = Beside { niggli, strict, ..Beside::default() };
+        let (mut warnings, mut ids) = (Warnings::default(), RepeatedIds::default());
         warnings.of_files(&self.warnings);
-        for (rows, relative) in self.read(Reading::to_learn(strict, decoding))?.into_iter().zip(&self.files) {
-            collect(rows, relative, niggli, &mut import, &mut warnings);
-        }
-        warnings.repeated_ids(import.entries.iter().map(|e| e.id.as_str()).collect());
-        import.warnings = warnings.finish();
-        Ok(import)
-    }
-
-    /// The rows of each file, in the order of [`Source::files`].
-    fn read(&self, reading: Reading) -> Result<Vec<Rows>, DataError> {
-        let mut files = self.read_files(reading)?;
-        if reading.strict {
-            files.par_iter_mut().flat_map_iter(|file| &mut file.rows).for_each(Row::refuse_doubts);
-        }
-        Ok(files)
-    }
-
-    fn read_files(&self, reading: Reading) -> Result<Vec<Rows>, DataError> {
-        if let [single] = self.files.as_slice()
-            && single.as_os_str().is_empty()
-        {
-            return Ok(vec![read_file(&self.root, &self.bytes, reading)?]);
-        }
-        let read = self.files.par_iter().map(|relative| {
-            let path = self.root.join(relative);
-            let id = Some(stem(&relative.to_string_lossy()).to_owned());
-            let bytes = disk::read(&path).map_err(DataError::from);
-            if bytes.as_ref().is_ok_and(|bytes| is_something_else(&path, bytes)) {
-                let warning = format!("`{}` holds no structure and is passed over", relative.display());
-                return Rows { rows: Vec::new(), warnings: vec![warning] };
+        self.read(Reading::to_learn(strict, decoding), &mut |file, rows| {
+            warnings.of_files(&rows.warnings);
+            let done: Vec<Result<(Entry, Vec<Warning>), Skipped>> =
+                rows.rows.into_par_iter().map(|row| row.finish(file, niggli)).collect();
+            for outcome in done {
+                match outcome {
+                    Ok((entry, of_entry)) => {
+                        warnings.of_structure(&of_entry);
+                        ids.add(&entry.id);
+                        take(entry)?;
+                    }
+                    Err(skipped) => beside.skipped.push(skipped),
+                }
             }
-            let rows = bytes
-                .and_then(|bytes| read_file(&path, &bytes, reading))
-                .unwrap_or_else(|e| Rows::broken_file(e.to_string()));
-            let empty = rows.rows.is_empty();
-            let rows = if empty { Rows::broken_file("the file is empty".into()) } else { rows };
-            rows.under(id)
-        });
-        Ok(read.collect())
+            Ok(())
+        })?;
+        warnings.repeated_ids(&ids);
+        beside.warnings = warnings.finish();
+        Ok(beside)
+    }
+
+    /// The rows of each file, in the order of [`Source::files`], in blocks.
+    fn read(
+        &self,
+        reading: Reading,
+        take: &mut dyn FnMut(&Path, Rows) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        self.read_files(reading, &mut |file, mut rows| {
+            if reading.strict {
+                rows.rows.par_iter_mut().for_each(Row::refuse_doubts);
+            }
+            take(file, rows)
+        })
+    }
+
+    fn read_files(
+        &self,
+        reading: Reading,
+        take: &mut dyn FnMut(&Path, Rows) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        let itself = Path::new("");
+        match &self.contents {
+            Contents::File(bytes) => return take(itself, read_file(&self.root, bytes, reading)?),
+            Contents::Large => {
+                let mut take = |rows| take(itself, rows);
+                return read_large(&self.root, self.sizes, reading, &mut take);
+            }
+            Contents::Folder => {}
+        }
+        if self.files.iter().all(|file| SetFormat::from_path(file).is_some_and(SetFormat::is_sharded)) {
+            return self.files.iter().try_for_each(|file| {
+                read_large(&self.root.join(file), self.sizes, reading, &mut |rows| take(file, rows))
+            });
+        }
+        for files in self.files.chunks(FILES) {
+            let read: Vec<Rows> =
+                files.par_iter().map(|relative| self.read_file_of_folder(relative, reading)).collect();
+            for (file, rows) in files.iter().zip(read) {
+                take(file, rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_file_of_folder(&self, relative: &Path, reading: Reading) -> Rows {
+        let path = self.root.join(relative);
+        let id = Some(stem(&relative.to_string_lossy()).to_owned());
+        let bytes = disk::read(&path).map_err(DataError::from);
+        if bytes.as_ref().is_ok_and(|bytes| is_something_else(&path, bytes)) {
+            let warning = format!("`{}` holds no structure and is passed over", relative.display());
+            return Rows { rows: Vec::new(), warnings: vec![warning] };
+        }
+        let rows = bytes
+            .and_then(|bytes| read_file(&path, &bytes, reading))
+            .unwrap_or_else(|e| Rows::broken_file(e.to_string()));
+        let empty = rows.rows.is_empty();
+        let rows = if empty { Rows::broken_file("the file is empty".into()) } else { rows };
+        rows.under(id)
     }
 
     /// The non-empty lines of a single file with their numbers, from 1.
     pub fn lines(&self) -> Result<Vec<(usize, String)>, DataError> {
-        let bytes = content::unpack(&self.root, &self.bytes).map_err(no_text(&self.root))?;
+        let raw = match &self.contents {
+            Contents::File(bytes) => Cow::Borrowed(bytes),
+            _ => Cow::Owned(disk::read(&self.root)?),
+        };
+        let bytes = content::unpack(&self.root, &raw).map_err(no_text(&self.root))?;
         let text = content::decode_rows(&bytes).map_err(no_text(&self.root))?;
         let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
         Ok(lines.map(|(k, line)| (k + 1, line.to_owned())).collect())
@@ -193,22 +295,101 @@ impl Source {
 
     /// Every row of the source as it is, in order.
     pub fn rows(&self, reading: Reading) -> Result<AllRows, DataError> {
-        let mut warnings = Warnings::default();
+        let (mut warnings, mut ids) = (Warnings::default(), RepeatedIds::default());
         warnings.of_files(&self.warnings);
         let mut all = Vec::new();
-        for (rows, relative) in self.read(reading)?.into_iter().zip(&self.files) {
+        self.read(reading, &mut |file, rows| {
             warnings.of_files(&rows.warnings);
             for mut row in rows.rows {
                 if let Ok(found) = &mut row.outcome {
                     warnings.of_structure(&found.warnings);
                     found.adopt(std::mem::take(&mut row.properties));
                 }
-                all.push((relative.clone(), row));
+                row.id.iter().for_each(|id| ids.add(id));
+                all.push((file.to_owned(), row));
             }
-        }
-        warnings.repeated_ids(all.iter().filter_map(|(_, row)| row.id.as_deref()).collect());
+            Ok(())
+        })?;
+        warnings.repeated_ids(&ids);
         Ok(AllRows { rows: all, warnings: warnings.finish() })
     }
+}
+
+/// The files of a folder that is one set in parts ([`SetFormat::is_sharded`]), in order; `None` for other folders.
+pub(crate) fn parts_of(folder: &Path) -> Result<Option<Vec<PathBuf>>, DataError> {
+    let is_part = |file: &PathBuf| SetFormat::from_path(file).is_some_and(SetFormat::is_sharded);
+    match files::in_folder(folder) {
+        Ok((files, _)) if files.iter().all(is_part) => {
+            Ok(Some(files.iter().map(|file| folder.join(file)).collect()))
+        }
+        Ok(_) | Err(DataError::Empty { .. } | DataError::FolderOfTables { .. }) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// What is held of a file's bytes, and their sum.
+fn contents(path: &Path, sizes: Sizes) -> Result<(Contents, blake3::Hash), DataError> {
+    let mut head = [0; 2];
+    let failed = |e| DataError::from(FileError::wrap(Action::Read, path)(e));
+    let n = disk::open(path)?.read(&mut head).map_err(failed)?;
+    let whole = if head == [0x1f, 0x8b] { sizes.whole_gzip } else { sizes.whole };
+    if n == 0 {
+        return Err(DataError::Empty { path: path.to_owned(), reason: "the file has 0 bytes".into() });
+    }
+    let packed = SetFormat::from_path(path).is_some_and(SetFormat::is_sharded);
+    if packed || disk::size(path)? > whole {
+        return Ok((Contents::Large, hash_of(path)?));
+    }
+    let bytes = disk::read(path)?;
+    let hash = blake3::hash(&bytes);
+    Ok((Contents::File(bytes), hash))
+}
+
+/// BLAKE3 of a file.
+fn hash_of(path: &Path) -> Result<blake3::Hash, DataError> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(disk::open(path)?).map_err(FileError::wrap(Action::Read, path))?;
+    Ok(hasher.finalize())
+}
+
+/// Reads a large file block by block, where its format allows to cut it.
+fn read_large(
+    path: &Path,
+    sizes: Sizes,
+    reading: Reading,
+    take: &mut dyn FnMut(Rows) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let named = SetFormat::from_path(path);
+    match named {
+        Some(SetFormat::Store) => return packed::read_blocks(path, reading, take),
+        Some(SetFormat::Crystens) => return take(read_file(path, &disk::read(path)?, reading)?),
+        _ => {}
+    }
+    let open = || TextBlocks::open(path, sizes.block);
+    if let Some(mut blocks) = open()? {
+        let head = blocks.next()?.unwrap_or_default();
+        let format = match named {
+            Some(format) => format,
+            None if is_image_file(head.as_bytes()) => SetFormat::Crystens,
+            None => {
+                format_by_content(&head).ok_or_else(|| DataError::UnknownFormat { path: path.to_owned() })?
+            }
+        };
+        let blocks = || open()?.ok_or_else(|| DataError::UnknownFormat { path: path.to_owned() });
+        match format {
+            SetFormat::Csv => {
+                return csv::read_blocks(path, &|| Ok(TextReader::new(blocks()?)), reading, take);
+            }
+            SetFormat::JsonLines if !is_document(&head) => {
+                return json_lines::read_blocks(blocks()?, reading, take);
+            }
+            SetFormat::Structures(format) if !format.split(&head).is_empty() => {
+                return files::read_blocks(path, format, blocks()?, reading, take);
+            }
+            _ => {}
+        }
+    }
+    take(read_file(path, &disk::read(path)?, reading)?)
 }
 
 impl Rows {
@@ -229,22 +410,6 @@ impl Rows {
             };
         }
         self
-    }
-}
-
-/// Checks and reduces the structures of a file and appends them.
-fn collect(rows: Rows, file: &Path, niggli: bool, import: &mut Import, warnings: &mut Warnings) {
-    warnings.of_files(&rows.warnings);
-    let done: Vec<Result<(Entry, Vec<Warning>), Skipped>> =
-        rows.rows.into_par_iter().map(|row| row.finish(file, niggli)).collect();
-    for outcome in done {
-        match outcome {
-            Ok((entry, of_entry)) => {
-                warnings.of_structure(&of_entry);
-                import.entries.push(entry);
-            }
-            Err(skipped) => import.skipped.push(skipped),
-        }
     }
 }
 
@@ -337,15 +502,19 @@ fn read_file(path: &Path, raw: &[u8], reading: Reading) -> Result<Rows, DataErro
     match format {
         SetFormat::Csv => csv::read(path, &text, reading),
         SetFormat::JsonLines => {
-            // One document over several lines, under the name of JSON Lines.
-            let first = text.lines().map(str::trim).find(|l| !l.is_empty());
-            let document = first.is_some_and(|line| matches!(line, "{" | "[") || line.starts_with("[{"));
-            let rows = document.then(|| json_documents::read(&text, reading)).flatten();
+            let rows = is_document(&text).then(|| json_documents::read(&text, reading)).flatten();
             Ok(rows.unwrap_or_else(|| json_lines::read(&text, reading)))
         }
-        SetFormat::Crystens => images::read(path, &bytes, reading),
+        // Binary formats have readers of their own.
+        SetFormat::Crystens | SetFormat::Store => Err(DataError::UnknownFormat { path: path.to_owned() }),
         SetFormat::Structures(format) => Ok(files::read(path, &text, format, reading)),
     }
+}
+
+/// Whether a file under the name of JSON Lines begins as one document over several lines.
+fn is_document(text: &str) -> bool {
+    let first = text.lines().map(str::trim).find(|l| !l.is_empty());
+    first.is_some_and(|line| matches!(line, "{" | "[") || line.starts_with("[{"))
 }
 
 /// Whether a file of a folder is JSON about something else than structures.

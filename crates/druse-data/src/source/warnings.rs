@@ -1,8 +1,10 @@
 //! Counts warnings, so that a set of many structures is described in a few lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use druse_crystal::formats::{Warning, WarningKind};
+
+use crate::entry::fingerprint;
 
 /// Different warnings about files that are kept, and different ones of a kind about structures.
 const MAX_OF_FILES: usize = 20;
@@ -13,6 +15,26 @@ const MAX_OF_A_KIND: usize = 4;
 pub(super) struct Warnings {
     files: Vec<(String, usize)>,
     structures: BTreeMap<WarningKind, OfKind>,
+}
+
+/// Counts identifiers that occur more than once; of each half of its BLAKE3 sum is remembered.
+#[derive(Default)]
+pub(super) struct RepeatedIds {
+    seen: HashSet<u128>,
+    repeated: usize,
+    /// The first of them in alphabetical order.
+    first: Option<String>,
+}
+
+impl RepeatedIds {
+    pub fn add(&mut self, id: &str) {
+        if !self.seen.insert(fingerprint(id.as_bytes())) {
+            self.repeated += 1;
+            if self.first.as_deref().is_none_or(|first| id < first) {
+                self.first = Some(id.to_owned());
+            }
+        }
+    }
 }
 
 /// The warnings of one kind.
@@ -41,11 +63,9 @@ impl Warnings {
     }
 
     /// Adds one about identifiers that occur more than once.
-    pub fn repeated_ids(&mut self, mut ids: Vec<&str>) {
-        ids.sort_unstable();
-        let repeated: Vec<&str> = ids.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
-        if let Some(first) = repeated.first() {
-            let text = format!("{} identifiers repeat an earlier one, such as `{first}`", repeated.len());
+    pub fn repeated_ids(&mut self, ids: &RepeatedIds) {
+        if let Some(first) = &ids.first {
+            let text = format!("{} identifiers repeat an earlier one, such as `{first}`", ids.repeated);
             self.files.push((text, 1));
         }
     }

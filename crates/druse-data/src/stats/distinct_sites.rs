@@ -1,12 +1,12 @@
 //! Structures by their distinct sites.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use druse_crystal::{ReduceError, SymmetricStructure, SymmetryDataset, SymmetryError, WyckoffSequence};
 use serde::{Deserialize, Serialize};
 
-use super::counts::{histogram, pairs};
+use super::counts::pairs;
 use super::quantiles::Quantiles;
 
 /// Number of the first space group above the monoclinic ones.
@@ -40,20 +40,40 @@ pub(super) fn outcome(symmetry: &Result<SymmetryDataset, SymmetryError>) -> Outc
     Ok((reduced.sites().len(), reduced.template().sequence().canonical()))
 }
 
-impl DistinctSiteStats {
-    pub(super) fn of<'a>(outcomes: impl Iterator<Item = &'a Outcome> + Clone) -> Self {
-        let reduced: Vec<&(usize, WyckoffSequence)> =
-            outcomes.clone().filter_map(|o| o.as_ref().ok()).collect();
-        let low = reduced.iter().filter(|(_, sequence)| sequence.group() < FIRST_ORTHORHOMBIC).count();
-        Self {
-            reduced: reduced.len(),
-            orthorhombic_and_higher: reduced.len() - low,
+/// Outcomes of many structures, counted.
+#[derive(Default)]
+pub(super) struct Tally {
+    sites: BTreeMap<usize, usize>,
+    sequences: BTreeSet<WyckoffSequence>,
+    reduced: usize,
+    low: usize,
+    not_reduced: BTreeMap<&'static str, usize>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Ok((sites, sequence)) => {
+                self.reduced += 1;
+                self.low += usize::from(sequence.group() < FIRST_ORTHORHOMBIC);
+                *self.sites.entry(*sites).or_insert(0) += 1;
+                if !self.sequences.contains(sequence) {
+                    self.sequences.insert(sequence.clone());
+                }
+            }
+            Err(reason) => *self.not_reduced.entry(reason).or_insert(0) += 1,
+        }
+    }
+
+    pub(super) fn finish(self) -> DistinctSiteStats {
+        let Self { sites, sequences, reduced, low, not_reduced } = self;
+        DistinctSiteStats {
+            reduced,
+            orthorhombic_and_higher: reduced - low,
             monoclinic_and_triclinic: low,
-            sites: Quantiles::of(reduced.iter().map(|(sites, _)| *sites as f64).collect()),
-            wyckoff_sequences: histogram(reduced.iter().map(|(_, sequence)| sequence)).len(),
-            not_reduced: histogram(
-                outcomes.filter_map(|o| o.as_ref().err()).map(|reason| (*reason).to_owned()),
-            ),
+            sites: Quantiles::of_counts(&sites),
+            wyckoff_sequences: sequences.len(),
+            not_reduced: not_reduced.into_iter().map(|(reason, n)| (reason.to_owned(), n)).collect(),
         }
     }
 }

@@ -3,21 +3,22 @@
 mod counts;
 mod distinct_sites;
 mod quantiles;
+mod tally;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use druse_crystal::{Structure, symmetry};
-use rayon::prelude::*;
+use druse_crystal::files::{Action, FileError};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use counts::{histogram, pairs};
+use counts::pairs;
 pub use distinct_sites::DistinctSiteStats;
 pub use quantiles::Quantiles;
+use tally::{Tally, Values, summaries};
 
-use crate::source::reduced_formula;
-use crate::{Dataset, Split, properties};
+use crate::reader::BLOCK;
+use crate::store::{Store, Writer};
+use crate::{DataError, Dataset, Entries, SetReader, Split};
 
 /// Decimals to which lattice parameters (Å, degrees) and fractional coordinates agree in identical cells.
 const DECIMALS: f64 = 1e3;
@@ -141,6 +142,28 @@ impl SplitStats {
         let whole = DatasetStats::compute(&Dataset::joined(name, sets.into_values()), options)?;
         Some(Self { splits, whole })
     }
+
+    /// The same of splits that stay in files, as [`DatasetStats::read`].
+    ///
+    /// # Errors
+    /// As [`DatasetStats::read`].
+    pub fn read(
+        name: &str,
+        sets: &BTreeMap<Split, SetReader>,
+        options: StatsOptions,
+    ) -> Result<Option<Self>, DataError> {
+        let mut whole = Whole { content: Some(Writer::new(None)), ..Whole::default() };
+        let (mut all, mut splits) = (Tally::new(options), BTreeMap::new());
+        for (split, set) in sets {
+            let stats = DatasetStats::read_into(set, options, Some(&mut all), &mut whole)?;
+            splits.extend(stats.map(|stats| (*split, stats)));
+        }
+        let hash = whole.content.unwrap_or_else(|| Writer::new(None)).content_hash().map_err(temporary)?;
+        let together: Vec<(&SetReader, &[bool])> =
+            sets.values().zip(whole.kept.iter().map(Vec::as_slice)).collect();
+        let whole = all.finish(name, hash, whole.skipped, property_stats(&together)?);
+        Ok(whole.map(|whole| Self { splits, whole }))
+    }
 }
 
 impl fmt::Display for SplitStats {
@@ -152,152 +175,108 @@ impl fmt::Display for SplitStats {
     }
 }
 
-/// What the statistics need of one structure.
-struct Summary {
-    formula: String,
-    identity: blake3::Hash,
-    volume_per_atom: f64,
-    density: f64,
-    space_group: Option<(u16, String)>,
-    sites: Option<distinct_sites::Outcome>,
-}
-
 impl DatasetStats {
     /// Computes the statistics, in parallel over structures; `None` for a data set without structures.
     pub fn compute(dataset: &Dataset, options: StatsOptions) -> Option<Self> {
-        let summaries: Vec<Summary> =
-            dataset.entries.par_iter().map(|e| Summary::of(&e.structure, options.symprec)).collect();
-        let sizes = || dataset.structures().map(Structure::len);
-        let mut elements = BTreeMap::new();
-        let mut element_counts = BTreeMap::new();
-        for structure in dataset.structures() {
-            let mut species = structure.species.clone();
-            species.sort_unstable();
-            species.dedup();
-            *element_counts.entry(species.len()).or_insert(0) += 1;
-            for e in species {
-                *elements.entry(e.symbol().to_owned()).or_insert(0) += 1;
-            }
+        let mut tally = Tally::new(options);
+        for block in dataset.entries.chunks(BLOCK) {
+            summaries(block, options).iter().for_each(|summary| tally.add(summary));
         }
-        let groups = histogram(summaries.iter().filter_map(|s| s.space_group.clone()));
-        let mut space_groups: Vec<SpaceGroupCount> = groups
-            .into_iter()
-            .map(|((number, symbol), count)| SpaceGroupCount { number, symbol, count })
-            .collect();
-        space_groups.sort_by_key(|g| (std::cmp::Reverse(g.count), g.number));
-        let failures = summaries.iter().filter(|s| s.space_group.is_none()).count();
-        Some(Self {
-            name: dataset.name.clone(),
-            content_hash: dataset.content_hash.clone(),
-            count: dataset.len(),
-            skipped: dataset.skipped.len(),
-            atoms: Quantiles::of(sizes().map(|n| n as f64).collect())?,
-            atoms_histogram: histogram(sizes()),
-            element_counts,
-            elements,
-            density: Quantiles::of(summaries.iter().map(|s| s.density).collect())?,
-            volume_per_atom: Quantiles::of(summaries.iter().map(|s| s.volume_per_atom).collect())?,
-            formulas: histogram(summaries.iter().map(|s| s.formula.as_str())).len(),
-            symprec: options.symprec,
-            space_groups,
-            space_group_failures: if options.symprec.is_some() { failures } else { 0 },
-            distinct_sites: options
-                .symprec
-                .map(|_| DistinctSiteStats::of(summaries.iter().filter_map(|s| s.sites.as_ref()))),
-            duplicates: Duplicates {
-                ids: repeats(dataset.entries.iter().map(|e| e.id.as_str())),
-                identical: repeats(summaries.iter().map(|s| s.identity.as_bytes())),
-                alike: options.symprec.map(|_| alike(&summaries)),
-            },
-            properties: property_stats(dataset),
-        })
-    }
-}
-
-impl Summary {
-    fn of(structure: &Structure, symprec: Option<f64>) -> Self {
-        let symmetry = symprec.map(|tolerance| symmetry::analyze(structure, tolerance));
-        Self {
-            formula: reduced_formula(structure),
-            identity: identity(structure),
-            volume_per_atom: structure.lattice.volume() / structure.len() as f64,
-            density: structure.density(),
-            sites: symmetry.as_ref().map(distinct_sites::outcome),
-            space_group: symmetry.and_then(Result::ok).map(|s| (s.number, s.international)),
+        let mut columns: BTreeMap<&str, Values> = BTreeMap::new();
+        for (name, value) in dataset.structures().flat_map(|s| &s.properties) {
+            columns.entry(name).or_default().add(value);
         }
+        let properties =
+            columns.into_iter().map(|(name, values)| (name.to_owned(), values.finish())).collect();
+        tally.finish(&dataset.name, dataset.content_hash.clone(), dataset.skipped.len(), properties)
     }
-}
 
-/// How many keys repeat an earlier one.
-fn repeats<K: Ord>(keys: impl Iterator<Item = K>) -> usize {
-    histogram(keys).values().map(|n| n - 1).sum()
-}
+    /// The same of a set that stays in files, in memory of some hundred bytes a structure: entries and properties are read
+    /// one after another, one property at a time.
+    ///
+    /// # Errors
+    /// [`DataError`] when the set cannot be read, or its filters leave nothing.
+    pub fn read(set: &SetReader, options: StatsOptions) -> Result<Option<Self>, DataError> {
+        let mut whole = Whole::default();
+        Self::read_into(set, options, None, &mut whole)
+    }
 
-/// Hash of the cell rounded as [`Duplicates::identical`] says, sites sorted.
-fn identity(structure: &Structure) -> blake3::Hash {
-    // Six numbers do not tell a cell from its mirror image.
-    let structure = &*structure.right_handed();
-    let round = |x: f64| (x * DECIMALS).round() as i64;
-    // 0.9999 and 0 are the same place.
-    let wrap = |x: f64| round(x).rem_euclid(DECIMALS as i64);
-    let mut sites: Vec<(u8, [i64; 3])> =
-        structure.species.iter().zip(&structure.frac_coords).map(|(s, f)| (s.z(), f.map(wrap))).collect();
-    sites.sort_unstable();
-    let mut hasher = blake3::Hasher::new();
-    for p in structure.lattice.parameters() {
-        hasher.update(&round(p).to_le_bytes());
-    }
-    for (z, coords) in sites {
-        hasher.update(&[z]);
-        for x in coords {
-            hasher.update(&x.to_le_bytes());
-        }
-    }
-    hasher.finalize()
-}
-
-/// Structures that agree with an earlier one as [`Duplicates::alike`] says.
-fn alike(summaries: &[Summary]) -> usize {
-    let mut groups: HashMap<(&str, u16), Vec<f64>> = HashMap::new();
-    for s in summaries {
-        if let Some((group, _)) = s.space_group {
-            groups.entry((&s.formula, group)).or_default().push(s.volume_per_atom);
-        }
-    }
-    groups
-        .into_values()
-        .map(|mut volumes| {
-            volumes.sort_unstable_by(f64::total_cmp);
-            // Compared with the first of the kind, so that a series of small steps does not become one kind.
-            let (mut first, mut count) = (f64::NEG_INFINITY, 0);
-            for v in volumes {
-                if v <= first * (1.0 + ALIKE_VOLUME) {
-                    count += 1;
-                } else {
-                    first = v;
+    /// As [`DatasetStats::read`]; what is read is added to those of all sets, too.
+    fn read_into(
+        set: &SetReader,
+        options: StatsOptions,
+        mut all: Option<&mut Tally>,
+        whole: &mut Whole,
+    ) -> Result<Option<Self>, DataError> {
+        let mut tally = Tally::new(options);
+        let hash = set.known_hash().map(str::to_owned);
+        let mut own = hash.is_none().then(|| Writer::new(None));
+        let mut kept = Vec::new();
+        set.for_each_kept(&mut |keep| kept.push(keep), &mut |block| {
+            for summary in summaries(block, options) {
+                tally.add(&summary);
+                if let Some(all) = &mut all {
+                    all.add(&summary);
                 }
             }
-            count
-        })
-        .sum()
+            for writer in own.iter_mut().chain(&mut whole.content) {
+                block.iter().try_for_each(|entry| writer.push(entry)).map_err(temporary)?;
+            }
+            Ok(())
+        })?;
+        let hash = match (hash, own) {
+            (Some(hash), _) => hash,
+            (None, writer) => {
+                writer.unwrap_or_else(|| Writer::new(None)).content_hash().map_err(temporary)?
+            }
+        };
+        whole.skipped += set.skipped.len();
+        let properties = property_stats(&[(set, &kept)])?;
+        whole.kept.push(kept);
+        Ok(tally.finish(set.name(), hash, set.skipped.len(), properties))
+    }
 }
 
-fn property_stats(dataset: &Dataset) -> BTreeMap<String, PropertyStats> {
-    let mut columns: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
-    for (name, value) in dataset.structures().flat_map(|s| &s.properties) {
-        columns.entry(name).or_default().push(value);
-    }
-    columns
-        .into_iter()
-        .map(|(name, values)| {
-            let stats = PropertyStats {
-                count: values.len(),
-                numbers: Quantiles::of(values.iter().filter_map(|v| v.as_f64()).collect()),
-                distinct: histogram(values.iter().map(|v| properties::text(v))).len(),
-            };
-            (name.to_owned(), stats)
-        })
-        .collect()
+/// What is known of several sets together after each was read.
+#[derive(Default)]
+struct Whole {
+    /// To find the content hash of all.
+    content: Option<Writer>,
+    skipped: usize,
+    /// Of each set, which of its entries passed its filters.
+    kept: Vec<Vec<bool>>,
+}
+
+fn temporary(e: std::io::Error) -> DataError {
+    FileError::wrap(Action::Write, &std::env::temp_dir())(e).into()
+}
+
+/// The properties of sets together; of each set with its entries that count, unless all do.
+fn property_stats(sets: &[(&SetReader, &[bool])]) -> Result<BTreeMap<String, PropertyStats>, DataError> {
+    let stores = sets.iter().flat_map(|(set, _)| set.parts());
+    let names: BTreeSet<&str> = stores.flat_map(Store::columns).map(|c| c.name.as_str()).collect();
+    let of_name = |name: &str| {
+        let mut values = Values::default();
+        for &(set, kept) in sets {
+            let mut kept = kept.iter();
+            for store in set.parts() {
+                let column = store.columns().iter().find(|c| c.name == name);
+                let mut reader = column.map(|column| store.column(column));
+                for _ in 0..store.len() {
+                    let value = reader.as_mut().map(|r| r.next()).transpose();
+                    let value = value.map_err(DataError::of_store(store.path()))?.flatten();
+                    let counts = set.is_whole() || kept.next() == Some(&true);
+                    if let Some(value) = value.filter(|_| counts) {
+                        values.add(&value);
+                    }
+                }
+            }
+        }
+        Ok((name.to_owned(), values.finish()))
+    };
+    let all: Vec<(String, PropertyStats)> =
+        names.into_iter().map(of_name).collect::<Result<_, DataError>>()?;
+    Ok(all.into_iter().filter(|(_, stats)| stats.count > 0).collect())
 }
 
 impl fmt::Display for DatasetStats {

@@ -1,5 +1,7 @@
 //! Order statistics.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Order statistics of a list of numbers; quantiles interpolate linearly between neighbors.
@@ -24,6 +26,11 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
+    /// The statistics of whole numbers, given by how often each occurs.
+    pub(super) fn of_counts(counts: &BTreeMap<usize, usize>) -> Option<Self> {
+        Self::of(counts.iter().flat_map(|(&x, &n)| std::iter::repeat_n(x as f64, n)).collect())
+    }
+
     /// The statistics of `values`; `None` for an empty list.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_unstable_by(f64::total_cmp);

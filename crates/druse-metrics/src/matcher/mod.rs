@@ -21,6 +21,7 @@
 
 mod alignment;
 mod average;
+mod bounds;
 mod mappings;
 mod prepared;
 mod substitution;
@@ -29,6 +30,7 @@ use std::fmt;
 
 use alignment::Alignment;
 use average::AverageCell;
+pub use bounds::CellBounds;
 use druse_crystal::Structure;
 use mappings::{inverse, mappings};
 use prepared::Cell;

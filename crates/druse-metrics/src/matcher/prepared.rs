@@ -1,5 +1,7 @@
 //! Structures made ready for matching.
 
+use std::hash::Hasher;
+
 use druse_crystal::{Structure, reduction::ReductionError};
 
 use super::StructureMatcher;
@@ -74,6 +76,28 @@ impl PreparedStructure {
     /// structures with equal counts can match.
     pub fn site_counts(&self) -> Option<SiteCounts<'_>> {
         self.cell.is_ok().then_some(SiteCounts(&self.blocks))
+    }
+
+    /// Whether two compared cells agree in every bit: comparisons with either have the same result.
+    pub fn is_identical(&self, other: &Self) -> bool {
+        let (Ok(a), Ok(b)) = (&self.cell, &other.cell) else { return false };
+        let same = |p: &[[f64; 3]], q: &[[f64; 3]]| {
+            p.len() == q.len()
+                && p.iter().flatten().zip(q.iter().flatten()).all(|(x, y)| x.to_bits() == y.to_bits())
+        };
+        self.blocks == other.blocks
+            && a.anchor == b.anchor
+            && same(&a.rows, &b.rows)
+            && same(&a.frac, &b.frac)
+    }
+
+    /// A number that identical cells have in common.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hasher = std::hash::DefaultHasher::new();
+        if let Ok(cell) = &self.cell {
+            cell.rows.iter().chain(&cell.frac).flatten().for_each(|x| hasher.write_u64(x.to_bits()));
+        }
+        hasher.finish()
     }
 
     /// The reduced structure; `None` when the structure could not be reduced.

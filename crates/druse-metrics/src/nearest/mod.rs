@@ -1,7 +1,10 @@
-//! Nearest neighbors and mean distances among feature vectors, exact and by brute force.
+//! Nearest neighbors and mean distances among feature vectors, exact.
 //!
-//! Squared distances of whole blocks come from matrix products, `|x|² + |y|² − 2 x·y`. That form loses digits to
-//! cancellation, so it only selects: whatever could be the minimum within its error is computed again by differences.
+//! Small sets are compared by brute force: squared distances of whole blocks come from matrix products,
+//! `|x|² + |y|² − 2 x·y`. That form loses digits to cancellation, so it only selects: whatever could be the minimum within
+//! its error is computed again by differences. Large sets are looked up in a tree, with the same result in every bit.
+
+mod tree;
 
 use nalgebra::{DMatrix, DMatrixView};
 use rayon::prelude::*;
@@ -16,6 +19,8 @@ const BLOCK: usize = 256;
 const TILE: usize = 512;
 /// Bound on the relative error of a squared distance from a matrix product, with ample room.
 const ERROR: f64 = 1e-12;
+/// Pairs of vectors from which on a tree pays.
+const MANY: usize = 1 << 26;
 
 /// The nearest vector of another set.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -42,7 +47,10 @@ pub fn nearest_both_ways(a: &Features, b: &Features) -> Result<(Vec<Nearest>, Ve
     }
     // Equal vectors (all of Carbon-24 has one composition) would all tie and all be computed again.
     let ((a, which_a), (b, which_b)) = (a.distinct(), b.distinct());
-    let (for_a, for_b) = nearest_of_distinct(&a, &b);
+    let (for_a, for_b) = match a.len().saturating_mul(b.len()) >= MANY {
+        true => tree::nearest_of_distinct(&a, &b),
+        false => nearest_of_distinct(&a, &b),
+    };
     let first = |which: &[usize]| {
         let mut first = vec![0; which.len()];
         for (i, &k) in which.iter().enumerate().rev() {
@@ -240,6 +248,19 @@ mod tests {
             let (for_a, for_b) = nearest_both_ways(&a, &b).unwrap();
             prop_assert_eq!(for_a, brute(&a, &b));
             prop_assert_eq!(for_b, brute(&b, &a));
+        }
+
+        #[test]
+        fn the_tree_equals_the_plain_search(
+            n in 1usize..700, m in 1usize..700, dim in 1usize..40, seed in 0u64..1000,
+        ) {
+            let (a, b) = (random(n, dim, seed), random(m, dim, seed ^ (n as u64 & 1)));
+            let found = |best: Vec<Best>| -> Vec<Nearest> {
+                best.iter().map(|b| Nearest { index: b.index, distance: b.squared.sqrt() }).collect()
+            };
+            let (for_a, for_b) = tree::nearest_of_distinct(&a, &b);
+            prop_assert_eq!(found(for_a), brute(&a, &b));
+            prop_assert_eq!(found(for_b), brute(&b, &a));
         }
 
         #[test]
