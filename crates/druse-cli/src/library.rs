@@ -136,7 +136,7 @@ pub fn sample(
     let model = match model {
         Some(model) => model,
         None => {
-            loaded = sampling::configured(&args.sampling, load(args.model.as_deref(), &args.compute)?)?;
+            loaded = sample_command::configured(&args, load(args.model.as_deref(), &args.compute)?)?;
             &loaded
         }
     };
