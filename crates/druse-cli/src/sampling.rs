@@ -43,10 +43,10 @@ pub struct SamplingArgs {
     batch_size: u32,
     /// Continue in a folder that holds part of the structures.
     #[arg(long)]
-    resume: bool,
+    pub resume: bool,
     /// Sample only the structures whose index leaves the remainder i when divided by n.
     #[arg(long, value_name = "i/n", default_value_t)]
-    shard: Shard,
+    pub shard: Shard,
     /// Keep the images of a model that makes images, in images.safetensors, a row for each structure.
     #[arg(long)]
     keep_images: bool,

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use druse_crystal::{Composition, Element, SpaceGroup, Template};
 use druse_data::{Entry, LoadOptions};
 use druse_models::{Capabilities, Condition, ConditionSet, Conditions};
@@ -13,10 +15,13 @@ use druse_run::enumerate::{
 };
 use druse_run::latent::{LatentRecord, read_latents};
 use druse_run::model::LoadedModel;
+use druse_run::output::STRUCTURES_FILE;
 use druse_run::sample::Target;
 
+use super::{rank, relax};
 use crate::console;
 use crate::failure::Failure;
+use crate::library::parse;
 use crate::models::{ComputeArgs, lacking, load, registry, set_threads};
 use crate::sampling::{self, SamplingArgs};
 use crate::sets;
@@ -94,8 +99,21 @@ pub struct SampleArgs {
     /// compositions.
     #[arg(long, requires = "like")]
     with_sites: bool,
+    /// Order of the candidates of a composition: as they come, or, once relaxed, by ln p - w E in OUT/ranked.jsonl
+    /// (`druse relax --optimizer lbfgs --fmax 0.1 --steps 100`, then `druse rank`, with the default potential and weight).
+    #[arg(long, value_enum, value_name = "BY", default_value_t = RankBy::Likelihood)]
+    pub rank: RankBy,
     #[command(flatten)]
     pub compute: ComputeArgs,
+}
+
+/// What candidates are ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RankBy {
+    /// How likely the model finds them.
+    Likelihood,
+    /// That, and their energies.
+    Potential,
 }
 
 /// What to sample [default, for models that can: whatever the model draws].
@@ -125,8 +143,35 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
     let model = configured(args, load(args.model.as_deref(), &args.compute)?)?;
     let (targets, count) = requested(args, &model)?;
     let stop = console::stop_flag()?;
+    if args.rank == RankBy::Potential && args.sampling.shard.count > 1 {
+        return Err(Failure::mistake("a shard holds a part of the candidates of a composition")
+            .hint("merge the shards first; then `druse relax` and `druse rank`"));
+    }
     let summary = sampling::run(&args.sampling, &model, targets, count, &stop)?;
-    Ok(sampling::exit_code(&summary))
+    match args.rank == RankBy::Potential && !summary.interrupted {
+        true => by_potential(&args.sampling, &stop),
+        false => Ok(sampling::exit_code(&summary)),
+    }
+}
+
+/// Relaxes what was sampled and puts it in order: two commands after this one.
+fn by_potential(args: &SamplingArgs, stop: &Arc<AtomicBool>) -> crate::Outcome {
+    let path = |path: PathBuf| path.to_string_lossy().into_owned();
+    let out = path(args.out.join(STRUCTURES_FILE));
+    let (relaxed, ranked) = (path(args.out.join("relaxed")), path(args.out.join("ranked.jsonl")));
+    let fixed = ["--optimizer=lbfgs", "--fmax=0.1", "--steps=100", "--format=jsonl"].map(str::to_owned);
+    let mut options = vec![format!("--out={relaxed}")];
+    options.extend(fixed);
+    options.extend(args.resume.then(|| "--resume".to_owned()));
+    options.extend(["--".to_owned(), out]);
+    let code = relax::run_until(&parse("relax", &options)?, || Ok(stop.clone()))?;
+    if stop.load(Ordering::Relaxed) {
+        return Ok(code);
+    }
+    rank::run(&parse(
+        "rank",
+        &[format!("--out={ranked}"), "--overwrite".to_owned(), "--".to_owned(), relaxed],
+    )?)
 }
 
 /// The model with the sampling settings of the command line.

@@ -12,7 +12,7 @@ use super::roles::{Charges, Role};
 
 /// The share of a known crystal that is drawn with one of its sites given to another of its elements, or to a new one, where
 /// that is possible.
-const REGROUPED: f64 = 0.05;
+const REGROUPED: f64 = 0.02;
 
 /// A known crystal whose sites fall into classes, each of which gets one element.
 #[derive(Debug)]
