@@ -248,6 +248,7 @@ def sample(
     seed: int = 0,
     model: _Path | Model | None = None,
     system: str | None = None,
+    atoms: int | None = None,
     space_group: int | None = None,
     sites: str | None = None,
     wyckoff: str | None = None,
@@ -258,14 +259,17 @@ def sample(
     format: str | None = None,
     resume: bool = False,
     shard: str | None = None,
+    each_composition: bool = False,
     max_unit: int | None = None,
     grid: bool = False,
     max_units: int | None = None,
     max_atoms: int | None = None,
+    templates_only: bool = False,
     max_templates: int | None = None,
     max_sites: int | None = None,
     free_positions: bool = False,
     with_sites: bool = False,
+    rank: str | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     precision: str | None = None,
@@ -273,8 +277,8 @@ def sample(
     callback: _Callback | None = None,
     progress: bool | None = None,
 ) -> Structures:
-    """Samples structures: of a formula, of a chemical `system`, of `sites` or `wyckoff` positions in a `space_group`, of the
-    compositions of a set (`like`), or whatever the model draws.
+    """Samples structures: of a formula, of `sites` or `wyckoff` positions in a `space_group`, of the compositions of a set
+    (`like`), or what the model draws, of a chemical `system`, with so many `atoms`, in a `space_group`, or anything.
 
     Same model, request and seed, same structures, byte for byte those of `druse sample`. With `out` they are written to a
     folder, too, as the program does.
@@ -284,6 +288,7 @@ def sample(
         count=n,
         seed=seed,
         system=system,
+        atoms=atoms,
         space_group=space_group,
         sites=sites,
         wyckoff=wyckoff,
@@ -292,21 +297,24 @@ def sample(
         format=format,
         resume=resume,
         shard=shard,
+        each_composition=each_composition,
         max_unit=max_unit,
         grid=grid,
         max_units=max_units,
         max_atoms=max_atoms,
+        templates_only=templates_only,
         max_templates=max_templates,
         max_sites=max_sites,
         free_positions=free_positions,
         with_sites=with_sites,
+        rank=rank,
         batch_size=batch_size,
         device=model.device if isinstance(model, Model) else device,
         precision=precision,
         set=_changes(settings),
     )
     loaded = model if isinstance(model, Model) else None
-    if loaded is not None and (settings or precision):
+    if loaded is not None and (settings or templates_only or precision):
         # Settings make another model of the file.
         model, loaded = loaded.path, None
     if loaded is None:

@@ -66,8 +66,12 @@ def test_words_of_errors_are_those_of_the_program(tmp_path, program):
     out = ["--out", "never"]
     error = both(["sample", "--formula", "Xx2", *out], lambda: druse.sample("Xx2"))
     assert error.hint == "write the atoms of one cell, such as LiFeO2 or Ca2(OH)4"
-    both(["sample", *out], lambda: druse.sample())
-    both(["sample", "--space-group", "225", *out], lambda: druse.sample(space_group=225))
+    told = ["--model", str(GEMSDIFF), *out]
+    both(["sample", *told], lambda: druse.sample(model=GEMSDIFF))
+    both(["sample", "--space-group", "225", *told], lambda: druse.sample(space_group=225, model=GEMSDIFF))
+    both(["sample", "--formula", "NaCl", "--atoms", "3", *out], lambda: druse.sample("NaCl", atoms=3))
+    templates = ["--formula", "NaCl", "--templates-only", *told]
+    both(["sample", *templates], lambda: druse.sample("NaCl", templates_only=True, model=GEMSDIFF))
     other = ["--model", str(GEMSDIFF), "--formula", "NaCl", "--space-group", "225", *out]
     both(["sample", *other], lambda: druse.sample("NaCl", space_group=225, model=GEMSDIFF))
     both(["sample", "--formula", "NaCl", "--space-group", "0", *out], lambda: druse.sample("NaCl", space_group=0))

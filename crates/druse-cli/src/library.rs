@@ -93,7 +93,7 @@ impl Set {
 }
 
 /// Reads options as the command line does.
-fn parse<A: Args>(command: &'static str, options: &[String]) -> Result<A, Failure> {
+pub(crate) fn parse<A: Args>(command: &'static str, options: &[String]) -> Result<A, Failure> {
     let parser = A::augment_args(Command::new(command).no_binary_name(true).disable_help_flag(true));
     let matches = parser.try_get_matches_from(options).map_err(|e| words_of(&e))?;
     A::from_arg_matches(&matches).map_err(|e| words_of(&e))
@@ -133,11 +133,15 @@ pub fn sample(
     stop: &AtomicBool,
 ) -> Result<(Listing, Summary), Failure> {
     let args: sample_command::SampleArgs = parse("sample", options)?;
+    if args.rank == sample_command::RankBy::Potential {
+        return Err(Failure::mistake("the order by a potential is made of the files of `druse sample`")
+            .hint("relax the structures, or call the program"));
+    }
     let loaded;
     let model = match model {
         Some(model) => model,
         None => {
-            loaded = sampling::configured(&args.sampling, load(args.model.as_deref(), &args.compute)?)?;
+            loaded = sample_command::configured(&args, load(args.model.as_deref(), &args.compute)?)?;
             &loaded
         }
     };

@@ -1,5 +1,6 @@
 //! What the commands that sample share: where structures go, how many steps, progress.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -42,10 +43,10 @@ pub struct SamplingArgs {
     batch_size: u32,
     /// Continue in a folder that holds part of the structures.
     #[arg(long)]
-    resume: bool,
+    pub resume: bool,
     /// Sample only the structures whose index leaves the remainder i when divided by n.
     #[arg(long, value_name = "i/n", default_value_t)]
-    shard: Shard,
+    pub shard: Shard,
     /// Keep the images of a model that makes images, in images.safetensors, a row for each structure.
     #[arg(long)]
     keep_images: bool,
@@ -55,9 +56,13 @@ pub struct SamplingArgs {
     settings: Vec<String>,
 }
 
-/// The model with the sampling settings of the command line.
-pub fn configured(args: &SamplingArgs, model: LoadedModel) -> Result<LoadedModel, Failure> {
-    Ok(model.with_sampling(registry(), &args.settings)?)
+/// The model with the sampling settings of the command line, and with those that other options stand for.
+pub fn configured(
+    args: &SamplingArgs,
+    model: LoadedModel,
+    further: &[String],
+) -> Result<LoadedModel, Failure> {
+    Ok(model.with_sampling(registry(), &[&args.settings, further].concat())?)
 }
 
 impl SamplingArgs {
@@ -135,13 +140,15 @@ pub fn run(
     let bar = console::bar(share as u64, "structures");
     let noun = if share == 1 { "structure" } else { "structures" };
     console::note(&format!("sampling {share} {noun} with the {}", model.name));
+    // Many candidates of a composition may fail for one reason; the list has them all.
+    let mut told: HashSet<String> = HashSet::new();
     let mut watch = |event: Event<'_>| match event {
         Event::SamplingStep { done, in_flight } => {
             bar.set_position(done as u64);
             bar.set_message(format!("{in_flight} in flight"));
         }
         Event::MemoryLimit { atoms } => bar.suspend(|| console::memory_limit(atoms)),
-        Event::Sampled { index, failure: Some(reason) } => {
+        Event::Sampled { index, failure: Some(reason) } if told.insert(reason.to_owned()) => {
             bar.suspend(|| console::warn(&format!("structure {index}: {reason}")));
         }
         _ => {}

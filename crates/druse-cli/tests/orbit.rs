@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -58,8 +59,8 @@ fn compositions_get_templates_in_order() {
     call(dir, "sample --model m --formula CaHfO3 --space-group 221 --out group --format jsonl").ok();
     let p = &lines(dir, "group/structures.jsonl")[0]["properties"];
     assert_eq!((&p["space_group"], &p["space_group_found"][0]), (&221.into(), &221.into()));
-    let run = call(dir, "sample --model m --formula CaHfO3 --space-group 62 --out none");
-    run.fails(1, &["every structure failed"]);
+    let run = call(dir, "sample --model m --formula CaHfO3 --space-group 140 --out none");
+    run.fails(2, &["140", "CaHfO3", "primitive cell"]);
     // What no known crystal has a template for is drawn atom by atom, or refused.
     call(dir, "sample --model m --formula Ca2HfO2 --out odd --format jsonl").ok();
     let p = &lines(dir, "odd/structures.jsonl")[0]["properties"];
@@ -67,11 +68,98 @@ fn compositions_get_templates_in_order() {
     assert!(p["template"].as_str().is_some_and(|template| template.starts_with("1 (P1)")), "{p}");
     let run = call(dir, "sample --model m --formula Ca2HfO2 --set sampling.templates_only=true --out none4");
     run.fails(1, &["1 + 2 + 2"]);
+    call(dir, "sample --model m --formula Ca2HfO2 --templates-only --out none5").fails(1, &["1 + 2 + 2"]);
     call(dir, "sample --model m --formula Ca3Hf4O --out large").fails(1, &["8 atoms", "at most 5"]);
 
     // The same seed gives the same structures, whatever the number of threads.
-    call(dir, "sample --model m --formula CaHfO3 --count 9 --out again --threads 1 --format jsonl").ok();
+    let again =
+        call(dir, "sample --model m --formula CaHfO3 --count 9 --out again --threads 1 --format jsonl").ok();
     assert_eq!(made, lines(dir, "again/structures.jsonl"));
+    // What is asked for beyond the candidates is listed, and told once.
+    assert!(made.len() < 8, "{}", made.len());
+    assert_eq!(again.stderr.matches("no further template").count(), 1, "{}", again.stderr);
+    assert_eq!(lines(dir, "again/failures.jsonl").len(), 9 - made.len());
+}
+
+/// Crystals without a composition: each a draw, with what was asked for and its probability.
+#[test]
+fn crystals_are_drawn() {
+    let dir = with_model();
+    let dir = dir.path();
+    let drawn = |options: &str, out: &str| -> Vec<Value> {
+        call(dir, &format!("sample --model m {options} --out {out} --format jsonl")).ok();
+        assert_eq!(fs::read_to_string(dir.join(out).join("failures.jsonl")).unwrap_or_default(), "");
+        lines(dir, &format!("{out}/structures.jsonl"))
+    };
+    let all = drawn("--count 40", "all");
+    assert_eq!(all.len(), 40);
+    let kinds: BTreeSet<&str> = all.iter().map(|s| s["properties"]["template"].as_str().unwrap()).collect();
+    assert!(kinds.len() >= 5, "{kinds:?}");
+    for s in &all {
+        let p = &s["properties"];
+        assert!(p["parent"].is_string() && p["distance"].is_f64() && p["rank"].is_null(), "{p}");
+        assert!(p["log_probability"].as_f64().is_some_and(|x| x < 0.0), "{p}");
+    }
+    // Whatever the threads and the shards.
+    assert_eq!(all, drawn("--count 40 --threads 1", "again"));
+    call(dir, "sample --model m --count 40 --shard 0/2 --out half0 --format jsonl").ok();
+    call(dir, "sample --model m --count 40 --shard 1/2 --out half1 --format jsonl").ok();
+    call(dir, "merge half0 half1 --out whole").ok();
+    assert_eq!(all, lines(dir, "whole/structures.jsonl"));
+    assert_ne!(all, drawn("--count 40 --seed 1", "other"));
+}
+
+/// What no known crystal can be is refused before anything is drawn, with what is there.
+#[test]
+fn conditions_are_met_or_refused() {
+    let dir = with_model();
+    let dir = dir.path();
+    let species = |s: &Value| -> BTreeSet<String> {
+        let species = s["structure"]["species"].as_array().unwrap().iter();
+        species.map(|e| e.as_str().unwrap().to_owned()).collect()
+    };
+    call(dir, "sample --model m --system K-Br --count 12 --out salts --format jsonl").ok();
+    let made = lines(dir, "salts/structures.jsonl");
+    assert!(made.len() == 12 && made.iter().all(|s| species(s) == ["Br", "K"].map(str::to_owned).into()));
+    call(dir, "sample --model m --atoms 5 --space-group 221 --count 6 --out five --format jsonl").ok();
+    for s in lines(dir, "five/structures.jsonl") {
+        assert_eq!(s["structure"]["species"].as_array().unwrap().len(), 5);
+        assert_eq!(s["properties"]["space_group_found"][0], 221);
+    }
+    let line = "sample --model m --system K-Ta-O --atoms 5 --space-group 221 --count 2 --out perovskite --format jsonl";
+    call(dir, line).ok();
+    assert_eq!(lines(dir, "perovskite/structures.jsonl").len(), 2);
+
+    let refused = |options: &str, words: &[&str]| {
+        call(dir, &format!("sample --model m {options} --out refused")).fails(2, words);
+        assert!(!dir.join("refused/structures.jsonl").exists(), "{options}");
+    };
+    refused("--atoms 3", &["3 atoms", "there are", "5"]);
+    refused("--atoms 1000000000", &["1000000000"]);
+    refused("--space-group 62", &["62", "221"]);
+    // fcc positions of 227 hold 2, 4, 8 and more.
+    refused("--atoms 3 --space-group 227", &["227", "3 atoms", "2, 4"]);
+    refused("--system Cs-Br-Cl-O", &["4 elements"]);
+    refused("--formula CaHfO3 --system Ca-O", &["Ca-Hf-O", "Ca-O"]);
+    refused("--formula CaHfO3 --atoms 10", &["5 atoms", "10"]);
+    refused("--system Cs-Br --sites Cs:1", &[]);
+    // The list of all compositions is still there.
+    let run = call(dir, "sample --model m --system K-Br --max-atoms 2 --out list --format jsonl").ok();
+    assert!(run.stderr.contains("compositions of K-Br"), "{}", run.stderr);
+}
+
+/// An element that is in no known crystal is named.
+#[test]
+fn unknown_elements_get_a_remark() {
+    let dir = with_model();
+    let dir = dir.path();
+    for (options, out) in [("--formula FrBr", "formula"), ("--system Fr-Br", "system")] {
+        call(dir, &format!("sample --model m {options} --out {out} --format jsonl")).ok();
+        let remark = &lines(dir, &format!("{out}/structures.jsonl"))[0]["properties"]["remark"];
+        assert!(remark.as_str().is_some_and(|r| r.contains("Fr") && r.contains("nearness to")), "{remark}");
+    }
+    call(dir, "sample --model m --formula CsBr --out known --format jsonl").ok();
+    assert!(lines(dir, "known/structures.jsonl")[0]["properties"]["remark"].is_null());
 }
 
 #[test]

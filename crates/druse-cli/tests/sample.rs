@@ -102,7 +102,12 @@ fn mistakes_are_named() {
     sample(dir, "--formula CsCl --device cuda:9 --out o").fails(2, &["cuda:9", "cpu"]);
     sample(dir, "--formula CsCl --precision fp8 --out o").fails(2, &["fp8", "f32", "bf16"]);
     assert_eq!(sample(dir, "--formula CsCl --shard 3/2 --out o").code, Some(2));
-    assert_eq!(sample(dir, "--formula CsCl --system Cs-Cl --out o").code, Some(2));
+    sample(dir, "--formula CsCl --system Na-Cl --out o").fails(2, &["Cs-Cl", "Na-Cl"]);
+    sample(dir, "--formula CsCl --atoms 3 --out o").fails(2, &["2 atoms", "3"]);
+    sample(dir, "--system Cs-Cl --each-composition --space-group 221 --out o").fails(2, &["--space-group"]);
+    sample(dir, "--formula CsCl --templates-only --out o").fails(2, &["gemsdiff", "--templates-only"]);
+    sample(dir, "--atoms 3 --out o").fails(2, &["gemsdiff", "--formula"]);
+    assert_eq!(sample(dir, "--system Cs-Cl --like data --out o").code, Some(2));
     assert_eq!(sample(dir, "--out o").code, Some(2));
     assert!(!dir.join("o/structures.jsonl").exists());
     fs::write(dir.join("file"), "").unwrap();

@@ -215,6 +215,7 @@ fn errors_of_models() {
     changed("later.safetensors", "\"version\":\"1\"", "\"version\":\"7\"");
     changed("foreign.safetensors", "\"kind\":\"gemsdiff\"", "\"kind\":\"adaptive\"");
     changed("other.safetensors", "druse-checkpoint", "other-checkpoint");
+    fs::write(dir.join("gemsdiff.safetensors"), &shipped).unwrap();
     fs::write(dir.join("cut.safetensors"), &shipped[..shipped.len() - 100]).unwrap();
     fs::write(dir.join("text.safetensors"), "this is text, not weights").unwrap();
     fs::copy(repository().join("models/cdvae-small-mp-20.safetensors"), dir.join("cdvae.safetensors"))
@@ -231,8 +232,14 @@ fn errors_of_models() {
         "sample --model cdvae.safetensors --count 1 --set steps_per_levl=3 --out o",
         "sample --model cdvae.safetensors --count 1 --set steps_per_level=0 --out o",
         "sample --formula CsCl --set steps_per_level=3 --out o",
-        "sample --count 1 --out o",
+        "sample --model gemsdiff.safetensors --count 1 --out o",
+        "sample --model gemsdiff.safetensors --formula CsCl --templates-only --out o",
         "sample --formula Cs20Cl20 --out o",
+        "sample --formula CsCl --system Na-Cl --out o",
+        "sample --formula CsCl --atoms 3 --out o",
+        "sample --formula CsCl --space-group 227 --out o",
+        "sample --atoms 3 --space-group 227 --out o",
+        "sample --atoms 500 --out o",
         "sample --formula CsXx --out o",
         "sample --system Cs-Cs --out o",
         "sample --latents z.jsonl --out o",

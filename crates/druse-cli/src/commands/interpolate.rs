@@ -53,7 +53,7 @@ fn end(path: &Path, model: &LoadedModel) -> Result<Structure, Failure> {
 /// Runs the command.
 pub fn run(args: &InterpolateArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
-    let model = sampling::configured(&args.sampling, load(Some(&args.model), &args.compute)?)?;
+    let model = sampling::configured(&args.sampling, load(Some(&args.model), &args.compute)?, &[])?;
     let space = model.autoencoder().map_err(lacking)?;
     let ends = [end(&args.from, &model)?, end(&args.to, &model)?];
     let (points, choice) = (args.points as usize, args.choice.choice());

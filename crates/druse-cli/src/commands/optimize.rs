@@ -181,7 +181,7 @@ const OPTIMIZED_FILE: &str = "optimized.jsonl";
 /// Runs the command.
 pub fn run(args: &OptimizeArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
-    let model = sampling::configured(&args.sampling, load(Some(&args.model), &args.compute)?)?;
+    let model = sampling::configured(&args.sampling, load(Some(&args.model), &args.compute)?, &[])?;
     let predictor = args.predictor()?;
     let starts = args.starts(&model)?;
     if starts.is_empty() {

@@ -92,7 +92,7 @@ impl ReconstructArgs {
 /// Runs the command.
 pub fn run(args: &ReconstructArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
-    let model = sampling::configured(&args.sampling, load(Some(&args.model), &args.compute)?)?;
+    let model = sampling::configured(&args.sampling, load(Some(&args.model), &args.compute)?, &[])?;
     let space = model.autoencoder().map_err(lacking)?;
     let mut dataset = read_data(&args.data, &model)?;
     if let Some(count) = args.count {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -202,13 +204,23 @@ fn with_constants(optimizer: &Optimizer, changes: &[String]) -> Result<Optimizer
 /// Runs the command.
 pub fn run(args: &RelaxArgs) -> crate::Outcome {
     set_threads(args.threads.unwrap_or(0))?;
+    run_until(args, || {
+        console::stop_flag_saying("stopping; what is finished stays, what is in flight is lost")
+    })
+}
+
+/// Runs the command in a program that may watch for interrupts already.
+pub fn run_until(
+    args: &RelaxArgs,
+    stop: impl FnOnce() -> Result<Arc<AtomicBool>, Failure>,
+) -> crate::Outcome {
     // Before anything is read or written.
     let settings = args.settings()?;
     let loaded = potentials::load(&args.potential).map_err(Failure::mistake)?;
     let listing = args.source.list()?;
     let plan = args.plan(settings, loaded.identity.clone());
     let folder = RunFolder::open(&args.out)?;
-    let stop = console::stop_flag_saying("stopping; what is finished stays, what is in flight is lost")?;
+    let stop = stop()?;
     let begun = Instant::now();
     let share = (0..listing.len() as u64).filter(|&i| args.shard.holds(i)).count() as u64;
     let bar = console::bar(share, "structures");

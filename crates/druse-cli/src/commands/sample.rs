@@ -1,23 +1,28 @@
 //! `druse sample`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::Args;
-use druse_crystal::{Composition, SpaceGroup, Template};
+use clap::{Args, ValueEnum};
+use druse_crystal::{Composition, Element, SpaceGroup, Template};
 use druse_data::{Entry, LoadOptions};
-use druse_models::{Condition, ConditionSet, Conditions};
+use druse_models::{Capabilities, Condition, ConditionSet, Conditions};
 use druse_run::RunError;
 use druse_run::enumerate::{
     Limits, TemplateLimits, Totals, compositions, conditions_of, parse_sites, parse_system, templates,
 };
 use druse_run::latent::{LatentRecord, read_latents};
 use druse_run::model::LoadedModel;
+use druse_run::output::STRUCTURES_FILE;
 use druse_run::sample::Target;
 
+use super::{rank, relax};
 use crate::console;
 use crate::failure::Failure;
-use crate::models::{ComputeArgs, lacking, load, set_threads};
+use crate::library::parse;
+use crate::models::{ComputeArgs, lacking, load, registry, set_threads};
 use crate::sampling::{self, SamplingArgs};
 use crate::sets;
 
@@ -26,7 +31,9 @@ use crate::sets;
 #[command(after_help = "Examples:
   druse sample --formula LiFeO2 --count 8 --out lifeo2
   druse sample --model runs/mp20 --formula 'Ca(OH)2' --count 16 --seed 7 --format poscar --out caoh2
-  druse sample --system Li-Fe-O --count 128 --max-atoms 12 --out hull
+  druse sample --count 1000 --out new                                 (crystals with any elements)
+  druse sample --system Li-Fe-O --atoms 8 --count 20 --out lithium-ferrates
+  druse sample --system Li-Fe-O --count 8 --max-atoms 12 --out hull    (8 for each composition)
   druse sample --like data/mp_20/test.csv --out test-compositions --resume
   druse sample --model runs/cells --space-group 225 --sites Na:1,Cl:1 --count 8 --out salt
   druse sample --model runs/cells --space-group 225 --wyckoff Na:4a,Cl:4b --count 8 --out rock-salt
@@ -42,27 +49,42 @@ pub struct SampleArgs {
     pub model: Option<PathBuf>,
     #[command(flatten)]
     what: What,
-    /// Number of the space group, 1 to 230, with --formula, --sites or --wyckoff.
+    /// Elements, such as Li-Fe-O: crystals of all of them, drawn by a model that can. Where each composition of the system
+    /// and its parts is asked for (--each-composition, or a limit of theirs), and for models of compositions, so many of each.
+    #[arg(long, value_name = "A-B-C", conflicts_with_all = ["sites", "wyckoff", "like", "latents"])]
+    system: Option<String>,
+    /// Atoms of the primitive cell, for a model that draws compositions.
+    #[arg(long, value_name = "N", conflicts_with_all = ["sites", "wyckoff", "like", "latents"],
+        value_parser = clap::value_parser!(u32).range(1..))]
+    atoms: Option<u32>,
+    /// Number of the space group, 1 to 230.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=230))]
     space_group: Option<u16>,
-    /// Structures to sample; with --system, of each composition; with --like, in all [default there: one a row]; with
+    /// Structures to sample; with compositions of a system, of each; with --like, in all [default there: one a row]; with
     /// --formula and a model that has to be told sites, in all [default there: one for each way to place the atoms].
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     #[command(flatten)]
     pub sampling: SamplingArgs,
-    /// With --system: largest number of atoms of a formula unit.
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    max_unit: u32,
-    /// With --system: only formula units whose number of atoms divides --max-unit (the published composition grid).
-    #[arg(long)]
+    /// With --system: every composition over the elements and their subsets, within the limits below.
+    #[arg(long, requires = "system", conflicts_with = "formula")]
+    each_composition: bool,
+    /// Compositions of a system: largest number of atoms of a formula unit [default: 16].
+    #[arg(long, value_name = "N", requires = "system")]
+    max_unit: Option<u32>,
+    /// Compositions of a system: only formula units whose number of atoms divides --max-unit (the published composition grid).
+    #[arg(long, requires = "system")]
     grid: bool,
-    /// With --system: largest number of formula units in a cell.
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    max_units: u32,
-    /// With --system: largest number of atoms in a cell [default: what the model was trained for].
-    #[arg(long, value_name = "N")]
+    /// Compositions of a system: largest number of formula units in a cell [default: 4].
+    #[arg(long, value_name = "N", requires = "system")]
+    max_units: Option<u32>,
+    /// Compositions of a system: largest number of atoms in a cell [default: what the model was trained for].
+    #[arg(long, value_name = "N", requires = "system")]
     max_atoms: Option<usize>,
+    /// Refuse compositions that the model knows no template for, in place of drawing each atom by itself: the setting
+    /// templates_only.
+    #[arg(long)]
+    templates_only: bool,
     /// With --formula and a model that has to be told sites: most ways to place the atoms on Wyckoff positions, those first
     /// that the training data have most often.
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -77,8 +99,21 @@ pub struct SampleArgs {
     /// compositions.
     #[arg(long, requires = "like")]
     with_sites: bool,
+    /// Order of the candidates of a composition: as they come, or, once relaxed, by ln p - w E in OUT/ranked.jsonl
+    /// (`druse relax --optimizer lbfgs --fmax 0.1 --steps 100`, then `druse rank`, with the default potential and weight).
+    #[arg(long, value_enum, value_name = "BY", default_value_t = RankBy::Likelihood)]
+    pub rank: RankBy,
     #[command(flatten)]
     pub compute: ComputeArgs,
+}
+
+/// What candidates are ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RankBy {
+    /// How likely the model finds them.
+    Likelihood,
+    /// That, and their energies.
+    Potential,
 }
 
 /// What to sample [default, for models that can: whatever the model draws].
@@ -88,9 +123,6 @@ struct What {
     /// The atoms of one cell, such as LiFeO2 or Ca2(OH)4.
     #[arg(long)]
     formula: Option<String>,
-    /// All compositions of a chemical system and its parts, such as Li-Fe-O.
-    #[arg(long, value_name = "A-B-C")]
-    system: Option<String>,
     /// Symmetrically distinct sites in the space group, such as Na:1,Cl:1.
     #[arg(long, value_name = "SITES", requires = "space_group")]
     sites: Option<String>,
@@ -108,42 +140,90 @@ struct What {
 /// Runs the command.
 pub fn run(args: &SampleArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
-    let model = sampling::configured(&args.sampling, load(args.model.as_deref(), &args.compute)?)?;
+    let model = configured(args, load(args.model.as_deref(), &args.compute)?)?;
     let (targets, count) = requested(args, &model)?;
     let stop = console::stop_flag()?;
+    if args.rank == RankBy::Potential && args.sampling.shard.count > 1 {
+        return Err(Failure::mistake("a shard holds a part of the candidates of a composition")
+            .hint("merge the shards first; then `druse relax` and `druse rank`"));
+    }
     let summary = sampling::run(&args.sampling, &model, targets, count, &stop)?;
-    Ok(sampling::exit_code(&summary))
+    match args.rank == RankBy::Potential && !summary.interrupted {
+        true => by_potential(&args.sampling, &stop),
+        false => Ok(sampling::exit_code(&summary)),
+    }
 }
+
+/// Relaxes what was sampled and puts it in order: two commands after this one.
+fn by_potential(args: &SamplingArgs, stop: &Arc<AtomicBool>) -> crate::Outcome {
+    let path = |path: PathBuf| path.to_string_lossy().into_owned();
+    let out = path(args.out.join(STRUCTURES_FILE));
+    let (relaxed, ranked) = (path(args.out.join("relaxed")), path(args.out.join("ranked.jsonl")));
+    let fixed = ["--optimizer=lbfgs", "--fmax=0.1", "--steps=100", "--format=jsonl"].map(str::to_owned);
+    let mut options = vec![format!("--out={relaxed}")];
+    options.extend(fixed);
+    options.extend(args.resume.then(|| "--resume".to_owned()));
+    options.extend(["--".to_owned(), out]);
+    let code = relax::run_until(&parse("relax", &options)?, || Ok(stop.clone()))?;
+    if stop.load(Ordering::Relaxed) {
+        return Ok(code);
+    }
+    rank::run(&parse(
+        "rank",
+        &[format!("--out={ranked}"), "--overwrite".to_owned(), "--".to_owned(), relaxed],
+    )?)
+}
+
+/// The model with the sampling settings of the command line.
+pub fn configured(args: &SampleArgs, model: LoadedModel) -> Result<LoadedModel, Failure> {
+    let mut settings = Vec::new();
+    if args.templates_only {
+        let kind = registry().kind(&model.config.model.kind).map_err(RunError::from)?;
+        if !kind.sampling_defaults().contains_key(TEMPLATES_ONLY) {
+            return Err(Failure::mistake(format!(
+                "models of the kind `{}` do without templates: --templates-only says nothing to them",
+                kind.name()
+            ))
+            .hint("leave it out, or take a model of the kind `orbit`"));
+        }
+        settings.push(format!("{TEMPLATES_ONLY}=true"));
+    }
+    sampling::configured(&args.sampling, model, &settings)
+}
+
+/// The setting of models that can do without templates.
+const TEMPLATES_ONLY: &str = "templates_only";
 
 /// What models that are told sites have to know.
 const SITES: ConditionSet = ConditionSet::of(&[Condition::SpaceGroup, Condition::Sites]);
 
 const COMPOSITION: ConditionSet = ConditionSet::of(&[Condition::Composition]);
 
+/// Atoms of the largest formula unit of a system's compositions.
+const MOST_IN_UNIT: u32 = 16;
+
 /// Reasons that are told for rows that are left out.
 const MOST_REASONS: usize = 8;
 
 /// What to sample and the number of structures in all.
 pub fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Target>, u64), Failure> {
-    let What { formula, system, sites, wyckoff, like, latents } = &args.what;
-    if args.space_group.is_some() && formula.is_none() && sites.is_none() && wyckoff.is_none() {
-        return Err(Failure::mistake("a space group alone does not say what to sample")
-            .hint("add --sites, --wyckoff or --formula"));
-    }
+    let What { formula, sites, wyckoff, like, latents } = &args.what;
+    let system = args.system.as_deref().map(parse_system).transpose()?;
+    let capabilities = model.generator().map_err(lacking)?.capabilities();
     let (targets, each): (Vec<Target>, u64) = if let Some(formula) = formula {
         let composition = Composition::parse(formula).map_err(|e| {
             Failure::mistake(e).hint("write the atoms of one cell, such as LiFeO2 or Ca2(OH)4")
         })?;
+        agrees(&composition, system.as_deref(), args)?;
         let mut target = Target::from(composition.clone());
         target.conditions.space_group = args.space_group;
-        let capabilities = model.generator().map_err(lacking)?.capabilities();
         if !capabilities.serves(target.conditions.kinds()) && capabilities.serves(SITES) {
             templates_of(&composition, args, model)?
         } else {
             (vec![target], 1)
         }
-    } else if let Some(system) = system {
-        let all = compositions_of(system, args, model)?;
+    } else if let Some(elements) = system.as_deref().filter(|_| lists_compositions(args, &capabilities)) {
+        let all = compositions_of(elements, args, &capabilities)?;
         let count = args.count.unwrap_or(1).saturating_mul(all.len() as u64);
         return Ok((all.into_iter().map(Target::from).collect(), count));
     } else if let (Some(text), Some(number)) = (sites, args.space_group) {
@@ -164,22 +244,72 @@ pub fn requested(args: &SampleArgs, model: &LoadedModel) -> Result<(Vec<Target>,
             Target::new(Conditions::latent(latent), id.clone()).with("latent_of", id)
         }))
     } else {
-        let generator = model.generator().map_err(lacking)?;
-        let capabilities = generator.capabilities();
-        if !capabilities.serves(ConditionSet::NONE) {
-            let kind = generator.kind();
-            let hint = match capabilities.serves(SITES) {
-                true => "add --space-group with --sites or --wyckoff, or --formula, or --like",
-                false => "add --formula, --system or --like",
-            };
-            return Err(Failure::mistake(format!(
-                "a model of the kind `{kind}` has to be told what to sample"
-            ))
-            .hint(hint));
-        }
-        (vec![Target::unconditional()], 1)
+        (vec![drawn(system.as_deref(), args, model)?], 1)
     };
     Ok((targets, args.count.unwrap_or(each)))
+}
+
+/// Whether a formula is of the system and the number of atoms that are asked for, too.
+fn agrees(composition: &Composition, system: Option<&[Element]>, args: &SampleArgs) -> Result<(), Failure> {
+    let formula = composition.formula();
+    if let Some(system) = system
+        && system.iter().copied().collect::<BTreeSet<_>>() != composition.elements().collect()
+    {
+        let of: Vec<&str> = composition.elements().map(Element::symbol).collect();
+        let text = args.system.as_deref().unwrap_or_default();
+        return Err(Failure::mistake(format!("{formula} is of the system {}, not of {text}", of.join("-")))
+            .hint("leave out --system or --formula"));
+    }
+    let atoms = composition.num_atoms();
+    if let Some(asked) = args.atoms.filter(|&n| n as usize != atoms) {
+        return Err(Failure::mistake(format!("{formula} has {atoms} atoms, not {asked}"))
+            .hint("write the atoms of one cell, and leave out --atoms"));
+    }
+    Ok(())
+}
+
+/// Whether a system stands for the list of its compositions.
+fn lists_compositions(args: &SampleArgs, capabilities: &Capabilities) -> bool {
+    let SampleArgs { each_composition, max_unit, grid, max_units, max_atoms, .. } = args;
+    let limited = max_unit.is_some() || *grid || max_units.is_some() || max_atoms.is_some();
+    let draws = capabilities.serves(ConditionSet::of(&[Condition::ChemicalSystem]));
+    *each_composition || limited || (!draws && capabilities.serves(COMPOSITION))
+}
+
+/// A target without composition and sites: any crystal, or one with atoms, elements and a space group as asked for.
+fn drawn(system: Option<&[Element]>, args: &SampleArgs, model: &LoadedModel) -> Result<Target, Failure> {
+    let mut conditions = Conditions::default();
+    let mut words = Vec::new();
+    if let Some(system) = system {
+        words.extend(args.system.clone());
+        conditions = conditions.and_chemical_system(system.iter().copied().collect());
+    }
+    if let Some(atoms) = args.atoms {
+        words.push(if atoms == 1 { "1 atom".to_owned() } else { format!("{atoms} atoms") });
+        conditions = conditions.and_num_atoms(atoms as usize);
+    }
+    if let Some(number) = args.space_group {
+        words.push(format!("space group {number}"));
+        conditions = conditions.and_space_group(number);
+    }
+    let generator = model.generator().map_err(lacking)?;
+    let capabilities = generator.capabilities();
+    if !capabilities.serves(conditions.kinds()) && !capabilities.serves(ConditionSet::NONE) {
+        let kind = generator.kind();
+        let what = match words.is_empty() {
+            true => format!("a model of the kind `{kind}` has to be told what to sample"),
+            false => format!("{} does not say enough to a model of the kind `{kind}`", words.join(", ")),
+        };
+        let hint = match capabilities.serves(SITES) {
+            true => "add --space-group with --sites or --wyckoff, or --formula, or --like",
+            false => "add --formula, --system or --like",
+        };
+        return Err(Failure::mistake(what).hint(hint));
+    }
+    match words.is_empty() {
+        true => Ok(Target::unconditional()),
+        false => Ok(Target::new(conditions, words.join(", "))),
+    }
 }
 
 /// A template as a target.
@@ -261,15 +391,29 @@ fn one_each(targets: impl Iterator<Item = Target>) -> (Vec<Target>, u64) {
 
 /// The compositions of a chemical system.
 fn compositions_of(
-    system: &str,
+    elements: &[Element],
     args: &SampleArgs,
-    model: &LoadedModel,
+    capabilities: &Capabilities,
 ) -> Result<Vec<Composition>, Failure> {
-    let totals = if args.grid { Totals::Dividing(args.max_unit) } else { Totals::UpTo(args.max_unit) };
-    let mut limits = Limits { totals, multiples: args.max_units, ..Limits::default() };
-    let most = model.generator().map_err(lacking)?.capabilities().max_atoms;
-    limits.max_atoms = args.max_atoms.or(most).unwrap_or(usize::MAX);
-    let all = compositions(&parse_system(system)?, &limits)?;
+    if args.space_group.is_some() {
+        return Err(Failure::mistake("the compositions of a system are not asked for in a space group")
+            .hint("leave out --space-group, or --each-composition and the limits of compositions"));
+    }
+    let default = Limits::default();
+    let unit = args.max_unit.unwrap_or(MOST_IN_UNIT);
+    let totals = if args.grid { Totals::Dividing(unit) } else { Totals::UpTo(unit) };
+    let mut limits = Limits { totals, multiples: args.max_units.unwrap_or(default.multiples), ..default };
+    limits.max_atoms = args.max_atoms.or(capabilities.max_atoms).unwrap_or(usize::MAX);
+    let mut all = compositions(elements, &limits)?;
+    let system = args.system.as_deref().unwrap_or_default();
+    if let Some(atoms) = args.atoms {
+        all.retain(|c| c.num_atoms() == atoms as usize);
+        if all.is_empty() {
+            return Err(Failure::mistake(format!(
+                "no composition of {system} within the limits has {atoms} atoms"
+            )));
+        }
+    }
     console::note(&format!("{} compositions of {system}", all.len()));
     Ok(all)
 }

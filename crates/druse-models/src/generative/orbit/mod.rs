@@ -1,13 +1,12 @@
 //! Crystals on Wyckoff orbits: for a composition, templates (space groups with the Wyckoff positions of each element) of known
-//! crystals and structure types, in the order of their likelihood; for a template, the free numbers of the cell and of the
-//! distinct sites, by a flow.
+//! crystals and structure types, in the order of their likelihood; without one, known crystals with other elements, drawn by
+//! their probability; for a template, the free numbers of the cell and of the distinct sites, by a flow.
 
 use druse_crystal::{Element, Structure, WyckoffSequence};
 use druse_nn::{ParamSpec, Params};
 use rayon::prelude::*;
 use serde_json::Value;
 
-use crate::identity::FoundOnce;
 use crate::kinds::{Kind, Preset};
 use crate::traits::Arrays;
 use crate::{
@@ -16,8 +15,12 @@ use crate::{
     Sampler, Site, Trainable,
 };
 
+mod answer;
+mod candidates;
 mod cell;
 mod config;
+mod denovo;
+mod imagined;
 mod judge;
 mod judged;
 mod model;
@@ -40,13 +43,20 @@ pub use model::{CellScale, Orbit, Statistics};
 use judged::PreparedVotes;
 use objective::PreparedMicroBatch;
 use sampler::State;
-use site_by_site::FoundExchanges;
 
 /// The combinations of conditions that it serves.
 const SERVED: &[ConditionSet] = &[
     ConditionSet::of(&[Condition::Composition]),
     ConditionSet::of(&[Condition::Composition, Condition::SpaceGroup]),
     ConditionSet::of(&[Condition::SpaceGroup, Condition::Sites]),
+    ConditionSet::NONE,
+    ConditionSet::of(&[Condition::NumAtoms]),
+    ConditionSet::of(&[Condition::ChemicalSystem]),
+    ConditionSet::of(&[Condition::SpaceGroup]),
+    ConditionSet::of(&[Condition::NumAtoms, Condition::ChemicalSystem]),
+    ConditionSet::of(&[Condition::NumAtoms, Condition::SpaceGroup]),
+    ConditionSet::of(&[Condition::ChemicalSystem, Condition::SpaceGroup]),
+    ConditionSet::of(&[Condition::NumAtoms, Condition::ChemicalSystem, Condition::SpaceGroup]),
 ];
 
 /// Key of what was fitted among the statistics.
@@ -113,8 +123,7 @@ impl Trainable for Orbit {
     }
 
     fn restore_arrays(&mut self, arrays: &Arrays) -> Result<(), ModelError> {
-        self.ballots = FoundOnce::default();
-        self.exchanges = FoundExchanges::default();
+        self.forget();
         self.known.restore_arrays(arrays)
     }
 
@@ -161,10 +170,11 @@ impl Generator for Orbit {
 
     fn check(&self, conditions: &Conditions) -> Result<(), ModelError> {
         self.capabilities().check("orbit", conditions)?;
-        if conditions.composition.is_some() {
-            return Ok(());
+        match (&conditions.composition, &conditions.sites) {
+            (Some(composition), _) => self.check_group(composition, conditions.space_group),
+            (None, Some(_)) => self.check_sites(conditions),
+            (None, None) => self.check_drawn(conditions),
         }
-        self.check_sites(conditions)
     }
 
     fn sites_like(&self, structure: &Structure) -> Result<Conditions, ModelError> {

@@ -1,15 +1,19 @@
 //! The model: network, and what it knows of its training set.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use druse_crystal::{
-    Composition, LatticeSystem, SpaceGroup, Structure, SymmetricStructure, Template, WyckoffPosition,
+    Composition, EnumerateError, EnumerateOptions, LatticeSystem, SpaceGroup, Structure, SymmetricStructure,
+    Template, WyckoffPosition, enumerate_templates,
 };
 use druse_nn::{ParamBuilder, ParamSpec};
 use serde::{Deserialize, Serialize};
 
+use super::candidates::FoundCandidates;
 use super::cell::{self, COORDINATES};
 use super::config::{OrbitConfig, OrbitSampling};
+use super::denovo::DeNovo;
 use super::judge::{Ballot, Judge};
 use super::network::Network;
 use super::pairs::Radial;
@@ -70,6 +74,10 @@ pub struct Orbit {
     pub(super) ballots: FoundOnce<Ballot>,
     /// Exchanges site by site of the compositions met so far.
     pub(super) exchanges: FoundExchanges,
+    /// Candidates of the compositions met so far.
+    pub(super) candidates: FoundCandidates,
+    /// What is drawn without a composition.
+    pub(super) denovo: DeNovo,
     described: FoundOnce<Result<Described, String>>,
 }
 
@@ -88,6 +96,8 @@ impl Orbit {
             known: KnownCrystals::default(),
             ballots: FoundOnce::default(),
             exchanges: FoundExchanges::default(),
+            candidates: FoundCandidates::default(),
+            denovo: DeNovo::default(),
             judge,
             specs: builder.finish(),
             sampling: OrbitSampling::default(),
@@ -104,7 +114,7 @@ impl Orbit {
     /// [`ModelError::Config`] when they are impossible.
     pub fn with_sampling(self, sampling: &OrbitSampling) -> Result<Self, ModelError> {
         sampling.validate()?;
-        Ok(Self { sampling: sampling.clone(), ..self })
+        Ok(Self { sampling: sampling.clone(), candidates: FoundCandidates::default(), ..self })
     }
 
     /// Hyper-parameters.
@@ -158,11 +168,18 @@ impl Orbit {
         numbers
     }
 
+    /// What was found with other known crystals counts no longer.
+    pub(super) fn forget(&mut self) {
+        self.ballots = FoundOnce::default();
+        self.exchanges = FoundExchanges::default();
+        self.candidates = FoundCandidates::default();
+        self.denovo = DeNovo::default();
+    }
+
     /// Takes volumes, cells and positions from a training set.
     pub(super) fn fit(&mut self, training: &[(&str, &Structure)]) -> Result<(), ModelError> {
         self.known.fit(training)?;
-        self.ballots = FoundOnce::default();
-        self.exchanges = FoundExchanges::default();
+        self.forget();
         let crystals: Vec<_> = training
             .iter()
             .map(|(_, s)| {
@@ -192,6 +209,28 @@ impl Orbit {
         }
         self.statistics.cells = rows.map(|rows| fitted_scale(&rows));
         Ok(())
+    }
+
+    /// Whether a space group can hold a composition, in the primitive cell.
+    pub(super) fn check_group(
+        &self,
+        composition: &Composition,
+        group: Option<u16>,
+    ) -> Result<(), ModelError> {
+        let Some(number) = group else { return Ok(()) };
+        let (_, units) = composition.reduced();
+        let options = EnumerateOptions {
+            groups: Some(vec![number]),
+            max_atoms: composition.num_atoms(),
+            formula_units: NonZeroU32::new(units),
+            max_sites: composition.num_atoms(),
+            limit: 1,
+        };
+        match enumerate_templates(composition, &options) {
+            Err(e @ EnumerateError::Impossible { .. }) => Err(ModelError::Condition(e.to_string())),
+            // Too many atoms to look at all ways: known crystals will tell.
+            _ => Ok(()),
+        }
     }
 
     /// What is asked for beyond what [`Capabilities`](crate::Capabilities) say: sites of a group that exist.

@@ -6,6 +6,7 @@ use super::cell;
 use super::tokens::Origin;
 
 /// A known crystal with other elements: a template, and numbers that it may begin with.
+#[derive(Debug, Clone)]
 pub(super) struct Proposal {
     pub template: Template,
     /// Numbers of the parent's cell, its volume that of the new elements.

@@ -53,7 +53,7 @@ impl Orbit {
 
     /// A known crystal with these elements on its sites, its volume that of the new ones. `facts` are the distance for an
     /// element and the logarithm of the place.
-    fn with_elements(
+    pub(super) fn with_elements(
         &self,
         parent: &Parent,
         crystal: &SymmetricStructure,

@@ -185,11 +185,10 @@ impl FoundExchanges {
         composition: &Composition,
         space_group: Option<u16>,
         given: &[Template],
-        count: usize,
     ) -> Vec<SiteBySite> {
         let mut seen: HashSet<Template> = given.iter().map(canonical).collect();
         let all = self.get(library, composition, space_group);
-        all.iter().filter(|found| seen.insert(canonical(&found.template))).take(count).cloned().collect()
+        all.iter().filter(|found| seen.insert(canonical(&found.template))).cloned().collect()
     }
 }
 

@@ -8,11 +8,13 @@
 use burn::tensor::Tensor;
 use druse_crystal::Element;
 use druse_nn::blocks::Linear;
+use druse_nn::memory::to_host;
 use druse_nn::ops::{self, Activation};
 use druse_nn::{Init, ParamBuilder, ParamId, Params};
 
 use super::config::JudgeConfig;
 use super::trunk::silent;
+use crate::ModelError;
 
 mod facts;
 mod votes;
@@ -51,6 +53,26 @@ impl Judge {
             hidden: Linear::new(builder, &name("hidden"), [input, config.hidden], true),
             read: silent(builder, &name("read"), [config.hidden, 1]),
         }
+    }
+
+    /// The description of each element, by atomic number from 0 (none) on, row by row.
+    pub fn elements(&self, params: &Params) -> Result<Vec<f32>, ModelError> {
+        let numbers = self.numbers.forward(params, facts::element_numbers(params.device()));
+        Ok(to_host(params.get(self.names) + numbers)?)
+    }
+
+    /// What tells the values of its parameters from others.
+    pub fn fingerprint(&self, params: &Params) -> Result<[u8; 32], ModelError> {
+        let mut hash = blake3::Hasher::new();
+        let values =
+            [params.get(self.names), params.get(self.scale), self.numbers.weight(params)].into_iter();
+        let layers = [&self.straight, &self.hidden, &self.read];
+        let weights = layers.map(|layer| layer.weight(params));
+        let biases = layers.map(|layer| layer.bias(params));
+        for tensor in values.chain(weights).chain(biases) {
+            to_host(tensor)?.iter().for_each(|x| _ = hash.update(&x.to_le_bytes()));
+        }
+        Ok(hash.finalize().into())
     }
 
     /// The score of each known crystal: (rows, 1).
