@@ -1,53 +1,48 @@
-// Galleries of reports: draws the small pictures, one after the other when they come near the screen, and opens one
-// large view. Without script or three dimensions the text of the cards stays.
+// Galleries of reports: draws the small pictures when they come near the screen, and opens one large view. Without script
+// the text of the cards stays.
 (function () {
   'use strict';
   const { DruseCrystal } = globalThis;
   const cards = [...document.querySelectorAll('.gallery>li[data-crystal]')];
-  if (!cards.length || !DruseCrystal || !DruseCrystal.available()) return;
-  const crystals = new Map();
-  const crystalOf = (card) => {
-    if (!crystals.has(card)) crystals.set(card, JSON.parse(card.querySelector('script[type="application/json"]').textContent));
-    return crystals.get(card);
-  };
+  if (!cards.length || !DruseCrystal) return;
+  const crystalOf = (card) => JSON.parse(card.querySelector('script[type="application/json"]').textContent);
 
   let large;
   function open(card) {
-    const crystal = crystalOf(card);
     if (!large) {
       const dialog = document.createElement('dialog');
       dialog.className = 'gallery-large';
-      dialog.innerHTML = '<header><h2></h2><button type="button">Close</button></header><div class="crystal"></div>';
+      dialog.innerHTML = '<header><h2 id="gallery-large-title"></h2><button type="button">Close</button></header><div class="crystal"></div>';
+      dialog.setAttribute('aria-labelledby', 'gallery-large-title');
       dialog.querySelector('button').addEventListener('click', () => dialog.close());
-      dialog.setAttribute('aria-label', 'Crystal');
       document.body.append(dialog);
-      large = { dialog, view: null };
+      dialog.showModal();
+      large = { dialog, view: DruseCrystal.view(dialog.querySelector('.crystal')) };
+      dialog.append(DruseCrystal.controls(large.view));
+    } else {
+      large.dialog.showModal();
     }
-    const { dialog } = large;
-    dialog.querySelector('h2').textContent = card.querySelector('h3').firstChild.textContent;
-    dialog.showModal();
-    if (!large.view) {
-      large.view = DruseCrystal.View.create(dialog.querySelector('.crystal'));
-      if (large.view) dialog.append(DruseCrystal.controls(large.view));
-    }
-    if (!large.view) return;
+    const crystal = crystalOf(card);
+    large.dialog.querySelector('h2').textContent = card.querySelector('h3').firstChild.textContent;
     large.view.show(crystal, { axes: true });
-    dialog.querySelector('.crystal-legend')?.remove();
-    dialog.append(DruseCrystal.legend(crystal));
-    dialog.querySelector('.crystal').focus();
+    large.dialog.querySelector('.crystal-legend')?.remove();
+    large.dialog.append(DruseCrystal.legend(crystal));
+    large.dialog.querySelector('.crystal').focus();
   }
 
-  async function draw(card) {
+  function draw(card) {
     if (card.dataset.drawn) return;
     card.dataset.drawn = 'yes';
     const crystal = crystalOf(card);
-    const address = await DruseCrystal.picture(crystal);
-    if (!address) return;
     const button = card.querySelector('.picture');
     const image = new Image(320, 240);
-    image.src = address;
     image.alt = DruseCrystal.describe(crystal);
-    button.replaceChildren(image);
+    const paint = (dark) => { image.src = DruseCrystal.picture(crystal, { dark }); };
+    paint();
+    // Paper is light.
+    addEventListener('beforeprint', () => paint(false));
+    addEventListener('afterprint', () => paint());
+    button.append(image);
     button.classList.add('drawn');
     button.after(DruseCrystal.legend(crystal));
     button.addEventListener('click', () => open(card));
@@ -58,5 +53,5 @@
   }, { rootMargin: '600px' });
   cards.forEach((card) => observer.observe(card));
   // Paper shows all of them.
-  globalThis.addEventListener('beforeprint', () => cards.forEach(draw));
+  addEventListener('beforeprint', () => cards.forEach(draw));
 })();

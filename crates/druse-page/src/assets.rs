@@ -6,8 +6,13 @@ pub const THREE_D_MOL_JS: &str = include_str!("../assets/3dmol/3Dmol-min.js");
 /// The licence of [`THREE_D_MOL_JS`] (BSD 3-Clause, and those of the code in it).
 pub const THREE_D_MOL_LICENSE: &str = include_str!("../assets/3dmol/LICENSE");
 
-/// How a crystal is drawn; defines the global `DruseCrystal`. Needs [`THREE_D_MOL_JS`] before it.
-pub const CRYSTAL_JS: &str = include_str!("../assets/crystal.js");
+/// How a crystal is drawn; defines the global `DruseCrystal`: `picture(crystal)` for small pictures, painted without the
+/// graphics card, `view(element)` for the large one that is turned. Needs [`THREE_D_MOL_JS`] before it, which has the colors.
+pub const CRYSTAL_JS: &str = concat!(
+    include_str!("../assets/geometry.js"),
+    include_str!("../assets/flat.js"),
+    include_str!("../assets/crystal.js")
+);
 
 /// Style of a crystal, its legend and its switches.
 pub const CRYSTAL_CSS: &str = include_str!("../assets/crystal.css");
