@@ -49,18 +49,27 @@ pub fn write_dataset(
     if let Some(folder) = path.parent() {
         files::create_dir_all(folder)?;
     }
-    files::write_atomic_with(path, |file| {
-        let mut out = BufWriter::new(file);
-        if format.is_gzip() {
-            let mut gzip = GzEncoder::new(&mut out, Compression::default());
-            write_file(dataset, format.format(), &mut gzip)?;
-            gzip.finish()?;
-        } else {
-            write_file(dataset, format.format(), &mut out)?;
-        }
-        out.flush()
-    })?;
+    files::write_atomic_with(path, |file| write_dataset_to(dataset, format, file))?;
     Ok(())
+}
+
+/// Writes a data set to a stream, in a format of one file; images have a writer of their own ([`write_image_file`]).
+///
+/// # Errors
+/// The stream's; [`io::ErrorKind::Unsupported`] for images and for formats that make a folder.
+pub fn write_dataset_to(dataset: &Dataset, format: OutputFormat, out: impl Write) -> io::Result<()> {
+    if format.is_folder() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let mut out = BufWriter::new(out);
+    if format.is_gzip() {
+        let mut gzip = GzEncoder::new(&mut out, Compression::default());
+        write_file(dataset, format.format(), &mut gzip)?;
+        gzip.finish()?;
+    } else {
+        write_file(dataset, format.format(), &mut out)?;
+    }
+    out.flush()
 }
 
 /// Whether something is at the path that writing would touch: anything but, for a folder, an empty one.
