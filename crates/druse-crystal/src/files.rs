@@ -7,8 +7,9 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What was tried on a file or folder.
@@ -62,12 +63,55 @@ fn writing(path: &Path) -> impl FnOnce(io::Error) -> FileError + '_ {
     FileError::wrap(Action::Write, path)
 }
 
+/// The bytes that stand in for a file, with its name.
+static STAND_IN: OnceLock<(PathBuf, Vec<u8>)> = OnceLock::new();
+
+/// From now on reading `path` gives these bytes, whatever lies there: how a program hands what came through its standard
+/// input to all that reads files. It can do so once.
+///
+/// # Errors
+/// [`FileError`] where there are such bytes already.
+pub fn stand_in(path: PathBuf, bytes: Vec<u8>) -> Result<(), FileError> {
+    STAND_IN
+        .set((path, bytes))
+        .map_err(|(path, _)| reading(&path)(io::Error::other("another input stands in for a file already")))
+}
+
+/// The bytes that stand in for a file; `None` for a file that is read from the disk.
+fn standing_in(path: &Path) -> Option<&'static [u8]> {
+    STAND_IN.get().filter(|(name, _)| name == path).map(|(_, bytes)| bytes.as_slice())
+}
+
 /// The bytes of a file.
 ///
 /// # Errors
 /// [`FileError`].
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    fs::read(path).map_err(reading(path))
+    match standing_in(path) {
+        Some(bytes) => Ok(bytes.to_vec()),
+        None => fs::read(path).map_err(reading(path)),
+    }
+}
+
+/// A file to be read bit by bit.
+///
+/// # Errors
+/// [`FileError`] when it cannot be opened.
+pub fn reader(path: &Path) -> Result<Box<dyn BufRead + Send>, FileError> {
+    match standing_in(path) {
+        Some(bytes) => Ok(Box::new(bytes)),
+        None => Ok(Box::new(BufReader::new(open(path)?))),
+    }
+}
+
+/// Whether there is a file or folder, as [`Path::exists`].
+pub fn exists(path: &Path) -> bool {
+    standing_in(path).is_some() || path.exists()
+}
+
+/// Whether there is a file, as [`Path::is_file`].
+pub fn is_file(path: &Path) -> bool {
+    standing_in(path).is_some() || path.is_file()
 }
 
 /// The bytes of a file, or `None` where there is no such file.
@@ -87,7 +131,11 @@ pub fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 /// # Errors
 /// [`FileError`], with the kind [`ErrorKind::InvalidData`] for other bytes.
 pub fn read_to_string(path: &Path) -> Result<String, FileError> {
-    fs::read_to_string(path).map_err(reading(path))
+    match standing_in(path) {
+        Some(bytes) => String::from_utf8(bytes.to_vec())
+            .map_err(|e| reading(path)(io::Error::new(ErrorKind::InvalidData, e.utf8_error()))),
+        None => fs::read_to_string(path).map_err(reading(path)),
+    }
 }
 
 /// Opens a file for reading.
@@ -127,7 +175,10 @@ pub fn create(path: &Path) -> Result<File, FileError> {
 /// # Errors
 /// [`FileError`], also when there is no such file or folder.
 pub fn is_dir(path: &Path) -> Result<bool, FileError> {
-    fs::metadata(path).map(|m| m.is_dir()).map_err(reading(path))
+    match standing_in(path) {
+        Some(_) => Ok(false),
+        None => fs::metadata(path).map(|m| m.is_dir()).map_err(reading(path)),
+    }
 }
 
 /// Length of a file in bytes.
@@ -135,7 +186,10 @@ pub fn is_dir(path: &Path) -> Result<bool, FileError> {
 /// # Errors
 /// [`FileError`].
 pub fn size(path: &Path) -> Result<u64, FileError> {
-    fs::metadata(path).map(|m| m.len()).map_err(reading(path))
+    match standing_in(path) {
+        Some(bytes) => Ok(bytes.len() as u64),
+        None => fs::metadata(path).map(|m| m.len()).map_err(reading(path)),
+    }
 }
 
 /// What lies in a folder, in no particular order.
@@ -281,6 +335,19 @@ mod tests {
         });
         assert!(error.unwrap_err().to_string().contains("no more"));
         assert_eq!((read(&path).unwrap(), count(dir.path())), (b"two".to_vec(), 1));
+    }
+
+    #[test]
+    fn bytes_stand_in_for_a_file_once() {
+        let path = Path::new("no such folder/handed over.txt");
+        assert!(!exists(path) && read(path).is_err());
+        stand_in(path.to_owned(), b"one\ntwo\n".to_vec()).unwrap();
+        assert!(exists(path) && is_file(path) && !is_dir(path).unwrap());
+        assert_eq!((read(path).unwrap(), size(path).unwrap()), (b"one\ntwo\n".to_vec(), 8));
+        assert_eq!(read_to_string(path).unwrap(), "one\ntwo\n");
+        assert_eq!(reader(path).unwrap().lines().map(Result::unwrap).collect::<Vec<_>>(), ["one", "two"]);
+        assert!(stand_in("another".into(), Vec::new()).is_err());
+        assert!(read(Path::new("no such folder/other.txt")).is_err());
     }
 
     #[test]

@@ -52,21 +52,12 @@ pub fn write_dataset(
         return write_store(dataset, path);
     }
     let mut failure = None;
-    let written = files::write_atomic_with(path, |file| {
-        let mut out = BufWriter::new(file);
-        let filled = if format.is_gzip() {
-            let mut gzip = GzEncoder::new(&mut out, Compression::default());
-            write_file(dataset, format.format(), &mut gzip).and_then(|()| Ok(gzip.finish().map(drop)?))
-        } else {
-            write_file(dataset, format.format(), &mut out)
-        };
-        match filled {
-            Ok(()) => out.flush(),
-            Err(Stopped::Writing(e)) => Err(e),
-            Err(Stopped::Reading(e)) => {
-                failure = Some(e);
-                Err(io::ErrorKind::Other.into())
-            }
+    let written = files::write_atomic_with(path, |file| match fill(dataset, format, file) {
+        Ok(()) => Ok(()),
+        Err(Stopped::Writing(e)) => Err(e),
+        Err(Stopped::Reading(e)) => {
+            failure = Some(e);
+            Err(io::ErrorKind::Other.into())
         }
     });
     // What could not be read is why nothing was written.
@@ -129,6 +120,33 @@ fn collect(dataset: &dyn Entries) -> Result<Dataset, DataError> {
         Ok(())
     })?;
     Ok(Dataset::new(dataset.name(), entries))
+}
+
+/// Writes a data set to a stream, in a format of one file; images have a writer of their own ([`write_image_file`]).
+///
+/// # Errors
+/// The stream's; [`io::ErrorKind::Unsupported`] for images and for formats that make a folder.
+pub fn write_dataset_to(dataset: &dyn Entries, format: OutputFormat, out: impl Write) -> io::Result<()> {
+    if format.is_folder() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    fill(dataset, format, out).map_err(|stopped| match stopped {
+        Stopped::Writing(e) => e,
+        Stopped::Reading(e) => io::Error::other(e),
+    })
+}
+
+/// Writes a format of one file.
+fn fill(dataset: &dyn Entries, format: OutputFormat, out: impl Write) -> Result<(), Stopped> {
+    let mut out = BufWriter::new(out);
+    if format.is_gzip() {
+        let mut gzip = GzEncoder::new(&mut out, Compression::default());
+        write_file(dataset, format.format(), &mut gzip)?;
+        gzip.finish()?;
+    } else {
+        write_file(dataset, format.format(), &mut out)?;
+    }
+    Ok(out.flush()?)
 }
 
 /// Whether something is at the path that writing would touch: anything but, for a folder, an empty one.

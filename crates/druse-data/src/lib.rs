@@ -60,7 +60,9 @@ mod store;
 pub mod substitution;
 
 pub use benchmark::{Benchmark, UnknownBenchmark};
-pub use convert::{ImageOptions, write_dataset, write_image_file, write_symmetrized_folder};
+pub use convert::{
+    ImageOptions, write_dataset, write_dataset_to, write_image_file, write_symmetrized_folder,
+};
 pub use dataset::Dataset;
 pub use entry::{Entry, Skipped};
 pub use error::DataError;

@@ -8,13 +8,14 @@ use druse_metrics::descriptors::{Descriptors, Geometry};
 use druse_metrics::distribution::Histogram;
 use druse_metrics::nearest::Nearest;
 use druse_metrics::symmetry::{CrystalSystem, SymmetryStatistics};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Bars of space groups and elements that are shown.
 const MAX_BARS: usize = 24;
 
 /// Counts of both sets in the same bins.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Chart {
     /// `density`, `space_group` …
     pub key: String,

@@ -8,6 +8,7 @@ use druse_metrics::Metric;
 use druse_metrics::generation::Protocol;
 use druse_metrics::stability::StabilityDefinition;
 use druse_metrics::symmetry::SymmetryStatistics;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Chart, EvaluateError};
@@ -16,7 +17,7 @@ use crate::{Chart, EvaluateError};
 pub const FORMAT: u32 = 1;
 
 /// What was evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
     /// A generated set against a reference set.
@@ -41,7 +42,7 @@ impl std::fmt::Display for Task {
 }
 
 /// A set that took part.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SetSummary {
     /// Short name: `mp_20/test`.
     pub name: String,
@@ -69,7 +70,7 @@ impl SetSummary {
 }
 
 /// A row and what is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RowReason {
     /// Index in the set, from 0.
     pub index: usize,
@@ -103,7 +104,7 @@ impl RowReason {
 }
 
 /// A generated structure and the reference closest to it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClosestReference {
     /// Index in the generated set, from 0.
     pub index: usize,
@@ -123,9 +124,10 @@ pub struct ClosestReference {
 }
 
 /// What an evaluation of stability says of each row.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StabilityReport {
     /// The definition.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub definition: StabilityDefinition,
     /// The hulls, in words, one a potential.
     pub hulls: Vec<String>,
@@ -136,7 +138,7 @@ pub struct StabilityReport {
 }
 
 /// A structure and what was found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StabilityRow {
     /// Identifier.
     pub id: String,
@@ -164,7 +166,7 @@ pub struct StabilityRow {
 }
 
 /// Everything an evaluation found, as JSON under stable keys. It holds no times, so that the same input gives the same bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evaluation {
     /// [`FORMAT`].
     pub format: u32,

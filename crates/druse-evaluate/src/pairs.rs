@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use druse_crystal::Structure;
 use druse_data::{read_json_lines, read_json_structure};
 use druse_metrics::matcher::{Criterion, Outcome, PreparedStructure, StructureMatcher};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use crate::{EvaluateError, Observer};
 const MEMBERS: [[&str; 2]; 2] = [["s1", "s2"], ["pred", "gt"]];
 
 /// What a comparison of two structures gives.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PairVerdict {
     /// The line's `pair` (or `id`), else its number, from 1.
     pub pair: Value,

@@ -5,6 +5,7 @@
 //! is precise when the same holds of it and the reference.
 
 use druse_data::Benchmark;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// Distances up to which crystals count as alike; a distance equal to the cut-off is within.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cutoffs {
     /// Cut-off on CrystalNN fingerprints.
     pub structure: f64,

@@ -1,11 +1,12 @@
 //! What a metric is: its value with the protocol it was measured under, and one table that describes them all.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::{Bootstrap, Interval};
 
 /// A value with what it was measured on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Metric {
     /// Short name, which [`describe`] explains: `cov_recall`, `wdist_density` …
     pub key: String,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use druse_crystal::{Structure, SymmetryError, symmetry::analyze};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Symmetry of one crystal.
@@ -46,7 +47,7 @@ impl SymmetrySummary {
 }
 
 /// The seven crystal systems.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CrystalSystem {
     /// Space groups 1–2.
@@ -81,7 +82,7 @@ impl CrystalSystem {
 }
 
 /// Symmetry of a set of crystals.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SymmetryStatistics {
     /// Crystals that were looked at.
     pub total: usize,

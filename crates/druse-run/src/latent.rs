@@ -1,6 +1,6 @@
 //! Latents: of structures, on the way between two structures, moved towards a property.
 
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -293,13 +293,22 @@ pub struct LatentRecord {
 /// # Errors
 /// [`RunError::Write`].
 pub fn write_latents(path: &Path, records: &[LatentRecord]) -> Result<(), RunError> {
-    let mut out = BufWriter::new(Vec::new());
-    for record in records {
-        serde_json::to_writer(&mut out, record).map_err(|e| RunError::write(path)(e.into()))?;
-        out.write_all(b"\n").map_err(RunError::write(path))?;
-    }
-    let bytes = out.into_inner().map_err(|e| RunError::write(path)(e.into_error()))?;
+    let mut bytes = Vec::new();
+    latent_lines(records, &mut bytes).map_err(RunError::write(path))?;
     Ok(files::write_atomic(path, &bytes)?)
+}
+
+/// Writes latents, one a line.
+///
+/// # Errors
+/// The writer's.
+pub fn latent_lines(records: &[LatentRecord], out: &mut dyn Write) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    for record in records {
+        serde_json::to_writer(&mut out, record)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()
 }
 
 /// Reads latents of a model.
@@ -313,7 +322,7 @@ pub fn read_latents(path: &Path, model: &str, width: usize) -> Result<Vec<Latent
         reason: format!("line {line}: {problem}"),
     };
     let mut records = Vec::new();
-    for (line, text) in (1..).zip(BufReader::new(files::open(path)?).lines()) {
+    for (line, text) in (1..).zip(files::reader(path)?.lines()) {
         let text = text.map_err(read)?;
         if text.trim().is_empty() {
             continue;

@@ -12,12 +12,13 @@ use super::Violation;
 pub(super) const CRATES: &[(&str, &[&str])] = &[
     ("druse-crystal", &[]),
     ("druse-data", &["druse-crystal"]),
+    ("druse-page", &["druse-crystal"]),
     ("druse-nn", &["druse-crystal"]),
     ("druse-metrics", &["druse-crystal", "druse-data"]),
     ("druse-relax", &["druse-crystal"]),
     ("druse-potential", &["druse-crystal", "druse-nn", "druse-relax"]),
     ("druse-models", &["druse-crystal", "druse-data", "druse-nn", "druse-relax"]),
-    ("druse-evaluate", &["druse-crystal", "druse-data", "druse-metrics"]),
+    ("druse-evaluate", &["druse-crystal", "druse-data", "druse-metrics", "druse-page"]),
     (
         "druse-run",
         &[
@@ -29,6 +30,7 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
             "druse-potential",
             "druse-models",
             "druse-evaluate",
+            "druse-page",
         ],
     ),
     ("druse-testkit", &["druse-crystal", "druse-data", "druse-nn", "druse-models", "druse-run"]),
@@ -43,6 +45,7 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
             "druse-potential",
             "druse-models",
             "druse-evaluate",
+            "druse-page",
             "druse-run",
         ],
     ),
@@ -57,6 +60,7 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
             "druse-potential",
             "druse-models",
             "druse-evaluate",
+            "druse-page",
             "druse-run",
             "druse",
         ],
@@ -70,7 +74,7 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
 
 /// Crates that must build without the tensor engine.
 const WITHOUT_ENGINE: &[&str] =
-    &["druse-crystal", "druse-data", "druse-metrics", "druse-relax", "druse-evaluate", "xtask"];
+    &["druse-crystal", "druse-data", "druse-page", "druse-metrics", "druse-relax", "druse-evaluate", "xtask"];
 
 /// What the engine's crates are called.
 fn is_engine(name: &str) -> bool {

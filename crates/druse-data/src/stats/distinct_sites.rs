@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use druse_crystal::{ReduceError, SymmetricStructure, SymmetryDataset, SymmetryError, WyckoffSequence};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::counts::pairs;
@@ -13,7 +14,7 @@ use super::quantiles::Quantiles;
 const FIRST_ORTHORHOMBIC: u16 = 16;
 
 /// Structures by their distinct sites, which models of symmetric crystals learn from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DistinctSiteStats {
     /// Structures whose distinct sites generate them.
     pub reduced: usize,

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use druse_crystal::files::{Action, FileError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use counts::pairs;
@@ -44,7 +45,7 @@ impl Default for StatsOptions {
 }
 
 /// A space group and how many structures have it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SpaceGroupCount {
     /// Number in the International Tables, 1 to 230.
     pub number: u16,
@@ -55,7 +56,7 @@ pub struct SpaceGroupCount {
 }
 
 /// One property over the data set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PropertyStats {
     /// Structures that have it.
     pub count: usize,
@@ -66,7 +67,7 @@ pub struct PropertyStats {
 }
 
 /// Structures that occur more than once. Each number counts the structures beyond the first of their kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Duplicates {
     /// Identifiers that repeat an earlier one.
     pub ids: usize,
@@ -80,7 +81,7 @@ pub struct Duplicates {
 }
 
 /// Statistics of a data set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DatasetStats {
     /// Name of the data set.
     pub name: String,
@@ -120,7 +121,7 @@ pub struct DatasetStats {
 }
 
 /// Statistics of a data set with splits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SplitStats {
     /// Of each split.
     pub splits: BTreeMap<Split, DatasetStats>,

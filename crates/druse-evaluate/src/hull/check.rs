@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use druse_data::Listing;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Hull, HullInputError, PhaseRow};
@@ -16,7 +17,7 @@ const WITHIN: [f64; 3] = [0.001, 0.01, 0.05];
 const ROUNDING: f64 = 1e-9;
 
 /// How a hull compares with a given column of energies above hull.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// The column.
     pub column: String,
@@ -36,7 +37,7 @@ pub struct Check {
 }
 
 /// Agreement about what is stable up to a threshold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Agreement {
     /// Largest energy above hull that counts as stable (eV/atom).
     pub threshold: f64,

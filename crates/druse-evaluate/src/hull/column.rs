@@ -1,6 +1,7 @@
 //! Which column an energy is read from.
 
 use druse_data::{Item, Listing, properties};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ const RELAXED: &str = "relax_energy_per_atom";
 const METHOD_COLUMNS: [&str; 2] = ["energy_scale", "potential"];
 
 /// Of what an energy is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EnergyAmount {
     /// Of an atom (eV/atom).
@@ -36,7 +37,7 @@ pub struct EnergyChoice {
 }
 
 /// How energies are read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EnergyColumn {
     /// The column.
     pub name: String,

@@ -3,12 +3,13 @@
 use druse_data::{Item, Listing};
 use druse_metrics::phase_diagram::{ChemicalSystem, HullError, HullPoint, PhaseDiagram};
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EnergyColumn, Hull, HullInputError, composition};
 
 /// A phase of a decomposition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Share {
     /// Identifier of the entry.
     pub id: String,
@@ -19,7 +20,7 @@ pub struct Share {
 }
 
 /// A phase and where it lies; energies in eV/atom.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseRow {
     /// Identifier.
     pub id: String,

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use druse_crystal::Element;
 use druse_metrics::phase_diagram::ChemicalSystem;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EnergyScale, Hull, HullInputError, PhaseRow};
 
 /// Numbers of a hull.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HullSummary {
     /// Where the entries are from.
     pub source: String,
@@ -22,6 +23,7 @@ pub struct HullSummary {
     /// Elements with an entry.
     pub elements: usize,
     /// Elements that compounds hold, but no entry consists of: nothing with them has a hull.
+    #[schemars(with = "Vec<String>")]
     pub missing_elements: Vec<Element>,
     /// Chemical systems of two or more elements with a compound of all of them, by number of elements.
     pub systems: BTreeMap<usize, usize>,
@@ -33,18 +35,20 @@ pub struct HullSummary {
 
 /// A system with fewer compounds, its subsets' included, than elements: next to nothing competes with its phases, so that
 /// "stable" says little.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FewReferences {
     /// The system.
+    #[schemars(with = "String")]
     pub system: ChemicalSystem,
     /// Number of different compounds of its elements.
     pub compounds: usize,
 }
 
 /// The phase diagram of one system.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SystemSummary {
     /// The system.
+    #[schemars(with = "String")]
     pub system: ChemicalSystem,
     /// Entries of the system and its subsets.
     pub entries: usize,

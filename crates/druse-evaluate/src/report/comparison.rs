@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use druse_metrics::{Direction, Metric, direction, label};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{Evaluation, Task};
 
 /// One metric over all evaluations.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ComparisonRow {
     /// Key of the metric.
     pub key: String,
@@ -28,7 +29,7 @@ pub struct ComparisonRow {
 }
 
 /// Several evaluations side by side.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Comparison {
     /// Names of the columns.
     pub names: Vec<String>,

@@ -3,11 +3,12 @@
 use druse_metrics::{METRICS, label};
 
 use super::comparison::Comparison;
+use super::crystals;
 use super::style::CSS;
 use super::svg;
 use super::text::{basis, column, escape, interval, number, value};
 use crate::{
-    Chart, ClosestReference, Evaluation, RowReason, SetSummary, StabilityReport, StabilityRow, Task,
+    Chart, ClosestReference, Evaluation, RowReason, SetSummary, Sets, StabilityReport, StabilityRow, Task,
 };
 
 /// Rows of the list of invalid structures that a page shows.
@@ -29,6 +30,17 @@ fn set(role: &str, s: &SetSummary) -> String {
 
 /// The report of an evaluation.
 pub fn page(e: &Evaluation) -> String {
+    filled(e, (String::new(), String::new()))
+}
+
+/// The report of an evaluation of these sets, with their crystals: the best, the worst, some that are invalid and some drawn at
+/// random.
+pub fn page_with_crystals(e: &Evaluation, sets: Sets<'_>) -> String {
+    filled(e, crystals::parts(&crystals::of_evaluation(e, sets)))
+}
+
+/// The report with a part that shows crystals, and what draws them.
+fn filled(e: &Evaluation, (crystals, assets): (String, String)) -> String {
     let title = format!("{} against {}", e.generated.name, e.reference.name);
     let mut body = format!(
         "<h1>{}</h1>\n<p class=\"soft\">Evaluation of {}, protocol {}, druse {}</p>\n",
@@ -59,6 +71,7 @@ pub fn page(e: &Evaluation) -> String {
     if let Some(stability) = &e.stability {
         body += &stability_section(stability);
     }
+    body += &crystals;
     if !e.charts.is_empty() {
         body += "<h2>Distributions</h2>\n<div class=\"legend\"><span><i class=\"g\"></i>generated</span><span><i class=\"r\"></i>reference</span></div>\n<div class=\"charts\">\n";
         for chart in &e.charts {
@@ -74,6 +87,7 @@ pub fn page(e: &Evaluation) -> String {
     body += &neighbors(&format!("Farthest from the reference, by {by}"), unit, &e.worst);
     body += &reasons("Invalid generated structures", &e.invalid, e.generated.rows);
     body += &reasons("Reference rows that take no part", &e.left_out, e.reference.rows);
+    body += &assets;
     document(&title, &body)
 }
 

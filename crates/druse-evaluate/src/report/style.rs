@@ -40,7 +40,14 @@ td.i{white-space:nowrap;font-variant-numeric:tabular-nums}
 td.basis{min-width:20rem}
 td.best{background:var(--good);font-weight:600}
 .bad{color:var(--bad)}
+.pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(30rem,100%),1fr));gap:1rem;margin:1rem 0}
+.pair .gallery{grid-template-columns:1fr 1fr;margin:0;height:100%}
+.parity{max-width:32rem}
+.same{stroke:var(--ref-line);stroke-width:1.5;stroke-dasharray:6 4}
+.dot{fill:var(--gen);fill-opacity:.55}
+.fell{fill:none;stroke:var(--ref-line);stroke-width:1.5}
+.funnel text{font-size:12px;fill:var(--ink)}
 details{margin-top:.25rem;font-size:.85rem}summary{cursor:pointer;color:var(--soft)}
 details table{font-size:.8rem}details td,details th{padding:.1rem .5rem}
-@media print{.charts figure,.tile{break-inside:avoid}details{display:none}}
+@media print{.charts figure,.tile,.pair,.parity{break-inside:avoid}.pairs{grid-template-columns:1fr 1fr}details{display:none}}
 ";

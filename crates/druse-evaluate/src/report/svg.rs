@@ -29,7 +29,7 @@ pub fn shares(chart: &Chart) -> [Vec<f64>; 2] {
 }
 
 /// Round numbers from `low` to `high`, about `count` of them.
-fn ticks(low: f64, high: f64, count: f64) -> Vec<f64> {
+pub fn ticks(low: f64, high: f64, count: f64) -> Vec<f64> {
     let span = high - low;
     if !(span.is_finite() && span > 0.0) {
         return vec![low];
@@ -43,7 +43,7 @@ fn ticks(low: f64, high: f64, count: f64) -> Vec<f64> {
 }
 
 /// A tick's label: no more digits than it needs.
-fn tick(x: f64) -> String {
+pub fn tick(x: f64) -> String {
     let rounded = (x * 1e6).round() / 1e6;
     if rounded == 0.0 { "0".to_owned() } else { rounded.to_string() }
 }

@@ -1,6 +1,7 @@
 //! Who counts, and how, in the evaluations of the field.
 
 use druse_data::Benchmark;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ProtocolName;
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// Which of the generated crystals a metric is measured on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Population {
     /// Every generated crystal that has what the metric needs.
@@ -32,7 +33,7 @@ impl std::fmt::Display for Population {
 }
 
 /// An evaluation protocol. The reference set is used whole in each.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Protocol {
     /// Its name.
     pub name: String,

@@ -1,6 +1,7 @@
 //! Whether the atoms of a crystal keep their distance.
 
 use druse_crystal::{Lattice, Structure, reduction::lll_reduced};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Shortest allowed distance in Å.
@@ -9,7 +10,9 @@ pub const MIN_DISTANCE: f64 = 0.5;
 pub const MIN_VOLUME: f64 = 0.1;
 
 /// What counts as a valid structure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum StructureRule {
     /// CDVAE and diffusion-atoms: no two different sites closer than 0.5 Å, volume of the cell at least 0.1 Å³. The

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::row::{Gate, ScreenRow};
 
 /// What happened at one gate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct GateCount {
     /// The gate.
     pub gate: Gate,
@@ -20,7 +21,7 @@ pub struct GateCount {
 }
 
 /// How many candidates fell where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Funnel {
     /// The gates in order.
     pub gates: Vec<GateCount>,

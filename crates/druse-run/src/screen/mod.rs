@@ -200,7 +200,7 @@ pub fn screen(
     rank(&mut rows);
     let funnel = Funnel::of(&rows);
     let screening = Screening { rows, funnel, references, seconds: clock.seconds };
-    let page = report::page(&screening, &manifest, &candidates.name, &hull);
+    let page = report::page(&screening, &manifest, candidates, &hull);
     table::write(folder, &screening, settings.keep, &page, &hull)?;
     Ok(Screened::Whole(Box::new(screening)))
 }

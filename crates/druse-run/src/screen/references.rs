@@ -9,6 +9,7 @@ use druse_evaluate::hull::{
 };
 use druse_metrics::phase_diagram::{ChemicalSystem, PhaseEntry};
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::agreement::Agreement;
@@ -28,7 +29,7 @@ const PLACED: &str = "screen_energy_per_atom";
 const STRONGEST_BINDING: f64 = -6.0;
 
 /// The terminal phase of an element.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Terminal {
     /// Its form, or the row of the reference.
     pub id: String,
@@ -37,21 +38,25 @@ pub struct Terminal {
 }
 
 /// What the hull is made of.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ReferenceSummary {
     /// Name of the reference.
     pub set: String,
     /// Where the energies of its rows are from.
+    #[schemars(with = "String")]
     pub energies: References,
     /// Corrections of the potential's energies.
+    #[schemars(with = "String")]
     pub corrections: Corrections,
     /// Its rows of the elements of candidates that are entries.
     pub entries: usize,
     /// Such rows that give no energy.
     pub failed: usize,
     /// The lowest phase of each element of candidates, by the potential.
+    #[schemars(with = "BTreeMap<String, Terminal>")]
     pub terminals: BTreeMap<Element, Terminal>,
     /// Elements that no crystal with an energy is known of.
+    #[schemars(with = "Vec<String>")]
     pub missing: Vec<Element>,
     /// Formation energies by the potential against those of the reference, where it has them.
     pub agreement: Option<Agreement>,

@@ -1,23 +1,35 @@
 //! A screening as a page for a browser.
 
+use druse_crystal::Structure;
+use druse_data::{Absent, Item, Listing};
 use druse_evaluate::hull::{Hull, OPTIMISTIC};
+use druse_evaluate::report::crystals::{Gallery, card, drawn};
 use druse_evaluate::report::screening::{ScreeningPage, Tile, page as render};
+use druse_evaluate::report::{FunnelGate, Parity};
 use druse_evaluate::{Chart, above_hull_chart};
 
 use super::Screening;
-use super::row::ScreenRow;
+use super::row::{Gate, ScreenRow};
 use super::settings::{References, ScreenManifest};
 
 /// Candidates that the page lists.
 const LISTED: usize = 50;
+/// Of these, those that are drawn.
+const PICTURED: usize = 12;
+/// Candidates that are drawn of what fell at a gate.
+const PICTURED_FALLEN: usize = 3;
+/// Seed of what is drawn at random.
+const SEED: u64 = 0;
 
 /// The page of a finished screening.
 pub(super) fn page(
     screening: &Screening,
     manifest: &ScreenManifest,
-    candidates: &str,
+    candidates: &Listing,
     hull: &Hull,
 ) -> String {
+    let set = candidates;
+    let candidates = &set.name;
     let Screening { rows, funnel, references, .. } = screening;
     let settings = &manifest.settings;
     let fact = |name: &str, text: String| (name.to_owned(), text);
@@ -64,7 +76,12 @@ pub(super) fn page(
     ];
     let gate = |g: &super::GateCount| {
         let reasons: Vec<String> = g.reasons.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        [g.gate.name().to_owned(), g.entered.to_string(), g.fell.to_string(), reasons.join(", ")]
+        FunnelGate {
+            name: g.gate.name().to_owned(),
+            entered: g.entered,
+            fell: g.fell,
+            why: reasons.join(", "),
+        }
     };
     let mut remarks = vec![OPTIMISTIC.to_owned()];
     if settings.references == References::Given {
@@ -82,12 +99,82 @@ pub(super) fn page(
         facts,
         tiles,
         funnel: funnel.gates.iter().map(gate).collect(),
+        galleries: galleries(rows, funnel.ranked, set),
+        parity: references.agreement.as_ref().map(|agreement| Parity {
+            title: "Formation energies of the reference".to_owned(),
+            across: format!("{} (eV/atom)", settings.formation_energy),
+            up: "by the potential (eV/atom)".to_owned(),
+            points: agreement.pairs.clone(),
+        }),
         heads: HEADS.map(str::to_owned).to_vec(),
         best: ranked().take(LISTED).map(|row| cells(row).to_vec()).collect(),
         ranked: funnel.ranked,
         chart: chart(&ranked().filter_map(|row| row.e_above_hull).collect::<Vec<f64>>(), hull),
         remarks,
     })
+}
+
+/// The best, some of all that are ranked, and some of what fell at each gate.
+fn galleries(rows: &[ScreenRow], ranked: usize, set: &Listing) -> Vec<Gallery> {
+    let standing = |row: &ScreenRow| {
+        let structure = row.structure.clone();
+        let item = item(row, set, structure.ok_or_else(Absent::default));
+        let mark = if row.novel == Some(true) { "novel" } else { "known" };
+        let known = row.known_as.as_ref().map(|id| format!("the same as {id}"));
+        let number = |x: f64| format!("{x:.4} eV/atom");
+        let rank = row.rank.map(|rank| ("Rank".to_owned(), rank.to_string()));
+        let above = row.e_above_hull.map(|x| ("Above hull".to_owned(), number(x)));
+        let formation = row.formation_energy_per_atom.map(|x| ("Formation energy".to_owned(), number(x)));
+        let converged = row.converged.filter(|is| !is).map(|_| ("Converged".to_owned(), "no".to_owned()));
+        let facts = rank.into_iter().chain(above).chain(formation).chain(converged).collect();
+        card(&item, mark, known.unwrap_or_default(), facts)
+    };
+    let best = rows.iter().take(ranked.min(PICTURED)).map(standing).collect();
+    let others = &rows[ranked.min(PICTURED)..ranked];
+    let chosen = drawn(others.len(), PICTURED / 2, &set.name, SEED);
+    let note = format!("{} of {} that are ranked below, drawn with seed {SEED}", chosen.len(), others.len());
+    let random = chosen.into_iter().map(|k| standing(&others[k])).collect();
+    let mut all = vec![
+        Gallery::of("The best crystals", "as they are relaxed", best),
+        Gallery::of("Others of the ranking", note, random),
+    ];
+    for gate in Gate::ALL {
+        let fell: Vec<&ScreenRow> =
+            rows.iter().filter(|row| row.fell.as_ref().is_some_and(|fall| fall.gate == gate)).collect();
+        let chosen = drawn(fell.len(), PICTURED_FALLEN, &set.name, SEED);
+        let note = format!("{} of {}, drawn with seed {SEED}", chosen.len(), fell.len());
+        let cards = chosen.into_iter().map(|k| {
+            let row = fell[k];
+            let given = set.items.get(row.index as usize).map(|item| item.outcome.clone());
+            let outcome = row.structure.clone().map(Ok).or(given);
+            let item = item(row, set, outcome.unwrap_or_else(|| Err(Absent::default())));
+            card(
+                &item,
+                "fell",
+                row.fell.as_ref().map_or(String::new(), |fall| fall.reason.clone()),
+                Vec::new(),
+            )
+        });
+        all.push(Gallery::of(
+            format!("Fell at the gate {}", gate.name().replace('_', " ")),
+            note,
+            cards.collect(),
+        ));
+    }
+    all
+}
+
+/// A candidate with another structure than that of the input.
+fn item(row: &ScreenRow, set: &Listing, outcome: Result<Structure, Absent>) -> Item {
+    Item {
+        id: row.id.clone(),
+        counted: false,
+        file: set.path.clone(),
+        row: None,
+        line: None,
+        outcome,
+        warnings: Vec::new(),
+    }
 }
 
 fn chart(candidates: &[f64], hull: &Hull) -> Option<Chart> {

@@ -5,10 +5,11 @@ use std::fmt;
 use druse_crystal::Structure;
 use druse_data::Item;
 use druse_evaluate::hull::Share;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The gates, in order. A candidate falls at one of them or reaches the ranking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Gate {
     /// The row gives a structure.
@@ -50,7 +51,7 @@ impl fmt::Display for Gate {
 }
 
 /// Where a candidate fell, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Fall {
     /// The gate.
     pub gate: Gate,
@@ -61,7 +62,7 @@ pub struct Fall {
 }
 
 /// What became of one row of the input. Energies in eV/atom; what is not known is `None`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ScreenRow {
     /// Place in the ranking, from 1; `None` for what fell.
     pub rank: Option<usize>,
