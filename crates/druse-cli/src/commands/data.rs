@@ -1,8 +1,6 @@
 //! `druse data`.
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use druse_crystal::files;
@@ -14,13 +12,16 @@ use druse_data::{
     SplitOptions, SplitStats, Splits, StatsOptions, write_dataset, write_image_file,
     write_symmetrized_folder,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
 use crate::formats::{set_format, source_help};
 use crate::images::{DecodingArgs, image_bytes};
-use crate::sets::{StrictArgs, load, say};
+use crate::input;
+use crate::sets::{StrictArgs, format_of, is_stdout, load, say, write_set};
 
 /// Subcommands of `druse data`.
 #[derive(Subcommand)]
@@ -35,6 +36,7 @@ pub enum DataCommand {
     #[command(after_help = "Examples:
   druse data convert train.csv.gz train.jsonl
   druse data convert lifeo2/structures.jsonl cifs --format cif
+  druse data convert structure.cif --out - --format poscar
   druse data convert lifeo2/structures.jsonl symmetric --format cif --symmetrize 0.1
   druse data convert train.csv.gz train.safetensors --normalization fit       (CrysTens images)
   druse data convert generated.safetensors cifs --format cif --decoding paper")]
@@ -53,7 +55,7 @@ pub enum DataCommand {
 /// What is read and what of it is kept.
 #[derive(Args)]
 struct Source {
-    #[arg(help = source_help())]
+    #[arg(help = source_help(), value_parser = input::path())]
     path: PathBuf,
     /// Largest share of unreadable structures, 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
@@ -103,9 +105,6 @@ pub struct StatsArgs {
     /// Leave out space groups and distinct sites, the slowest part.
     #[arg(long)]
     no_symmetry: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Arguments of `druse data convert`.
@@ -113,8 +112,12 @@ pub struct StatsArgs {
 pub struct ConvertArgs {
     #[command(flatten)]
     source: Source,
-    /// File or folder to write.
-    out: PathBuf,
+    /// File or folder to write; `-` for standard output.
+    #[arg(required_unless_present = "to", conflicts_with = "to")]
+    out: Option<PathBuf>,
+    /// The same as an option.
+    #[arg(long = "out", id = "to", value_name = "PATH")]
+    to: Option<PathBuf>,
     /// Format [default: by the name of the output].
     #[arg(long, value_parser = set_format())]
     format: Option<OutputFormat>,
@@ -168,49 +171,110 @@ pub struct FetchArgs {
     from: Option<PathBuf>,
 }
 
+/// What `druse data stats` leaves: the statistics of a set, or of its splits.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[allow(clippy::large_enum_variant, reason = "there is one of them")]
+pub enum Stats {
+    /// A set.
+    Set(DatasetStats),
+    /// A set with splits.
+    Splits(SplitStats),
+}
+
+/// What `druse data convert` leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Converted {
+    /// File or folder that was written; `-` for standard output.
+    out: PathBuf,
+    /// Its format.
+    format: String,
+    /// Structures written.
+    structures: usize,
+    /// Structures of the source that were left out.
+    skipped: usize,
+}
+
+/// What `druse data split` leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Divided {
+    /// The parts that hold a structure.
+    parts: Vec<Part>,
+}
+
+/// A part of a set.
+#[derive(Serialize, JsonSchema)]
+struct Part {
+    /// `train`, `val` or `test`.
+    split: Split,
+    /// Its file or folder.
+    path: PathBuf,
+    /// Its structures.
+    structures: usize,
+}
+
+/// What `druse data fetch` leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Downloaded {
+    /// The files of the set.
+    files: Vec<FetchedFile>,
+}
+
+/// A file of a set.
+#[derive(Serialize, JsonSchema)]
+struct FetchedFile {
+    /// Where it lies.
+    path: PathBuf,
+    /// `was there`, `copied` or `downloaded`.
+    status: &'static str,
+}
+
 /// Runs the command.
 pub fn run(command: DataCommand) -> crate::Outcome {
     match command {
-        DataCommand::Stats(args) => stats(&args)?,
-        DataCommand::Convert(args) => convert(&args)?,
-        DataCommand::Split(args) => split(&args)?,
-        DataCommand::Fetch(args) => fetch_set(&args)?,
+        DataCommand::Stats(args) => stats(&args).map(Done::with),
+        DataCommand::Convert(args) => convert(&args).map(Done::with),
+        DataCommand::Split(args) => split(&args).map(Done::with),
+        DataCommand::Fetch(args) => fetch_set(&args).map(Done::with),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-fn stats(args: &StatsArgs) -> Result<(), Failure> {
+fn stats(args: &StatsArgs) -> Result<Stats, Failure> {
     let source = &args.source;
     let options = StatsOptions { symprec: (!args.no_symmetry).then_some(args.symprec) };
     let none = || Failure::mistake("the data set has no structures");
     let splits = Splits::open(&source.path)?;
     if splits.is_hashed() {
         let stats = DatasetStats::compute(&source.load(true)?, options).ok_or_else(none)?;
-        return print(&stats, args.json);
+        console::data_line(&stats.to_string())?;
+        return Ok(Stats::Set(stats));
     }
     let sets = splits.load_all(&source.options(true)?)?;
     sets.values().for_each(say);
-    print(&SplitStats::compute(splits.name(), sets, options).ok_or_else(none)?, args.json)
+    let stats = SplitStats::compute(splits.name(), sets, options).ok_or_else(none)?;
+    console::data_line(&stats.to_string())?;
+    Ok(Stats::Splits(stats))
 }
 
-fn print(stats: &(impl Serialize + Display), json: bool) -> Result<(), Failure> {
-    match json {
-        true => console::data_line(&serde_json::to_string_pretty(stats).map_err(Failure::environment)?),
-        false => console::data_line(&stats.to_string()),
-    }
-}
-
-fn convert(args: &ConvertArgs) -> Result<(), Failure> {
+fn convert(args: &ConvertArgs) -> Result<Converted, Failure> {
+    let out = args.out.as_ref().or(args.to.as_ref());
+    let out = out.ok_or_else(|| Failure::mistake("no file or folder to write is named"))?;
     let format = match args.format {
         Some(format) => format,
-        None => OutputFormat::from_path(&args.out).ok_or_else(|| {
-            let out = args.out.display();
-            Failure::mistake(format!("the name `{out}` does not tell a format")).hint("add --format")
-        })?,
+        None => format_of(out)?,
+    };
+    let converted = |structures: usize, skipped: usize| Converted {
+        out: out.clone(),
+        format: format.name(),
+        structures,
+        skipped,
     };
     if let Some(symprec) = args.symmetrize {
         if format != Format::Cif.into() {
             return Err(Failure::mistake("--symmetrize writes CIF files: add --format cif"));
+        }
+        if is_stdout(out) {
+            return Err(Failure::mistake("--symmetrize writes a folder, not to standard output"));
         }
         if !(symprec.is_finite() && symprec > 0.0) {
             return Err(Failure::mistake(format!(
@@ -234,18 +298,18 @@ fn convert(args: &ConvertArgs) -> Result<(), Failure> {
     };
     let dataset = load(&args.source.path, &options)?;
     match args.symmetrize {
-        Some(symprec) => write_symmetrized_folder(&dataset, &args.out, symprec, args.overwrite)?,
-        None if to_images => {
-            let skipped = write_image_file(&dataset, &args.out, &images)?;
+        Some(symprec) => write_symmetrized_folder(&dataset, out, symprec, args.overwrite)?,
+        None if to_images && !is_stdout(out) => {
+            let skipped = write_image_file(&dataset, out, &images)?;
             skipped.iter().for_each(|structure| console::warn(&format!("skipped {structure}")));
             let written = dataset.len() - skipped.len();
-            console::note(&format!("{written} images: {}", args.out.display()));
-            return Ok(());
+            console::note(&format!("{written} images: {}", out.display()));
+            return Ok(converted(written, skipped.len() + dataset.skipped.len()));
         }
-        None => write_dataset(&dataset, &args.out, format, args.overwrite)?,
+        None => write_set("--out", &dataset, out, format, args.overwrite)?,
     }
-    console::note(&format!("{} structures: {}", dataset.len(), args.out.display()));
-    Ok(())
+    console::note(&format!("{} structures: {}", dataset.len(), out.display()));
+    Ok(converted(dataset.len(), dataset.skipped.len()))
 }
 
 /// The normalization of a name or of a file of images; `None` for constants that are to be fitted.
@@ -271,7 +335,7 @@ fn normalization(name: Option<&str>) -> Result<Option<Normalization>, Failure> {
     }))
 }
 
-fn split(args: &SplitArgs) -> Result<(), Failure> {
+fn split(args: &SplitArgs) -> Result<Divided, Failure> {
     let &[train, val, test] = args.fractions.as_slice() else {
         return Err(Failure::mistake("--fractions: expected three numbers, such as 0.8,0.1,0.1"));
     };
@@ -280,6 +344,7 @@ fn split(args: &SplitArgs) -> Result<(), Failure> {
     Splits::open_with(&args.source.path, options)?;
     let mut whole = args.source.load(false)?;
     files::create_dir_all(&args.out)?;
+    let mut parts = Vec::new();
     for split in Split::ALL {
         let part = whole.take(split.name(), |e| options.split_of(&e.id) == split);
         if part.is_empty() {
@@ -290,11 +355,12 @@ fn split(args: &SplitArgs) -> Result<(), Failure> {
         write_dataset(&part, &path, args.format, false)?;
         let noun = if part.len() == 1 { "structure" } else { "structures" };
         console::note(&format!("{} {noun}: {}", part.len(), path.display()));
+        parts.push(Part { split, path, structures: part.len() });
     }
-    Ok(())
+    Ok(Divided { parts })
 }
 
-fn fetch_set(args: &FetchArgs) -> Result<(), Failure> {
+fn fetch_set(args: &FetchArgs) -> Result<Downloaded, Failure> {
     let options = FetchOptions { from: args.from.clone(), ..FetchOptions::default() };
     let bar = console::bytes_bar();
     let fetched = fetch(&Manifest::built_in(), &args.name, &args.out, &options, &mut |p| {
@@ -307,13 +373,15 @@ fn fetch_set(args: &FetchArgs) -> Result<(), Failure> {
         FetchError::UnknownSet { .. } => Failure::mistake(e),
         e => Failure::environment(e).hint("a later call continues; --from DIR copies from a local mirror"),
     })?;
-    for (path, status) in &fetched.files {
-        let words = match status {
+    let mut files = Vec::new();
+    for (path, status) in fetched.files {
+        let status = match status {
             FileStatus::Present => "was there",
             FileStatus::Copied => "copied",
             FileStatus::Downloaded { .. } => "downloaded",
         };
-        console::note(&format!("{}: {words}", path.display()));
+        console::note(&format!("{}: {status}", path.display()));
+        files.push(FetchedFile { path, status });
     }
-    Ok(())
+    Ok(Downloaded { files })
 }

@@ -1,12 +1,14 @@
 //! `druse export`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 use druse_run::Checkpoint;
 use druse_run::model::checkpoint_path;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
 
@@ -24,6 +26,19 @@ pub struct ExportArgs {
     out: PathBuf,
 }
 
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Exported {
+    /// File of the model.
+    out: PathBuf,
+    /// Its size.
+    bytes: u64,
+    /// Its parameters.
+    parameters: usize,
+    /// Kind of the model.
+    kind: String,
+}
+
 /// Runs the command.
 pub fn run(args: &ExportArgs) -> crate::Outcome {
     let source = checkpoint_path(&args.run)?;
@@ -32,5 +47,6 @@ pub fn run(args: &ExportArgs) -> crate::Outcome {
     let bytes = druse_crystal::files::size(&args.out)?;
     let (out, megabytes) = (args.out.display(), bytes as f64 / 1e6);
     console::note(&format!("{} parameters, {megabytes:.2} MB: {out}", slim.parameters()));
-    Ok(ExitCode::SUCCESS)
+    let (parameters, kind) = (slim.parameters(), slim.kind.clone());
+    Ok(Done::with(Exported { out: args.out.clone(), bytes, parameters, kind }))
 }

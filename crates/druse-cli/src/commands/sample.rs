@@ -15,8 +15,10 @@ use druse_run::latent::{LatentRecord, read_latents};
 use druse_run::model::LoadedModel;
 use druse_run::sample::Target;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
+use crate::input;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
 use crate::sampling::{self, SamplingArgs};
 use crate::sets;
@@ -32,6 +34,7 @@ use crate::sets;
   druse sample --model runs/cells --space-group 225 --wyckoff Na:4a,Cl:4b --count 8 --out rock-salt
   druse sample --model runs/cells --formula Na4Cl4 --max-templates 20 --out salts
   druse sample --model runs/cdvae --count 1000 --out generated    (models that draw compositions themselves)
+  druse sample --formula LiFeO2 --count 8 --out - | druse relax - --out relaxed
   druse sample --system Li-Fe-O --count 128 --out part0 --shard 0/2    (and 1/2 elsewhere, then `druse merge`)
 
 The folder holds structures.jsonl (one structure a line, as they are finished) and the files of the chosen format.
@@ -98,10 +101,10 @@ struct What {
     #[arg(long, value_name = "POSITIONS", requires = "space_group")]
     wyckoff: Option<String>,
     /// The compositions of the cells of a data set; for a model that has to be told sites, their space groups and sites.
-    #[arg(long, value_name = "DATASET")]
+    #[arg(long, value_name = "DATASET", value_parser = input::path())]
     like: Option<PathBuf>,
     /// Latents that `druse encode` wrote.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = input::path())]
     latents: Option<PathBuf>,
 }
 
@@ -111,8 +114,9 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
     let model = sampling::configured(&args.sampling, load(args.model.as_deref(), &args.compute)?)?;
     let (targets, count) = requested(args, &model)?;
     let stop = console::stop_flag()?;
-    let summary = sampling::run(&args.sampling, &model, targets, count, &stop)?;
-    Ok(sampling::exit_code(&summary))
+    let result = sampling::run(&args.sampling, &model, targets, count, &stop)?;
+    let code = result.code();
+    Ok(Done::with(result).code(code))
 }
 
 /// What models that are told sites have to know.
