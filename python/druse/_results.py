@@ -82,7 +82,7 @@ class Report:
         return cls(handle)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain objects, as `--json` writes it."""
+        """All of it as plain objects, with the members that `--json` writes."""
         if self._object is None:
             self._object = self._handle.object()
         return self._object
@@ -128,7 +128,7 @@ class Report:
         return self._handle.page()
 
     def json(self) -> str:
-        """The text that `--json` writes."""
+        """The members that `--json` writes, as text."""
         return self._handle.json() + "\n"
 
     def save(self, path: Path) -> None:

@@ -14,10 +14,12 @@ type Page = (&'static str, &'static [&'static str]);
 /// Every command with its options.
 pub const CLI: &[Page] = &[("docs/reference/cli.md", &["reference", "cli"])];
 
-/// Every key of the configuration, as a schema and in words.
+/// Every key of the configuration and every member of a result, as schemas and in words.
 pub const SCHEMA: &[Page] = &[
     ("docs/reference/config.schema.json", &["config", "schema"]),
     ("docs/reference/config.md", &["reference", "config"]),
+    ("docs/reference/json.schema.json", &["reference", "json-schema"]),
+    ("docs/reference/json.md", &["reference", "json"]),
 ];
 
 /// Writes pages, or with `check` says which of them are out of date. `command` is what brings them up to date.

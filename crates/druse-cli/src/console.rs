@@ -1,10 +1,13 @@
 //! Standard output, messages, progress bars, interruption. The only place that prints.
+//!
+//! Standard output belongs to one thing at a time: to the text for people, or to data that was asked for there, which
+//! [`claim_stdout`] says. The text for people then goes to stderr.
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use druse_run::{Event, Observer};
@@ -16,6 +19,12 @@ use tracing_subscriber::{Layer, fmt};
 use crate::failure::Failure;
 
 static QUIET: AtomicBool = AtomicBool::new(false);
+/// What data stdout belongs to: the option that asked for it.
+static CLAIMED: Mutex<Option<String>> = Mutex::new(None);
+/// Warnings, where a result for programs repeats them.
+static WARNINGS: Mutex<Option<Vec<String>>> = Mutex::new(None);
+/// Most warnings that are repeated.
+const MOST_WARNINGS: usize = 1000;
 
 /// What a command would have said on stderr.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,33 +79,107 @@ pub fn colored() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
-/// Writes a result to stdout. A reader that went away (`druse … | head`) is no failure.
-pub fn data(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::environment(format!("cannot write to stdout: {e}")))
+/// Takes stdout for data that an option asks for there.
+///
+/// # Errors
+/// [`Failure`] where another option has it.
+pub fn claim_stdout(option: &str) -> Result<(), Failure> {
+    let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*claimed {
+        Some(other) => {
+            let text = match other == option {
+                true => format!("{option} asks for standard output twice"),
+                false => format!("{other} and {option} both ask for standard output"),
+            };
+            Err(Failure::mistake(text).hint("name a file for one of them"))
         }
-        _ => Ok(()),
+        None => {
+            *claimed = Some(option.to_owned());
+            Ok(())
+        }
     }
 }
 
-/// A line of result on stdout.
+/// Whether stdout is taken by data.
+fn is_claimed() -> bool {
+    CLAIMED.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
+/// Writes data to stdout; `false` when whoever read it went away (`druse … | head`), which is no failure.
+///
+/// # Errors
+/// [`Failure`] when it cannot be written for another reason.
+pub fn write_stdout(bytes: &[u8]) -> Result<bool, Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Failure::environment(format!("cannot write to stdout: {e}"))),
+    }
+}
+
+/// Writes a result for people: to stdout, or to stderr where stdout belongs to data.
+pub fn data(text: &str) -> Result<(), Failure> {
+    match is_claimed() {
+        false => write_stdout(text.as_bytes()).map(drop),
+        true => {
+            if !QUIET.load(Ordering::Relaxed) {
+                stderr(text);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A line of result for people.
 pub fn data_line(text: &str) -> Result<(), Failure> {
     data(&format!("{text}\n"))
 }
 
-/// Writes why a command failed to stderr and gives the exit code.
-pub fn report(failure: &Failure) -> ExitCode {
+/// Writes to stderr. Where nobody reads it any more there is nobody to be told.
+fn stderr(text: &str) {
+    let mut err = io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+}
+
+/// Where JSON goes: `-` for stdout.
+static JSON: OnceLock<PathBuf> = OnceLock::new();
+
+/// Notes that a result for programs goes to a file, or to stdout (`-`).
+pub fn set_json(path: PathBuf) {
+    let _ = JSON.set(path);
+}
+
+/// Whether a result for programs is wanted.
+pub fn json_wanted() -> bool {
+    JSON.get().is_some()
+}
+
+/// The file that a result for programs is written to.
+pub fn json_file() -> Option<PathBuf> {
+    JSON.get().filter(|path| path.as_os_str() != "-").cloned()
+}
+
+/// Keeps warnings from now on, beside writing them.
+pub fn keep_warnings() {
+    *WARNINGS.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+}
+
+/// The warnings so far.
+pub fn kept_warnings() -> Vec<String> {
+    WARNINGS.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+}
+
+/// Writes why a command failed to stderr.
+pub fn report(failure: &Failure) {
     let (error, hint) = match colored() {
         true => ("\x1b[31merror:\x1b[0m", "\x1b[36mhint:\x1b[0m"),
         false => ("error:", "hint:"),
     };
-    eprintln!("{error} {}", failure.message());
+    stderr(&format!("{error} {}\n", failure.message()));
     if let Some(text) = failure.hinted() {
-        eprintln!("{hint} {text}");
+        stderr(&format!("{hint} {text}\n"));
     }
-    ExitCode::from(failure.code())
 }
 
 /// A remark for the person at the terminal, on stderr.
@@ -105,7 +188,7 @@ pub fn note(text: &str) {
         return;
     }
     if !QUIET.load(Ordering::Relaxed) {
-        eprintln!("{text}");
+        stderr(&format!("{text}\n"));
     }
 }
 
@@ -115,7 +198,12 @@ pub fn warn(text: &str) {
         return;
     }
     let head = if colored() { "\x1b[33mwarning:\x1b[0m" } else { "warning:" };
-    eprintln!("{head} {text}");
+    stderr(&format!("{head} {text}\n"));
+    if let Some(kept) = &mut *WARNINGS.lock().unwrap_or_else(PoisonError::into_inner)
+        && kept.len() < MOST_WARNINGS
+    {
+        kept.push(text.to_owned());
+    }
 }
 
 /// Says that the device ran out of memory and how the work goes on.
@@ -328,7 +416,7 @@ pub fn stop_flag_saying(what: &'static str) -> Result<Arc<AtomicBool>, Failure> 
         if seen.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("{what} (press Ctrl-C again to quit at once)");
+        stderr(&format!("{what} (press Ctrl-C again to quit at once)\n"));
     })
     .map_err(|e| Failure::environment(format!("cannot watch for Ctrl-C: {e}")))?;
     Ok(flag)

@@ -19,7 +19,10 @@ pub fn sample_format() -> impl TypedValueParser<Value = SampleFormat> {
 
 /// What a set of structures may be read from.
 pub fn source_help() -> String {
-    format!("Set of structures: {}, each also as .gz; or a folder of structure files", readable_formats())
+    format!(
+        "Set of structures: {}, each also as .gz; or a folder of structure files; `-` for standard input",
+        readable_formats()
+    )
 }
 
 fn one_of<T>(values: impl Iterator<Item = (String, String)>) -> impl TypedValueParser<Value = T>

@@ -1,5 +1,6 @@
 //! Files of CrysTens images on the command line.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -8,6 +9,8 @@ use clap::builder::PossibleValuesParser;
 use druse_crystal::{content, files};
 use druse_data::DataError;
 use druse_data::crystens::{Codec, Decoding, Image, ImageFile, is_image_file, picture};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::failure::Failure;
 
@@ -29,7 +32,7 @@ impl DecodingArgs {
     /// How this source is decoded; refuses a wish for a source that holds no images.
     pub fn of_source(&self, path: &Path) -> Result<Decoding, Failure> {
         let Some(name) = &self.decoding else { return Ok(Decoding::default()) };
-        if path.is_file() && !is_image_file(&image_bytes(path)?) {
+        if files::is_file(path) && !is_image_file(&image_bytes(path)?) {
             let words = format!("--decoding belongs to images, and `{}` is no file of them", path.display());
             return Err(Failure::mistake(words));
         }
@@ -45,8 +48,25 @@ pub fn image_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(unpacked.into_owned())
 }
 
-/// What a file of images holds, in lines.
-pub fn describe(path: &Path, file: &ImageFile<'_>) -> String {
+/// What a file of images holds.
+#[derive(Serialize, JsonSchema)]
+pub struct ImagesFound {
+    /// Images.
+    images: usize,
+    /// Images that show a crystal.
+    crystals: usize,
+    /// How numbers are normalized, in words.
+    normalization: String,
+    /// Atoms of each image; `null` where there is none to be counted.
+    atoms: Vec<Option<usize>>,
+    /// The statistics of consistency; docs/crystens.md defines them.
+    consistency: BTreeMap<String, Option<f64>>,
+    /// Images that show no crystal, and why.
+    failures: Vec<String>,
+}
+
+/// What a file of images holds, in lines and for programs.
+pub fn describe(path: &Path, file: &ImageFile<'_>) -> (String, ImagesFound) {
     let normalization = file.header().normalization;
     let codec = Codec::new(normalization);
     let consistency = file.consistency(&codec);
@@ -83,10 +103,19 @@ pub fn describe(path: &Path, file: &ImageFile<'_>) -> String {
     if failures.len() > MAX_NAMED {
         line("", format!("… and {} more", failures.len() - MAX_NAMED));
     }
-    for (_, name, value) in consistency.six() {
+    let six = consistency.six();
+    for (_, name, value) in &six {
         line(name, value.map_or_else(|| "none".to_owned(), |x| format!("{x:.4e}")));
     }
-    text
+    let found = ImagesFound {
+        images: file.len(),
+        crystals: file.len() - failures.len(),
+        normalization: normalization.describe(),
+        atoms: consistency.atoms.clone(),
+        consistency: six.into_iter().map(|(key, _, value)| (key.to_owned(), value)).collect(),
+        failures,
+    };
+    (text, found)
 }
 
 /// Writes a picture of the first images of a file or of structures.

@@ -95,16 +95,17 @@ impl Set {
 /// Reads options as the command line does.
 pub(crate) fn parse<A: Args>(command: &'static str, options: &[String]) -> Result<A, Failure> {
     let parser = A::augment_args(Command::new(command).no_binary_name(true).disable_help_flag(true));
-    let matches = parser.try_get_matches_from(options).map_err(|e| words_of(&e))?;
-    A::from_arg_matches(&matches).map_err(|e| words_of(&e))
+    let wrong = |e: clap::Error| Failure::mistake(words_of(&e));
+    let matches = parser.try_get_matches_from(options).map_err(wrong)?;
+    A::from_arg_matches(&matches).map_err(wrong)
 }
 
 /// The words of the parser without usage and the name of the program.
-fn words_of(error: &clap::Error) -> Failure {
+pub(crate) fn words_of(error: &clap::Error) -> String {
     let text = error.to_string();
     let text = text.split("\n\nUsage:").next().unwrap_or(&text);
     let text = text.split("\n\nFor more information").next().unwrap_or(text);
-    Failure::mistake(text.strip_prefix("error: ").unwrap_or(text).trim_end())
+    text.strip_prefix("error: ").unwrap_or(text).trim_end().to_owned()
 }
 
 /// Says how many structures there will be.
@@ -345,7 +346,7 @@ pub fn hull(
     let sets: Vec<Listing> = entries.into_iter().map(energies).collect::<Result<_, _>>()?;
     let query = query.map(energies).transpose()?;
     let found = args.find(&sets.iter().collect::<Vec<_>>(), query.as_ref())?;
-    Ok((found.json(), found.entries()))
+    Ok((found.json()?, found.entries()))
 }
 
 /// `druse screen`.

@@ -1,8 +1,7 @@
 //! What the commands that sample share: where structures go, how many steps, progress.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -11,20 +10,23 @@ use druse_crystal::formats::Format;
 use druse_data::Listing;
 use druse_run::model::LoadedModel;
 use druse_run::output::{
-    FAILURES_FILE, Failure as Failed, STRUCTURES_FILE, SampleFormat, parse_lines, record,
+    FAILURES_FILE, Failure as Failed, RunIdentity, STRUCTURES_FILE, SampleFormat, parse_lines, record,
 };
 use druse_run::sample::images::IMAGES_FILE;
 use druse_run::sample::{
-    Finished, FolderSink, LARGER_THAN_TRAINING, MemorySink, SamplePlan, Shard, Summary, Target, Workers,
-    sample,
+    Finished, FolderSink, LARGER_THAN_TRAINING, Manifest, MemorySink, SamplePlan, Shard, Sink, Summary,
+    Target, Workers, sample,
 };
 use druse_run::{Event, Observer, RunError, RunFolder};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::console;
 use crate::failure::Failure;
 use crate::formats::sample_format;
 use crate::models::{lacking, registry};
 use crate::rows;
+use crate::stream::Stream;
 
 /// Where sampled structures go, and how they are made.
 #[derive(Args)]
@@ -32,12 +34,12 @@ pub struct SamplingArgs {
     /// Another seed, other structures.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Folder for the structures.
+    /// Folder for the structures; `-` for standard output, where each is written as it is finished.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Files to write besides structures.jsonl.
-    #[arg(long, value_parser = sample_format(), default_value_t = SampleFormat::Structures(Format::Cif))]
-    format: SampleFormat,
+    /// Files to write besides structures.jsonl [default: cif]; with --out -, what is written [default: jsonl].
+    #[arg(long, value_parser = sample_format())]
+    format: Option<SampleFormat>,
     /// Structures in flight at a time on an accelerator; the CPU works on a few a thread.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
@@ -65,7 +67,60 @@ pub fn configured(
     Ok(model.with_sampling(registry(), &[&args.settings, further].concat())?)
 }
 
+/// What a command that samples leaves.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SamplingResult {
+    /// The model, in words.
+    model: String,
+    /// Hash of the model's file.
+    model_hash: String,
+    /// The seed.
+    seed: u64,
+    /// Folder of the structures; `-` for standard output.
+    out: PathBuf,
+    /// File of the structures, one a line.
+    structures_file: Option<PathBuf>,
+    /// File of the structures that the model failed at, with the reasons; `null` where it failed at none in this call.
+    failures_file: Option<PathBuf>,
+    /// Structures that were asked for; of a share of a run, those of the share.
+    requested: u64,
+    /// Structures finished by this call.
+    sampled: u64,
+    /// Structures that were there already.
+    found: u64,
+    /// Structures that the model failed at in this call.
+    failed: u64,
+    /// Structures finished by this call with more atoms than any of the training data.
+    larger_than_training: u64,
+    /// Whether it was stopped before the end; `--resume` continues.
+    interrupted: bool,
+    /// Seconds that the call took.
+    seconds: f64,
+}
+
+impl SamplingResult {
+    /// Whether it was stopped before the end.
+    pub fn interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    /// The exit code of a command that ends with sampling.
+    pub fn code(&self) -> u8 {
+        if self.interrupted { 130 } else { 0 }
+    }
+}
+
 impl SamplingArgs {
+    /// Whether structures are written to stdout.
+    pub fn to_stdout(&self) -> bool {
+        self.out.as_os_str() == "-"
+    }
+
+    /// The form of the files beside `structures.jsonl`.
+    fn format(&self) -> SampleFormat {
+        self.format.unwrap_or(SampleFormat::Structures(Format::Cif))
+    }
+
     /// What is sampled, and how it is worked off.
     fn plan(&self, model: &LoadedModel, targets: Vec<Target>, count: u64) -> SamplePlan {
         SamplePlan {
@@ -95,7 +150,7 @@ pub fn collect(
     };
     if to_folder {
         let folder = RunFolder::open(&args.out)?;
-        let mut sink = FolderSink::new(&folder, args.format, args.resume);
+        let mut sink = FolderSink::new(&folder, args.format(), args.resume);
         let summary = sample(generator, &model.params, &plan, &mut sink, watch, stop).map_err(told)?;
         let records = parse_lines(&folder.join(STRUCTURES_FILE))?;
         let failures = parse_lines(&folder.join(FAILURES_FILE))?;
@@ -120,7 +175,7 @@ pub fn run(
     targets: Vec<Target>,
     count: u64,
     stop: &AtomicBool,
-) -> Result<Summary, Failure> {
+) -> Result<SamplingResult, Failure> {
     let plan = args.plan(model, targets, count);
     let generator = model.generator().map_err(lacking)?;
     let images = match (args.keep_images, generator.image_normalization()) {
@@ -134,10 +189,23 @@ pub fn run(
         (true, normalization) => normalization,
         (false, _) => None,
     };
-    let folder = RunFolder::open(&args.out)?;
+    let share = (0..count).filter(|&i| args.shard.holds(i)).count() as u64;
+    let folder = match args.to_stdout() {
+        true => None,
+        false => Some(RunFolder::open(&args.out)?),
+    };
+    let mut sink: Box<dyn Sink> = match &folder {
+        None => Box::new(args.stream(share)?),
+        Some(folder) => {
+            let sink = FolderSink::new(folder, args.format(), args.resume);
+            Box::new(match images {
+                Some(normalization) => sink.keeping_images(normalization),
+                None => sink,
+            })
+        }
+    };
     let begun = Instant::now();
-    let share = (0..count).filter(|i| i % args.shard.count == args.shard.index).count();
-    let bar = console::bar(share as u64, "structures");
+    let bar = console::bar(share, "structures");
     let noun = if share == 1 { "structure" } else { "structures" };
     console::note(&format!("sampling {share} {noun} with the {}", model.name));
     // Many candidates of a composition may fail for one reason; the list has them all.
@@ -153,44 +221,101 @@ pub fn run(
         }
         _ => {}
     };
-    let sink = FolderSink::new(&folder, args.format, args.resume);
-    let mut sink = match images {
-        Some(normalization) => sink.keeping_images(normalization),
-        None => sink,
-    };
-    let summary = sample(generator, &model.params, &plan, &mut sink, &mut watch, stop);
+    let summary = sample(generator, &model.params, &plan, &mut *sink, &mut watch, stop);
     bar.finish();
-    let summary = summary.map_err(|error| match error {
-        RunError::Model(error) => lacking(error),
-        error => error.into(),
-    })?;
-    let (out, seconds) = (args.out.display(), begun.elapsed().as_secs_f64());
-    let found = if summary.found > 0 { format!(" ({} were there)", summary.found) } else { String::new() };
-    console::note(&format!(
-        "{} structures in {seconds:.1} s{found}: {out}/{STRUCTURES_FILE}",
-        summary.sampled
-    ));
-    if images.is_some() {
-        console::note(&format!("the images: {out}/{IMAGES_FILE}"));
-    }
-    if summary.failed > 0 {
-        console::warn(&format!("{} structures failed: {out}/{FAILURES_FILE}", summary.failed));
-    }
-    if summary.larger_than_training > 0 {
-        console::note(&format!(
-            "{} structures have more atoms than any of the training data, marked {LARGER_THAN_TRAINING}",
-            summary.larger_than_training
-        ));
-    }
-    if summary.interrupted {
-        console::note("interrupted; continue with --resume");
-    } else if summary.sampled == 0 && summary.found == 0 && summary.failed > 0 {
+    let summary = match summary {
+        // Whoever read the structures has had enough: there is nobody to be told.
+        Err(RunError::ReceiverGone) => {
+            return Ok(args.result(model, share, &Summary::default(), begun.elapsed().as_secs_f64()));
+        }
+        Err(RunError::Model(error)) => return Err(lacking(error)),
+        summary => summary?,
+    };
+    let result = args.result(model, share, &summary, begun.elapsed().as_secs_f64());
+    args.tell(&summary, &result, images.is_some());
+    if summary.sampled == 0 && summary.found == 0 && summary.failed > 0 && !summary.interrupted {
         return Err(Failure::environment("every structure failed"));
     }
-    Ok(summary)
+    Ok(result)
 }
 
-/// The exit code of a command that ends with sampling.
-pub fn exit_code(summary: &Summary) -> ExitCode {
-    if summary.interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS }
+impl SamplingArgs {
+    /// The sink that writes to stdout.
+    fn stream(&self, structures: u64) -> Result<ToStdout, Failure> {
+        for (given, option) in [(self.resume, "--resume"), (self.keep_images, "--keep-images")] {
+            if given {
+                return Err(Failure::mistake(format!(
+                    "{option} needs a folder, and --out is standard output"
+                )));
+            }
+        }
+        Ok(ToStdout(Stream::open("--out", self.format.unwrap_or(SampleFormat::Jsonl), structures)?))
+    }
+
+    fn result(&self, model: &LoadedModel, requested: u64, summary: &Summary, seconds: f64) -> SamplingResult {
+        let file = |name: &str| (!self.to_stdout()).then(|| self.out.join(name));
+        SamplingResult {
+            model: model.name.clone(),
+            model_hash: model.hash.clone(),
+            seed: self.seed,
+            out: self.out.clone(),
+            structures_file: file(STRUCTURES_FILE),
+            failures_file: file(FAILURES_FILE).filter(|_| summary.failed > 0),
+            requested,
+            sampled: summary.sampled,
+            found: summary.found,
+            failed: summary.failed,
+            larger_than_training: summary.larger_than_training,
+            interrupted: summary.interrupted,
+            seconds,
+        }
+    }
+
+    /// Says what came of it.
+    fn tell(&self, summary: &Summary, result: &SamplingResult, images: bool) {
+        let seconds = result.seconds;
+        let found =
+            if summary.found > 0 { format!(" ({} were there)", summary.found) } else { String::new() };
+        let place = |file: &str| match self.to_stdout() {
+            true => String::new(),
+            false => format!(": {}/{file}", self.out.display()),
+        };
+        let n = summary.sampled;
+        console::note(&format!("{n} structures in {seconds:.1} s{found}{}", place(STRUCTURES_FILE)));
+        if images {
+            console::note(&format!("the images{}", place(IMAGES_FILE)));
+        }
+        if summary.failed > 0 {
+            console::warn(&format!("{} structures failed{}", summary.failed, place(FAILURES_FILE)));
+        }
+        if summary.larger_than_training > 0 {
+            console::note(&format!(
+                "{} structures have more atoms than any of the training data, marked {LARGER_THAN_TRAINING}",
+                summary.larger_than_training
+            ));
+        }
+        if summary.interrupted {
+            console::note(match self.to_stdout() {
+                true => "interrupted",
+                false => "interrupted; continue with --resume",
+            });
+        }
+    }
+}
+
+/// Standard output: structures as they are finished, in the order of their indices. Failures are said on stderr.
+struct ToStdout(Stream);
+
+impl Sink for ToStdout {
+    fn begin(&mut self, _: &SamplePlan) -> Result<BTreeSet<u64>, RunError> {
+        Ok(BTreeSet::new())
+    }
+
+    fn put(&mut self, finished: Finished) -> Result<(), RunError> {
+        let Finished { index, seed, properties, result, .. } = finished;
+        match result {
+            Ok(structure) => self.0.write(&record(index, seed, structure, &properties), Manifest::SYMMETRIC),
+            Err(_) => Ok(()),
+        }
+    }
 }

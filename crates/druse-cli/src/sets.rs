@@ -5,20 +5,24 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use druse_crystal::files;
-use druse_data::{DataError, Dataset, Filter, ListOptions, Listing, LoadOptions, SetReader, Skipped, Splits};
-use druse_evaluate::{Evaluation, report};
+use druse_data::{
+    DataError, Dataset, Filter, JsonlRecord, ListOptions, Listing, LoadOptions, OutputFormat, SetFormat,
+    SetReader, Skipped, Splits, write_dataset, write_dataset_to,
+};
 use druse_metrics::matcher::StructureMatcher;
-use druse_run::output::list_structures;
-use serde::Serialize;
+use druse_run::RunError;
+use druse_run::output::{SampleFormat, list_structures};
 
 use crate::console;
 use crate::failure::Failure;
 use crate::formats::source_help;
+use crate::input;
+use crate::stream::Stream;
 
 /// A set of structures.
 #[derive(Args)]
 pub struct SourceArgs {
-    #[arg(value_name = "INPUT", help = source_help())]
+    #[arg(value_name = "INPUT", help = source_help(), value_parser = input::path())]
     path: PathBuf,
     /// Keep only rows whose property passes, such as 'role=gen' or 'e_above_hull<0.1'. Repeatable.
     #[arg(long = "filter", value_name = "COMPARISON")]
@@ -137,12 +141,17 @@ fn told(skipped: &[Skipped], warnings: &[String]) {
     }
 }
 
-/// Writes a result to a file, which appears whole or not at all, or to stdout (`-`).
-pub fn write_result(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-    if path.as_os_str() == "-" {
+/// Writes a result to the file that an option names, which appears whole or not at all, or to stdout (`-`).
+pub fn write_result(
+    option: &str,
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    if is_stdout(path) {
+        console::claim_stdout(option)?;
         let mut text = Vec::new();
         fill(&mut text).map_err(Failure::environment)?;
-        return console::data(&String::from_utf8_lossy(&text));
+        return console::write_stdout(&text).map(drop);
     }
     if let Some(folder) = path.parent() {
         files::create_dir_all(folder)?;
@@ -155,42 +164,84 @@ pub fn write_result(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result
     Ok(())
 }
 
-/// Where a result goes besides the terminal.
-#[derive(Clone, Copy)]
-pub struct Destinations<'a> {
-    /// File of the JSON, `-` for stdout in place of the table.
-    pub json: Option<&'a Path>,
-    /// File of the page, `-` for stdout in place of the table.
-    pub html: Option<&'a Path>,
+/// Whether an option names stdout.
+pub fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
-impl Destinations<'_> {
-    /// Writes an evaluation.
-    pub fn deliver_evaluation(self, evaluation: &Evaluation) -> Result<(), Failure> {
-        self.deliver(evaluation, || report::html::page(evaluation), || report::table::evaluation(evaluation))
+/// The format of a set that is written, by the name of its file; JSON Lines on stdout.
+pub fn format_of(path: &Path) -> Result<OutputFormat, Failure> {
+    if is_stdout(path) {
+        return Ok(OutputFormat::JSONL);
     }
+    OutputFormat::from_path(path).ok_or_else(|| {
+        let text = format!("the name `{}` does not tell a format", path.display());
+        Failure::mistake(text).hint("add --format")
+    })
+}
 
-    /// Writes a result as JSON and as a page where wanted, and as a table unless one of them takes stdout.
-    pub fn deliver(
-        self,
-        value: &impl Serialize,
-        page: impl FnOnce() -> String,
-        table: impl FnOnce() -> String,
-    ) -> Result<(), Failure> {
-        if let Some(path) = self.json {
-            write_result(path, |out| {
-                serde_json::to_writer_pretty(&mut *out, value)?;
-                out.write_all(b"\n")
-            })?;
+/// Writes a set to the file or folder that an option names, or to stdout (`-`).
+pub fn write_set(
+    option: &str,
+    set: &Dataset,
+    path: &Path,
+    format: OutputFormat,
+    overwrite: bool,
+) -> Result<(), Failure> {
+    if !is_stdout(path) {
+        return Ok(write_dataset(set, path, format, overwrite)?);
+    }
+    if format.is_folder() {
+        let SetFormat::Structures(form) = format.format() else { return Err(no_stream(format)) };
+        let mut stream = Stream::open(option, SampleFormat::Structures(form), set.len() as u64)?;
+        for entry in &set.entries {
+            match stream.write(&JsonlRecord::from(entry), "") {
+                Ok(()) => {}
+                Err(RunError::ReceiverGone) => break,
+                Err(e) => return Err(e.into()),
+            }
         }
-        if let Some(path) = self.html {
-            let page = page();
-            write_result(path, |out| out.write_all(page.as_bytes()))?;
-        }
-        if [self.json, self.html].contains(&Some(Path::new("-"))) {
-            return Ok(());
-        }
-        console::data(&table())
+        return Ok(());
+    }
+    if format.format() == SetFormat::Crystens {
+        return Err(no_stream(format));
+    }
+    write_result(option, path, |out| write_dataset_to(set, format, out))
+}
+
+fn no_stream(format: OutputFormat) -> Failure {
+    Failure::mistake(format!("{format} files are not written to standard output")).hint("name a file")
+}
+
+/// A file that an option names, for results; stdout is none.
+pub fn named(path: &Path) -> Option<PathBuf> {
+    (!is_stdout(path)).then(|| path.to_owned())
+}
+
+/// Whether rows that are written to stdout where no file is named belong into a result for programs, which is written there.
+pub fn rows_into_answer(path: &Path) -> bool {
+    is_stdout(path) && console::json_wanted()
+}
+
+/// Writes a page for a browser where it is wanted (`-`: to stdout).
+pub fn write_page(path: Option<&Path>, page: impl FnOnce() -> String) -> Result<(), Failure> {
+    match path {
+        Some(path) => write_result("--html", path, |out| out.write_all(page().as_bytes())),
+        None => Ok(()),
+    }
+}
+
+/// Refuses to write what a command reads.
+pub fn refuse_to_replace<'a>(
+    inputs: impl IntoIterator<Item = &'a PathBuf>,
+    outputs: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<(), Failure> {
+    let inputs: Vec<&PathBuf> = inputs.into_iter().collect();
+    let outputs = outputs.into_iter().cloned().chain(console::json_file());
+    let replaced = outputs.into_iter().find(|out| !is_stdout(out) && inputs.contains(&out));
+    match replaced {
+        Some(out) => Err(Failure::mistake(format!("`{}` would be replaced by the result", out.display()))),
+        None => Ok(()),
     }
 }
 

@@ -140,21 +140,34 @@ fn results_replace_no_input() {
     evaluate(dir, &["--json", "a.json", "--bootstrap", "0"]).ok();
     let before = fs::read(dir.join("a.json")).unwrap();
     druse(dir, &["compare", "--json", "a.json", "a.json", "a.json"]).fails(2, &["a.json", "put --json last"]);
-    evaluate(dir, &["--json", "reference.csv"]).fails(2, &["`reference.csv` would be replaced"]);
+    evaluate(dir, &["--json=reference.csv"]).fails(2, &["`reference.csv` holds no result of druse"]);
+    evaluate(dir, &["--html", "reference.csv"]).fails(2, &["`reference.csv` would be replaced"]);
     assert_eq!(fs::read(dir.join("a.json")).unwrap(), before);
 }
 
-/// Checks that the tags of a page are balanced, and that nothing is loaded from elsewhere.
+/// Checks that the tags of a page are balanced, and that nothing is loaded from elsewhere. What draws crystals stands once at
+/// the end and is looked at by the tests in a browser.
 fn check_page(page: &str) {
+    let (page, scripts) = page.split_once("<style>/* A crystal in a page").unwrap_or((page, ""));
+    let page = &match scripts {
+        "" => page.to_owned(),
+        scripts => {
+            assert!(scripts.ends_with("</script>\n</main></body></html>\n"), "the scripts come last");
+            page.replace("<script type=\"application/json\">", "<script-data>")
+                .replace("</script>", "</script-data>")
+                + "</main></body></html>"
+        }
+    };
     for word in ["http://", "https://", "src=", "<link", "@import", "url(", "<script"] {
         assert!(!page.contains(word), "the page contains {word}");
     }
     let mut open: Vec<String> = Vec::new();
-    let mut rest = page;
+    let mut rest = page.as_str();
     while let Some(at) = rest.find('<') {
         let end = at + rest[at..].find('>').expect("a tag that does not end");
         let tag = &rest[at + 1..end];
-        let name: String = tag.trim_start_matches('/').chars().take_while(|c| c.is_alphanumeric()).collect();
+        let name = tag.trim_start_matches('/').chars().take_while(|c| c.is_alphanumeric() || *c == '-');
+        let name: String = name.collect();
         if tag.starts_with('/') {
             assert_eq!(open.pop(), Some(name), "at {}", &rest[at..(at + 80).min(rest.len())]);
         } else if !tag.ends_with('/') && !tag.starts_with('!') && !["meta", "br"].contains(&name.as_str()) {
@@ -178,6 +191,16 @@ fn reports_open_without_network() {
     let page = fs::read_to_string(dir.join("a.html")).unwrap();
     check_page(&page);
     assert!(page.contains("&lt;b&gt;one&amp;spot") && page.contains("role=\"img\""));
+    for part in [
+        "beside the nearest known crystal",
+        "Invalid crystals",
+        "Drawn at random",
+        "class=\"pair\"",
+        "data-crystal",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert_eq!(page.matches("3Dmol.js 2.5.5, BSD-3-Clause").count(), 1, "the viewer is embedded once");
     for title in [
         "Density (g/cm³)",
         "Volume per atom",
@@ -404,7 +427,10 @@ fn structures_are_matched_one_by_one_and_in_pairs() {
     let other = druse(dir, &["match", "a.cif", "c.cif", "--json"]).ok();
     assert_eq!(
         serde_json::from_str::<Value>(&other.stdout).unwrap(),
-        serde_json::json!({"fit": false, "rms": null, "max": null})
+        serde_json::json!({
+            "schema": 1, "command": "match", "druse": env!("CARGO_PKG_VERSION"), "warnings": [],
+            "fit": false, "rms": null, "max": null, "unfinished": false,
+        })
     );
     let pair = |a: usize, b: usize| serde_json::json!({"pair": format!("{a}-{b}"), "s1": {"cif": list[a].1}, "s2": {"cif": list[b].1}});
     let text =

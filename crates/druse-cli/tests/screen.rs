@@ -158,8 +158,14 @@ fn every_candidate_has_its_place_or_the_gate_where_it_fell() {
     // The page is whole and asks for nothing.
     let page = fs::read_to_string(dir.path().join("out/report.html")).unwrap();
     assert!(page.ends_with("</html>\n") && page.contains("<svg") && page.contains("mp-nacl"));
-    for outside in ["http", "src=", "url(", "<script", "<link"] {
+    // What draws crystals stands once, at the end.
+    let (page, scripts) = page.split_once("<style>/* A crystal in a page").unwrap();
+    for outside in ["http", "src=", "url(", "<script>", "<link"] {
         assert!(!page.contains(outside), "{outside}");
+    }
+    assert!(scripts.len() > 100_000 && page.len() < 100_000, "{} {}", scripts.len(), page.len());
+    for part in ["The best crystals", "Fell at the gate", "class=\"funnel\"", "Lattice and sites"] {
+        assert!(page.contains(part), "{part}");
     }
 }
 

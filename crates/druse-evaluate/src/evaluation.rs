@@ -168,7 +168,7 @@ pub struct StabilityRow {
 /// Everything an evaluation found, as JSON under stable keys. It holds no times, so that the same input gives the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evaluation {
-    /// [`FORMAT`].
+    /// Version of the layout, 1 ([`FORMAT`]).
     pub format: u32,
     /// Version of the program.
     pub druse: String,

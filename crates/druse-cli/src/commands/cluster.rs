@@ -1,16 +1,21 @@
 //! `druse cluster`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command as Process, ExitCode};
+use std::process::Command as Process;
 
 use clap::{Args, Parser, Subcommand};
 use druse_crystal::files;
 use druse_run::cluster::{Resources, Scripts, SlurmJob};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::Command;
 use crate::Cli;
+use crate::answer::{Done, settled};
 use crate::console;
 use crate::failure::Failure;
+use crate::input;
 
 /// Batch systems.
 #[derive(Subcommand)]
@@ -115,9 +120,20 @@ impl SlurmArgs {
         if let Some(option) = OWN.into_iter().find(|option| has(option)) {
             return Err(Failure::mistake(format!("{option} is what the job sets itself; leave it out")));
         }
+        if has("--json") {
+            let text = "--json is not for the tasks of a job, which would all write one file";
+            return Err(Failure::mistake(text).hint("put it before `--`: it says what was sent"));
+        }
         // What is wrong with the command is better known now than when the job runs.
         let words = std::iter::once("druse").chain(self.command.iter().map(String::as_str));
+        let words = settled(words.map(OsString::from).collect());
+        input::begin(&words);
         let parsed = Cli::try_parse_from(words).map_err(|e| Failure::mistake(e.to_string().trim_end()))?;
+        if input::is_named() {
+            return Err(
+                Failure::mistake("a job has no standard input, which `-` stands for").hint("name a file")
+            );
+        }
         debug_assert!(matches!(parsed.command, Command::Sample(_) | Command::Relax(_) | Command::Screen(_)));
         let (mut left, mut out) = (Vec::new(), None);
         let mut words = self.command.iter();
@@ -129,6 +145,9 @@ impl SlurmArgs {
             }
         }
         let out = out.ok_or_else(|| Failure::mistake("the command has no --out"))?;
+        if out == "-" {
+            return Err(Failure::mistake("a job has no standard output, which `--out -` stands for"));
+        }
         Ok((left, PathBuf::from(out)))
     }
 
@@ -145,6 +164,27 @@ impl SlurmArgs {
     }
 }
 
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Sent {
+    /// Folder of scripts, logs and shards.
+    folder: PathBuf,
+    /// Script of the array.
+    array_script: PathBuf,
+    /// Script that puts the shards together.
+    merge_script: PathBuf,
+    /// Folder of the result.
+    out: PathBuf,
+    /// Tasks of the array.
+    shards: u32,
+    /// Commands that send the job, where it was not sent.
+    commands: Vec<String>,
+    /// Number of the array job, where it was sent.
+    array_job: Option<String>,
+    /// Number of the job that puts the shards together, where it was sent.
+    merge_job: Option<String>,
+}
+
 /// Runs the command.
 pub fn run(command: &ClusterCommand) -> crate::Outcome {
     let ClusterCommand::Slurm(args) = command;
@@ -152,12 +192,24 @@ pub fn run(command: &ClusterCommand) -> crate::Outcome {
     let scripts = job.write()?;
     let folder = job.folder();
     console::note(&format!("scripts, logs and shards: {}", folder.display()));
+    let sent = Sent {
+        folder,
+        array_script: scripts.array.clone(),
+        merge_script: scripts.merge.clone(),
+        out: job.out.clone(),
+        shards: args.shards,
+        commands: Vec::new(),
+        array_job: None,
+        merge_job: None,
+    };
     if !args.submit {
         let (array, merge) = (scripts.array.display(), scripts.merge.display());
-        console::data(&format!(
-            "job=$(sbatch --parsable '{array}')\nsbatch --dependency=afterany:${{job%%;*}} '{merge}'\n"
-        ))?;
-        return Ok(ExitCode::SUCCESS);
+        let commands = [
+            format!("job=$(sbatch --parsable '{array}')"),
+            format!("sbatch --dependency=afterany:${{job%%;*}} '{merge}'"),
+        ];
+        console::data_line(&commands.join("\n"))?;
+        return Ok(Done::with(Sent { commands: commands.to_vec(), ..sent }));
     }
     let (array, merge) = submit(&scripts)?;
     console::note(&format!(
@@ -165,7 +217,7 @@ pub fn run(command: &ClusterCommand) -> crate::Outcome {
         args.shards,
         job.out.display()
     ));
-    Ok(ExitCode::SUCCESS)
+    Ok(Done::with(Sent { array_job: Some(array), merge_job: Some(merge), ..sent }))
 }
 
 /// Sends both scripts, the second one to run behind the first; their numbers.

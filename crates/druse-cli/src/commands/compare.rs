@@ -1,18 +1,20 @@
 //! `druse compare`.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 use druse_evaluate::report::{self, Comparison};
 use druse_evaluate::{Evaluation, FORMAT, Sets};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::evaluate::RuleArgs;
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
+use crate::input;
 use crate::models::set_threads;
-use crate::sets::{Destinations, read};
+use crate::sets::{read, write_page};
 
 /// Arguments of `druse compare`.
 #[derive(Args)]
@@ -25,22 +27,28 @@ The best value of a metric is marked. Metrics measured under different protocols
 shown but not ranked.")]
 pub struct CompareArgs {
     /// Evaluations, or generated sets.
-    #[arg(required = true, num_args = 2.., value_name = "INPUT")]
+    #[arg(required = true, num_args = 2.., value_name = "INPUT", value_parser = input::path())]
     inputs: Vec<PathBuf>,
     /// Reference set to evaluate generated sets against.
-    #[arg(long, value_name = "SET")]
+    #[arg(long, value_name = "SET", value_parser = input::path())]
     reference: Option<PathBuf>,
     /// Training set, for novelty.
-    #[arg(long, value_name = "SET", requires = "reference")]
+    #[arg(long, value_name = "SET", requires = "reference", value_parser = input::path())]
     train: Option<PathBuf>,
     #[command(flatten)]
     rules: RuleArgs,
-    /// Write the comparison as JSON, to stdout in place of the table when no file is named.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
-    json: Option<PathBuf>,
     /// Write it as one file that a browser shows without network.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+}
+
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Compared {
+    /// Version of the layout of evaluations, 1.
+    format: u32,
+    /// The evaluations side by side.
+    comparison: Comparison,
 }
 
 /// Runs the command.
@@ -48,7 +56,7 @@ pub fn run(args: &CompareArgs) -> crate::Outcome {
     set_threads(args.rules.threads.unwrap_or(0))?;
     args.rules.rules()?;
     // `--json a.json b.json` names a file to write, where inputs were meant.
-    if let Some(path) = args.json.as_deref().filter(|path| path.is_file())
+    if let Some(path) = console::json_file().as_deref().filter(|path| path.is_file())
         && evaluation(path)?.is_some()
     {
         let text = format!("--json would replace the evaluation `{}`", path.display());
@@ -76,13 +84,9 @@ pub fn run(args: &CompareArgs) -> crate::Outcome {
         evaluations.push((path.display().to_string(), evaluation));
     }
     let comparison = Comparison::new(&evaluations);
-    let value = json!({ "format": FORMAT, "comparison": comparison });
-    Destinations { json: args.json.as_deref(), html: args.html.as_deref() }.deliver(
-        &value,
-        || report::html::comparison_page(&comparison),
-        || report::table::comparison(&comparison),
-    )?;
-    Ok(ExitCode::SUCCESS)
+    write_page(args.html.as_deref(), || report::html::comparison_page(&comparison))?;
+    console::data(&report::table::comparison(&comparison))?;
+    Ok(Done::with(Compared { format: FORMAT, comparison }))
 }
 
 /// The evaluation in a file; `None` when the path is something else.

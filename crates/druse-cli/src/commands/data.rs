@@ -2,9 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use druse_crystal::files;
@@ -16,13 +14,16 @@ use druse_data::{
     SetFormat, SetReader, Split, SplitOptions, SplitStats, Splits, StatsOptions, write_dataset,
     write_image_file, write_symmetrized_folder,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
 use crate::formats::{set_format, source_help};
 use crate::images::{DecodingArgs, image_bytes};
-use crate::sets::{StrictArgs, load, open, say_read};
+use crate::input;
+use crate::sets::{StrictArgs, format_of, is_stdout, load, open, say_read, write_set};
 
 /// Subcommands of `druse data`.
 #[derive(Subcommand)]
@@ -38,6 +39,7 @@ pub enum DataCommand {
   druse data convert train.csv.gz train.jsonl
   druse data convert train.csv.gz train.druse --niggli        (a packed store, read in little memory)
   druse data convert lifeo2/structures.jsonl cifs --format cif
+  druse data convert structure.cif --out - --format poscar
   druse data convert lifeo2/structures.jsonl symmetric --format cif --symmetrize 0.1
   druse data convert train.csv.gz train.safetensors --normalization fit       (CrysTens images)
   druse data convert generated.safetensors cifs --format cif --decoding paper")]
@@ -56,7 +58,7 @@ pub enum DataCommand {
 /// What is read and what of it is kept.
 #[derive(Args)]
 struct Source {
-    #[arg(help = source_help())]
+    #[arg(help = source_help(), value_parser = input::path())]
     path: PathBuf,
     /// Largest share of unreadable structures, 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
@@ -106,9 +108,6 @@ pub struct StatsArgs {
     /// Leave out space groups and distinct sites, the slowest part.
     #[arg(long)]
     no_symmetry: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Arguments of `druse data convert`.
@@ -116,8 +115,12 @@ pub struct StatsArgs {
 pub struct ConvertArgs {
     #[command(flatten)]
     source: Source,
-    /// File or folder to write.
-    out: PathBuf,
+    /// File or folder to write; `-` for standard output.
+    #[arg(required_unless_present = "to", conflicts_with = "to")]
+    out: Option<PathBuf>,
+    /// The same as an option.
+    #[arg(long = "out", id = "to", value_name = "PATH")]
+    to: Option<PathBuf>,
     /// Format [default: by the name of the output].
     #[arg(long, value_parser = set_format())]
     format: Option<OutputFormat>,
@@ -171,18 +174,75 @@ pub struct FetchArgs {
     from: Option<PathBuf>,
 }
 
+/// What `druse data stats` leaves: the statistics of a set, or of its splits.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[allow(clippy::large_enum_variant, reason = "there is one of them")]
+pub enum Stats {
+    /// A set.
+    Set(DatasetStats),
+    /// A set with splits.
+    Splits(SplitStats),
+}
+
+/// What `druse data convert` leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Converted {
+    /// File or folder that was written; `-` for standard output.
+    out: PathBuf,
+    /// Its format.
+    format: String,
+    /// Structures written.
+    structures: usize,
+    /// Structures of the source that were left out.
+    skipped: usize,
+}
+
+/// What `druse data split` leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Divided {
+    /// The parts that hold a structure.
+    parts: Vec<Part>,
+}
+
+/// A part of a set.
+#[derive(Serialize, JsonSchema)]
+struct Part {
+    /// `train`, `val` or `test`.
+    split: Split,
+    /// Its file or folder.
+    path: PathBuf,
+    /// Its structures.
+    structures: usize,
+}
+
+/// What `druse data fetch` leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Downloaded {
+    /// The files of the set.
+    files: Vec<FetchedFile>,
+}
+
+/// A file of a set.
+#[derive(Serialize, JsonSchema)]
+struct FetchedFile {
+    /// Where it lies.
+    path: PathBuf,
+    /// `was there`, `copied` or `downloaded`.
+    status: &'static str,
+}
+
 /// Runs the command.
 pub fn run(command: DataCommand) -> crate::Outcome {
     match command {
-        DataCommand::Stats(args) => stats(&args)?,
-        DataCommand::Convert(args) => convert(&args)?,
-        DataCommand::Split(args) => split(&args)?,
-        DataCommand::Fetch(args) => fetch_set(&args)?,
+        DataCommand::Stats(args) => stats(&args).map(Done::with),
+        DataCommand::Convert(args) => convert(&args).map(Done::with),
+        DataCommand::Split(args) => split(&args).map(Done::with),
+        DataCommand::Fetch(args) => fetch_set(&args).map(Done::with),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-fn stats(args: &StatsArgs) -> Result<(), Failure> {
+fn stats(args: &StatsArgs) -> Result<Stats, Failure> {
     let source = &args.source;
     let options = StatsOptions { symprec: (!args.no_symmetry).then_some(args.symprec) };
     let none = || Failure::mistake("the data set has no structures");
@@ -191,7 +251,8 @@ fn stats(args: &StatsArgs) -> Result<(), Failure> {
         let set = source.open(true)?;
         let stats = DatasetStats::read(&set, options)?.ok_or_else(none)?;
         say_filtered(&set, stats.count);
-        return print(&stats, args.json);
+        console::data_line(&stats.to_string())?;
+        return Ok(Stats::Set(stats));
     }
     let sets = splits.open_all(&source.options(true)?)?;
     sets.values().for_each(say_read);
@@ -199,7 +260,8 @@ fn stats(args: &StatsArgs) -> Result<(), Failure> {
     for (set, stats) in sets.values().zip(stats.splits.values()) {
         say_filtered(set, stats.count);
     }
-    print(&stats, args.json)
+    console::data_line(&stats.to_string())?;
+    Ok(Stats::Splits(stats))
 }
 
 /// Says how many structures pass the filters.
@@ -209,24 +271,25 @@ fn say_filtered(set: &SetReader, count: usize) {
     }
 }
 
-fn print(stats: &(impl Serialize + Display), json: bool) -> Result<(), Failure> {
-    match json {
-        true => console::data_line(&serde_json::to_string_pretty(stats).map_err(Failure::environment)?),
-        false => console::data_line(&stats.to_string()),
-    }
-}
-
-fn convert(args: &ConvertArgs) -> Result<(), Failure> {
+fn convert(args: &ConvertArgs) -> Result<Converted, Failure> {
+    let out = args.out.as_ref().or(args.to.as_ref());
+    let out = out.ok_or_else(|| Failure::mistake("no file or folder to write is named"))?;
     let format = match args.format {
         Some(format) => format,
-        None => OutputFormat::from_path(&args.out).ok_or_else(|| {
-            let out = args.out.display();
-            Failure::mistake(format!("the name `{out}` does not tell a format")).hint("add --format")
-        })?,
+        None => format_of(out)?,
+    };
+    let converted = |structures: usize, skipped: usize| Converted {
+        out: out.clone(),
+        format: format.name(),
+        structures,
+        skipped,
     };
     if let Some(symprec) = args.symmetrize {
         if format != Format::Cif.into() {
             return Err(Failure::mistake("--symmetrize writes CIF files: add --format cif"));
+        }
+        if is_stdout(out) {
+            return Err(Failure::mistake("--symmetrize writes a folder, not to standard output"));
         }
         if !(symprec.is_finite() && symprec > 0.0) {
             return Err(Failure::mistake(format!(
@@ -248,22 +311,28 @@ fn convert(args: &ConvertArgs) -> Result<(), Failure> {
         decoding: args.decoding.of_source(&args.source.path)?,
         ..args.source.options(args.niggli)?
     };
-    if to_images {
+    if to_images && !is_stdout(out) {
         let dataset = load(&args.source.path, &options)?;
-        let skipped = write_image_file(&dataset, &args.out, &images)?;
+        let skipped = write_image_file(&dataset, out, &images)?;
         skipped.iter().for_each(|structure| console::warn(&format!("skipped {structure}")));
         let written = dataset.len() - skipped.len();
-        console::note(&format!("{written} images: {}", args.out.display()));
-        return Ok(());
+        console::note(&format!("{written} images: {}", out.display()));
+        return Ok(converted(written, skipped.len() + dataset.skipped.len()));
+    }
+    if is_stdout(out) && args.symmetrize.is_none() {
+        let dataset = load(&args.source.path, &options)?;
+        write_set("--out", &dataset, out, format, args.overwrite)?;
+        console::note(&format!("{} structures: -", dataset.len()));
+        return Ok(converted(dataset.len(), dataset.skipped.len()));
     }
     let set = Counted::new(open(&args.source.path, &options)?);
     match args.symmetrize {
-        Some(symprec) => write_symmetrized_folder(&set, &args.out, symprec, args.overwrite)?,
-        None => write_dataset(&set, &args.out, format, args.overwrite)?,
+        Some(symprec) => write_symmetrized_folder(&set, out, symprec, args.overwrite)?,
+        None => write_dataset(&set, out, format, args.overwrite)?,
     }
     say_filtered(&set.set, set.count());
-    console::note(&format!("{} structures: {}", set.count(), args.out.display()));
-    Ok(())
+    console::note(&format!("{} structures: {}", set.count(), out.display()));
+    Ok(converted(set.count(), set.set.skipped.len()))
 }
 
 /// A set whose entries are counted as they are read.
@@ -331,7 +400,7 @@ fn normalization(name: Option<&str>) -> Result<Option<Normalization>, Failure> {
     }))
 }
 
-fn split(args: &SplitArgs) -> Result<(), Failure> {
+fn split(args: &SplitArgs) -> Result<Divided, Failure> {
     let &[train, val, test] = args.fractions.as_slice() else {
         return Err(Failure::mistake("--fractions: expected three numbers, such as 0.8,0.1,0.1"));
     };
@@ -340,7 +409,7 @@ fn split(args: &SplitArgs) -> Result<(), Failure> {
     Splits::open_with(&args.source.path, options)?;
     let mut set = args.source.open(false)?;
     files::create_dir_all(&args.out)?;
-    let mut total = 0;
+    let mut parts = Vec::new();
     for split in Split::ALL {
         set.part(options, split);
         let part = Counted::new(set);
@@ -356,17 +425,17 @@ fn split(args: &SplitArgs) -> Result<(), Failure> {
             }
             written => written?,
         }
-        total += count;
         let noun = if count == 1 { "structure" } else { "structures" };
         console::note(&format!("{count} {noun}: {}", path.display()));
+        parts.push(Part { split, path, structures: count });
     }
-    match total {
-        0 => Err(Failure::mistake("no structure passes the filters")),
-        _ => Ok(()),
+    match parts.is_empty() {
+        true => Err(Failure::mistake("no structure passes the filters")),
+        false => Ok(Divided { parts }),
     }
 }
 
-fn fetch_set(args: &FetchArgs) -> Result<(), Failure> {
+fn fetch_set(args: &FetchArgs) -> Result<Downloaded, Failure> {
     let options = FetchOptions { from: args.from.clone(), ..FetchOptions::default() };
     let bar = console::bytes_bar();
     let fetched = fetch(&Manifest::built_in(), &args.name, &args.out, &options, &mut |p| {
@@ -379,13 +448,15 @@ fn fetch_set(args: &FetchArgs) -> Result<(), Failure> {
         FetchError::UnknownSet { .. } => Failure::mistake(e),
         e => Failure::environment(e).hint("a later call continues; --from DIR copies from a local mirror"),
     })?;
-    for (path, status) in &fetched.files {
-        let words = match status {
+    let mut files = Vec::new();
+    for (path, status) in fetched.files {
+        let status = match status {
             FileStatus::Present => "was there",
             FileStatus::Copied => "copied",
             FileStatus::Downloaded { .. } => "downloaded",
         };
-        console::note(&format!("{}: {words}", path.display()));
+        console::note(&format!("{}: {status}", path.display()));
+        files.push(FetchedFile { path, status });
     }
-    Ok(())
+    Ok(Downloaded { files })
 }

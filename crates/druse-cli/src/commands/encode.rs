@@ -1,16 +1,19 @@
 //! `druse encode`.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 use druse_crystal::Structure;
 use druse_data::{Dataset, LoadOptions};
-use druse_run::latent::{Choice, LatentRecord, encode, write_latents};
+use druse_run::latent::{Choice, LatentRecord, encode, latent_lines};
 use druse_run::model::LoadedModel;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
+use crate::input;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
 use crate::sets;
 
@@ -26,9 +29,9 @@ pub struct EncodeArgs {
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
     /// Structures to encode.
-    #[arg(value_name = "DATASET")]
+    #[arg(value_name = "DATASET", value_parser = input::path())]
     data: PathBuf,
-    /// File for the latents.
+    /// File for the latents; `-` for stdout.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
@@ -61,6 +64,19 @@ pub fn read(path: &Path, model: &LoadedModel) -> Result<Dataset, Failure> {
     sets::load(path, &options)
 }
 
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Encoded {
+    /// File of the latents, one a line.
+    out: PathBuf,
+    /// How many latents.
+    latents: usize,
+    /// Numbers of a latent.
+    width: usize,
+    /// Hash of the model's file.
+    model_hash: String,
+}
+
 /// Runs the command.
 pub fn run(args: &EncodeArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
@@ -75,7 +91,12 @@ pub fn run(args: &EncodeArgs) -> crate::Outcome {
         .zip(latents)
         .map(|(e, latent)| LatentRecord { id: e.id.clone(), model: model.hash.clone(), latent })
         .collect();
-    write_latents(&args.out, &records)?;
+    sets::write_result("--out", &args.out, |out| latent_lines(&records, out))?;
     console::note(&format!("{} latents: {}", records.len(), args.out.display()));
-    Ok(ExitCode::SUCCESS)
+    Ok(Done::with(Encoded {
+        out: args.out.clone(),
+        latents: records.len(),
+        width: space.latent_width(),
+        model_hash: model.hash,
+    }))
 }

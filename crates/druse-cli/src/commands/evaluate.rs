@@ -1,7 +1,6 @@
 //! `druse evaluate`.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use druse_data::crystens::{Consistency, STATED_SPACE_GROUP};
 use druse_data::{Cache, Item, Listing, image_consistency};
 use druse_evaluate::{
     Baseline, Evaluation, GenerationSettings, MatchingSettings, Observer, Optimization, Pairing, Sets, Task,
-    generation, matching,
+    generation, matching, report,
 };
 use druse_metrics::distribution::Bootstrap;
 use druse_metrics::generation::{CutoffChoice, ProtocolName, Rules};
@@ -21,10 +20,14 @@ use druse_run::embedding::embedding;
 use druse_run::model::LoadedModel;
 
 use super::stability::StabilityArgs;
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
+use crate::input;
 use crate::models::{lacking, registry, set_threads};
-use crate::sets::{Destinations, MatcherArgs, MatcherPreset, StrictArgs, read, read_energies};
+use crate::sets::{
+    MatcherArgs, MatcherPreset, StrictArgs, read, read_energies, refuse_to_replace, write_page,
+};
 
 /// Arguments of `druse evaluate`.
 #[derive(Args)]
@@ -39,13 +42,15 @@ Every metric is printed with its protocol: on what it is measured, with which to
 docs/evaluate.md explains metrics and protocols. Features are kept in the cache folder, so that a second evaluation \
 against the same reference starts at once.")]
 pub struct EvaluateArgs {
-    /// What is judged: folder of CIF or POSCAR files, extended XYZ, JSON Lines, CSV with a `cif` column; also .gz.
+    /// What is judged: folder of CIF or POSCAR files, extended XYZ, JSON Lines, CSV with a `cif` column; also .gz; `-` for
+    /// standard input.
+    #[arg(value_parser = input::path())]
     generated: PathBuf,
     /// What it is compared with, in any of these forms.
-    #[arg(long, value_name = "SET")]
+    #[arg(long, value_name = "SET", value_parser = input::path())]
     reference: PathBuf,
     /// What the model was trained on: adds novelty; with prediction, what substitution from it reaches.
-    #[arg(long, value_name = "SET")]
+    #[arg(long, value_name = "SET", value_parser = input::path())]
     train: Option<PathBuf>,
     /// What the structures were made for.
     #[arg(long, value_enum, default_value_t = TaskArg::Generation)]
@@ -79,10 +84,7 @@ pub struct EvaluateArgs {
     maximize: bool,
     #[command(flatten)]
     stability: StabilityArgs,
-    /// Write everything as JSON, to stdout in place of the table when no file is named.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
-    json: Option<PathBuf>,
-    /// Write a report as one file that a browser shows without network.
+    /// Write a report with crystals as one file that a browser shows without network.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -185,11 +187,7 @@ enum PairArg {
 pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     set_threads(args.rules.threads.unwrap_or(0))?;
     args.check()?;
-    for out in [&args.json, &args.html].into_iter().flatten() {
-        if [Some(&args.generated), Some(&args.reference), args.train.as_ref()].contains(&Some(out)) {
-            return Err(Failure::mistake(format!("`{}` would be replaced by the result", out.display())));
-        }
-    }
+    refuse_to_replace([&args.generated, &args.reference].into_iter().chain(&args.train), &args.html)?;
     let begun = Instant::now();
     let embedders = args.embedders()?;
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
@@ -198,10 +196,10 @@ pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     let train = args.train.as_deref().map(|path| args.read_train(path)).transpose()?;
     let sets = Sets { generated: &generated, reference: &reference, train: train.as_ref() };
     let evaluation = console::Progress::of(|watch| args.evaluate(sets, &embedders, watch, &stop))?;
-    Destinations { json: args.json.as_deref(), html: args.html.as_deref() }
-        .deliver_evaluation(&evaluation)?;
+    write_page(args.html.as_deref(), || report::html::page_with_crystals(&evaluation, sets))?;
+    console::data(&report::table::evaluation(&evaluation))?;
     console::note(&format!("{:.1} s", begun.elapsed().as_secs_f64()));
-    Ok(ExitCode::SUCCESS)
+    Ok(Done::with(evaluation))
 }
 
 /// The consistency of the images that a set was read from; `None` where it was read from something else.

@@ -1,14 +1,16 @@
 //! `druse export`.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 use druse_data::{Dataset, Entry, OutputFormat, write_dataset};
 use druse_nn::device;
 use druse_run::Checkpoint;
 use druse_run::model::{LoadedModel, checkpoint_path};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
 use crate::models::registry;
@@ -37,28 +39,62 @@ pub struct ExportArgs {
     overwrite: bool,
 }
 
-/// Runs the command.
-pub fn run(args: &ExportArgs) -> crate::Outcome {
-    if let (Some(run), Some(out)) = (&args.run, &args.out) {
-        write_model(run, out)?;
-    }
-    if let Some(path) = &args.structures {
-        write_structures(args.run.as_deref(), path, args.overwrite)?;
-    }
-    Ok(ExitCode::SUCCESS)
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Exported {
+    /// The model, where one was written.
+    #[serde(flatten)]
+    model: Option<ExportedModel>,
+    /// The crystals that the model keeps, where they were written.
+    structures: Option<ExportedStructures>,
 }
 
-fn write_model(run: &Path, out: &Path) -> Result<(), Failure> {
+/// A model that was written.
+#[derive(Serialize, JsonSchema)]
+pub struct ExportedModel {
+    /// Its file.
+    out: PathBuf,
+    /// Size of the file.
+    bytes: u64,
+    /// Its parameters.
+    parameters: usize,
+    /// Its kind.
+    kind: String,
+}
+
+/// Crystals that were written.
+#[derive(Serialize, JsonSchema)]
+pub struct ExportedStructures {
+    /// Their file.
+    out: PathBuf,
+    /// How many there are.
+    count: usize,
+}
+
+/// Runs the command.
+pub fn run(args: &ExportArgs) -> crate::Outcome {
+    let model = match (&args.run, &args.out) {
+        (Some(run), Some(out)) => Some(write_model(run, out)?),
+        _ => None,
+    };
+    let structures = match &args.structures {
+        Some(path) => Some(write_structures(args.run.as_deref(), path, args.overwrite)?),
+        None => None,
+    };
+    Ok(Done::with(Exported { model, structures }))
+}
+
+fn write_model(run: &Path, out: &Path) -> Result<ExportedModel, Failure> {
     let source = checkpoint_path(run)?;
     let slim = Checkpoint::load(&source)?.export();
     slim.save(out).map_err(Failure::environment)?;
     let bytes = druse_crystal::files::size(out)?;
-    let (out, megabytes) = (out.display(), bytes as f64 / 1e6);
-    console::note(&format!("{} parameters, {megabytes:.2} MB: {out}", slim.parameters()));
-    Ok(())
+    let (parameters, kind) = (slim.parameters(), slim.kind.clone());
+    console::note(&format!("{parameters} parameters, {:.2} MB: {}", bytes as f64 / 1e6, out.display()));
+    Ok(ExportedModel { out: out.to_owned(), bytes, parameters, kind })
 }
 
-fn write_structures(run: Option<&Path>, path: &Path, overwrite: bool) -> Result<(), Failure> {
+fn write_structures(run: Option<&Path>, path: &Path, overwrite: bool) -> Result<ExportedStructures, Failure> {
     let format = OutputFormat::from_path(path).ok_or_else(|| {
         Failure::mistake(format!("the name `{}` does not tell a format", path.display()))
             .hint("end it with .jsonl, .csv or .extxyz")
@@ -79,5 +115,5 @@ fn write_structures(run: Option<&Path>, path: &Path, overwrite: bool) -> Result<
     let dataset = Dataset::new(model.name.clone(), known.into_iter().map(entry).collect());
     write_dataset(&dataset, path, format, overwrite)?;
     console::note(&format!("{} structures: {}", dataset.len(), path.display()));
-    Ok(())
+    Ok(ExportedStructures { out: path.to_owned(), count: dataset.len() })
 }

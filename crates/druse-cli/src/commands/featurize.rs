@@ -1,14 +1,17 @@
 //! `druse featurize`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 use druse_evaluate::featurize::{Feature, featurize};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
+use crate::answer::Done;
 use crate::console;
 use crate::models::set_threads;
-use crate::sets::{SourceArgs, write_result};
+use crate::sets::{SourceArgs, named, rows_into_answer, write_result};
 
 /// Arguments of `druse featurize`.
 #[derive(Args)]
@@ -35,6 +38,20 @@ pub struct FeaturizeArgs {
     threads: Option<usize>,
 }
 
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Featurized {
+    /// File of the rows, where one was named.
+    out: Option<PathBuf>,
+    /// Rows of the input.
+    count: usize,
+    /// Rows with an `error`.
+    failed: usize,
+    /// The rows, where no file was named: `id`, `composition`, a member for each feature, `error`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<Vec<Value>>,
+}
+
 /// Runs the command.
 pub fn run(args: &FeaturizeArgs) -> crate::Outcome {
     set_threads(args.threads.unwrap_or(0))?;
@@ -42,15 +59,19 @@ pub fn run(args: &FeaturizeArgs) -> crate::Outcome {
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
     let rows = console::Progress::of(|watch| featurize(&listing, &args.features, args.niggli, watch, &stop))?;
     let failed = rows.iter().filter(|row| !row["error"].is_null()).count();
-    write_result(&args.out, |out| {
-        for row in &rows {
-            serde_json::to_writer(&mut *out, row)?;
-            out.write_all(b"\n")?;
-        }
-        Ok(())
-    })?;
+    let kept = rows_into_answer(&args.out);
+    if !kept {
+        write_result("--out", &args.out, |out| {
+            for row in &rows {
+                serde_json::to_writer(&mut *out, row)?;
+                out.write_all(b"\n")?;
+            }
+            Ok(())
+        })?;
+    }
     if failed > 0 {
         console::warn(&format!("{failed} of {} rows have an `error`", rows.len()));
     }
-    Ok(ExitCode::SUCCESS)
+    let count = rows.len();
+    Ok(Done::with(Featurized { out: named(&args.out), count, failed, rows: kept.then_some(rows) }))
 }

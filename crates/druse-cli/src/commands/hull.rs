@@ -1,7 +1,6 @@
 //! `druse hull`.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use druse_crystal::Element;
@@ -9,16 +8,20 @@ use druse_data::Listing;
 use druse_evaluate::EvaluateError;
 use druse_evaluate::hull::{
     Check, Contradictions, EnergyAmount, EnergyChoice, EnergyColumn, Hull, HullEntries, HullInputError,
-    OPTIMISTIC, PhaseRow, SystemSummary, write_csv, write_jsonl,
+    HullSummary, OPTIMISTIC, PhaseRow, SystemSummary, write_csv, write_jsonl,
 };
 use druse_evaluate::report::hull as tables;
 use druse_metrics::phase_diagram::ChemicalSystem;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
+use crate::input;
 use crate::models::set_threads;
-use crate::sets::{StrictArgs, read_energies, write_result};
+use crate::sets::{StrictArgs, read_energies, refuse_to_replace, write_result};
 
 /// Arguments of `druse hull`.
 #[derive(Args)]
@@ -34,7 +37,7 @@ A hull of a data set lacks the phases that are not in it: what is unstable again
 docs/stability.md has the definitions, and figures measured.")]
 pub struct HullArgs {
     /// Sets of entries; their rows make one hull.
-    #[arg(required = true, value_name = "ENTRIES")]
+    #[arg(required = true, value_name = "ENTRIES", value_parser = input::path())]
     entries: Vec<PathBuf>,
     #[command(flatten)]
     energy: EnergyArgs,
@@ -42,7 +45,7 @@ pub struct HullArgs {
     #[arg(long, value_name = "ELEMENTS")]
     system: Option<ChemicalSystem>,
     /// Structures or formulas to be placed against the hull.
-    #[arg(long, value_name = "SET")]
+    #[arg(long, value_name = "SET", value_parser = input::path())]
     query: Option<PathBuf>,
     /// Column of their energy [default: that of the entries].
     #[arg(long, value_name = "COLUMN", requires = "query")]
@@ -59,9 +62,6 @@ pub struct HullArgs {
     /// File of the phases placed, those of --query, else of --system, else all entries: CSV, or JSON Lines where it is so named.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Write everything as JSON, to stdout in place of the table when no file is named.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
-    json: Option<PathBuf>,
     #[command(flatten)]
     strict: StrictArgs,
     /// Worker threads [default: all].
@@ -171,17 +171,39 @@ pub struct Found {
     check: Option<Check>,
 }
 
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct HullFound {
+    /// Numbers of the hull.
+    hull: HullSummary,
+    /// How energies of the entries were read.
+    energy: EnergyColumn,
+    /// The phase diagram of `--system`.
+    system: Option<SystemSummary>,
+    /// The phases of `--query` against the hull.
+    query: Option<Vec<PhaseRow>>,
+    /// The hull against the columns of `--check`.
+    check: Option<Check>,
+    /// What a reader should know.
+    remarks: Vec<String>,
+}
+
 impl Found {
-    /// All of it, as `--json` writes it.
-    pub fn json(&self) -> Value {
-        json!({
-            "hull": self.hull.summary(),
-            "energy": self.column,
-            "system": self.of_system,
-            "query": self.queried.as_ref().map(|(rows, _)| rows),
-            "check": self.check,
-            "remarks": [OPTIMISTIC],
-        })
+    /// All of it, for programs.
+    fn result(&self) -> HullFound {
+        HullFound {
+            hull: self.hull.summary(),
+            energy: self.column.clone(),
+            system: self.of_system.clone(),
+            query: self.queried.as_ref().map(|(rows, _)| rows.clone()),
+            check: self.check.clone(),
+            remarks: vec![OPTIMISTIC.to_owned()],
+        }
+    }
+
+    /// The same as an object.
+    pub fn json(&self) -> Result<Value, Failure> {
+        serde_json::to_value(self.result()).map_err(Failure::environment)
     }
 
     /// Every entry against the hull.
@@ -216,11 +238,7 @@ impl HullArgs {
 /// Runs the command.
 pub fn run(args: &HullArgs) -> crate::Outcome {
     set_threads(args.threads.unwrap_or(0))?;
-    for out in [&args.out, &args.json].into_iter().flatten() {
-        if args.entries.iter().chain(&args.query).any(|input| input == out) {
-            return Err(Failure::mistake(format!("`{}` would be replaced by the result", out.display())));
-        }
-    }
+    refuse_to_replace(args.entries.iter().chain(&args.query), &args.out)?;
     let sets: Vec<Listing> =
         args.entries.iter().map(|path| read_energies(path, args.strict)).collect::<Result<_, _>>()?;
     let query = args.query.as_deref().map(|path| read_energies(path, args.strict)).transpose()?;
@@ -236,31 +254,22 @@ pub fn run(args: &HullArgs) -> crate::Outcome {
         };
         write_rows(path, &rows, queried.as_ref().map_or(column, |(_, column)| column))?;
     }
-    if let Some(path) = &args.json {
-        let value = found.json();
-        write_result(path, |out| {
-            serde_json::to_writer_pretty(&mut *out, &value)?;
-            out.write_all(b"\n")
-        })?;
+    let mut text: Vec<String> = Vec::new();
+    text.extend(summary.as_ref().map(tables::summary));
+    text.extend(of_system.as_ref().map(tables::system));
+    if let (Some((rows, _)), None) = (queried, &args.out) {
+        text.push(tables::rows(rows, false));
     }
-    if args.json.as_deref() != Some(Path::new("-")) && args.out.as_deref() != Some(Path::new("-")) {
-        let mut text: Vec<String> = Vec::new();
-        text.extend(summary.as_ref().map(tables::summary));
-        text.extend(of_system.as_ref().map(tables::system));
-        if let (Some((rows, _)), None) = (queried, &args.out) {
-            text.push(tables::rows(rows, false));
-        }
-        text.extend(check.as_ref().map(tables::check));
-        text.push(format!("note: {OPTIMISTIC}\n"));
-        console::data(&text.join("\n"))?;
-    }
+    text.extend(check.as_ref().map(tables::check));
+    text.push(format!("note: {OPTIMISTIC}\n"));
+    console::data(&text.join("\n"))?;
     if let Some((rows, _)) = queried {
         let failed = rows.iter().filter(|row| row.error.is_some()).count();
         if failed > 0 {
             console::warn(&format!("{failed} of {} phases have an `error`", rows.len()));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Done::with(found.result()))
 }
 
 /// The queries against the hull, with the column that their energies are from.
@@ -288,5 +297,9 @@ fn query_rows(
 
 fn write_rows(path: &Path, rows: &[PhaseRow], column: &EnergyColumn) -> Result<(), Failure> {
     let lines = path.extension().is_some_and(|e| e == "jsonl" || e == "ndjson");
-    write_result(path, |out| if lines { write_jsonl(rows, out) } else { write_csv(rows, column, out) })
+    write_result(
+        "--out",
+        path,
+        |out| if lines { write_jsonl(rows, out) } else { write_csv(rows, column, out) },
+    )
 }

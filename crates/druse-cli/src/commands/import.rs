@@ -1,18 +1,20 @@
 //! `druse import`.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use druse_data::Benchmark;
-use druse_models::published::{PublishedError, Training};
+use druse_models::published::{Ignored, PublishedError, Training};
 use druse_nn::weights::WeightFile;
 use druse_nn::weights::torch::{TorchError, TorchFile};
 use druse_potential::chgnet;
 use druse_potential::sevennet::published::import as import_sevennet;
 use druse_run::import::{import, importable};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
 use crate::models::registry;
@@ -90,6 +92,32 @@ fn open(path: &Path) -> Result<TorchFile, Failure> {
     TorchFile::read(path).map_err(|e: TorchError| Failure::mistake(e))
 }
 
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Imported {
+    /// File of the model or potential.
+    out: PathBuf,
+    /// Its kind.
+    kind: String,
+    /// Its parameters.
+    parameters: usize,
+    /// The epoch that the checkpoint tells.
+    epoch: Option<i64>,
+    /// Tensors that were left out on purpose.
+    ignored: Vec<LeftOut>,
+    /// What its user should know.
+    remarks: Vec<String>,
+}
+
+/// Tensors that were left out.
+#[derive(Serialize, JsonSchema)]
+pub struct LeftOut {
+    /// Why.
+    reason: String,
+    /// Their names.
+    names: Vec<String>,
+}
+
 /// Runs the command.
 pub fn run(args: &ImportArgs) -> crate::Outcome {
     if args.kind == SEVENNET || args.kind == CHGNET {
@@ -110,8 +138,20 @@ pub fn run(args: &ImportArgs) -> crate::Outcome {
     }
     imported.warnings.iter().for_each(|warning| console::note(warning));
     imported.checkpoint.save(&args.out).map_err(Failure::environment)?;
-    console::note(&format!("{} parameters: {}", imported.checkpoint.parameters(), args.out.display()));
-    Ok(ExitCode::SUCCESS)
+    let parameters = imported.checkpoint.parameters();
+    console::note(&format!("{parameters} parameters: {}", args.out.display()));
+    let left_out = |group: &Ignored| LeftOut {
+        reason: group.reason.to_string(),
+        names: group.names.iter().map(ToString::to_string).collect(),
+    };
+    Ok(Done::with(Imported {
+        out: args.out.clone(),
+        kind: args.kind.clone(),
+        parameters,
+        epoch: file.integer("epoch"),
+        ignored: imported.ignored.iter().map(left_out).collect(),
+        remarks: imported.warnings.clone(),
+    }))
 }
 
 /// Writes the weights of a potential, called like the file.
@@ -134,7 +174,14 @@ fn potential(args: &ImportArgs) -> crate::Outcome {
     };
     console::note(&format!("read {}", args.checkpoint.display()));
     console::note(&format!("{count} parameters: {}", args.out.display()));
-    Ok(ExitCode::SUCCESS)
+    Ok(Done::with(Imported {
+        out: args.out.clone(),
+        kind: args.kind.clone(),
+        parameters: count,
+        epoch: None,
+        ignored: Vec::new(),
+        remarks: Vec::new(),
+    }))
 }
 
 /// The tensors of a published CHGNet: a safetensors file.

@@ -8,8 +8,10 @@ use druse_run::latent::interpolate;
 use druse_run::model::LoadedModel;
 
 use super::encode::{ChoiceArgs, read};
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
+use crate::input;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
 use crate::sampling::{self, SamplingArgs};
 
@@ -26,8 +28,10 @@ pub struct InterpolateArgs {
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
     /// Structure file where the way begins.
+    #[arg(value_parser = input::path())]
     from: PathBuf,
     /// Structure file where it ends.
+    #[arg(value_parser = input::path())]
     to: PathBuf,
     /// Structures on the way, both ends included.
     #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u32).range(2..))]
@@ -60,6 +64,7 @@ pub fn run(args: &InterpolateArgs) -> crate::Outcome {
     let targets = interpolate(space, &model.params, ends.each_ref(), points, choice)?;
     let count = targets.len() as u64;
     let stop = console::stop_flag()?;
-    let summary = sampling::run(&args.sampling, &model, targets, count, &stop)?;
-    Ok(sampling::exit_code(&summary))
+    let result = sampling::run(&args.sampling, &model, targets, count, &stop)?;
+    let code = result.code();
+    Ok(Done::with(result).code(code))
 }

@@ -1,7 +1,6 @@
 //! `druse merge`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 use druse_crystal::formats::Format;
@@ -9,7 +8,10 @@ use druse_run::RunFolder;
 use druse_run::merge::merge;
 use druse_run::output::SampleFormat;
 use druse_run::screen::SCREEN_FILE;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use crate::answer::Done;
 use crate::console;
 use crate::formats::sample_format;
 
@@ -34,12 +36,28 @@ pub struct MergeArgs {
     format: SampleFormat,
 }
 
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Together {
+    /// Folder of the whole.
+    out: PathBuf,
+    /// Structures put together.
+    structures: u64,
+    /// Failures put together.
+    failures: u64,
+    /// Structures of the run that are in none of the folders.
+    missing: u64,
+    /// Whether the parts are of a screening, which `druse screen --resume` has to end.
+    of_screening: bool,
+}
+
 /// Runs the command.
 pub fn run(args: &MergeArgs) -> crate::Outcome {
     let out = RunFolder::open(&args.out)?;
     let merged = merge(&args.parts, &out, args.format)?;
     console::note(&format!("{} structures, {} failures", merged.structures, merged.failures));
-    if args.out.join(SCREEN_FILE).is_file() {
+    let of_screening = args.out.join(SCREEN_FILE).is_file();
+    if of_screening {
         console::note(&format!(
             "relaxed candidates; `druse screen` with the same arguments and `--out {} --resume` ranks them",
             args.out.display()
@@ -48,5 +66,6 @@ pub fn run(args: &MergeArgs) -> crate::Outcome {
     if merged.missing > 0 {
         console::warn(&format!("{} structures of the run are in none of the folders", merged.missing));
     }
-    Ok(ExitCode::SUCCESS)
+    let (structures, failures, missing) = (merged.structures, merged.failures, merged.missing);
+    Ok(Done::with(Together { out: args.out.clone(), structures, failures, missing, of_screening }))
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use druse_crystal::Structure;
 use druse_data::LoadOptions;
-use druse_evaluate::{GenerationSettings, Optimization, Sets, generation, report};
+use druse_evaluate::{Evaluation, GenerationSettings, Optimization, Sets, generation, report};
 use druse_metrics::generation::Rules;
 use druse_metrics::optimization::Goal;
 use druse_run::latent::{Descent, encode, optimize, prior};
@@ -14,12 +14,16 @@ use druse_run::model::LoadedModel;
 use druse_run::output::STRUCTURES_FILE;
 use druse_run::predict::predict;
 use druse_run::sample::Target;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::encode::{ChoiceArgs, read};
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
+use crate::input;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
-use crate::sampling::{self, SamplingArgs};
+use crate::sampling::{self, SamplingArgs, SamplingResult};
 use crate::sets::{self, write_result};
 
 /// Arguments of `druse optimize`.
@@ -77,7 +81,7 @@ pub struct OptimizeArgs {
 #[group(required = true, multiple = false)]
 struct StartArgs {
     /// From the latents of the structures of a data set.
-    #[arg(long, value_name = "DATASET")]
+    #[arg(long, value_name = "DATASET", value_parser = input::path())]
     data: Option<PathBuf>,
     /// From so many points of the prior.
     #[arg(long, value_name = "N")]
@@ -127,16 +131,17 @@ impl OptimizeArgs {
     }
 
     /// Predicts the property of what was decoded and says how many starts succeeded.
-    fn judge(&self, predictor: &LoadedModel, stop: &AtomicBool) -> Result<(), Failure> {
+    fn judge(&self, predictor: &LoadedModel, stop: &AtomicBool) -> Result<Judged, Failure> {
         let structures = self.sampling.out.join(STRUCTURES_FILE);
         // Decoded structures with atoms on one spot are none that a predictor could judge, and no success; the others count.
         let options = LoadOptions { niggli: false, max_skipped_share: 1.0, ..LoadOptions::default() };
         let set = sets::load(&structures, &options)?;
-        let predictions = predict(predictor.predictor().map_err(lacking)?, &predictor.params, &set)?;
+        let predicted = predict(predictor.predictor().map_err(lacking)?, &predictor.params, &set)?;
         let path = self.sampling.out.join(OPTIMIZED_FILE);
-        write_result(&path, |out| predictions.write_structures(&set, &self.property, out))?;
+        write_result("--out", &path, |out| predicted.write_structures(&set, &self.property, out))?;
         console::note(&format!("predictions: {}", path.display()));
-        let Some(reference) = &self.starts.data else { return Ok(()) };
+        let predictions = Some(path.clone());
+        let Some(reference) = &self.starts.data else { return Ok(Judged { predictions, evaluation: None }) };
         let all = sets::StrictArgs { strict: false };
         let (generated, reference) = (sets::read(&path, &[], all)?, sets::read(reference, &[], all)?);
         let sets = Sets { generated: &generated, reference: &reference, train: None };
@@ -149,7 +154,8 @@ impl OptimizeArgs {
             ..GenerationSettings::new(sets.resolve(&Rules::default()))
         };
         let evaluation = console::Progress::of(|watch| generation(sets, &settings, watch, stop))?;
-        console::data(&report::table::evaluation(&evaluation))
+        console::data(&report::table::evaluation(&evaluation))?;
+        Ok(Judged { predictions, evaluation: Some(evaluation) })
     }
 
     fn targets(
@@ -178,21 +184,50 @@ impl OptimizeArgs {
 /// Name of the file with predictions beside that of the structures.
 const OPTIMIZED_FILE: &str = "optimized.jsonl";
 
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Optimized {
+    #[serde(flatten)]
+    sampling: SamplingResult,
+    /// Number of starts.
+    starts: usize,
+    #[serde(flatten)]
+    judged: Judged,
+}
+
+/// What a predictor says of the decoded structures.
+#[derive(Default, Serialize, JsonSchema)]
+struct Judged {
+    /// File of the structures with predictions, where there is a predictor.
+    predictions: Option<PathBuf>,
+    /// Success rates, where there is a predictor and starts are those of a data set.
+    evaluation: Option<Evaluation>,
+}
+
 /// Runs the command.
 pub fn run(args: &OptimizeArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
+    if args.sampling.to_stdout() && args.predictor.is_some() {
+        let text = "--predictor writes its predictions into the folder of --out, which is standard output";
+        return Err(
+            Failure::mistake(text).hint("name a folder; or pass the structures on to `druse predict`")
+        );
+    }
     let model = sampling::configured(&args.sampling, load(Some(&args.model), &args.compute)?, &[])?;
     let predictor = args.predictor()?;
     let starts = args.starts(&model)?;
     if starts.is_empty() {
         return Err(Failure::mistake("there is nothing to start from"));
     }
+    let count_of_starts = starts.len();
     let stop = console::stop_flag()?;
     let targets = args.targets(&model, starts, &stop)?;
     let count = targets.len() as u64;
-    let summary = sampling::run(&args.sampling, &model, targets, count, &stop)?;
-    if let (Some(predictor), false) = (predictor, summary.interrupted) {
-        args.judge(&predictor, &stop)?;
-    }
-    Ok(sampling::exit_code(&summary))
+    let sampling = sampling::run(&args.sampling, &model, targets, count, &stop)?;
+    let judged = match (predictor, sampling.interrupted()) {
+        (Some(predictor), false) => args.judge(&predictor, &stop)?,
+        _ => Judged::default(),
+    };
+    let code = sampling.code();
+    Ok(Done::with(Optimized { sampling, starts: count_of_starts, judged }).code(code))
 }

@@ -2,14 +2,16 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 use druse_crystal::files::{self, Action, FileError};
-use druse_models::parity::compare_beside;
+use druse_models::parity::{OutputDifference, compare_beside};
 use druse_nn::device;
 use flate2::read::GzDecoder;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
 use crate::models::registry;
@@ -44,6 +46,34 @@ fn read(path: &Path) -> Result<String, FileError> {
     Ok(text)
 }
 
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Compared {
+    /// Whether every output is within the tolerance, and there is one.
+    passed: bool,
+    /// Largest relative difference that passes.
+    tolerance: f64,
+    /// Largest relative difference.
+    worst: f64,
+    /// Input crystals.
+    crystals: usize,
+    /// The outputs.
+    outputs: Vec<Output>,
+    /// Outputs of the file that have no counterpart here.
+    skipped: Vec<String>,
+}
+
+/// An output of a network.
+#[derive(Serialize, JsonSchema)]
+pub struct Output {
+    /// Its name.
+    name: String,
+    /// Numbers compared.
+    values: usize,
+    /// Largest relative difference.
+    relative: f64,
+}
+
 /// Runs the command.
 pub fn run(args: &ParityArgs) -> crate::Outcome {
     let device = device::parse(&args.device)?;
@@ -70,5 +100,10 @@ pub fn run(args: &ParityArgs) -> crate::Outcome {
     ))?;
     // A file without outputs would pass without having compared anything.
     let passed = !report.outputs.is_empty() && worst <= tolerance;
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let output =
+        |o: &OutputDifference| Output { name: o.name.clone(), values: o.values, relative: o.relative };
+    let outputs = report.outputs.iter().map(output).collect();
+    let (skipped, crystals) = (report.skipped, report.crystals);
+    let result = Compared { passed, tolerance, worst, crystals, outputs, skipped };
+    Ok(Done::with(result).code(if passed { 0 } else { 1 }))
 }

@@ -1,17 +1,21 @@
 //! `druse predict`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
-use druse_data::{Dataset, ListOptions, LoadOptions, Split, Splits, list};
-use druse_run::predict::{embed, predict, write_vectors};
+use druse_data::{Dataset, ListOptions, Listing, LoadOptions, Split, Splits, list};
+use druse_evaluate::report::predictions::{PredictionsPage, RowPrediction, page as page_of};
+use druse_run::predict::{Prediction, PredictionError, embed, predict, write_vectors};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
+use crate::input;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
-use crate::sets::{StrictArgs, say, write_result};
+use crate::sets::{StrictArgs, named, rows_into_answer, say, write_page, write_result};
 
 /// Arguments of `druse predict`.
 #[derive(Args)]
@@ -29,7 +33,8 @@ pub struct PredictArgs {
     /// Checkpoint or folder of a training run of a property predictor, or cgcnn: the published weights for formation energies
     /// per atom (eV), which ship.
     model: PathBuf,
-    /// Data set: a file or folder of structures, or a folder with splits.
+    /// Data set: a file or folder of structures, or a folder with splits; `-` for standard input.
+    #[arg(value_parser = input::path())]
     data: PathBuf,
     /// Part of a data set with splits.
     #[arg(long, value_enum, default_value_t = SplitArg::Test)]
@@ -46,6 +51,10 @@ pub struct PredictArgs {
     /// File of the vectors that the predictions are made of (CSV: id, e0, e1, …): activations before the last layer.
     #[arg(long, value_name = "FILE")]
     embeddings: Option<PathBuf>,
+    /// Write a report with crystals, and with predictions against the values in the data, as one file that a browser shows without
+    /// network.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     strict: StrictArgs,
     #[command(flatten)]
@@ -88,6 +97,74 @@ pub fn read(args: &PredictArgs) -> Result<Dataset, Failure> {
     Ok(list(&args.data, &ListOptions { strict, ..ListOptions::default() })?.into())
 }
 
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Predicted {
+    /// The property.
+    property: String,
+    /// The model, in words.
+    model: String,
+    /// Name of the set.
+    set: String,
+    /// Structures of the set.
+    structures: usize,
+    /// Structures without a prediction.
+    failed: usize,
+    /// How far predictions are from the values of the set, where it has them.
+    error: Option<Errors>,
+    /// File of the table, where one was named.
+    out: Option<PathBuf>,
+    /// File of the structures with their predictions.
+    structures_file: Option<PathBuf>,
+    /// File of the vectors.
+    embeddings_file: Option<PathBuf>,
+    /// Page for a browser.
+    report: Option<PathBuf>,
+    /// The predictions, where no file of the table was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<Vec<Row>>,
+}
+
+/// How far predictions are from the values of the set, over the structures that have both.
+#[derive(Serialize, JsonSchema)]
+struct Errors {
+    /// Mean absolute error.
+    mean_absolute: f64,
+    /// Root of the mean squared error.
+    root_mean_square: f64,
+    /// Mean absolute deviation of the values from their mean: the error of always saying the mean.
+    mean_absolute_deviation: f64,
+    /// Structures that have both.
+    structures: usize,
+}
+
+impl From<PredictionError> for Errors {
+    fn from(e: PredictionError) -> Self {
+        let PredictionError { mean_absolute, root_mean_square, mean_absolute_deviation, structures } = e;
+        Self { mean_absolute, root_mean_square, mean_absolute_deviation, structures }
+    }
+}
+
+/// A prediction.
+#[derive(Serialize, JsonSchema)]
+struct Row {
+    /// Identifier of the structure.
+    id: String,
+    /// The prediction, in the unit of the training data.
+    prediction: Option<f64>,
+    /// The value in the data, where it has one.
+    reference: Option<f64>,
+    /// Why there is no prediction.
+    error: Option<String>,
+}
+
+impl From<Prediction> for Row {
+    fn from(Prediction { id, value, reference }: Prediction) -> Self {
+        let error = value.as_ref().err().map(ToString::to_string);
+        Self { id, prediction: value.ok(), reference, error }
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &PredictArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
@@ -102,28 +179,56 @@ pub fn run(args: &PredictArgs) -> crate::Outcome {
         return Err(Failure::mistake(message).hint("choose another name with --column"));
     }
     let predictions = predict(predictor, &model.params, &set)?;
-    write_result(&args.out, |out| predictions.write_csv(out))?;
+    let kept = rows_into_answer(&args.out);
+    if !kept {
+        write_result("--out", &args.out, |out| predictions.write_csv(out))?;
+    }
     if let Some(path) = &args.structures {
-        write_result(path, |out| predictions.write_structures(&set, &column, out))?;
+        write_result("--structures", path, |out| predictions.write_structures(&set, &column, out))?;
     }
     if let Some(path) = &args.embeddings {
         let structures: Vec<_> = set.structures().collect();
         let stop = AtomicBool::new(false);
         let vectors = embed(predictor, &model.params, &structures, &mut |_| {}, &stop)?;
         let ids: Vec<&str> = set.entries.iter().map(|entry| entry.id.as_str()).collect();
-        write_result(path, |out| write_vectors(&ids, &vectors, out))?;
+        write_result("--embeddings", path, |out| write_vectors(&ids, &vectors, out))?;
     }
     let (property, n) = (&predictions.property, predictions.rows.len());
     let failed = predictions.rows.iter().filter(|row| row.value.is_err()).count();
     if failed > 0 {
         console::warn(&format!("{failed} of {n} structures have no prediction"));
     }
-    match predictions.error() {
+    if let Some(path) = &args.html {
+        let row = |row: &Prediction| RowPrediction {
+            value: row.value.as_ref().map(|x| *x).map_err(ToString::to_string),
+            reference: row.reference,
+        };
+        let rows: Vec<RowPrediction> = predictions.rows.iter().map(row).collect();
+        let property = &predictions.property;
+        // The predictions are of the structures alone, as the entries are.
+        let listing = Listing::from(Dataset { skipped: Vec::new(), ..set.clone() });
+        let page = PredictionsPage { property, model: &model.name, set: &listing, rows: &rows };
+        write_page(Some(path), || page_of(&page))?;
+    }
+    let error = predictions.error();
+    match &error {
         Some(e) => console::note(&format!(
             "{property} of {}: MAE {:.4}, RMSE {:.4} over {} structures (always the mean: MAE {:.4})",
             set.name, e.mean_absolute, e.root_mean_square, e.structures, e.mean_absolute_deviation
         )),
         None => console::note(&format!("the data has no {property} to compare with")),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Done::with(Predicted {
+        property: property.clone(),
+        model: model.name.clone(),
+        set: set.name.clone(),
+        structures: n,
+        failed,
+        error: error.map(Errors::from),
+        out: named(&args.out),
+        structures_file: args.structures.clone(),
+        embeddings_file: args.embeddings.clone(),
+        report: args.html.clone(),
+        rows: kept.then(|| predictions.rows.into_iter().map(Row::from).collect()),
+    }))
 }

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
-use druse_data::{Dataset, Entry, OutputFormat, write_dataset};
+use druse_crystal::Composition;
+use druse_data::{Dataset, Entry, OutputFormat};
 use druse_evaluate::hull::EnergyChoice;
 use druse_evaluate::ranking::{RankingSettings, ranked};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
 use crate::formats::set_format;
-use crate::sets::SourceArgs;
+use crate::sets::{SourceArgs, format_of, write_set};
 
 /// Arguments of `druse rank`.
 #[derive(Args)]
@@ -29,7 +32,7 @@ with `rank`, `rank_score` and `energy_above_lowest` (eV/atom); `model_rank` is w
 pub struct RankArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// File or folder to write.
+    /// File or folder to write; `-` for stdout.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
     /// Format [default: by the name of the output].
@@ -50,6 +53,34 @@ pub struct RankArgs {
     overwrite: bool,
 }
 
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Ranked {
+    /// File or folder of the candidates, in their order.
+    out: PathBuf,
+    /// Candidates written.
+    written: usize,
+    /// Compositions, or rows that candidates are for.
+    groups: usize,
+    /// Groups that another candidate than the model's comes first of.
+    changed: usize,
+    /// Candidates without a structure or energy, which come last.
+    without_energy: usize,
+    /// The first of each group.
+    best: Vec<First>,
+}
+
+/// The first candidate of a group.
+#[derive(Serialize, JsonSchema)]
+struct First {
+    /// Its identifier.
+    id: String,
+    /// Its reduced formula.
+    formula: String,
+    /// Its score; the higher, the better.
+    score: Option<f64>,
+}
+
 /// Runs the command.
 pub fn run(args: &RankArgs) -> crate::Outcome {
     if !(args.weight >= 0.0 && args.weight.is_finite()) {
@@ -60,10 +91,7 @@ pub fn run(args: &RankArgs) -> crate::Outcome {
     }
     let format = match args.format {
         Some(format) => format,
-        None => OutputFormat::from_path(&args.out).ok_or_else(|| {
-            let out = args.out.display();
-            Failure::mistake(format!("the name `{out}` does not tell a format")).hint("add --format")
-        })?,
+        None => format_of(&args.out)?,
     };
     let listing = args.source.list()?;
     let settings = RankingSettings {
@@ -73,11 +101,15 @@ pub fn run(args: &RankArgs) -> crate::Outcome {
     };
     let ranked = ranked(&listing, &settings)?;
     let keep = args.keep.map_or(usize::MAX, |n| n as usize);
-    let mut entries = Vec::new();
+    let (mut entries, mut best) = (Vec::new(), Vec::new());
     let mut changed = 0;
     for candidate in ranked.iter().filter(|c| c.rank <= keep) {
         let item = &listing.items[candidate.row];
         let Some(structure) = item.structure() else { continue };
+        if candidate.rank == 1 {
+            let formula = Composition::from_species(&structure.species).reduced_formula();
+            best.push(First { id: item.id.clone(), formula, score: candidate.score });
+        }
         let mut structure = structure.clone();
         let mut put = |name: &str, value: Value| structure.properties.insert(name.to_owned(), value);
         if let Some(before) = put("rank", candidate.rank.into()) {
@@ -104,10 +136,11 @@ pub fn run(args: &RankArgs) -> crate::Outcome {
     }
     let groups = ranked.iter().map(|c| c.group).collect::<BTreeSet<_>>().len();
     let written = entries.len();
-    write_dataset(&Dataset::new(&listing.name, entries), &args.out, format, args.overwrite)?;
+    write_set("--out", &Dataset::new(&listing.name, entries), &args.out, format, args.overwrite)?;
     console::note(&format!(
         "{written} candidates for {groups} compositions or rows: {}; another one than the model's comes first for {changed}",
         args.out.display()
     ));
-    Ok(ExitCode::SUCCESS)
+    let out = args.out.clone();
+    Ok(Done::with(Ranked { out, written, groups, changed, without_energy: without, best }))
 }

@@ -2,23 +2,29 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use druse_crystal::Structure;
 use druse_data::Listing;
-use druse_evaluate::{EvaluateError, Evaluation, MatchingSettings, Observer, Pairing, Sets, Task, matching};
+use druse_evaluate::{
+    EvaluateError, Evaluation, MatchingSettings, Observer, Pairing, Sets, Task, matching, report,
+};
 use druse_metrics::generation::Rules;
 use druse_run::latent::{RECONSTRUCTION_OF, Reconstruction, reconstruct};
 use druse_run::output::STRUCTURES_FILE;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::encode::ChoiceArgs;
 pub use super::encode::read as read_data;
+use crate::answer::Done;
 use crate::console;
+use crate::failure::Failure;
+use crate::input;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
-use crate::sampling::{self, SamplingArgs};
-use crate::sets::{self, Destinations};
+use crate::sampling::{self, SamplingArgs, SamplingResult};
+use crate::sets;
 
 /// Arguments of `druse reconstruct`.
 #[derive(Args)]
@@ -34,7 +40,7 @@ pub struct ReconstructArgs {
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
     /// Structures to reconstruct.
-    #[arg(value_name = "DATASET")]
+    #[arg(value_name = "DATASET", value_parser = input::path())]
     data: PathBuf,
     /// Reconstruct the first so many structures only.
     #[arg(long, value_name = "N")]
@@ -53,9 +59,6 @@ pub struct ReconstructArgs {
     /// Only sample; compare later with `druse evaluate --task reconstruction --group-by reconstruction_of`.
     #[arg(long)]
     pub no_evaluation: bool,
-    /// Write the comparison as JSON, to stdout in place of the table when no file is named.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
-    json: Option<PathBuf>,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
@@ -89,9 +92,22 @@ impl ReconstructArgs {
     }
 }
 
+/// What the command leaves: the comparison, unless `--no-evaluation` is given or it was stopped, and how the structures were made.
+#[derive(Serialize, JsonSchema)]
+pub struct Reconstructed {
+    #[serde(flatten)]
+    evaluation: Option<Evaluation>,
+    /// How the reconstructions were sampled.
+    sampling: SamplingResult,
+}
+
 /// Runs the command.
 pub fn run(args: &ReconstructArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
+    if args.sampling.to_stdout() && !args.no_evaluation {
+        let text = "reconstructions are compared in the folder of --out, which is standard output";
+        return Err(Failure::mistake(text).hint("name a folder, or add --no-evaluation"));
+    }
     let model = sampling::configured(&args.sampling, load(Some(&args.model), &args.compute)?, &[])?;
     let space = model.autoencoder().map_err(lacking)?;
     let mut dataset = read_data(&args.data, &model)?;
@@ -103,9 +119,10 @@ pub fn run(args: &ReconstructArgs) -> crate::Outcome {
     let targets = reconstruct(space, &model.params, &structures, &args.how())?;
     let count = targets.len() as u64;
     let stop = console::stop_flag()?;
-    let summary = sampling::run(&args.sampling, &model, targets, count, &stop)?;
-    if summary.interrupted || args.no_evaluation {
-        return Ok(sampling::exit_code(&summary));
+    let sampling = sampling::run(&args.sampling, &model, targets, count, &stop)?;
+    if sampling.interrupted() || args.no_evaluation {
+        let code = sampling.code();
+        return Ok(Done::with(Reconstructed { evaluation: None, sampling }).code(code));
     }
     let mut reference = sets::read(&args.data, &[], sets::StrictArgs { strict: false })?;
     if args.count.is_some() {
@@ -115,6 +132,6 @@ pub fn run(args: &ReconstructArgs) -> crate::Outcome {
     let generated =
         sets::read(&args.sampling.out.join(STRUCTURES_FILE), &[], sets::StrictArgs { strict: false })?;
     let evaluation = console::Progress::of(|watch| args.evaluate(&generated, &reference, watch, &stop))?;
-    Destinations { json: args.json.as_deref(), html: None }.deliver_evaluation(&evaluation)?;
-    Ok(ExitCode::SUCCESS)
+    console::data(&report::table::evaluation(&evaluation))?;
+    Ok(Done::with(Reconstructed { evaluation: Some(evaluation), sampling }))
 }

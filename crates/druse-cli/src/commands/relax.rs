@@ -1,24 +1,32 @@
 //! `druse relax`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use druse_crystal::formats::Format;
+use druse_data::Listing;
 use druse_relax::{CellMode, FireSettings, Flight, LbfgsSettings, Optimizer, RelaxSettings};
-use druse_run::output::{FAILURES_FILE, SampleFormat, Shard};
+use druse_run::output::{FAILURES_FILE, RunIdentity, STRUCTURES_FILE, SampleFormat, Shard};
 use druse_run::potentials::{self, DEFAULT_POTENTIAL, POTENTIALS};
-use druse_run::relax::{Disagreement, Energies, FolderRows, RelaxPlan, RelaxSummary, TABLE_FILE, relax};
-use druse_run::{Event, RunFolder};
+use druse_run::relax::{
+    Disagreement, Energies, FolderRows, RelaxManifest, RelaxPlan, RelaxRow, RelaxSummary, RowSink,
+    TABLE_FILE, relax,
+};
+use druse_run::{Event, RunError, RunFolder};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
 use crate::formats::sample_format;
 use crate::models::set_threads;
-use crate::sets::SourceArgs;
+use crate::sets::{SourceArgs, is_stdout};
+use crate::stream::Stream;
 
 /// Arguments of `druse relax`.
 #[derive(Args)]
@@ -38,7 +46,7 @@ What becomes of a structure depends on it and the settings alone: not on the oth
 pub struct RelaxArgs {
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Folder for the relaxed structures.
+    /// Folder for the relaxed structures; `-` for standard output, where each is written as it ends, in any order.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[arg(long, value_name = "NAME|FILE,…", default_value = DEFAULT_POTENTIAL, help = potential_help())]
@@ -76,9 +84,9 @@ pub struct RelaxArgs {
     /// Write the path of each structure, with forces, to trajectories/.
     #[arg(long)]
     trajectory: bool,
-    /// Files to write besides structures.jsonl.
-    #[arg(long, value_parser = sample_format(), default_value_t = SampleFormat::Structures(Format::Cif))]
-    format: SampleFormat,
+    /// Files to write besides structures.jsonl [default: cif]; with --out -, what is written [default: jsonl].
+    #[arg(long, value_parser = sample_format())]
+    format: Option<SampleFormat>,
     /// Continue in a folder that holds part of the structures.
     #[arg(long)]
     resume: bool,
@@ -172,7 +180,7 @@ impl RelaxArgs {
 
     /// The sink of a folder.
     pub fn rows<'a>(&self, folder: &'a RunFolder) -> FolderRows<'a> {
-        FolderRows::new(folder, self.format, self.resume)
+        FolderRows::new(folder, self.format.unwrap_or(SampleFormat::Structures(Format::Cif)), self.resume)
     }
 }
 
@@ -201,6 +209,130 @@ fn with_constants(optimizer: &Optimizer, changes: &[String]) -> Result<Optimizer
         .map_err(|e| Failure::mistake(format!("--set {}: {e}", changes.join(" --set "))))
 }
 
+impl RelaxArgs {
+    /// The sink that writes to stdout.
+    fn stream(&self, structures: u64) -> Result<ToStdout, Failure> {
+        for (given, option) in [(self.resume, "--resume"), (self.trajectory, "--trajectory")] {
+            if given {
+                return Err(Failure::mistake(format!(
+                    "{option} needs a folder, and --out is standard output"
+                )));
+            }
+        }
+        Ok(ToStdout(Stream::open("--out", self.format.unwrap_or(SampleFormat::Jsonl), structures)?))
+    }
+
+    fn result(
+        &self,
+        listing: &Listing,
+        potential: &str,
+        summary: &RelaxSummary,
+        seconds: f64,
+    ) -> RelaxResult {
+        let file = |name: &str| (!is_stdout(&self.out)).then(|| self.out.join(name));
+        let disagreement = |(name, d): (&String, &Disagreement)| PotentialDifference {
+            potential: name.clone(),
+            structures: d.count,
+            missing: d.missing,
+            mean: d.mean_difference(),
+            mean_size: d.mean_size(),
+            largest: d.largest.as_ref().map(|(largest, _)| *largest),
+            largest_of: d.largest.as_ref().map(|(_, id)| id.clone()),
+        };
+        RelaxResult {
+            set: listing.name.clone(),
+            potential: potential.to_owned(),
+            out: self.out.clone(),
+            structures_file: file(STRUCTURES_FILE),
+            failures_file: file(FAILURES_FILE).filter(|_| summary.failed > 0),
+            table: file(TABLE_FILE).filter(|_| !summary.interrupted),
+            rows: summary.rows(),
+            found: summary.found,
+            converged: summary.converged(),
+            failed: summary.failed,
+            ends: summary.ends.iter().map(|(end, count)| ((*end).to_owned(), *count)).collect(),
+            mean_steps: summary.mean_steps(),
+            evaluations: summary.evaluations,
+            differences: summary.disagreements.iter().map(disagreement).collect(),
+            interrupted: summary.interrupted,
+            seconds,
+        }
+    }
+}
+
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct RelaxResult {
+    /// Name of the set.
+    set: String,
+    /// The potential that relaxes.
+    potential: String,
+    /// Folder of the results; `-` for standard output.
+    out: PathBuf,
+    /// File of the relaxed structures, one a line.
+    structures_file: Option<PathBuf>,
+    /// File of the rows that came to nothing, with the reasons; `null` where there is none in this call.
+    failures_file: Option<PathBuf>,
+    /// Table with the figures of every row.
+    table: Option<PathBuf>,
+    /// Rows finished by this call.
+    rows: u64,
+    /// Rows that were there already.
+    found: u64,
+    /// Rows finished by this call whose relaxation converged.
+    converged: u64,
+    /// Rows finished by this call that give no structure.
+    failed: u64,
+    /// Rows finished by this call, by how they ended.
+    ends: BTreeMap<String, u64>,
+    /// Mean number of steps of the rows that were relaxed.
+    mean_steps: f64,
+    /// Evaluations of crystals by the potential.
+    evaluations: u64,
+    /// How other potentials differ from the one that relaxes.
+    differences: Vec<PotentialDifference>,
+    /// Whether it was stopped before the end; `--resume` continues.
+    interrupted: bool,
+    /// Seconds that the call took.
+    seconds: f64,
+}
+
+/// Energies by another potential less those by the one that relaxes (eV/atom).
+#[derive(Serialize, JsonSchema)]
+struct PotentialDifference {
+    /// The other potential.
+    potential: String,
+    /// Structures that both have an energy of.
+    structures: u64,
+    /// Structures that the other has no energy of.
+    missing: u64,
+    /// Mean of the differences.
+    mean: f64,
+    /// Mean of their sizes.
+    mean_size: f64,
+    /// The largest in size.
+    largest: Option<f64>,
+    /// Identifier of its structure.
+    largest_of: Option<String>,
+}
+
+/// Standard output: relaxed structures as they end. What comes to nothing is said on stderr.
+struct ToStdout(Stream);
+
+impl RowSink for ToStdout {
+    fn begin(&mut self, _: &RelaxPlan, _: &Listing) -> Result<BTreeSet<u64>, RunError> {
+        Ok(BTreeSet::new())
+    }
+
+    fn put(&mut self, row: RelaxRow) -> Result<(), RunError> {
+        row.line().map_or(Ok(()), |record| self.0.write(&record, RelaxManifest::SYMMETRIC))
+    }
+
+    fn finish(&mut self) -> Result<(), RunError> {
+        Ok(())
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &RelaxArgs) -> crate::Outcome {
     set_threads(args.threads.unwrap_or(0))?;
@@ -219,10 +351,17 @@ pub fn run_until(
     let loaded = potentials::load(&args.potential).map_err(Failure::mistake)?;
     let listing = args.source.list()?;
     let plan = args.plan(settings, loaded.identity.clone());
-    let folder = RunFolder::open(&args.out)?;
+    let share = (0..listing.len() as u64).filter(|&i| args.shard.holds(i)).count() as u64;
+    let folder = match is_stdout(&args.out) {
+        true => None,
+        false => Some(RunFolder::open(&args.out)?),
+    };
+    let mut sink: Box<dyn RowSink> = match &folder {
+        Some(folder) => Box::new(args.rows(folder)),
+        None => Box::new(args.stream(share)?),
+    };
     let stop = stop()?;
     let begun = Instant::now();
-    let share = (0..listing.len() as u64).filter(|&i| args.shard.holds(i)).count() as u64;
     let bar = console::bar(share, "structures");
     let potential = &*loaded.potential;
     let noun = if share == 1 { "structure" } else { "structures" };
@@ -243,20 +382,37 @@ pub fn run_until(
         }
         _ => {}
     };
-    let mut sink = args.rows(&folder);
-    let summary = relax(&listing, potential, &plan, &mut sink, &mut watch, &stop);
+    let summary = relax(&listing, potential, &plan, &mut *sink, &mut watch, &stop);
     bar.finish();
-    let summary = summary?;
-    tell(args, potential.name(), &summary, begun.elapsed().as_secs_f64());
+    let summary = match summary {
+        // Whoever read the structures has had enough: there is nobody to be told.
+        Err(RunError::ReceiverGone) => {
+            let seconds = begun.elapsed().as_secs_f64();
+            return Ok(Done::with(args.result(
+                &listing,
+                potential.name(),
+                &RelaxSummary::default(),
+                seconds,
+            )));
+        }
+        summary => summary?,
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    tell(args, potential.name(), &summary, seconds);
+    let result = args.result(&listing, potential.name(), &summary, seconds);
     if summary.interrupted {
-        console::note("interrupted; continue with --resume");
-        return Ok(ExitCode::from(130));
+        let how = if folder.is_some() { "interrupted; continue with --resume" } else { "interrupted" };
+        console::note(how);
+        return Ok(Done::with(result).code(130));
     }
     if summary.rows() > 0 && summary.failed == summary.rows() && summary.found == 0 {
-        return Err(Failure::environment("no structure could be relaxed")
-            .hint(format!("{}/{FAILURES_FILE} says why", args.out.display())));
+        let failure = Failure::environment("no structure could be relaxed");
+        return Err(match &folder {
+            Some(_) => failure.hint(format!("{}/{FAILURES_FILE} says why", args.out.display())),
+            None => failure,
+        });
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Done::with(result))
 }
 
 /// Most structures whose energies by several potentials are printed one by one.
@@ -298,14 +454,17 @@ fn disagreement_text(first: &str, other: &str, disagreement: &Disagreement) -> S
 
 /// Says what came of it.
 fn tell(args: &RelaxArgs, potential: &str, summary: &RelaxSummary, seconds: f64) {
-    let out = args.out.display();
+    let place = |file: &str| match is_stdout(&args.out) {
+        true => String::new(),
+        false => format!(": {}/{file}", args.out.display()),
+    };
     let (rows, converged) = (summary.rows(), summary.converged());
     let found = if summary.found > 0 { format!(" ({} were there)", summary.found) } else { String::new() };
     console::note(&format!(
-        "{converged} of {rows} structures converged{found}, {:.1} steps a structure, {} evaluations in {seconds:.1} s: \
-         {out}/{TABLE_FILE}",
+        "{converged} of {rows} structures converged{found}, {:.1} steps a structure, {} evaluations in {seconds:.1} s{}",
         summary.mean_steps(),
-        summary.evaluations
+        summary.evaluations,
+        place(TABLE_FILE)
     ));
     let others: Vec<String> = summary
         .ends
@@ -320,6 +479,6 @@ fn tell(args: &RelaxArgs, potential: &str, summary: &RelaxSummary, seconds: f64)
         console::note(&disagreement_text(potential, name, disagreement));
     }
     if summary.failed > 0 {
-        console::warn(&format!("{} rows give no relaxed structure: {out}/{FAILURES_FILE}", summary.failed));
+        console::warn(&format!("{} rows give no relaxed structure{}", summary.failed, place(FAILURES_FILE)));
     }
 }

@@ -19,8 +19,10 @@ use druse_run::output::STRUCTURES_FILE;
 use druse_run::sample::Target;
 
 use super::{rank, relax};
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
+use crate::input;
 use crate::library::parse;
 use crate::models::{ComputeArgs, lacking, load, registry, set_threads};
 use crate::sampling::{self, SamplingArgs};
@@ -39,6 +41,7 @@ use crate::sets;
   druse sample --model runs/cells --space-group 225 --wyckoff Na:4a,Cl:4b --count 8 --out rock-salt
   druse sample --model runs/cells --formula Na4Cl4 --max-templates 20 --out salts
   druse sample --model runs/cdvae --count 1000 --out generated    (models that draw compositions themselves)
+  druse sample --formula LiFeO2 --count 8 --out - | druse relax - --out relaxed
   druse sample --system Li-Fe-O --count 128 --out part0 --shard 0/2    (and 1/2 elsewhere, then `druse merge`)
 
 The folder holds structures.jsonl (one structure a line, as they are finished) and the files of the chosen format.
@@ -130,10 +133,10 @@ struct What {
     #[arg(long, value_name = "POSITIONS", requires = "space_group")]
     wyckoff: Option<String>,
     /// The compositions of the cells of a data set; for a model that has to be told sites, their space groups and sites.
-    #[arg(long, value_name = "DATASET")]
+    #[arg(long, value_name = "DATASET", value_parser = input::path())]
     like: Option<PathBuf>,
     /// Latents that `druse encode` wrote.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = input::path())]
     latents: Option<PathBuf>,
 }
 
@@ -147,11 +150,16 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
         return Err(Failure::mistake("a shard holds a part of the candidates of a composition")
             .hint("merge the shards first; then `druse relax` and `druse rank`"));
     }
-    let summary = sampling::run(&args.sampling, &model, targets, count, &stop)?;
-    match args.rank == RankBy::Potential && !summary.interrupted {
-        true => by_potential(&args.sampling, &stop),
-        false => Ok(sampling::exit_code(&summary)),
+    if args.rank == RankBy::Potential && args.sampling.to_stdout() {
+        let text = "candidates are relaxed and ordered in the folder of --out, which is standard output";
+        return Err(Failure::mistake(text).hint("name a folder"));
     }
+    let result = sampling::run(&args.sampling, &model, targets, count, &stop)?;
+    if args.rank == RankBy::Potential && !result.interrupted() {
+        return by_potential(&args.sampling, &stop);
+    }
+    let code = result.code();
+    Ok(Done::with(result).code(code))
 }
 
 /// Relaxes what was sampled and puts it in order: two commands after this one.

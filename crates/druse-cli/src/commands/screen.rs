@@ -1,7 +1,6 @@
 //! `druse screen`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -15,13 +14,17 @@ use druse_run::RunFolder;
 use druse_run::output::Shard;
 use druse_run::potentials::{self, DEFAULT_POTENTIAL};
 use druse_run::screen::{
-    BEST_FOLDER, Corrections, FORMATION_ENERGY, Funnel, REPORT_FILE, ReferenceSummary, References,
-    ScreenInputs, ScreenRow, ScreenSettings, Screened, Screening, TABLE_FILE, screen,
+    BEST_FOLDER, Corrections, FORMATION_ENERGY, Funnel, LINES_FILE, REPORT_FILE, ReferenceSummary,
+    References, ScreenInputs, ScreenRow, ScreenSettings, Screened, Screening, TABLE_FILE, screen,
 };
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::relax::{OptimizerArg, potential_help};
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
+use crate::input;
 use crate::models::set_threads;
 use crate::sets::{SourceArgs, read_energies};
 
@@ -49,10 +52,10 @@ pub struct ScreenArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Structures that the hull is made of: a set, or a folder of its splits. It need not hold the elements.
-    #[arg(long, value_name = "DATA")]
+    #[arg(long, value_name = "DATA", value_parser = input::path())]
     reference: PathBuf,
     /// Known structures, for novelty [default: the reference].
-    #[arg(long, value_name = "DATA")]
+    #[arg(long, value_name = "DATA", value_parser = input::path())]
     train: Option<PathBuf>,
     /// Folder for the results.
     #[arg(long, value_name = "DIR")]
@@ -189,6 +192,31 @@ impl ScreenArgs {
     }
 }
 
+/// What the command leaves. Of a share of the candidates, or where it was stopped, all but `ending` and `out` is `null`.
+#[derive(Serialize, JsonSchema)]
+pub struct ScreenResult {
+    /// `ranked`; `share` where a share of the candidates is relaxed, for `druse merge`; `interrupted`.
+    ending: &'static str,
+    /// Folder of the results.
+    out: PathBuf,
+    /// Table with a row for every candidate.
+    table: Option<PathBuf>,
+    /// The same as JSON Lines.
+    rows_file: Option<PathBuf>,
+    /// Page for a browser.
+    report: Option<PathBuf>,
+    /// Folder with CIFs of the best.
+    best_folder: Option<PathBuf>,
+    /// Where candidates fell, and how many are ranked.
+    funnel: Option<Funnel>,
+    /// What the hull is made of.
+    references: Option<ReferenceSummary>,
+    /// The first in the ranking, as many as `--keep` says.
+    best: Option<Vec<ScreenRow>>,
+    /// Seconds of the call.
+    seconds: f64,
+}
+
 /// Runs the command.
 pub fn run(args: &ScreenArgs) -> crate::Outcome {
     set_threads(args.threads.unwrap_or(0))?;
@@ -220,6 +248,18 @@ pub fn run(args: &ScreenArgs) -> crate::Outcome {
     };
     let found = console::Progress::of(|watch| screen(inputs, &settings, &folder, args.resume, watch, &stop))?;
     let out = args.out.display();
+    let unfinished = |ending| ScreenResult {
+        ending,
+        out: args.out.clone(),
+        table: None,
+        rows_file: None,
+        report: None,
+        best_folder: None,
+        funnel: None,
+        references: None,
+        best: None,
+        seconds: begun.elapsed().as_secs_f64(),
+    };
     let Screening { rows, funnel, references, seconds } = match found {
         Screened::Whole(screening) => *screening,
         Screened::Share => {
@@ -227,11 +267,11 @@ pub fn run(args: &ScreenArgs) -> crate::Outcome {
                 "share {} of the candidates is relaxed: {out}; when all are, `druse merge` puts them together",
                 args.shard
             ));
-            return Ok(ExitCode::SUCCESS);
+            return Ok(Done::with(unfinished("share")));
         }
         Screened::Interrupted => {
             console::note("interrupted; continue with --resume");
-            return Ok(ExitCode::from(130));
+            return Ok(Done::with(unfinished("interrupted")).code(130));
         }
     };
     console::data(&tell(&rows, &funnel, &settings))?;
@@ -247,7 +287,18 @@ pub fn run(args: &ScreenArgs) -> crate::Outcome {
         return Err(Failure::environment("no candidate reached the ranking")
             .hint(format!("{out}/{TABLE_FILE} says where each fell and why")));
     }
-    Ok(ExitCode::SUCCESS)
+    let file = |name: &str| Some(args.out.join(name));
+    let best = rows.into_iter().take(args.keep.min(funnel.ranked)).collect();
+    Ok(Done::with(ScreenResult {
+        table: file(TABLE_FILE),
+        rows_file: file(LINES_FILE),
+        report: file(REPORT_FILE),
+        best_folder: file(BEST_FOLDER),
+        funnel: Some(funnel),
+        references: Some(references),
+        best: Some(best),
+        ..unfinished("ranked")
+    }))
 }
 
 /// Where energies of the reference are kept; `None` for the folder of results.

@@ -1,7 +1,6 @@
 //! `druse train`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
@@ -10,9 +9,13 @@ use druse_run::config::RunConfig;
 use druse_run::overlay::Layers;
 use druse_run::train::{BEST, CONFIG_FILE, Ending, LAST, Outcome as Trained, holds_run, train_with};
 use druse_run::{Event, RunFolder};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use crate::answer::Done;
 use crate::console::{self, Bar};
 use crate::failure::Failure;
+use crate::input;
 use crate::models::{registry, set_threads};
 use crate::ranks::{RankArgs, exit_code, own_program};
 
@@ -33,8 +36,8 @@ pub struct TrainArgs {
     /// Preset that the configuration starts from (see `druse config presets`) [default: gemsdiff-small].
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
-    /// Data set: a folder with train and val files, or one file or folder of structures.
-    #[arg(long, value_name = "PATH")]
+    /// Data set: a folder with train and val files, or one file or folder of structures; `-` for standard input.
+    #[arg(long, value_name = "PATH", value_parser = input::path())]
     data: Option<PathBuf>,
     /// Folder of the run.
     #[arg(long, value_name = "DIR")]
@@ -46,7 +49,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     init: Option<PathBuf>,
     /// Configuration file (TOML); its values replace those of the preset.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = input::path())]
     config: Option<PathBuf>,
     /// Single values, such as train.epochs=10; replace those of the file. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -156,7 +159,7 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
         bar.finish();
     }
     others.end(&trained);
-    Ok(report(&trained?, args))
+    Ok(report(&trained?, args, [train_n, val_n], begun.elapsed().as_secs_f64()))
 }
 
 /// The command as another rank than 0.
@@ -172,15 +175,38 @@ fn serve_machine(args: &TrainArgs, rank: usize) -> crate::Outcome {
     serve().map(exit_code).map_err(|failure| failure.of_rank(rank))
 }
 
-fn report(trained: &Trained, args: &TrainArgs) -> ExitCode {
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct TrainResult {
+    /// Folder of the run.
+    out: PathBuf,
+    /// File of the best model.
+    model: PathBuf,
+    /// `finished`, `early_stop`, `time_limit` or `interrupted`; `--resume` continues.
+    ending: &'static str,
+    /// Epochs done, those of earlier calls included.
+    epochs: u64,
+    /// Steps done, those of earlier calls included.
+    steps: u64,
+    /// Lowest validation loss; of the training where nothing is validated.
+    best_loss: Option<f64>,
+    /// Training structures.
+    training: usize,
+    /// Validation structures.
+    validation: usize,
+    /// Seconds of the call.
+    seconds: f64,
+}
+
+fn report(trained: &Trained, args: &TrainArgs, [training, validation]: [usize; 2], seconds: f64) -> Done {
     let out = args.out.display();
     let reached = format!("{} epochs, {} steps", trained.epoch, trained.step);
     let best = trained.best.map_or(String::new(), |b| format!(", best loss {b:.4}"));
-    let (words, code) = match trained.ending {
-        Ending::Finished => ("finished", ExitCode::SUCCESS),
-        Ending::EarlyStop => ("stopped: the validation loss no longer improves", ExitCode::SUCCESS),
-        Ending::TimeLimit => ("stopped: the time is up", ExitCode::SUCCESS),
-        Ending::Interrupted => ("interrupted and saved; continue with --resume", ExitCode::from(130)),
+    let (words, ending, code) = match trained.ending {
+        Ending::Finished => ("finished", "finished", 0),
+        Ending::EarlyStop => ("stopped: the validation loss no longer improves", "early_stop", 0),
+        Ending::TimeLimit => ("stopped: the time is up", "time_limit", 0),
+        Ending::Interrupted => ("interrupted and saved; continue with --resume", "interrupted", 130),
     };
     match trained.step {
         // Nothing was to be trained.
@@ -189,7 +215,18 @@ fn report(trained: &Trained, args: &TrainArgs) -> ExitCode {
     }
     let name = if trained.best.is_some() { BEST } else { LAST };
     console::note(&format!("model: {out}/{name}"));
-    code
+    let result = TrainResult {
+        out: args.out.clone(),
+        model: args.out.join(name),
+        ending,
+        epochs: trained.epoch,
+        steps: trained.step,
+        best_loss: trained.best,
+        training,
+        validation,
+        seconds,
+    };
+    Done::with(result).code(code)
 }
 
 /// Remarks on single structures that are shown.

@@ -1,6 +1,8 @@
 //! Runs the real binary and writes data for it.
 #![allow(dead_code, reason = "every test file uses its part")]
 
+pub mod schema;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,6 +10,7 @@ use std::process::{Command, Output};
 use druse_testkit::prototype;
 
 /// Result of a call of the program.
+#[derive(Debug)]
 pub struct Run {
     /// Exit code; `None` when a signal ended it.
     pub code: Option<i32>,

@@ -110,15 +110,18 @@ pub fn card(item: &Item, mark: &str, caption: String, facts: Vec<(String, String
 /// The crystals of an evaluation.
 pub(super) fn of_evaluation(e: &Evaluation, sets: Sets<'_>) -> Vec<Gallery> {
     let shown = Shown::new(e, sets);
+    let best = &e.best[..e.best.len().min(EXTREME)];
+    // Of a small set the worst are among the best.
+    let worst: Vec<ClosestReference> = e.worst.iter().filter(|row| !best.contains(row)).cloned().collect();
     let mut all = match (&e.stability, e.task) {
         (Some(stability), _) => shown.stability(&stability.rows),
         (None, Task::Reconstruction | Task::Prediction) => vec![
-            shown.pairs("Best matches, beside what they match", &e.best),
-            shown.pairs("Worst matches, beside what they match", &e.worst),
+            shown.pairs("Best matches, beside what they match", best),
+            shown.pairs("Worst matches, beside what they match", &worst),
         ],
         (None, Task::Generation | Task::Stability) => vec![
-            shown.pairs("Closest to the reference, beside the nearest known crystal", &e.best),
-            shown.pairs("Farthest from the reference, beside the nearest known crystal", &e.worst),
+            shown.pairs("Closest to the reference, beside the nearest known crystal", best),
+            shown.pairs("Farthest from the reference, beside the nearest known crystal", &worst),
         ],
     };
     all.push(shown.invalid());

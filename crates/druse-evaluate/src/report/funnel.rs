@@ -6,7 +6,7 @@ use super::text::escape;
 
 const WIDTH: f64 = 900.0;
 const NAMES: f64 = 150.0;
-const NUMBERS: f64 = 190.0;
+const NUMBERS: f64 = 130.0;
 const ROW: f64 = 30.0;
 const BAR: f64 = 18.0;
 

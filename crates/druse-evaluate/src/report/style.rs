@@ -41,8 +41,9 @@ td.basis{min-width:20rem}
 td.best{background:var(--good);font-weight:600}
 .bad{color:var(--bad)}
 .pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(30rem,100%),1fr));gap:1rem;margin:1rem 0}
-.pair .gallery{grid-template-columns:1fr 1fr;margin:0;height:100%}
-.parity{max-width:32rem}
+.pair{border:1px solid var(--line);border-radius:10px;padding:.5rem}
+.pair .gallery{grid-template-columns:1fr 1fr;gap:.5rem;margin:0;height:100%}
+.parity{max-width:32rem}figure+.scroll{margin-top:1rem}
 .same{stroke:var(--ref-line);stroke-width:1.5;stroke-dasharray:6 4}
 .dot{fill:var(--gen);fill-opacity:.55}
 .fell{fill:none;stroke:var(--ref-line);stroke-width:1.5}

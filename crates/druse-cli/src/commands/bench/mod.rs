@@ -6,7 +6,6 @@ mod subject;
 mod timing;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -14,10 +13,11 @@ use druse_nn::roofline::MachineLimits;
 use druse_run::overlay::Layers;
 use serde::Serialize;
 
+use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
 use crate::models::{ComputeArgs, registry, set_threads};
-use report::Report;
+pub use report::Report;
 use subject::Subject;
 use timing::Meter;
 
@@ -61,9 +61,6 @@ pub struct BenchArgs {
     /// Measure each section on one thread too.
     #[arg(long)]
     threads_scaling: bool,
-    /// Print one JSON object instead of the table.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     compute: ComputeArgs,
 }
@@ -148,11 +145,6 @@ pub fn run(args: &BenchArgs) -> crate::Outcome {
         let measured = (0..3).map(|_| MachineLimits::measure(Duration::from_millis(200), precision));
         report.compare_with(measured.reduce(MachineLimits::max));
     }
-    if args.json {
-        let json = serde_json::to_string_pretty(&report).map_err(Failure::environment)?;
-        console::data_line(&json)?;
-    } else {
-        report.print()?;
-    }
-    Ok(ExitCode::SUCCESS)
+    report.print()?;
+    Ok(Done::with(report))
 }

@@ -2,6 +2,7 @@
 
 use druse_nn::Precision;
 use druse_nn::roofline::MachineLimits;
+use schemars::JsonSchema;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -10,20 +11,46 @@ use crate::console;
 use crate::failure::Failure;
 
 /// The measurements of one run.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Report {
+    /// The preset.
     pub preset: String,
+    /// Where it was computed.
     pub device: String,
+    /// Precision of the products with weights.
+    #[schemars(with = "String")]
     pub precision: Precision,
+    /// Worker threads.
     pub threads: usize,
+    /// Parameters of the model.
     pub parameters: usize,
+    /// Structures of the batch.
     pub structures: usize,
+    /// Their atoms.
     pub atoms: usize,
+    /// What the machine can do, on the CPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
     /// One key a section that was measured.
     #[serde(flatten, serialize_with = "by_name")]
+    #[schemars(with = "Measurements")]
     pub sections: Vec<(Section, Measured)>,
+}
+
+/// The members of [`Report::sections`], for its schema.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "its schema is what it is for")]
+struct Measurements {
+    /// Neighbor search and multigraph of each structure.
+    graph: Option<Measured>,
+    /// Fingerprints and matcher.
+    evaluate: Option<Measured>,
+    /// A step of sampling.
+    sample: Option<Measured>,
+    /// The networks and the loss, without gradient.
+    forward: Option<Measured>,
+    /// A step of training.
+    train: Option<Measured>,
 }
 
 fn by_name<S: Serializer>(sections: &[(Section, Measured)], serializer: S) -> Result<S::Ok, S::Error> {
@@ -35,7 +62,7 @@ fn by_name<S: Serializer>(sections: &[(Section, Measured)], serializer: S) -> Re
 }
 
 /// What the machine can do.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Limits {
     /// Matrix products in the precision of the run, 10⁹ operations per second.
     product_gflops: f64,
@@ -50,11 +77,13 @@ impl From<MachineLimits> for Limits {
 }
 
 /// One section. Absent values do not apply to it or cannot be measured on this machine.
-#[derive(Serialize, Default)]
+#[derive(Serialize, JsonSchema, Default)]
 pub struct Measured {
     /// Of one step over the whole batch.
     pub seconds: f64,
+    /// Steps measured.
     pub repetitions: u32,
+    /// Structures of the batch over the seconds of a step.
     pub structures_per_second: f64,
     /// Operations of the matrix products of one step, 10⁹; absent where they are not run by hand.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,14 +2,17 @@
 
 mod cli;
 mod config;
-
-use std::process::ExitCode;
+mod json;
 
 use clap::{CommandFactory, Subcommand};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::Cli;
+use crate::answer::Done;
 use crate::console;
 use crate::models::registry;
+use crate::schema;
 
 /// Pages of the reference.
 #[derive(Subcommand)]
@@ -18,6 +21,17 @@ pub enum ReferenceCommand {
     Cli,
     /// Every key of the configuration.
     Config,
+    /// What `--json` writes for every command.
+    Json,
+    /// The same as a JSON Schema.
+    JsonSchema,
+}
+
+/// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Page {
+    /// The page.
+    page: String,
 }
 
 /// Runs the command.
@@ -25,9 +39,11 @@ pub fn run(command: &ReferenceCommand) -> crate::Outcome {
     let page = match command {
         ReferenceCommand::Cli => cli::page(Cli::command()),
         ReferenceCommand::Config => config::page(registry()),
+        ReferenceCommand::Json => json::page(&schema::results()),
+        ReferenceCommand::JsonSchema => format!("{:#}\n", schema::results()),
     };
     console::data(&page)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Done::with(Page { page }))
 }
 
 /// Text as a cell of a Markdown table: one line, bars and angle brackets as themselves.
