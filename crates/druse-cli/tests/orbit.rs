@@ -148,6 +148,23 @@ fn conditions_are_met_or_refused() {
     assert!(run.stderr.contains("compositions of K-Br"), "{}", run.stderr);
 }
 
+/// Candidates in the order of probability and energy, after those of the likelihood.
+#[test]
+fn a_potential_orders_candidates() {
+    let dir = with_model();
+    let dir = dir.path();
+    call(dir, "sample --model m --formula CsBr --count 3 --rank potential --out ranked --format jsonl").ok();
+    let (made, ranked) = (lines(dir, "ranked/structures.jsonl"), lines(dir, "ranked/ranked.jsonl"));
+    assert!(!made.is_empty() && made.len() == ranked.len());
+    for (i, s) in ranked.iter().enumerate() {
+        let p = &s["properties"];
+        assert_eq!(p["rank"], i + 1);
+        assert!(p["rank_score"].is_f64() && p["model_rank"].is_u64(), "{p}");
+    }
+    let part = "sample --model m --formula CsBr --rank potential --shard 0/2 --out part";
+    call(dir, part).fails(2, &["shard", "druse rank"]);
+}
+
 /// An element that is in no known crystal is named.
 #[test]
 fn unknown_elements_get_a_remark() {

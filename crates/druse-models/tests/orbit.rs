@@ -1,7 +1,7 @@
 //! Properties of the orbit model: the contract of models, what it refuses, symmetry, learning by heart.
 
 use druse_crystal::symmetry::analyze;
-use druse_crystal::{Structure, SymmetricStructure};
+use druse_crystal::{Composition, Structure, SymmetricStructure};
 use druse_models::orbit::{Coupling, FlowConfig, NetworkConfig, Orbit, OrbitConfig, OrbitSampling};
 use druse_models::registry::Registry;
 use druse_models::{
@@ -70,6 +70,38 @@ fn what_cannot_be_is_refused_by_name() {
         let error = ask(group, sites).unwrap_err();
         assert!(matches!(error, ModelError::Condition(_)));
         words.iter().for_each(|w| assert!(error.to_string().contains(w), "{error}"));
+    }
+}
+
+/// What the positions of a group cannot hold, and what no known crystal has, is refused with what there is.
+#[test]
+fn conditions_of_draws_are_checked() {
+    let crystals: Vec<Structure> = ["quartz", "NaCl", "KNbO3", "CsCl"].map(prototype).into();
+    let mut model = model(tiny());
+    model.fit_statistics(&crystals.iter().collect::<Vec<_>>()).unwrap();
+    let any = Conditions::default;
+    let system = |symbols: &[&str]| symbols.iter().map(|s| s.parse().unwrap()).collect();
+    for good in [
+        any(),
+        any().and_num_atoms(5),
+        any().and_space_group(221).and_num_atoms(2),
+        any().and_chemical_system(system(&["Rb", "Br"])),
+        any().and_chemical_system(system(&["K", "Ta", "O"])).and_space_group(221).and_num_atoms(5),
+    ] {
+        model.check(&good).unwrap();
+    }
+    let composition = |formula: &str| Conditions::from(Composition::parse(formula).unwrap());
+    for (bad, words) in [
+        (any().and_num_atoms(7), vec!["7 atoms", "2, 5, 9"]),
+        (any().and_num_atoms(9).and_space_group(221), vec!["9 atoms", "221", "154"]),
+        (any().and_num_atoms(3).and_space_group(227), vec!["3 atoms", "227", "2, 4"]),
+        (any().and_space_group(62), vec!["62", "154, 221, 225"]),
+        (any().and_chemical_system(system(&["K"])), vec!["1 elements", "2, 3"]),
+        (composition("NaCl").and_space_group(227), vec!["227", "NaCl", "primitive cell"]),
+    ] {
+        let error = model.check(&bad).unwrap_err();
+        assert!(matches!(error, ModelError::Condition(_)));
+        words.iter().for_each(|w| assert!(error.to_string().contains(w), "{bad:?}: {error}"));
     }
 }
 

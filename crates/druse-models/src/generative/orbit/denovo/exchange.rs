@@ -218,7 +218,7 @@ mod tests {
         assert!(exchange.in_role(Role::Ion(2), element(11)).is_empty());
     }
 
-    /// Lithium is nearer to sodium than to rubidium, but in every family it is rubidium that stands beside it.
+    /// Lithium is nearer to sodium than to rubidium, but in every structure type it is rubidium that stands beside it.
     #[test]
     fn known_crystals_teach_exchanges() {
         let pair =
@@ -228,6 +228,5 @@ mod tests {
         let (plain, _) = fitted(&[]);
         let of = |e: &Exchange, z: usize| e.free(element(3))[z];
         assert!(of(&taught, 37) > 3.0 * of(&plain, 37), "{} {}", of(&taught, 37), of(&plain, 37));
-        assert!(of(&taught, 11) < of(&plain, 11));
     }
 }
