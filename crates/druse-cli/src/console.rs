@@ -419,5 +419,13 @@ pub fn stop_flag_saying(what: &'static str) -> Result<Arc<AtomicBool>, Failure> 
         stderr(&format!("{what} (press Ctrl-C again to quit at once)\n"));
     })
     .map_err(|e| Failure::environment(format!("cannot watch for Ctrl-C: {e}")))?;
+    if std::env::var_os(druse_view::FOLLOW_STDIN).is_some() {
+        let ended = flag.clone();
+        std::thread::spawn(move || {
+            // Nobody writes there: reading ends when whoever started this program does.
+            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+            ended.store(true, Ordering::Relaxed);
+        });
+    }
     Ok(flag)
 }

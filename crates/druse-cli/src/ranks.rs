@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -13,7 +12,9 @@ use druse_nn::device;
 use druse_run::train::ranks::{Children, End, Member, RankOptions, Secret, TIMEOUT, Team, listen};
 use druse_run::train::{Ending, Outcome, TrainingData, check_shared};
 use druse_run::{RankError, RunConfig, RunError};
+use serde_json::json;
 
+use crate::answer::Done;
 use crate::failure::Failure;
 
 /// The hidden command that a child process runs.
@@ -180,11 +181,13 @@ fn not_stopped(stop: &AtomicBool) -> Result<(), RunError> {
 }
 
 /// How another rank than 0 ends.
-pub fn exit_code(ending: Ending) -> ExitCode {
-    match ending {
-        Ending::Interrupted => ExitCode::from(130),
-        Ending::Finished | Ending::EarlyStop | Ending::TimeLimit => ExitCode::SUCCESS,
-    }
+pub fn ended(ending: Ending) -> Done {
+    let code = match ending {
+        Ending::Interrupted => 130,
+        Ending::Finished | Ending::EarlyStop | Ending::TimeLimit => 0,
+    };
+    // What the training came to is with rank 0.
+    Done::with(json!({})).code(code)
 }
 
 /// This program as the child process of a training.

@@ -69,8 +69,8 @@ pub use error::DataError;
 pub use filter::{Comparison, Filter, FilterError};
 pub use formats::{OutputFormat, SetFormat, UnknownOutputFormat, readable_formats, structure_formats};
 pub use listing::{
-    Absent, Item, ListOptions, Listing, NumberedJson, list, read_json_lines, read_json_structure,
-    structure_from_json,
+    Absent, Item, ListOptions, Listing, NumberedJson, list, list_json_line, read_json_lines,
+    read_json_structure, structure_from_json,
 };
 pub use load::{Cache, LoadOptions, load};
 pub use reader::{Entries, HowRead, SetReader};

@@ -8,7 +8,7 @@ use druse_crystal::{Composition, Properties, Structure};
 use crate::crystens::Decoding;
 use crate::entry::default_id;
 use crate::load::{in_pool, name_of};
-use crate::source::{AllRows, Found, Reading, Source, json_lines, refused_by_doubts};
+use crate::source::{AllRows, Found, Reading, Row, Source, json_lines, refused_by_doubts};
 use crate::{DataError, Dataset, Entry, Filter, Skipped};
 
 /// How a source is listed.
@@ -244,24 +244,7 @@ pub fn list(path: &Path, options: &ListOptions) -> Result<Listing, DataError> {
     if rows.is_empty() {
         return Err(DataError::Empty { path: path.to_owned(), reason: "it holds no structure".into() });
     }
-    let items = rows.into_iter().map(|(file, row)| {
-        let (outcome, warnings) = match row.outcome {
-            Ok(Found { structure, warnings }) => (Ok(structure), warnings),
-            Err(reason) => {
-                let absent = Absent { reason, properties: row.properties, composition: row.composition };
-                (Err(absent), Vec::new())
-            }
-        };
-        Item {
-            counted: row.counted || row.id.is_none(),
-            id: row.id.unwrap_or_else(|| default_id(row.row)),
-            file: if file.as_os_str().is_empty() { path.to_owned() } else { path.join(file) },
-            row: row.row,
-            line: row.line,
-            outcome,
-            warnings: warnings.into_iter().map(|w| w.text).collect(),
-        }
-    });
+    let items = rows.into_iter().map(|(file, row)| item(path, &file, row));
     let mut items: Vec<Item> = items.collect();
     let (name, total) = (name_of(path), items.len());
     for filter in &options.filters {
@@ -276,6 +259,44 @@ pub fn list(path: &Path, options: &ListOptions) -> Result<Listing, DataError> {
         warnings.push(format!("{} of {total} rows pass the filters", items.len()));
     }
     Ok(Listing { name, path: path.to_owned(), source_hash: source.hash(), items, warnings })
+}
+
+/// A row of the source at `path`, from the file at `file` below it.
+fn item(path: &Path, file: &Path, row: Row) -> Item {
+    let (outcome, warnings) = match row.outcome {
+        Ok(Found { structure, warnings }) => (Ok(structure), warnings),
+        Err(reason) => {
+            let absent = Absent { reason, properties: row.properties, composition: row.composition };
+            (Err(absent), Vec::new())
+        }
+    };
+    Item {
+        counted: row.counted || row.id.is_none(),
+        id: row.id.unwrap_or_else(|| default_id(row.row)),
+        file: if file.as_os_str().is_empty() { path.to_owned() } else { path.join(file) },
+        row: row.row,
+        line: row.line,
+        outcome,
+        warnings: warnings.into_iter().map(|w| w.text).collect(),
+    }
+}
+
+/// One line of the JSON Lines file at `path` as [`list`] gives it with default options, for readers that do not hold
+/// the whole file; `row` and `line` are its numbers, from 1.
+pub fn list_json_line(text: &str, path: &Path, row: usize, line: usize) -> Item {
+    let reading = Reading {
+        coincident: CoincidentSites::Keep,
+        cut_end: false,
+        strict: false,
+        formulas: true,
+        decoding: Decoding::default(),
+    };
+    let mut read = json_lines::row(row.saturating_sub(1), json_lines::parse(text), reading);
+    read.line = Some(line);
+    if let Ok(found) = &mut read.outcome {
+        found.adopt(std::mem::take(&mut read.properties));
+    }
+    item(path, Path::new(""), read)
 }
 
 /// The lines of a JSON Lines file (`.gz` is decompressed) with their numbers, from 1, each as JSON or as the reason why it

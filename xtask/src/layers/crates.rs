@@ -19,6 +19,7 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
     ("druse-potential", &["druse-crystal", "druse-nn", "druse-relax"]),
     ("druse-models", &["druse-crystal", "druse-data", "druse-nn", "druse-relax"]),
     ("druse-evaluate", &["druse-crystal", "druse-data", "druse-metrics", "druse-page"]),
+    ("druse-view", &["druse-crystal", "druse-data", "druse-metrics", "druse-page"]),
     (
         "druse-run",
         &[
@@ -62,6 +63,7 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
             "druse-evaluate",
             "druse-page",
             "druse-run",
+            "druse-view",
             "druse",
         ],
     ),
@@ -73,8 +75,16 @@ pub(super) const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that must build without the tensor engine.
-const WITHOUT_ENGINE: &[&str] =
-    &["druse-crystal", "druse-data", "druse-page", "druse-metrics", "druse-relax", "druse-evaluate", "xtask"];
+const WITHOUT_ENGINE: &[&str] = &[
+    "druse-crystal",
+    "druse-data",
+    "druse-page",
+    "druse-metrics",
+    "druse-relax",
+    "druse-evaluate",
+    "druse-view",
+    "xtask",
+];
 
 /// What the engine's crates are called.
 fn is_engine(name: &str) -> bool {

@@ -27,6 +27,7 @@ pub mod screen;
 mod stability;
 pub mod train;
 mod train_rank;
+mod view;
 
 use clap::Subcommand;
 
@@ -70,6 +71,8 @@ pub enum Command {
     Featurize(featurize::FeaturizeArgs),
     /// Say whether structures are the same.
     Match(match_structures::MatchArgs),
+    /// Show structures, sampling and training in the browser.
+    View(view::ViewArgs),
     /// Say what a checkpoint, data set or structure file holds.
     Info(info::InfoArgs),
     /// Data sets: statistics, conversion, splits, download.
@@ -115,6 +118,7 @@ impl Command {
             Self::Hull(args) => hull::run(&args),
             Self::Featurize(args) => featurize::run(&args),
             Self::Match(args) => match_structures::run(&args),
+            Self::View(args) => view::run(&args),
             Self::Info(args) => info::run(&args),
             Self::Data(command) => data::run(command),
             Self::Config(command) => config::run(&command),

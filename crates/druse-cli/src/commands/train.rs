@@ -17,7 +17,7 @@ use crate::console::{self, Bar};
 use crate::failure::Failure;
 use crate::input;
 use crate::models::{registry, set_threads};
-use crate::ranks::{RankArgs, exit_code, own_program};
+use crate::ranks::{RankArgs, ended, own_program};
 
 /// Arguments of `druse train`.
 #[derive(Args)]
@@ -172,7 +172,7 @@ fn serve_machine(args: &TrainArgs, rank: usize) -> crate::Outcome {
         args.ranks.check(model.trainable())?;
         args.ranks.serve(rank, &config, model.trainable_mut(), &stop)
     };
-    serve().map(exit_code).map_err(|failure| failure.of_rank(rank))
+    serve().map(ended).map_err(|failure| failure.of_rank(rank))
 }
 
 /// What the command leaves.

@@ -1,16 +1,17 @@
 //! `druse train-rank`: another rank of a training, as a child process of rank 0.
 
 use std::io::{BufReader, Read, stdin};
-use std::process::ExitCode;
 use std::thread;
 
 use druse_nn::device;
 use druse_run::RunError;
 use druse_run::train::ranks::{End, Member, Orders};
+use serde_json::json;
 
+use crate::answer::Done;
 use crate::console;
 use crate::models::{registry, set_threads};
-use crate::ranks::exit_code;
+use crate::ranks::ended;
 
 /// Runs the command.
 pub fn run() -> crate::Outcome {
@@ -36,8 +37,8 @@ fn serve(orders: &Orders) -> crate::Outcome {
     let mut model = config.build(registry())?;
     let member = Member::join(&orders.address, orders.rank, &options, config, &mut || Ok(()))?;
     Ok(match member.serve(model.trainable_mut(), config, || config.data.load(), &device)? {
-        End::Ended(ending) => exit_code(ending),
+        End::Ended(ending) => ended(ending),
         // Rank 0 says why.
-        End::Stopped(_) => ExitCode::FAILURE,
+        End::Stopped(_) => Done::with(json!({})).code(1),
     })
 }

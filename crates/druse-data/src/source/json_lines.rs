@@ -147,7 +147,7 @@ fn without_non_numbers(text: &str) -> String {
     out
 }
 
-pub(super) fn row(index: usize, parsed: Result<Json, String>, reading: Reading) -> Row {
+pub(crate) fn row(index: usize, parsed: Result<Json, String>, reading: Reading) -> Row {
     let mut row = Row {
         row: Some(index + 1),
         line: None,

@@ -456,7 +456,7 @@ pub(crate) fn refused_by_doubts(warnings: &[Warning]) -> Option<String> {
 
 impl Found {
     /// Gives the structure the columns or members of its row as properties, before those that it brings along.
-    fn adopt(&mut self, columns: Properties) {
+    pub(crate) fn adopt(&mut self, columns: Properties) {
         let own = std::mem::replace(&mut self.structure.properties, columns);
         for (name, value) in own {
             if let Some(value) = properties::scalar(&value) {
