@@ -61,6 +61,8 @@ pub mod substitution;
 
 pub use benchmark::{Benchmark, UnknownBenchmark};
 pub use convert::{ImageOptions, write_dataset, write_image_file, write_symmetrized_folder};
+#[cfg(feature = "parquet")]
+pub use convert::{ParquetOptions, write_parquet};
 pub use dataset::Dataset;
 pub use entry::{Entry, Skipped};
 pub use error::DataError;

@@ -162,7 +162,9 @@ pub fn components(
     let mut sets = DisjointSets::new(structures.len());
     let mut unfinished = Vec::new();
     for (edges, given_up) in joined {
-        edges.into_iter().for_each(|(i, j)| drop(sets.join(i, j)));
+        for (i, j) in edges {
+            sets.join(i, j);
+        }
         unfinished.extend(given_up);
     }
     let mut number = HashMap::new();

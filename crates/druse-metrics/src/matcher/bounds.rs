@@ -173,7 +173,7 @@ mod tests {
         fn what_matches_is_never_excluded(
             which in 0usize..20, strain in prop::array::uniform3(prop::array::uniform3(-0.12..0.12f64)), scale: bool,
         ) {
-            let all = prototypes();
+            let all = prototypes::prototypes();
             let (_, s) = &all[which % all.len()];
             let rows = s.lattice.rows();
             let strained = std::array::from_fn(|i| std::array::from_fn(|k| {
@@ -198,7 +198,7 @@ mod tests {
         let matcher = StructureMatcher::default();
         let carbon = |a: f64, c: f64| {
             let lattice = Lattice::from_parameters([a, a, c, 90.0, 90.0, 90.0]).unwrap();
-            let e = druse_testkit::prototypes::element("C");
+            let e = prototypes::element("C");
             let s = Structure::new(lattice, vec![e, e], vec![[0.0; 3], [0.5, 0.4, 0.3]]).unwrap();
             matcher.cell_bounds(&matcher.prepare(&s)).unwrap()
         };
