@@ -226,7 +226,7 @@ impl OutputFormat {
         let gzip = without_gz(&name).len() < name.len();
         SetFormat::from_path(path)
             .map(|format| Self { format, gzip })
-            .filter(|f| !f.is_folder() && !(f.gzip && f.format.is_binary()))
+            .filter(|f| !(f.is_folder() || f.gzip && f.format.is_binary()))
     }
 }
 

@@ -141,14 +141,28 @@ fn peak_memory() -> Option<f64> {
     Some(kilobytes / 1e6)
 }
 
+/// Processor time of the process so far in s, of all threads; `None` where the system does not tell.
+fn processor_time() -> Option<f64> {
+    let text = fs::read_to_string("/proc/self/stat").ok()?;
+    // Behind the name, which may hold blanks: state is the first field, times in ticks the twelfth and thirteenth.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |k: usize| fields.get(k)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / 100.0)
+}
+
 /// Runs a stage and prints what it cost.
 fn stage<T>(name: &str, count: usize, work: impl FnOnce() -> T) -> T {
     peak_memory();
-    let start = Instant::now();
+    let (start, processor) = (Instant::now(), processor_time());
     let result = work();
     let seconds = start.elapsed().as_secs_f64();
     let memory = peak_memory().map_or("–".to_owned(), |gb| format!("{gb:.2}"));
-    println!("| {name} | {count} | {seconds:.1} | {:.1} | {memory} |", seconds / count as f64 * 1e6);
+    let processor = processor.zip(processor_time()).map(|(before, after)| after - before);
+    let [total, each] = match processor {
+        Some(s) => [format!("{s:.1}"), format!("{:.1}", s / count as f64 * 1e6)],
+        None => ["–", "–"].map(str::to_owned),
+    };
+    println!("| {name} | {count} | {seconds:.1} | {total} | {each} | {memory} |");
     result
 }
 
@@ -189,7 +203,7 @@ fn parents(sources: &[PathBuf]) -> Result<Vec<Structure>, DataError> {
 fn run(count: usize, sources: &[PathBuf], folder: &Path, only_nearest: bool) -> Result<(), Box<dyn Error>> {
     let parents = parents(sources)?;
     println!("{} parents, {} threads\n", parents.len(), rayon::current_num_threads());
-    println!("| stage | crystals | s | µs each | GB |\n| --- | --- | --- | --- | --- |");
+    println!("| stage | crystals | s | processor, s | µs each | GB |\n| --- | --- | --- | --- | --- | --- |");
     let set = |name: &'static str, seed| Synthetic { name, parents: &parents, seed, count };
     let path = |name: &str| folder.join(format!("{name}-{count}.druse"));
     for set in [set("generated", 1), set("known", 2)] {

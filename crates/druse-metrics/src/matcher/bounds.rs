@@ -173,7 +173,7 @@ mod tests {
         fn what_matches_is_never_excluded(
             which in 0usize..20, strain in prop::array::uniform3(prop::array::uniform3(-0.12..0.12f64)), scale: bool,
         ) {
-            let all = prototypes::prototypes();
+            let all = prototypes();
             let (_, s) = &all[which % all.len()];
             let rows = s.lattice.rows();
             let strained = std::array::from_fn(|i| std::array::from_fn(|k| {
