@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::io::Write;
 
-use common::{cif, druse};
+use common::{cif, druse, write_data};
 use druse_crystal::formats::{self, Format};
 use druse_crystal::{Lattice, Structure};
 use druse_testkit::prototype;
@@ -157,4 +157,51 @@ fn one_unknown_identifier_does_not_change_how_the_others_are_paired() {
     write("reference.jsonl", &[line("A", 4.1), line("A", 4.2), line("C", 4.3)]);
     write("predicted.jsonl", &[line("A", 4.1), line("C", 4.1), line("X", 4.3)]);
     evaluate(&[]).fails(2, &["identifier `A` is that of two references"]);
+}
+
+#[test]
+fn packed_stores_hold_what_their_sources_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_data(dir);
+    let hash = |path: &str| {
+        let text = druse(dir, &["data", "stats", path, "--no-symmetry", "--json"]).ok().stdout;
+        serde_json::from_str::<Value>(&text).unwrap()["content_hash"].clone()
+    };
+    druse(dir, &["data", "convert", "data/train.csv", "whole.druse", "--niggli"]).ok();
+    assert_eq!(hash("whole.druse"), hash("data/train.csv"));
+    // In parts: a folder of stores is one set.
+    druse(dir, &["data", "split", "whole.druse", "--out", "parts", "--format", "store"]).ok();
+    assert!(druse(dir, &["data", "stats", "parts", "--no-symmetry"]).ok().stdout.contains("8 (0 skipped)"));
+    druse(dir, &["data", "convert", "whole.druse", "again.jsonl"]).ok();
+    assert_eq!(hash("again.jsonl"), hash("whole.druse"));
+    let listed = druse(dir, &["featurize", "whole.druse", "--features", "validity"]).ok().stdout;
+    assert_eq!(rows(&listed).len(), 8);
+    let bytes = fs::read(dir.join("whole.druse")).unwrap();
+    fs::write(dir.join("cut.druse"), &bytes[..bytes.len() / 2]).unwrap();
+    for command in
+        [&["data", "stats", "cut.druse"][..], &["featurize", "cut.druse", "--features", "validity"]]
+    {
+        druse(dir, command).fails(2, &["cut.druse", "cut off"]);
+    }
+    druse(dir, &["data", "stats", "whole.druse", "--strict"]).fails(2, &["whole.druse", "--strict"]);
+    druse(dir, &["data", "convert", "whole.druse", "x.csv", "--with-cif"])
+        .fails(2, &["--with-cif", "Parquet"]);
+}
+
+#[test]
+fn parts_of_features_join_to_the_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_data(dir);
+    let featurize = |more: &[&str]| {
+        let arguments = [&["featurize", "data/train.csv", "--features", "validity,magpie"], more].concat();
+        druse(dir, &arguments).ok().stdout
+    };
+    let whole = featurize(&[]);
+    assert_eq!(whole.lines().count(), 8);
+    for count in [1, 3, 20] {
+        let parts: String = (0..count).map(|k| featurize(&["--shard", &format!("{k}/{count}")])).collect();
+        assert_eq!(parts, whole);
+    }
 }

@@ -1,6 +1,8 @@
 //! Writing a data set in another format.
 
 mod images;
+#[cfg(feature = "parquet")]
+mod parquet;
 
 use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
@@ -14,6 +16,8 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 pub use images::{ImageOptions, write_image_file};
+#[cfg(feature = "parquet")]
+pub use parquet::{ParquetOptions, write_parquet};
 
 use crate::formats::SetFormat;
 use crate::reader::HowRead;
@@ -39,6 +43,12 @@ pub fn write_dataset(
     if format.format() == SetFormat::Crystens {
         let options = ImageOptions { gzip: format.is_gzip(), overwrite, ..ImageOptions::default() };
         return write_image_file(&collect(dataset)?, path, &options).map(drop);
+    }
+    if format.format() == SetFormat::Parquet {
+        #[cfg(feature = "parquet")]
+        return write_parquet(dataset, path, &ParquetOptions { cif: false, overwrite });
+        #[cfg(not(feature = "parquet"))]
+        return Err(DataError::WithoutParquet { path: path.to_owned() });
     }
     if let (true, SetFormat::Structures(format)) = (format.is_folder(), format.format()) {
         return write_folder(dataset, path, format.extension(), |entry| {
@@ -164,7 +174,9 @@ fn write_file(dataset: &dyn Entries, format: SetFormat, out: &mut impl Write) ->
             block.iter().try_for_each(|entry| write_jsonl_record(out, &JsonlRecord::from(entry)))
         }),
         // Have writers of their own.
-        SetFormat::Crystens | SetFormat::Store => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+        SetFormat::Crystens | SetFormat::Store | SetFormat::Parquet => {
+            Err(io::Error::from(io::ErrorKind::Unsupported).into())
+        }
         SetFormat::Structures(format) => each_block(dataset, |block| {
             let texts: Vec<String> = block.par_iter().map(|entry| frame(entry, format)).collect();
             texts.into_iter().try_for_each(|text| out.write_all(text.as_bytes()))

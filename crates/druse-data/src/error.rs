@@ -59,6 +59,42 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// A Parquet file cannot be read.
+    #[error("`{}`{at}: {reason}", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// Where: row group, row and column, as far as known.
+        at: String,
+        /// Why.
+        reason: String,
+    },
+    /// The program was built without the feature `parquet`.
+    #[error(
+        "`{}` is a Parquet file, and this program was built without Parquet; build it with `--features parquet`, or use \
+         another format", path.display()
+    )]
+    WithoutParquet {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The columns of a Parquet file tell no structures.
+    #[error(
+        "`{}` has no columns of structures: expected `lattice`, `species` and `frac_coords` (or names like `cell`, `numbers` \
+         and `positions`), `structure`, or `cif`; its columns are {}", path.display(), columns.join(", ")
+    )]
+    NoStructureColumns {
+        /// The file.
+        path: PathBuf,
+        /// The columns of its schema.
+        columns: Vec<String>,
+    },
+    /// A property has the name of a column that holds crystals.
+    #[error("the property `{name}` has the name of a column that Parquet files hold crystals in; rename it")]
+    ReservedProperty {
+        /// The property.
+        name: String,
+    },
     /// A file of images cannot be read.
     #[error("`{}` {source}", path.display())]
     Images {

@@ -15,6 +15,9 @@ pub enum SetFormat {
     Csv,
     /// JSON Lines of [`JsonlRecord`](crate::JsonlRecord)s, which keep every bit of every number.
     JsonLines,
+    /// Parquet with columns `lattice`, `species` and `frac_coords`, `structure`, or `cif`. Every
+    /// bit of every number is kept.
+    Parquet,
     /// A packed store: binary, with a checksum, read in little memory. It keeps every bit of every number, too.
     Store,
     /// CrysTens images of crystals ([`crystens`](crate::crystens)) in a safetensors file: cells of at most 52 atoms.
@@ -36,7 +39,7 @@ struct TableInfo {
 }
 
 /// The formats of sets that are no structure formats: a line a format.
-static TABLES: [TableInfo; 4] = [
+static TABLES: [TableInfo; 5] = [
     TableInfo {
         format: SetFormat::Csv,
         name: "csv",
@@ -50,6 +53,13 @@ static TABLES: [TableInfo; 4] = [
         title: "JSON Lines",
         about: "JSON Lines, which keep every bit of every number",
         endings: &["jsonl", "ndjson"],
+    },
+    TableInfo {
+        format: SetFormat::Parquet,
+        name: "parquet",
+        title: "Parquet",
+        about: "Parquet with columns `lattice`, `species` and `frac_coords`",
+        endings: &["parquet", "pq"],
     },
     TableInfo {
         format: SetFormat::Store,
@@ -68,9 +78,14 @@ static TABLES: [TableInfo; 4] = [
 ];
 
 impl SetFormat {
-    /// All formats.
+    /// All formats; Parquet where the program was built with it (feature `parquet`).
     pub fn all() -> impl Iterator<Item = Self> {
-        TABLES.iter().map(|t| t.format).chain(FORMATS.iter().map(|f| Self::Structures(f.format)))
+        let built = |format: &Self| *format != Self::Parquet || cfg!(feature = "parquet");
+        TABLES
+            .iter()
+            .map(|t| t.format)
+            .filter(built)
+            .chain(FORMATS.iter().map(|f| Self::Structures(f.format)))
     }
 
     fn table(self) -> Option<&'static TableInfo> {
@@ -95,12 +110,12 @@ impl SetFormat {
 
     /// Whether a folder of such files is one set, in the order of their names.
     pub(crate) fn is_sharded(self) -> bool {
-        matches!(self, Self::Store)
+        matches!(self, Self::Store | Self::Parquet)
     }
 
     /// Whether the format is compressed as it is, so that nobody compresses it again.
     fn is_binary(self) -> bool {
-        matches!(self, Self::Store)
+        matches!(self, Self::Store | Self::Parquet)
     }
 
     /// What it is, in a line.

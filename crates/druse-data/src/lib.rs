@@ -63,6 +63,8 @@ pub use benchmark::{Benchmark, UnknownBenchmark};
 pub use convert::{
     ImageOptions, write_dataset, write_dataset_to, write_image_file, write_symmetrized_folder,
 };
+#[cfg(feature = "parquet")]
+pub use convert::{ParquetOptions, write_parquet};
 pub use dataset::Dataset;
 pub use entry::{Entry, Skipped};
 pub use error::DataError;

@@ -38,6 +38,7 @@ pub enum DataCommand {
     #[command(after_help = "Examples:
   druse data convert train.csv.gz train.jsonl
   druse data convert train.csv.gz train.druse --niggli        (a packed store, read in little memory)
+  druse data convert train.csv.gz train.parquet --with-cif    (in builds with Parquet)
   druse data convert lifeo2/structures.jsonl cifs --format cif
   druse data convert structure.cif --out - --format poscar
   druse data convert lifeo2/structures.jsonl symmetric --format cif --symmetrize 0.1
@@ -135,6 +136,9 @@ pub struct ConvertArgs {
     /// divide-near-max-published, or a file of images whose constants are taken [default: avg-std].
     #[arg(long, value_name = "NAME|FILE")]
     normalization: Option<String>,
+    /// With Parquet: add a column of CIF texts, for readers that know no other.
+    #[arg(long)]
+    with_cif: bool,
     #[command(flatten)]
     decoding: DecodingArgs,
     /// Replace an existing file.
@@ -301,6 +305,9 @@ fn convert(args: &ConvertArgs) -> Result<Converted, Failure> {
     if args.normalization.is_some() && !to_images {
         return Err(Failure::mistake("--normalization belongs to images: add --format crystens"));
     }
+    if args.with_cif && format.format() != SetFormat::Parquet {
+        return Err(Failure::mistake("--with-cif belongs to Parquet: add --format parquet"));
+    }
     let images = ImageOptions {
         normalization: normalization(args.normalization.as_deref())?,
         max_skipped_share: args.source.max_skipped_share,
@@ -328,6 +335,11 @@ fn convert(args: &ConvertArgs) -> Result<Converted, Failure> {
     let set = Counted::new(open(&args.source.path, &options)?);
     match args.symmetrize {
         Some(symprec) => write_symmetrized_folder(&set, out, symprec, args.overwrite)?,
+        #[cfg(feature = "parquet")]
+        None if args.with_cif => {
+            let options = druse_data::ParquetOptions { cif: true, overwrite: args.overwrite };
+            druse_data::write_parquet(&set, out, &options)?;
+        }
         None => write_dataset(&set, out, format, args.overwrite)?,
     }
     say_filtered(&set.set, set.count());

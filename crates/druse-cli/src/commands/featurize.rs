@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use druse_evaluate::featurize::{Feature, featurize};
+use druse_run::output::Shard;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -18,6 +19,7 @@ use crate::sets::{SourceArgs, named, rows_into_answer, write_result};
 #[command(after_help = "Examples:
   druse featurize structures/ --features validity,symmetry --out features.jsonl
   druse featurize generated.jsonl.gz --features crystalnn --niggli --out -
+  druse featurize large.druse --features crystalnn --shard 0/64 --out part-00.jsonl
 
 One line a row of the input, in its order: `id`, `composition`, a member for each feature, and `error`, which is \
 null or says what could not be computed and why; `warnings` where the reader had to interpret something. docs/evaluate.md lists the fields.")]
@@ -33,6 +35,10 @@ pub struct FeaturizeArgs {
     /// Reduce each cell first and rebuild it from its lengths and angles.
     #[arg(long)]
     pub niggli: bool,
+    /// Only one of N equal parts of the rows, one after another from 0: their files, joined by `cat` in order, are that of
+    /// all rows.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// Worker threads [default: all].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -55,7 +61,13 @@ pub struct Featurized {
 /// Runs the command.
 pub fn run(args: &FeaturizeArgs) -> crate::Outcome {
     set_threads(args.threads.unwrap_or(0))?;
-    let listing = args.source.list()?;
+    let mut listing = args.source.list()?;
+    if let Some(shard) = args.shard {
+        let rows = listing.len() as u128;
+        let bound = |k: u64| (rows * u128::from(k) / u128::from(shard.count)) as usize;
+        listing.items.truncate(bound(shard.index + 1));
+        listing.items.drain(..bound(shard.index));
+    }
     let stop = console::stop_flag_saying("stopping; nothing is written")?;
     let rows = console::Progress::of(|watch| featurize(&listing, &args.features, args.niggli, watch, &stop))?;
     let failed = rows.iter().filter(|row| !row["error"].is_null()).count();

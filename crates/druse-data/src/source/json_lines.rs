@@ -252,24 +252,7 @@ fn from_object(
         let parsed = from_pymatgen(Json::Object(object.clone()), coincident).map_err(|e| e.to_string())?;
         return Ok((parsed.structure, parsed.warnings));
     }
-    let lattice = match object.get("lattice") {
-        Some(Json::Object(lattice)) => match lattice.get("matrix") {
-            Some(rows) => matrix(rows)?,
-            None => {
-                let names = ["a", "b", "c", "alpha", "beta", "gamma"];
-                let numbers: Option<Vec<f64>> = names.iter().map(|n| lattice.get(*n)?.as_f64()).collect();
-                let parameters = numbers.and_then(|n| <[f64; 6]>::try_from(n).ok());
-                let parameters = parameters.ok_or("`lattice` has neither `matrix` nor lengths and angles")?;
-                Lattice::from_parameters(parameters).map_err(|e| e.to_string())?
-            }
-        },
-        Some(rows) => matrix(rows)?,
-        None => {
-            let three = |name: &str| triple(object.get(name).unwrap_or(&Json::Null), name);
-            let ([a, b, c], [alpha, beta, gamma]) = (three("lengths")?, three("angles")?);
-            Lattice::from_parameters([a, b, c, alpha, beta, gamma]).map_err(|e| e.to_string())?
-        }
-    };
+    let lattice = lattice(object)?;
     let (name, species) = SPECIES
         .iter()
         .find_map(|name| object.get(*name).map(|v| (name, v)))
@@ -287,6 +270,28 @@ fn from_object(
         structure.properties = properties.clone().into_iter().collect();
     }
     Ok((structure, warnings))
+}
+
+/// The cell of an object that has `lattice`, or `lengths` and `angles`.
+pub(super) fn lattice(object: &Map<String, Json>) -> Result<Lattice, String> {
+    match object.get("lattice") {
+        Some(Json::Object(lattice)) => match lattice.get("matrix") {
+            Some(rows) => matrix(rows),
+            None => {
+                let names = ["a", "b", "c", "alpha", "beta", "gamma"];
+                let numbers: Option<Vec<f64>> = names.iter().map(|n| lattice.get(*n)?.as_f64()).collect();
+                let parameters = numbers.and_then(|n| <[f64; 6]>::try_from(n).ok());
+                let parameters = parameters.ok_or("`lattice` has neither `matrix` nor lengths and angles")?;
+                Lattice::from_parameters(parameters).map_err(|e| e.to_string())
+            }
+        },
+        Some(rows) => matrix(rows),
+        None => {
+            let three = |name: &str| triple(object.get(name).unwrap_or(&Json::Null), name);
+            let ([a, b, c], [alpha, beta, gamma]) = (three("lengths")?, three("angles")?);
+            Lattice::from_parameters([a, b, c, alpha, beta, gamma]).map_err(|e| e.to_string())
+        }
+    }
 }
 
 /// The elements of a list of species names or atomic numbers.
@@ -309,7 +314,7 @@ fn matrix(rows: &Json) -> Result<Lattice, String> {
 }
 
 /// Three numbers; `null` stands for one that JSON cannot hold.
-fn triple(value: &Json, name: &str) -> Result<[f64; 3], String> {
+pub(super) fn triple(value: &Json, name: &str) -> Result<[f64; 3], String> {
     let wrong = || format!("`{name}` does not hold three numbers but `{}`", shorten(&value.to_string()));
     let Json::Array(list) = value else { return Err(wrong()) };
     let numbers: Option<Vec<f64>> = list

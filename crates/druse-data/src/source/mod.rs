@@ -6,6 +6,8 @@ mod images;
 mod json_documents;
 pub(crate) mod json_lines;
 mod packed;
+#[cfg(feature = "parquet")]
+mod parquet;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -362,6 +364,10 @@ fn read_large(
     let named = SetFormat::from_path(path);
     match named {
         Some(SetFormat::Store) => return packed::read_blocks(path, reading, take),
+        #[cfg(feature = "parquet")]
+        Some(SetFormat::Parquet) => return parquet::read_blocks(path, reading, take),
+        #[cfg(not(feature = "parquet"))]
+        Some(SetFormat::Parquet) => return Err(DataError::WithoutParquet { path: path.to_owned() }),
         Some(SetFormat::Crystens) => return take(read_file(path, &disk::read(path)?, reading)?),
         _ => {}
     }
@@ -506,7 +512,9 @@ fn read_file(path: &Path, raw: &[u8], reading: Reading) -> Result<Rows, DataErro
             Ok(rows.unwrap_or_else(|| json_lines::read(&text, reading)))
         }
         // Binary formats have readers of their own.
-        SetFormat::Crystens | SetFormat::Store => Err(DataError::UnknownFormat { path: path.to_owned() }),
+        SetFormat::Crystens | SetFormat::Store | SetFormat::Parquet => {
+            Err(DataError::UnknownFormat { path: path.to_owned() })
+        }
         SetFormat::Structures(format) => Ok(files::read(path, &text, format, reading)),
     }
 }

@@ -198,7 +198,7 @@ mod tests {
         let matcher = StructureMatcher::default();
         let carbon = |a: f64, c: f64| {
             let lattice = Lattice::from_parameters([a, a, c, 90.0, 90.0, 90.0]).unwrap();
-            let e = druse_testkit::prototypes::element("C");
+            let e = prototypes::element("C");
             let s = Structure::new(lattice, vec![e, e], vec![[0.0; 3], [0.5, 0.4, 0.3]]).unwrap();
             matcher.cell_bounds(&matcher.prepare(&s)).unwrap()
         };

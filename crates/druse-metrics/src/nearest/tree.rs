@@ -181,8 +181,9 @@ impl<'a> Tree<'a> {
 impl Node {
     /// Square of the distance from a point to the box.
     fn distance(&self, point: &Reduced) -> f64 {
-        let sides = self.low.iter().zip(&self.high).zip(point);
-        sides.map(|((low, high), x)| (low - x).max(x - high).max(0.0)).map(|outside| outside * outside).sum()
+        let sides = self.low.iter().zip(&self.high);
+        let outside = |((low, high), x): ((&f64, &f64), &f64)| (low - x).max(x - high).max(0.0);
+        sides.zip(point).map(outside).map(|x| x * x).sum()
     }
 }
 
