@@ -255,7 +255,9 @@ fn agrees(composition: &Composition, system: Option<&[Element]>, args: &SampleAr
     if let Some(system) = system
         && system.iter().copied().collect::<BTreeSet<_>>() != composition.elements().collect()
     {
-        let of: Vec<&str> = composition.elements().map(Element::symbol).collect();
+        let mut of: Vec<Element> = composition.elements().collect();
+        of.sort_by(|a, b| a.cmp_electronegativity(*b));
+        let of: Vec<&str> = of.into_iter().map(Element::symbol).collect();
         let text = args.system.as_deref().unwrap_or_default();
         return Err(Failure::mistake(format!("{formula} is of the system {}, not of {text}", of.join("-")))
             .hint("leave out --system or --formula"));
