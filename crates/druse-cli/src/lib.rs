@@ -11,6 +11,7 @@ mod formats;
 mod images;
 pub mod library;
 mod models;
+mod options;
 mod rows;
 mod sampling;
 mod sets;

@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use clap::{Args, Command};
 use druse_crystal::Structure;
 use druse_data::{DataError, Dataset, Filter, Listing};
 use druse_evaluate::Evaluation;
@@ -36,6 +35,7 @@ use crate::commands::{
 };
 use crate::failure::Failure;
 use crate::models::{lacking, load, registry};
+use crate::options::parse;
 use crate::sets::{SourceArgs, StrictArgs, read, read_energies};
 use crate::{rows, sampling};
 
@@ -89,21 +89,6 @@ impl Set {
     fn source(self, source: &SourceArgs) -> Result<Listing, Failure> {
         self.rows(source.filters(), |_| source.list())
     }
-}
-
-/// Reads options as the command line does.
-pub(crate) fn parse<A: Args>(command: &'static str, options: &[String]) -> Result<A, Failure> {
-    let parser = A::augment_args(Command::new(command).no_binary_name(true).disable_help_flag(true));
-    let matches = parser.try_get_matches_from(options).map_err(|e| words_of(&e))?;
-    A::from_arg_matches(&matches).map_err(|e| words_of(&e))
-}
-
-/// The words of the parser without usage and the name of the program.
-fn words_of(error: &clap::Error) -> Failure {
-    let text = error.to_string();
-    let text = text.split("\n\nUsage:").next().unwrap_or(&text);
-    let text = text.split("\n\nFor more information").next().unwrap_or(text);
-    Failure::mistake(text.strip_prefix("error: ").unwrap_or(text).trim_end())
 }
 
 /// Says how many structures there will be.

@@ -21,8 +21,8 @@ use druse_run::sample::Target;
 use super::{rank, relax};
 use crate::console;
 use crate::failure::Failure;
-use crate::library::parse;
 use crate::models::{ComputeArgs, lacking, load, registry, set_threads};
+use crate::options::parse;
 use crate::sampling::{self, SamplingArgs};
 use crate::sets;
 
