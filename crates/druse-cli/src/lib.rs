@@ -13,6 +13,7 @@ mod images;
 mod input;
 pub mod library;
 mod models;
+mod options;
 mod ranks;
 mod rows;
 mod sampling;
@@ -92,7 +93,7 @@ pub fn run<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) ->
                     "`{}` lists the arguments",
                     format!("druse {command}").trim_end().to_owned() + " --help"
                 );
-                let failure = Failure::usage(library::words_of(&e)).hint(help);
+                let failure = Failure::usage(options::words_of(&e)).hint(help);
                 let told = Answer::new(command, Some("-".into()))
                     .and_then(|answer| answer.deliver(&mut Err(failure)));
                 told.err().iter().for_each(console::report);

@@ -9,7 +9,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use clap::{Args, Command};
 use druse_crystal::Structure;
 use druse_data::{DataError, Dataset, Filter, Listing};
 use druse_evaluate::Evaluation;
@@ -37,6 +36,7 @@ use crate::commands::{
 use crate::console;
 use crate::failure::Failure;
 use crate::models::{lacking, load, registry};
+use crate::options::parse;
 use crate::sets::{SourceArgs, StrictArgs, read, read_energies};
 use crate::{rows, sampling};
 
@@ -90,22 +90,6 @@ impl Set {
     fn source(self, source: &SourceArgs) -> Result<Listing, Failure> {
         self.rows(source.filters(), |_| source.list())
     }
-}
-
-/// Reads options as the command line does.
-pub(crate) fn parse<A: Args>(command: &'static str, options: &[String]) -> Result<A, Failure> {
-    let parser = A::augment_args(Command::new(command).no_binary_name(true).disable_help_flag(true));
-    let wrong = |e: clap::Error| Failure::mistake(words_of(&e));
-    let matches = parser.try_get_matches_from(options).map_err(wrong)?;
-    A::from_arg_matches(&matches).map_err(wrong)
-}
-
-/// The words of the parser without usage and the name of the program.
-pub(crate) fn words_of(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let text = text.split("\n\nUsage:").next().unwrap_or(&text);
-    let text = text.split("\n\nFor more information").next().unwrap_or(text);
-    text.strip_prefix("error: ").unwrap_or(text).trim_end().to_owned()
 }
 
 /// Says how many structures there will be.

@@ -98,6 +98,7 @@ fn conditions_of_draws_are_checked() {
         (any().and_space_group(62), vec!["62", "154, 221, 225"]),
         (any().and_chemical_system(system(&["K"])), vec!["1 elements", "2, 3"]),
         (composition("NaCl").and_space_group(227), vec!["227", "NaCl", "primitive cell"]),
+        (composition("Na4Cl4").and_space_group(225), vec!["225", "conventional", "write NaCl"]),
     ] {
         let error = model.check(&bad).unwrap_err();
         assert!(matches!(error, ModelError::Condition(_)));

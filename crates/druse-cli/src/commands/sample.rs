@@ -23,8 +23,8 @@ use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
 use crate::input;
-use crate::library::parse;
 use crate::models::{ComputeArgs, lacking, load, registry, set_threads};
+use crate::options::parse;
 use crate::sampling::{self, SamplingArgs};
 use crate::sets;
 
@@ -263,7 +263,9 @@ fn agrees(composition: &Composition, system: Option<&[Element]>, args: &SampleAr
     if let Some(system) = system
         && system.iter().copied().collect::<BTreeSet<_>>() != composition.elements().collect()
     {
-        let of: Vec<&str> = composition.elements().map(Element::symbol).collect();
+        let mut of: Vec<Element> = composition.elements().collect();
+        of.sort_by(|a, b| a.cmp_electronegativity(*b));
+        let of: Vec<&str> = of.into_iter().map(Element::symbol).collect();
         let text = args.system.as_deref().unwrap_or_default();
         return Err(Failure::mistake(format!("{formula} is of the system {}, not of {text}", of.join("-")))
             .hint("leave out --system or --formula"));

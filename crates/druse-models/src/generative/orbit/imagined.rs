@@ -141,10 +141,9 @@ impl Orbit {
 
     /// What is said of elements that no known crystal has.
     pub(super) fn remark_on(&self, elements: impl IntoIterator<Item = Element>) -> Option<String> {
-        let variants = self.denovo.variants(self.known.library());
-        let unseen: BTreeSet<Element> =
-            elements.into_iter().filter(|e| !variants.seen().contains(e)).collect();
-        let words = |&e: &Element| match nearest(variants.seen(), e) {
+        let seen = self.denovo.seen(self.known.library());
+        let unseen: BTreeSet<Element> = elements.into_iter().filter(|e| !seen.contains(e)).collect();
+        let words = |&e: &Element| match nearest(seen, e) {
             Some(near) => format!("{e} is in no known crystal: placed by its nearness to {near}"),
             None => format!("{e} is in no known crystal"),
         };

@@ -218,7 +218,7 @@ impl Orbit {
         group: Option<u16>,
     ) -> Result<(), ModelError> {
         let Some(number) = group else { return Ok(()) };
-        let (_, units) = composition.reduced();
+        let (unit, units) = composition.reduced();
         let options = EnumerateOptions {
             groups: Some(vec![number]),
             max_atoms: composition.num_atoms(),
@@ -227,7 +227,14 @@ impl Orbit {
             limit: 1,
         };
         match enumerate_templates(composition, &options) {
-            Err(e @ EnumerateError::Impossible { .. }) => Err(ModelError::Condition(e.to_string())),
+            Err(e @ EnumerateError::Impossible { .. }) => {
+                let cells = SpaceGroup::new(number).map_or(1, |group| group.centring().order() as u32);
+                let is_conventional = cells > 1 && units.is_multiple_of(cells);
+                let primitive = is_conventional.then(|| unit.multiplied(units / cells)).flatten();
+                let hint =
+                    primitive.map_or_else(String::new, |c| format!("; of a conventional cell write {c}"));
+                Err(ModelError::Condition(format!("{e}{hint}")))
+            }
             // Too many atoms to look at all ways: known crystals will tell.
             _ => Ok(()),
         }

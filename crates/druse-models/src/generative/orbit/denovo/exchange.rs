@@ -24,7 +24,7 @@ pub(super) const SIZE: usize = Element::MAX_Z as usize + 1;
 /// -15.3, -14.5, -14.7, -15.3 and -16.2 with 0.15, 0.25, 0.35, 0.5 and 1.
 const TEMPERATURE: f64 = 0.25;
 
-/// How many counted exchanges the distances are worth. The mean ln p is -14.12, -14.10, -14.10 and -14.13 with 300, 1000, 3000
+/// How many counted exchanges the distances are worth. The mean ln p is -14.11, -14.10, -14.10 and -14.13 with 300, 1000, 3000
 /// and 10,000.
 const PRIOR: f64 = 3000.0;
 

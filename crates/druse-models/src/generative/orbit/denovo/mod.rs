@@ -4,8 +4,10 @@
 //! take the places of its own by probabilities that keep their frequencies ([`exchange`]); what was drawn has a probability,
 //! whatever the way to it ([`draw`]).
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use druse_crystal::Element;
 use druse_data::substitution::Library;
 
 mod draw;
@@ -26,12 +28,20 @@ pub(super) use variants::{Variant, Variants, nearest};
 /// What is known of the known crystals, and what was drawn from last.
 #[derive(Debug, Default)]
 pub(super) struct DeNovo {
+    seen: OnceLock<BTreeSet<Element>>,
     variants: OnceLock<Arc<Variants>>,
     /// The learned numbers of the elements that exchanges were found with.
     draws: Mutex<Option<(Vec<f32>, Arc<Draws>)>>,
 }
 
 impl DeNovo {
+    /// The elements of a library.
+    pub fn seen(&self, library: &Library) -> &BTreeSet<Element> {
+        let species =
+            || library.parents().iter().flat_map(|parent| parent.structure().species.iter().copied());
+        self.seen.get_or_init(|| species().collect())
+    }
+
     /// What a library can be drawn from.
     pub fn variants(&self, library: &Library) -> Arc<Variants> {
         self.variants.get_or_init(|| Arc::new(Variants::new(library))).clone()

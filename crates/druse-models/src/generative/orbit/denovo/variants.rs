@@ -11,7 +11,8 @@ use super::pattern::{Pattern, Placed};
 use super::roles::{Charges, Role};
 
 /// The share of a known crystal that is drawn with one of its sites given to another of its elements, or to a new one, where
-/// that is possible.
+/// that is possible. It reaches 13 of the 133 validation structures of `mp_20_bt` whose structure type no known crystal has; the
+/// mean ln p over all is highest with 0.01 to 0.02.
 const REGROUPED: f64 = 0.02;
 
 /// A known crystal whose sites fall into classes, each of which gets one element.
