@@ -159,7 +159,7 @@ pub fn train(
     args.refuse_other_runs()?;
     let folder = RunFolder::open(&args.out)?;
     let others = args.ranks.gather(&config, program, stop, &mut console::warn)?;
-    let data = config.data.load()?;
+    let data = config.data.load().map_err(|e| others.told(e))?;
     for skipped in &data.skipped {
         let (id, text) = (skipped.id.as_deref().unwrap_or_default(), skipped.to_string());
         druse_run::Observer::observe(watch, Event::Warning { id, text: &text });

@@ -158,6 +158,14 @@ impl Others {
         }
     }
 
+    /// Tells the others of what keeps rank 0 from training.
+    pub fn told(&self, error: RunError) -> Failure {
+        if let Some(team) = &self.team {
+            team.end(Err(&error.to_string()));
+        }
+        error.into()
+    }
+
     /// What the trainer shares batches with.
     pub fn reduce(&self) -> &dyn Reduce {
         match &self.team {

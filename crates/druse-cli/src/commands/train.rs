@@ -129,7 +129,7 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
     let stop = console::stop_flag()?;
     let others = args.ranks.gather(&config, &own_program()?, &stop, &mut console::warn)?;
     let begun = Instant::now();
-    let data = config.data.load()?;
+    let data = config.data.load().map_err(|e| others.told(e))?;
     let (train_n, val_n) = (data.train.len(), data.validation.len());
     let seconds = begun.elapsed().as_secs_f64();
     console::note(&format!("{train_n} training and {val_n} validation structures, read in {seconds:.1} s"));

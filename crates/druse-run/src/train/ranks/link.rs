@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -26,6 +27,8 @@ pub(super) struct Link {
     spare: Sender<Vec<u8>>,
     /// Dropped with the link, which ends the signs of life.
     _beating: Sender<()>,
+    /// Whether a frame could not be sent whole: nothing that follows would be understood.
+    broken: AtomicBool,
     timeout: Duration,
 }
 
@@ -51,7 +54,7 @@ impl Link {
                 }
             }
         });
-        Ok(Self { writer, incoming, spare, _beating: beating, timeout })
+        Ok(Self { writer, incoming, spare, _beating: beating, broken: AtomicBool::new(false), timeout })
     }
 
     /// Sends a frame.
@@ -59,7 +62,13 @@ impl Link {
     /// # Errors
     /// [`RankFailure`].
     pub(super) fn send(&self, frame: &[u8]) -> Result<(), RankFailure> {
-        write(&self.writer, frame).map_err(|e| failure(&e, self.timeout))
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(closed());
+        }
+        write(&self.writer, frame).map_err(|e| {
+            self.broken.store(true, Ordering::Relaxed);
+            failure(&e, self.timeout)
+        })
     }
 
     /// The next frame; `None` when none has come by then.
