@@ -13,6 +13,7 @@ mod images;
 mod input;
 pub mod library;
 mod models;
+mod output;
 mod rows;
 mod sampling;
 mod schema;

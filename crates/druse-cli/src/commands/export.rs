@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
+use crate::output;
 
 /// Arguments of `druse export`.
 #[derive(Args)]
@@ -22,7 +23,7 @@ pub struct ExportArgs {
     /// Checkpoint, or folder of a training run (its best checkpoint).
     run: PathBuf,
     /// File to write.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output::path())]
     out: PathBuf,
 }
 
