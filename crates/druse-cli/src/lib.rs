@@ -16,7 +16,6 @@ mod models;
 mod output;
 mod rows;
 mod sampling;
-mod schema;
 mod sets;
 mod stream;
 
