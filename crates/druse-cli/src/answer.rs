@@ -2,7 +2,7 @@
 //!
 //! A command returns its result as an object with its exit code ([`Done`]). Whether that is written, where, and what an error looks
 //! like is decided here, once for all commands. `docs/reference/json.md` is made from the types of the results
-//! ([`schema`](crate::schema)).
+//! (`commands/schema.rs`).
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

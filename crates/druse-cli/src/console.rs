@@ -86,11 +86,9 @@ pub fn colored() -> bool {
 pub fn claim_stdout(option: &str) -> Result<(), Failure> {
     let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
     match &*claimed {
+        Some(other) if other == option => Ok(()),
         Some(other) => {
-            let text = match other == option {
-                true => format!("{option} asks for standard output twice"),
-                false => format!("{other} and {option} both ask for standard output"),
-            };
+            let text = format!("{other} and {option} both ask for standard output");
             Err(Failure::mistake(text).hint("name a file for one of them"))
         }
         None => {

@@ -14,10 +14,10 @@ mod input;
 pub mod library;
 mod models;
 mod options;
+mod output;
 mod ranks;
 mod rows;
 mod sampling;
-mod schema;
 mod sets;
 mod stream;
 

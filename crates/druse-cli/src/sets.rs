@@ -213,6 +213,14 @@ fn no_stream(format: OutputFormat) -> Failure {
     Failure::mistake(format!("{format} files are not written to standard output")).hint("name a file")
 }
 
+/// Takes stdout for the options that name it, before the work that they are for.
+pub fn claim_stdout<'a>(
+    options: impl IntoIterator<Item = (&'a str, Option<&'a PathBuf>)>,
+) -> Result<(), Failure> {
+    let named = options.into_iter().filter(|(_, path)| path.is_some_and(|path| is_stdout(path)));
+    named.map(|(option, _)| console::claim_stdout(option)).collect()
+}
+
 /// A file that an option names, for results; stdout is none.
 pub fn named(path: &Path) -> Option<PathBuf> {
     (!is_stdout(path)).then(|| path.to_owned())

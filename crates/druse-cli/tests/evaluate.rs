@@ -153,8 +153,8 @@ fn check_page(page: &str) {
         "" => page.to_owned(),
         scripts => {
             assert!(scripts.ends_with("</script>\n</main></body></html>\n"), "the scripts come last");
-            page.replace("<script type=\"application/json\">", "<script-data>")
-                .replace("</script>", "</script-data>")
+            page.replace("<script type=\"application/json\">", "<json-data>")
+                .replace("</script>", "</json-data>")
                 + "</main></body></html>"
         }
     };

@@ -40,14 +40,19 @@ impl Checked<'_> {
     /// Calls a command with `--json` and checks what it writes; the result.
     #[track_caller]
     fn run(&mut self, code: i32, line: &str) -> Value {
-        let run = call(self.dir, &format!("{line} --json"));
+        let asked = match line.split_once(" -- ") {
+            Some((own, others)) => format!("{own} --json -- {others}"),
+            None => format!("{line} --json"),
+        };
+        let run = call(self.dir, &asked);
         assert_eq!(run.code, Some(code), "`{line}`: {}{}", run.stdout, run.stderr);
         let found = object(&run);
         let problems = violations(&self.schema, &self.schema, &found);
         assert!(problems.is_empty(), "`{line}`: {problems:#?}");
         let name = found["command"].as_str().unwrap();
         assert!(line.starts_with(name), "`{line}` says that it is {name}");
-        if found.get("error").is_none() {
+        assert_eq!(found.get("error").is_some(), code != 0, "`{line}`: an error is a failure");
+        if code == 0 {
             let definition = &self.schema["$defs"][name.replace(' ', "_")];
             let problems = violations(&self.schema, definition, &found);
             assert!(problems.is_empty(), "`{line}`: {problems:#?}");
@@ -154,7 +159,7 @@ fn every_command_writes_what_the_schema_says() {
     assert!(checked.run(0, "config presets")["presets"].as_array().unwrap().len() > 5);
     checked.run(0, "export m --out slim.safetensors");
     checked.run(0, "bench graph --seconds 0 --batch-size 2");
-    let job = checked.run(0, "cluster slurm --shards 2 --json job.json -- sample --formula NaCl --out c");
+    let job = checked.run(0, "cluster slurm --shards 2 -- sample --formula NaCl --out c");
     assert_eq!(job["commands"].as_array().unwrap().len(), 2, "{job}");
     for page in ["cli", "config", "json", "json-schema"] {
         checked.run(0, &format!("reference {page}"));
@@ -190,7 +195,7 @@ fn predictions(checked: &mut Checked<'_>) {
     checked.run(0, &train);
     let predicted = checked.run(0, "predict p cells.csv --html p.html --structures with.jsonl");
     assert_eq!((&predicted["structures"], predicted["rows"].as_array().unwrap().len()), (&12.into(), 12));
-    assert!(predicted["error"]["mean_absolute"].is_f64());
+    assert!(predicted["errors"]["mean_absolute"].is_f64());
     let page = fs::read_to_string(checked.dir.join("p.html")).unwrap();
     assert!(page.contains("12 pairs: mean absolute difference") && page.contains("Largest errors"));
     assert!(checked.run(0, "predict p cells.csv --out p.csv").get("rows").is_none());
@@ -366,6 +371,17 @@ fn structures_go_to_standard_output_as_they_are_finished() {
     ] {
         call(dir, &format!("sample --model m --formula NaCl --count 4 {line}")).fails(2, &[words]);
     }
+    for line in [
+        "train --data data --out -",
+        "export m --out -",
+        "merge s --out -",
+        "data split data/train.csv --out -",
+    ] {
+        call(dir, line).fails(2, &["`-` is standard output"]);
+    }
+    call(dir, "evaluate data/train.csv --reference data/val.csv --html - --json")
+        .fails(2, &["--json and --html both ask for standard output"]);
+    call(dir, "predict m data/train.csv --structures -").fails(2, &["--out and --structures both ask"]);
     let run = call(dir, "sample --model m --formula NaCl --count 4 --out - --json sample.json").ok();
     assert_eq!(run.stdout, folder);
     let found: Value = serde_json::from_str(&fs::read_to_string(dir.join("sample.json")).unwrap()).unwrap();

@@ -14,7 +14,7 @@ use crate::console;
 use crate::failure::Failure;
 use crate::input;
 use crate::models::set_threads;
-use crate::sets::{read, write_page};
+use crate::sets::{claim_stdout, read, write_page};
 
 /// Arguments of `druse compare`.
 #[derive(Args)]
@@ -55,6 +55,7 @@ pub struct Compared {
 pub fn run(args: &CompareArgs) -> crate::Outcome {
     set_threads(args.rules.threads.unwrap_or(0))?;
     args.rules.rules()?;
+    claim_stdout([("--html", args.html.as_ref())])?;
     // `--json a.json b.json` names a file to write, where inputs were meant.
     if let Some(path) = console::json_file().as_deref().filter(|path| path.is_file())
         && evaluation(path)?.is_some()

@@ -23,6 +23,7 @@ use crate::failure::Failure;
 use crate::formats::{set_format, source_help};
 use crate::images::{DecodingArgs, image_bytes};
 use crate::input;
+use crate::output;
 use crate::sets::{StrictArgs, format_of, is_stdout, load, open, say_read, write_set};
 
 /// Subcommands of `druse data`.
@@ -152,7 +153,7 @@ pub struct SplitArgs {
     #[command(flatten)]
     source: Source,
     /// Folder for the three files.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = output::path())]
     out: PathBuf,
     /// Shares of train, val and test.
     #[arg(long, value_name = "A,B,C", value_delimiter = ',', default_values_t = [0.8, 0.1, 0.1])]
@@ -171,7 +172,7 @@ pub struct FetchArgs {
     /// Name of the set.
     name: String,
     /// Folder to put the set's folder into.
-    #[arg(long, value_name = "DIR", default_value = "data")]
+    #[arg(long, value_name = "DIR", default_value = "data", value_parser = output::path())]
     out: PathBuf,
     /// Local mirror to copy from, for machines without network.
     #[arg(long, value_name = "DIR")]

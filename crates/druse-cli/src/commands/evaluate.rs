@@ -26,7 +26,7 @@ use crate::failure::Failure;
 use crate::input;
 use crate::models::{lacking, registry, set_threads};
 use crate::sets::{
-    MatcherArgs, MatcherPreset, StrictArgs, read, read_energies, refuse_to_replace, write_page,
+    MatcherArgs, MatcherPreset, StrictArgs, claim_stdout, read, read_energies, refuse_to_replace, write_page,
 };
 
 /// Arguments of `druse evaluate`.
@@ -187,6 +187,7 @@ enum PairArg {
 pub fn run(args: &EvaluateArgs) -> crate::Outcome {
     set_threads(args.rules.threads.unwrap_or(0))?;
     args.check()?;
+    claim_stdout([("--html", args.html.as_ref())])?;
     refuse_to_replace([&args.generated, &args.reference].into_iter().chain(&args.train), &args.html)?;
     let begun = Instant::now();
     let embedders = args.embedders()?;

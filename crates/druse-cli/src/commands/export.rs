@@ -14,6 +14,7 @@ use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
 use crate::models::registry;
+use crate::output;
 
 /// Arguments of `druse export`.
 #[derive(Args)]
@@ -29,10 +30,10 @@ pub struct ExportArgs {
     #[arg(required_unless_present = "structures")]
     run: Option<PathBuf>,
     /// File to write the model to.
-    #[arg(long, value_name = "FILE", required_unless_present = "structures", requires = "run")]
+    #[arg(long, value_name = "FILE", value_parser = output::path(), required_unless_present = "structures", requires = "run")]
     out: Option<PathBuf>,
     /// File to write the crystals to that the model keeps: .jsonl, .csv, .extxyz, each also with .gz.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output::path())]
     structures: Option<PathBuf>,
     /// Replace the file of structures.
     #[arg(long, requires = "structures")]

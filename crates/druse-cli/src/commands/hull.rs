@@ -21,7 +21,7 @@ use crate::console;
 use crate::failure::Failure;
 use crate::input;
 use crate::models::set_threads;
-use crate::sets::{StrictArgs, read_energies, refuse_to_replace, write_result};
+use crate::sets::{StrictArgs, claim_stdout, read_energies, refuse_to_replace, write_result};
 
 /// Arguments of `druse hull`.
 #[derive(Args)]
@@ -238,6 +238,7 @@ impl HullArgs {
 /// Runs the command.
 pub fn run(args: &HullArgs) -> crate::Outcome {
     set_threads(args.threads.unwrap_or(0))?;
+    claim_stdout([("--out", args.out.as_ref())])?;
     refuse_to_replace(args.entries.iter().chain(&args.query), &args.out)?;
     let sets: Vec<Listing> =
         args.entries.iter().map(|path| read_energies(path, args.strict)).collect::<Result<_, _>>()?;

@@ -18,6 +18,7 @@ use crate::answer::Done;
 use crate::console;
 use crate::failure::Failure;
 use crate::models::registry;
+use crate::output;
 
 /// Arguments of `druse import`.
 #[derive(Args)]
@@ -36,7 +37,7 @@ pub struct ImportArgs {
     /// Checkpoint of PyTorch (Lightning) that the published code wrote; for chgnet, a safetensors file of its tensors.
     checkpoint: PathBuf,
     /// File to write.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output::path())]
     out: PathBuf,
     /// Kind of the model that the checkpoint holds; sevennet and chgnet are interatomic potentials; one of sevennet is
     /// called like the file that is written.

@@ -22,6 +22,7 @@ use crate::console;
 use crate::failure::{Failure, Place};
 use crate::images::{ImagesFound, MAX_PICTURED, describe as describe_images, image_bytes, write_picture};
 use crate::input;
+use crate::output;
 use crate::sets::{StrictArgs, load, say};
 
 /// Structures of a file that are described one by one.
@@ -41,7 +42,7 @@ pub struct InfoArgs {
     #[arg(value_parser = input::path())]
     path: Option<PathBuf>,
     /// Write a PNG picture of the first eight structures as CrysTens images, channels side by side.
-    #[arg(long, value_name = "FILE", requires = "path")]
+    #[arg(long, value_name = "FILE", requires = "path", value_parser = output::path())]
     picture: Option<PathBuf>,
     #[command(flatten)]
     strict: StrictArgs,

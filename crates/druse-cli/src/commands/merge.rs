@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::answer::Done;
 use crate::console;
 use crate::formats::sample_format;
+use crate::output;
 
 /// Arguments of `druse merge`.
 #[derive(Args)]
@@ -29,7 +30,7 @@ pub struct MergeArgs {
     #[arg(required = true, value_name = "DIR")]
     parts: Vec<PathBuf>,
     /// Folder for the whole.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = output::path())]
     out: PathBuf,
     /// Files to write besides structures.jsonl.
     #[arg(long, value_parser = sample_format(), default_value_t = SampleFormat::Structures(Format::Cif))]

@@ -23,6 +23,7 @@ pub mod reconstruct;
 pub mod reference;
 pub mod relax;
 pub mod sample;
+mod schema;
 pub mod screen;
 mod stability;
 pub mod train;

@@ -15,7 +15,7 @@ use crate::console;
 use crate::failure::Failure;
 use crate::input;
 use crate::models::{ComputeArgs, lacking, load, set_threads};
-use crate::sets::{StrictArgs, named, rows_into_answer, say, write_page, write_result};
+use crate::sets::{StrictArgs, claim_stdout, named, rows_into_answer, say, write_page, write_result};
 
 /// Arguments of `druse predict`.
 #[derive(Args)]
@@ -111,7 +111,7 @@ pub struct Predicted {
     /// Structures without a prediction.
     failed: usize,
     /// How far predictions are from the values of the set, where it has them.
-    error: Option<Errors>,
+    errors: Option<Errors>,
     /// File of the table, where one was named.
     out: Option<PathBuf>,
     /// File of the structures with their predictions.
@@ -168,6 +168,13 @@ impl From<Prediction> for Row {
 /// Runs the command.
 pub fn run(args: &PredictArgs) -> crate::Outcome {
     set_threads(args.compute.threads.unwrap_or(0))?;
+    let kept = rows_into_answer(&args.out);
+    claim_stdout([
+        ("--out", (!kept).then_some(&args.out)),
+        ("--structures", args.structures.as_ref()),
+        ("--embeddings", args.embeddings.as_ref()),
+        ("--html", args.html.as_ref()),
+    ])?;
     let model = load(Some(&args.model), &args.compute)?;
     let predictor = model.predictor().map_err(lacking)?;
     let set = read(args)?;
@@ -179,7 +186,6 @@ pub fn run(args: &PredictArgs) -> crate::Outcome {
         return Err(Failure::mistake(message).hint("choose another name with --column"));
     }
     let predictions = predict(predictor, &model.params, &set)?;
-    let kept = rows_into_answer(&args.out);
     if !kept {
         write_result("--out", &args.out, |out| predictions.write_csv(out))?;
     }
@@ -224,7 +230,7 @@ pub fn run(args: &PredictArgs) -> crate::Outcome {
         set: set.name.clone(),
         structures: n,
         failed,
-        error: error.map(Errors::from),
+        errors: error.map(Errors::from),
         out: named(&args.out),
         structures_file: args.structures.clone(),
         embeddings_file: args.embeddings.clone(),

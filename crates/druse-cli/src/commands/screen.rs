@@ -26,6 +26,7 @@ use crate::console;
 use crate::failure::Failure;
 use crate::input;
 use crate::models::set_threads;
+use crate::output;
 use crate::sets::{SourceArgs, read_energies};
 
 /// Formation energies that differ from the reference's by more on average (eV/atom) are warned of.
@@ -58,7 +59,7 @@ pub struct ScreenArgs {
     #[arg(long, value_name = "DATA", value_parser = input::path())]
     train: Option<PathBuf>,
     /// Folder for the results.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = output::path())]
     pub out: PathBuf,
     #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_POTENTIAL, help = potential_help())]
     pub potential: String,

@@ -17,6 +17,7 @@ use crate::console::{self, Bar};
 use crate::failure::Failure;
 use crate::input;
 use crate::models::{registry, set_threads};
+use crate::output;
 use crate::ranks::{RankArgs, ended, own_program};
 
 /// Arguments of `druse train`.
@@ -40,7 +41,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "PATH", value_parser = input::path())]
     data: Option<PathBuf>,
     /// Folder of the run.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = output::path())]
     pub out: PathBuf,
     /// Continue the run in the folder.
     #[arg(long)]

@@ -42,14 +42,19 @@ pub struct Report {
 #[allow(dead_code, reason = "its schema is what it is for")]
 struct Measurements {
     /// Neighbor search and multigraph of each structure.
+    #[schemars(skip_serializing_if = "Option::is_none")]
     graph: Option<Measured>,
     /// Fingerprints and matcher.
+    #[schemars(skip_serializing_if = "Option::is_none")]
     evaluate: Option<Measured>,
     /// A step of sampling.
+    #[schemars(skip_serializing_if = "Option::is_none")]
     sample: Option<Measured>,
     /// The networks and the loss, without gradient.
+    #[schemars(skip_serializing_if = "Option::is_none")]
     forward: Option<Measured>,
     /// A step of training.
+    #[schemars(skip_serializing_if = "Option::is_none")]
     train: Option<Measured>,
 }
 

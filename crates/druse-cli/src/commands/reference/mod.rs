@@ -5,14 +5,12 @@ mod config;
 mod json;
 
 use clap::{CommandFactory, Subcommand};
-use schemars::JsonSchema;
-use serde::Serialize;
 
+use super::schema::{self, Page};
 use crate::Cli;
 use crate::answer::Done;
 use crate::console;
 use crate::models::registry;
-use crate::schema;
 
 /// Pages of the reference.
 #[derive(Subcommand)]
@@ -25,13 +23,6 @@ pub enum ReferenceCommand {
     Json,
     /// The same as a JSON Schema.
     JsonSchema,
-}
-
-/// What the command leaves.
-#[derive(Serialize, JsonSchema)]
-pub struct Page {
-    /// The page.
-    page: String,
 }
 
 /// Runs the command.

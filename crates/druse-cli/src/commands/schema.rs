@@ -2,13 +2,14 @@
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Envelope, ErrorReport, SCHEMA};
-use crate::commands::{
+use super::{
     bench, cluster, compare, config, data, encode, export, featurize, hull, import, info, match_structures,
-    merge, optimize, parity, predict, rank, reconstruct, reference, relax, screen, train,
+    merge, optimize, parity, predict, rank, reconstruct, relax, screen, train,
 };
+use crate::answer::{Envelope, ErrorReport, SCHEMA};
 use crate::sampling::SamplingResult;
 
 /// Makes the schema of a result.
@@ -45,11 +46,18 @@ const RESULTS: [(&str, Maker); 33] = [
     ("import", of::<import::Imported>),
     ("parity", of::<parity::Compared>),
     ("bench", of::<bench::Report>),
-    ("reference cli", of::<reference::Page>),
-    ("reference config", of::<reference::Page>),
-    ("reference json", of::<reference::Page>),
-    ("reference json-schema", of::<reference::Page>),
+    ("reference cli", of::<Page>),
+    ("reference config", of::<Page>),
+    ("reference json", of::<Page>),
+    ("reference json-schema", of::<Page>),
 ];
+
+/// What `druse reference` leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Page {
+    /// The page.
+    pub page: String,
+}
 
 fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     T::json_schema(generator)
