@@ -10,6 +10,7 @@ import { Training } from './runs.js';
 import { forget } from './pictures.js';
 
 const CHUNK = 10000;
+const FIRST = 200; // rows that are fetched before the others, for the first pictures
 const table = new Table();
 let wish = { ...EVERYTHING };
 let state = null;
@@ -136,6 +137,7 @@ async function save(rows, format) {
 async function follow() {
   try {
     state = await get('/api/state');
+    table.sets = state.sets;
     if (state.epoch !== table.epoch) {
       const chosen = new Set([...gallery.selected].map((row) => table.key(row)));
       table.clear(state.epoch);
@@ -149,6 +151,7 @@ async function follow() {
     if (grown) {
       offerColumns();
       apply(true);
+      detail.described(table.described);
     } else if (!table.length) {
       count();
     }
@@ -166,7 +169,7 @@ async function follow() {
 async function load() {
   const before = table.length, described = table.described;
   while (table.length < state.rows) {
-    const part = await get('/api/rows', { from: table.length, to: Math.min(state.rows, table.length + CHUNK) });
+    const part = await get('/api/rows', { from: table.length, to: Math.min(state.rows, table.length + (table.length ? CHUNK : FIRST)) });
     if (part.epoch !== table.epoch) return true;
     table.append(part);
     if (follow.chosen?.size) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use druse_crystal::{Composition, Structure};
@@ -23,7 +23,9 @@ use crate::table::{Row, Spot, Table};
 /// How often the paths are looked through for new sets.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long nothing is done when there is nothing to do.
-const IDLE: Duration = Duration::from_millis(250);
+const IDLE: Duration = Duration::from_millis(100);
+/// How long descriptions wait after somebody has looked at rows.
+const COURTESY: Duration = Duration::from_millis(200);
 /// Rows that are described at a time.
 const CHUNK: usize = 64;
 
@@ -57,6 +59,8 @@ pub(crate) struct Store {
     pub runs: Runs,
     known: OnceLock<Result<Known, String>>,
     stop: AtomicBool,
+    /// When somebody last looked at rows.
+    looked_at: Mutex<Option<Instant>>,
 }
 
 /// A row with its structure, read from where it is.
@@ -75,6 +79,7 @@ impl Store {
             runs: Runs::default(),
             known: OnceLock::new(),
             stop: AtomicBool::new(false),
+            looked_at: Mutex::default(),
         }
     }
 
@@ -125,11 +130,22 @@ impl Store {
             let read = self.read_more();
             let followed = self.runs.follow();
             // Descriptions wait for the known structures, which are part of them.
-            let described = (self.train.is_none() || self.known.get().is_some()) && self.describe_more();
+            let waits = self.is_looked_at() || (self.train.is_some() && self.known.get().is_none());
+            let described = !waits && self.describe_more();
             if !read && !followed && !described {
                 std::thread::sleep(IDLE);
             }
         }
+    }
+
+    /// Notes that somebody looks at rows, which comes before what is done in the background.
+    pub fn look_at(&self) {
+        *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn is_looked_at(&self) -> bool {
+        let last = *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|at| at.elapsed() < COURTESY)
     }
 
     /// Looks for sets and runs that are new or gone.
