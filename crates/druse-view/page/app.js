@@ -198,6 +198,7 @@ function status() {
   else if (table.described < table.length) parts.push(`validity and space groups of ${table.described.toLocaleString('en')} of ${table.length.toLocaleString('en')}`);
   for (const set of state.sets) if (set.problem) parts.push(`${set.name}: ${set.problem}`);
   if (state.known?.problem) parts.push(`known structures: ${state.known.problem}`);
+  if (state.cut) parts.push('there is more below these paths than is looked through: give the folders themselves');
   const text = parts.join(' · ');
   if (byId('status').textContent !== text) byId('status').textContent = text;
 }

@@ -16,12 +16,16 @@ use crate::ViewError;
 use crate::describe::Description;
 use crate::known::Known;
 use crate::lines::{Follower, Line, News, line_at};
-use crate::places::{Place, Places, RANKED_FILE, RELAXED_FOLDER, SCREEN_FILE, STRUCTURES_FILE, Source, find};
+use crate::places::{
+    FAILURES_FILE, Place, Places, RANKED_FILE, RELAXED_FOLDER, SCREEN_FILE, STRUCTURES_FILE, Source, find,
+};
 use crate::runs::Runs;
 use crate::table::{Row, Spot, Table};
 
-/// How often the paths are looked through for new sets.
+/// How often the paths are looked through for new sets, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Share of the time that looking through them may take, as a divisor.
+const LOOK_SHARE: u32 = 20;
 /// How long nothing is done when there is nothing to do.
 const IDLE: Duration = Duration::from_millis(100);
 /// How long descriptions wait after somebody has looked at rows.
@@ -49,6 +53,8 @@ struct State {
     sets: Vec<Set>,
     table: Table,
     looked: bool,
+    /// Whether the paths hold more than is looked at.
+    cut: bool,
 }
 
 /// All that is shown.
@@ -121,11 +127,12 @@ impl Store {
     }
 
     fn work(&self) {
-        let mut looked: Option<Instant> = None;
+        let mut next = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
-            if looked.is_none_or(|at| at.elapsed() > LOOK_EVERY) {
+            let begun = Instant::now();
+            if begun >= next {
                 self.look();
-                looked = Some(Instant::now());
+                next = begun + LOOK_EVERY.max(begun.elapsed() * LOOK_SHARE);
             }
             let read = self.read_more();
             let followed = self.runs.follow();
@@ -150,7 +157,7 @@ impl Store {
 
     /// Looks for sets and runs that are new or gone.
     fn look(&self) {
-        let Places { sets, runs } = find(&self.paths);
+        let Places { sets, runs, cut, .. } = find(&self.paths);
         self.runs.set_folders(runs);
         let mut state = self.write();
         let gone = state.sets.iter().any(|set| !sets.contains(&set.place));
@@ -164,6 +171,7 @@ impl Store {
             }
         }
         state.looked = true;
+        state.cut = cut;
     }
 
     /// Reads a piece of every set; whether there was anything to read.
@@ -437,6 +445,7 @@ impl Store {
         json!({
             "epoch": state.epoch,
             "looked": state.looked,
+            "cut": state.cut,
             "rows": state.table.rows.len(),
             "described": state.table.descriptions.len(),
             "sets": sets,
@@ -525,9 +534,9 @@ struct Failed {
 
 /// A row of a file of lines: a structure, or one that failed.
 fn item_of(line: &Line, path: &Path, row: usize) -> Item {
-    let failures = path.file_name().is_some_and(|name| name == crate::places::FAILURES_FILE);
-    match serde_json::from_str::<Failed>(&line.text) {
-        Ok(failed) if failures => Item {
+    let failures = path.file_name().is_some_and(|name| name == FAILURES_FILE);
+    match failures.then(|| serde_json::from_str::<Failed>(&line.text)) {
+        Some(Ok(failed)) => Item {
             id: failed.id.unwrap_or_else(|| failed.index.to_string()),
             counted: false,
             file: path.to_owned(),
