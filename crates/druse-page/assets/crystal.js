@@ -36,14 +36,32 @@
         minimumZoomToDistance: 1.5,
       });
       if (!this.viewer) throw new Error('no viewer');
+      // 3Dmol follows the size by itself. What is shown while there is none is drawn when there is.
+      this.size = this.sizeNow();
       if (root.ResizeObserver) {
-        this.observer = new ResizeObserver(() => this.viewer.resize());
+        this.observer = new ResizeObserver(() => {
+          this.size = this.sizeNow();
+          if (this.waiting && element.clientWidth) this.show(...this.waiting);
+        });
         this.observer.observe(element);
       }
     }
 
+    sizeNow() {
+      return `${this.element.clientWidth} ${this.element.clientHeight}`;
+    }
+
     // Shows a crystal, with options that stay for the next ones. The direction of view is kept when `aim` is false.
     show(crystal, options, aim = true) {
+      this.waiting = null;
+      if (!this.element.clientWidth || !this.element.clientHeight) {
+        this.waiting = [crystal, options, aim];
+        return;
+      }
+      if (this.size !== this.sizeNow()) {
+        this.size = this.sizeNow();
+        this.viewer.resize();
+      }
       Object.assign(this.options, options);
       const before = aim || !this.crystal ? null : this.viewer.getView();
       this.crystal = crystal;
@@ -126,6 +144,7 @@
     aim() {
       this.viewer.setView([0, 0, 0, 0, 0, 0, 0, 1]);
       this.viewer.zoomTo();
+      this.viewer.zoom(1.3);
       this.viewer.rotate(-90, 'x');
       this.viewer.rotate(-22, 'vy');
       this.viewer.rotate(14, 'vx');

@@ -95,14 +95,14 @@
     return { cells: n, atoms, bonds: joined, edges: cell ? edgesOf(crystal.lattice, n) : [], polyhedra: solids };
   }
 
-  // Coordination polyhedra: around atoms with four neighbors or more that are all more electronegative. Corners outside
+  // Coordination polyhedra: around atoms with four to eight neighbors that are all more electronegative. Corners outside
   // the block become atoms of it.
   function solidsOf(crystal, atoms, neighbors, add) {
     const chi = (site) => crystal.elements[crystal.species[site]].electronegativity || 0;
     const solids = [];
     for (const { site, image, element } of atoms.slice()) {
       const around = neighbors[site];
-      if (around.length < 4 || around.length > 14 || !around.every(([j]) => chi(j) > chi(site) + 0.3)) continue;
+      if (around.length < 4 || around.length > 8 || !around.every(([j]) => chi(j) > chi(site) + 0.3)) continue;
       const corners = around.map(([j, shift]) => atoms[add(j, shift.map((x, k) => x + image[k]))].position);
       const faces = hull(corners);
       if (faces.length) solids.push({ element, corners, faces });

@@ -10,6 +10,7 @@ import { Training } from './runs.js';
 import { forget } from './pictures.js';
 
 const CHUNK = 10000;
+const FIRST = 200; // rows that are fetched before the others, for the first pictures
 const table = new Table();
 let wish = { ...EVERYTHING };
 let state = null;
@@ -136,6 +137,7 @@ async function save(rows, format) {
 async function follow() {
   try {
     state = await get('/api/state');
+    table.sets = state.sets;
     if (state.epoch !== table.epoch) {
       const chosen = new Set([...gallery.selected].map((row) => table.key(row)));
       table.clear(state.epoch);
@@ -149,6 +151,7 @@ async function follow() {
     if (grown) {
       offerColumns();
       apply(true);
+      detail.described(table.described);
     } else if (!table.length) {
       count();
     }
@@ -166,7 +169,7 @@ async function follow() {
 async function load() {
   const before = table.length, described = table.described;
   while (table.length < state.rows) {
-    const part = await get('/api/rows', { from: table.length, to: Math.min(state.rows, table.length + CHUNK) });
+    const part = await get('/api/rows', { from: table.length, to: Math.min(state.rows, table.length + (table.length ? CHUNK : FIRST)) });
     if (part.epoch !== table.epoch) return true;
     table.append(part);
     if (follow.chosen?.size) {
@@ -195,6 +198,7 @@ function status() {
   else if (table.described < table.length) parts.push(`validity and space groups of ${table.described.toLocaleString('en')} of ${table.length.toLocaleString('en')}`);
   for (const set of state.sets) if (set.problem) parts.push(`${set.name}: ${set.problem}`);
   if (state.known?.problem) parts.push(`known structures: ${state.known.problem}`);
+  if (state.cut) parts.push('there is more below these paths than is looked through: give the folders themselves');
   const text = parts.join(' · ');
   if (byId('status').textContent !== text) byId('status').textContent = text;
 }

@@ -1,7 +1,7 @@
 // Curves as SVG, side by side in one picture. Colors and dashes tell them apart.
 
 const NAMESPACE = 'http://www.w3.org/2000/svg';
-const WIDTH = 900, HEIGHT = 260, LEFT = 62, RIGHT = 12, TOP = 10, BOTTOM = 30;
+const WIDTH = 900, HEIGHT = 260, LEFT = 62, RIGHT = 24, TOP = 10, BOTTOM = 30;
 export const STYLES = [['#2f6fde', ''], ['#c2571a', '7 4'], ['#1f8a5b', '2 4'], ['#8a4fc9', '10 4 2 4'], ['#b3324e', '12 5'], ['#6b7480', '1 3']];
 
 function svg(tag, attributes, ...children) {
@@ -18,6 +18,18 @@ function ticks(low, high, count) {
   const all = [];
   for (let x = Math.ceil(low / step) * step; x <= high + step * 1e-9; x += step) all.push(Math.abs(x) < step * 1e-9 ? 0 : x);
   return all;
+}
+
+// 1, 2 and 5 of each power of ten within bounds that are logarithms, or the powers alone where there are many.
+function decades(low, high) {
+  const all = [];
+  for (let power = Math.floor(low); power <= high; power++) {
+    for (const k of high - low > 4 ? [1] : high - low > 1.5 ? [1, 3] : [1, 2, 3, 5, 7]) {
+      const value = k * 10 ** power;
+      if (Math.log10(value) >= low && Math.log10(value) <= high) all.push(value);
+    }
+  }
+  return all.length > 1 ? all : [10 ** (low + 0.1 * (high - low)), 10 ** (high - 0.1 * (high - low))];
 }
 
 function text(value) {
@@ -46,14 +58,13 @@ export function chart(title, curves, { log = false, label = '', x: below = 'step
   [low, high] = [low - pad, high + pad];
   const px = (x) => LEFT + (x - left) / (right - left) * (WIDTH - LEFT - RIGHT);
   const py = (y) => TOP + (high - map(y)) / (high - low) * (HEIGHT - TOP - BOTTOM);
-  for (const tick of ticks(low, high, 5)) {
-    const value = logarithmic ? 10 ** tick : tick;
+  for (const value of logarithmic ? decades(low, high) : ticks(low, high, 5)) {
     picture.append(svg('line', { class: 'axis', x1: LEFT, x2: WIDTH - RIGHT, y1: py(value), y2: py(value) }),
       svg('text', { x: LEFT - 6, y: py(value) + 4, 'text-anchor': 'end' }, text(value)));
   }
   for (const tick of ticks(left, right, 7)) picture.append(svg('text', { x: px(tick), y: HEIGHT - 10, 'text-anchor': 'middle' }, text(tick)));
-  picture.append(svg('text', { x: WIDTH - RIGHT, y: HEIGHT - 10, 'text-anchor': 'end' }, below));
-  if (label) picture.append(svg('text', { x: LEFT + 4, y: TOP + 12 }, label));
+  picture.append(svg('text', { x: LEFT - 6, y: HEIGHT - 10, 'text-anchor': 'end' }, below));
+  if (label) picture.append(svg('text', { x: WIDTH - RIGHT, y: TOP + 12, 'text-anchor': 'end' }, label));
   curves.forEach((curve, k) => {
     const [color, dash] = STYLES[curve.style % STYLES.length];
     const path = points[k].map(([x, y], i) => `${i ? 'L' : 'M'}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join('');

@@ -24,6 +24,11 @@ export class Detail {
     this.later = setTimeout(() => this.load(row), again ? 0 : 60);
   }
 
+  /** So many rows are described: shows what has been found out of the one that is shown. */
+  described(count) {
+    if (this.row !== null && this.undescribed && this.row < count) this.show(this.row, true);
+  }
+
   async load(row) {
     if (row === null || row === undefined) return this.box.replaceChildren();
     let found;
@@ -34,15 +39,18 @@ export class Detail {
     }
     if (row !== this.row) return;
     this.closeNearest();
+    const same = this.drawn === `${found.file} ${found.line} ${found.id}`;
+    this.drawn = `${found.file} ${found.line} ${found.id}`;
+    this.undescribed = found.crystal && found.valid === null;
     const title = el('h2', {}, found.formula || found.id);
     const where = [found.set, found.line ? `line ${found.line}` : null].filter(Boolean).join(', ');
     this.head.replaceChildren(title, el('p', { class: 'soft' }, `${found.id} · ${where}`));
     if (!this.box.contains(this.stage)) this.box.replaceChildren(this.head, this.stage, this.below);
-    this.draw(found);
+    this.draw(found, same);
     this.below.replaceChildren(...this.about(found, row));
   }
 
-  draw({ crystal, failure }) {
+  draw({ crystal, failure }, same) {
     this.stage.hidden = !crystal;
     this.controls?.remove();
     this.legend?.remove();
@@ -58,7 +66,8 @@ export class Detail {
     this.controls = this.bar;
     this.legend = DruseCrystal.legend(crystal);
     this.stage.after(this.legend, this.controls);
-    this.view.show(crystal, { axes: true });
+    // A crystal that stays keeps its direction.
+    this.view.show(crystal, { axes: true }, !same);
   }
 
   about(found, row) {

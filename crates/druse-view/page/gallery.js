@@ -3,9 +3,9 @@
 import { el, byId, shown } from './dom.js';
 import { draw, drop } from './pictures.js';
 
-const CARD = { width: 190, height: 216, gap: 12 };
+const CARD = { width: 190, narrow: 150, height: 226, gap: 12 };
 const ROW = 34;
-const NARROW = new Set(['atoms', 'space_group', 'valid', 'density', 'volume_per_atom', 'is_novel', 'p:rank', 'p:index']);
+const WIDTHS = { atoms: 60, valid: 100, density: 120, is_novel: 60, 'p:rank': 60, 'p:index': 60 };
 
 export class Gallery {
   constructor(table, { onActive, onSelection, onSort, onEnter }) {
@@ -13,11 +13,14 @@ export class Gallery {
     this.list = byId('list');
     this.space = el('div', { class: 'space', role: 'presentation' });
     this.list.append(this.space);
+    this.headRow = el('div', { class: 'heads' });
+    byId('heads').replaceChildren(this.headRow);
     this.rows = new Uint32Array(0);
     this.selected = new Set();
     this.active = -1;
     this.asList = false;
     this.elements = new Map();
+    this.pictures = new Map();
     this.list.addEventListener('scroll', () => { this.place(); byId('heads').scrollLeft = this.list.scrollLeft; }, { passive: true });
     this.list.addEventListener('keydown', (event) => this.key(event));
     this.list.addEventListener('click', (event) => this.click(event));
@@ -63,11 +66,11 @@ export class Gallery {
     const heads = byId('heads');
     heads.hidden = !this.asList;
     this.shownColumns = this.columns(this.sort);
-    const widths = this.shownColumns.map((name) => (NARROW.has(name) ? 88 : 140));
+    const widths = this.shownColumns.map((name) => WIDTHS[name] || 140);
     const style = document.documentElement.style;
-    style.setProperty('--columns', widths.map((w) => `minmax(${w}px,${w > 100 ? 1.5 : 1}fr)`).join(' '));
+    style.setProperty('--columns', widths.map((w) => `minmax(${w}px,${w}fr)`).join(' '));
     style.setProperty('--width', `${widths.reduce((a, b) => a + b + 12, 50)}px`);
-    heads.replaceChildren(el('span'), ...this.shownColumns.map((name) => {
+    this.headRow.replaceChildren(el('span'), ...this.shownColumns.map((name) => {
       const sorted = name === this.sort;
       const unit = this.table.unit(name);
       const text = this.table.label(name) + (unit ? ` (${unit})` : '') + (sorted ? (this.descending ? ' ↓' : ' ↑') : '');
@@ -77,21 +80,30 @@ export class Gallery {
 
   layout() {
     this.heads();
-    for (const row of this.elements.keys()) drop(row);
+    const width = this.list.clientWidth;
+    // Pictures that stay are kept, so that nothing flickers.
+    this.pictures = new Map();
+    for (const [row, element] of this.elements) {
+      drop(row);
+      const canvas = element.querySelector('canvas');
+      if (canvas && canvas.dataset.painted && width === this.width) this.pictures.set(row, canvas);
+    }
+    this.width = width;
     this.elements.clear();
     this.space.replaceChildren();
-    const width = this.list.clientWidth;
     if (this.asList) {
       this.across = 1;
       this.step = ROW;
     } else {
-      this.across = Math.max(1, Math.floor((width - CARD.gap) / (CARD.width + CARD.gap)));
+      const least = width < 430 ? CARD.narrow : CARD.width;
+      this.across = Math.max(1, Math.floor((width - CARD.gap) / (least + CARD.gap)));
       this.cardWidth = Math.floor((width - CARD.gap * (this.across + 1)) / this.across);
       this.step = CARD.height + CARD.gap;
     }
     const lines = Math.ceil(this.rows.length / this.across);
     this.space.style.height = `${lines * this.step + (this.asList ? 0 : CARD.gap)}px`;
     this.place();
+    this.pictures.clear();
   }
 
   /** Puts what is on the screen, and a little around it, into the page. */
@@ -137,7 +149,7 @@ export class Gallery {
     this.space.append(element);
     this.elements.set(row, element);
     const canvas = element.querySelector('canvas');
-    if (canvas) draw(row, canvas);
+    if (canvas && !canvas.dataset.painted) draw(row, canvas);
   }
 
   card(row) {
@@ -154,10 +166,10 @@ export class Gallery {
     }
     const picture = failure
       ? el('span', { class: 'none bad' }, failure.length > 110 ? failure.slice(0, 110) + '…' : failure)
-      : el('canvas', { 'data-row': row, 'aria-hidden': 'true' });
+      : this.pictures.get(row) || el('canvas', { 'data-row': row, 'aria-hidden': 'true' });
     return el('div', { class: 'card' }, picture, el('b', {}, table.value('formula', row) || '?'),
       el('span', {}, facts.filter(Boolean).join(' · ')),
-      state ? el('span', { class: 'bad' }, state) : el('span', {}, table.value('id', row)));
+      state ? el('span', { class: 'bad' }, state) : el('span', {}, table.name(row)));
   }
 
   line(row) {

@@ -4,7 +4,7 @@ import { get } from './server.js';
 import { chart, swatch } from './chart.js';
 
 const CHARTS = [
-  ['Loss', 'loss', { log: true, label: 'training, and validation at the end of each epoch (thin)' }],
+  ['Loss', 'loss', { log: true, label: 'pale: training; full: validation at the end of each epoch' }],
   ['Learning rate', 'lr', {}],
   ['Throughput', 'structures_per_s', { label: 'structures per second' }],
   ['Norm of the gradient', 'grad_norm', { log: true }],

@@ -29,6 +29,7 @@ const PROPERTIES = {
 
 export class Table {
   constructor() {
+    this.sets = [];
     this.clear(0);
   }
 
@@ -72,6 +73,12 @@ export class Table {
   /** What tells a row from others, also after it was read again. */
   key(row) {
     return `${this.value('set', row)} ${this.value('id', row)}`;
+  }
+
+  /** The identifier, with that of the set where there are several. */
+  name(row) {
+    const id = this.value('id', row), set = this.sets[this.value('set', row)];
+    return this.sets.length > 1 && set ? `${set.name}: ${id}` : id;
   }
 
   label(name) {

@@ -58,7 +58,7 @@ impl Description {
 
 #[cfg(test)]
 mod tests {
-    use druse_testkit::prototypes::{prototype, rock_salt};
+    use druse_testkit::prototypes::{perovskite, prototype, rock_salt};
 
     use super::*;
 
@@ -77,7 +77,7 @@ mod tests {
         let found = Description::of(&rock_salt("Na", "Cl", 0.8), None);
         assert_eq!(found.valid, Some(false));
         assert!(found.reason.unwrap().contains("apart"));
-        let unbalanced = Description::of(&rock_salt("Ca", "F", 5.0), None);
+        let unbalanced = Description::of(&perovskite("K", "K", "F", 4.0), None);
         assert_eq!(unbalanced.valid, Some(false));
         assert!(unbalanced.reason.unwrap().contains("neutral") && unbalanced.space_group.is_some());
     }

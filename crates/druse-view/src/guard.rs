@@ -36,7 +36,9 @@ impl Refusal {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Host => "this server answers to its own address alone, not to other names",
-            Self::Origin => "this request came from another page",
+            Self::Origin => {
+                "this request came from another page: copy the address that `druse view` has printed into the browser"
+            }
             Self::Token => {
                 "the token is missing or wrong: open the address that `druse view` has printed, with everything behind it"
             }

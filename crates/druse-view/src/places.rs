@@ -24,6 +24,8 @@ pub(crate) const SAMPLING_FILE: &str = "sampling.json";
 const DEPTH: usize = 4;
 /// Sets and runs that are shown at most.
 const MOST: usize = 500;
+/// Folders that are looked into at most.
+const MOST_FOLDERS: usize = 5000;
 
 /// How a set is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub(crate) struct Places {
     pub sets: Vec<Place>,
     /// Folders of training runs.
     pub runs: Vec<PathBuf>,
+    /// Folders that were looked into.
+    folders: usize,
+    /// Whether there is more than is looked at.
+    pub cut: bool,
 }
 
 /// Looks through the paths. What cannot be listed has nothing in it.
@@ -86,9 +92,11 @@ fn of_file(path: &Path) -> Place {
 }
 
 fn look(path: &Path, depth: usize, found: &mut Places) {
-    if found.sets.len() + found.runs.len() >= MOST {
+    if found.sets.len() + found.runs.len() >= MOST || found.folders >= MOST_FOLDERS {
+        found.cut = true;
         return;
     }
+    found.folders += 1;
     if !path.is_dir() {
         found.sets.push(of_file(path));
         return;
@@ -188,6 +196,7 @@ mod tests {
     #[test]
     fn an_empty_folder_holds_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(find(&[dir.path().to_owned()]), Places::default());
+        let found = find(&[dir.path().to_owned()]);
+        assert_eq!((found.sets, found.runs, found.cut), (Vec::new(), Vec::new(), false));
     }
 }

@@ -169,6 +169,9 @@ struct Range {
 }
 
 async fn rows(State(app): Shared, Query(range): Query<Range>) -> Response {
+    if !range.described {
+        app.store.look_at();
+    }
     work(app, move |app| {
         let to = range.to.min(range.from.saturating_add(MOST_ROWS));
         Ok(answer(&app.store.columns(range.from..to.max(range.from), range.described)))
@@ -182,6 +185,7 @@ struct One {
 }
 
 async fn row(State(app): Shared, Query(One { row }): Query<One>) -> Response {
+    app.store.look_at();
     work(app, move |app| {
         let full = app.store.full(row)?;
         let found = full.description.unwrap_or_default();
@@ -216,6 +220,7 @@ struct Several {
 }
 
 async fn crystals(State(app): Shared, Query(Several { rows }): Query<Several>) -> Response {
+    app.store.look_at();
     work(app, move |app| {
         let rows: Vec<usize> = rows.split(',').filter_map(|n| n.parse().ok()).take(MOST_CRYSTALS).collect();
         let all: Vec<Value> = rows

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use druse_crystal::{Composition, Structure};
@@ -16,14 +16,20 @@ use crate::ViewError;
 use crate::describe::Description;
 use crate::known::Known;
 use crate::lines::{Follower, Line, News, line_at};
-use crate::places::{Place, Places, RANKED_FILE, RELAXED_FOLDER, SCREEN_FILE, STRUCTURES_FILE, Source, find};
+use crate::places::{
+    FAILURES_FILE, Place, Places, RANKED_FILE, RELAXED_FOLDER, SCREEN_FILE, STRUCTURES_FILE, Source, find,
+};
 use crate::runs::Runs;
 use crate::table::{Row, Spot, Table};
 
-/// How often the paths are looked through for new sets.
+/// How often the paths are looked through for new sets, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Share of the time that looking through them may take, as a divisor.
+const LOOK_SHARE: u32 = 20;
 /// How long nothing is done when there is nothing to do.
-const IDLE: Duration = Duration::from_millis(250);
+const IDLE: Duration = Duration::from_millis(100);
+/// How long descriptions wait after somebody has looked at rows.
+const COURTESY: Duration = Duration::from_millis(200);
 /// Rows that are described at a time.
 const CHUNK: usize = 64;
 
@@ -47,6 +53,8 @@ struct State {
     sets: Vec<Set>,
     table: Table,
     looked: bool,
+    /// Whether the paths hold more than is looked at.
+    cut: bool,
 }
 
 /// All that is shown.
@@ -57,6 +65,8 @@ pub(crate) struct Store {
     pub runs: Runs,
     known: OnceLock<Result<Known, String>>,
     stop: AtomicBool,
+    /// When somebody last looked at rows.
+    looked_at: Mutex<Option<Instant>>,
 }
 
 /// A row with its structure, read from where it is.
@@ -75,6 +85,7 @@ impl Store {
             runs: Runs::default(),
             known: OnceLock::new(),
             stop: AtomicBool::new(false),
+            looked_at: Mutex::default(),
         }
     }
 
@@ -116,25 +127,37 @@ impl Store {
     }
 
     fn work(&self) {
-        let mut looked: Option<Instant> = None;
+        let mut next = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
-            if looked.is_none_or(|at| at.elapsed() > LOOK_EVERY) {
+            let begun = Instant::now();
+            if begun >= next {
                 self.look();
-                looked = Some(Instant::now());
+                next = begun + LOOK_EVERY.max(begun.elapsed() * LOOK_SHARE);
             }
             let read = self.read_more();
             let followed = self.runs.follow();
             // Descriptions wait for the known structures, which are part of them.
-            let described = (self.train.is_none() || self.known.get().is_some()) && self.describe_more();
+            let waits = self.is_looked_at() || (self.train.is_some() && self.known.get().is_none());
+            let described = !waits && self.describe_more();
             if !read && !followed && !described {
                 std::thread::sleep(IDLE);
             }
         }
     }
 
+    /// Notes that somebody looks at rows, which comes before what is done in the background.
+    pub fn look_at(&self) {
+        *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn is_looked_at(&self) -> bool {
+        let last = *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|at| at.elapsed() < COURTESY)
+    }
+
     /// Looks for sets and runs that are new or gone.
     fn look(&self) {
-        let Places { sets, runs } = find(&self.paths);
+        let Places { sets, runs, cut, .. } = find(&self.paths);
         self.runs.set_folders(runs);
         let mut state = self.write();
         let gone = state.sets.iter().any(|set| !sets.contains(&set.place));
@@ -148,6 +171,7 @@ impl Store {
             }
         }
         state.looked = true;
+        state.cut = cut;
     }
 
     /// Reads a piece of every set; whether there was anything to read.
@@ -421,6 +445,7 @@ impl Store {
         json!({
             "epoch": state.epoch,
             "looked": state.looked,
+            "cut": state.cut,
             "rows": state.table.rows.len(),
             "described": state.table.descriptions.len(),
             "sets": sets,
@@ -509,9 +534,9 @@ struct Failed {
 
 /// A row of a file of lines: a structure, or one that failed.
 fn item_of(line: &Line, path: &Path, row: usize) -> Item {
-    let failures = path.file_name().is_some_and(|name| name == crate::places::FAILURES_FILE);
-    match serde_json::from_str::<Failed>(&line.text) {
-        Ok(failed) if failures => Item {
+    let failures = path.file_name().is_some_and(|name| name == FAILURES_FILE);
+    match failures.then(|| serde_json::from_str::<Failed>(&line.text)) {
+        Some(Ok(failed)) => Item {
             id: failed.id.unwrap_or_else(|| failed.index.to_string()),
             counted: false,
             file: path.to_owned(),

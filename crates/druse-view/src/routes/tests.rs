@@ -351,7 +351,7 @@ fn screenings_have_their_structures_and_reasons() {
     let row = site.get("/api/row?row=0");
     assert_eq!(
         (row["properties"]["rank"].as_u64(), row["crystal"]["frac"].as_array().map(Vec::len)),
-        (Some(1), Some(8))
+        (Some(1), Some(2))
     );
 }
 
