@@ -86,7 +86,7 @@ pub struct Failure {
     hint: Option<String>,
     code: u8,
     kind: &'static str,
-    place: Option<Place>,
+    place: Option<Box<Place>>,
 }
 
 impl Failure {
@@ -132,7 +132,7 @@ impl Failure {
 
     /// Adds where it is.
     pub fn at(mut self, place: Option<Place>) -> Self {
-        self.place = place;
+        self.place = place.map(Box::new);
         self
     }
 
@@ -148,7 +148,7 @@ impl Failure {
 
     /// Where it is.
     pub fn place(&self) -> Option<&Place> {
-        self.place.as_ref()
+        self.place.as_deref()
     }
 
     /// Whose it is: `usage`, `input`, `environment`, `interrupted` or `bug`.

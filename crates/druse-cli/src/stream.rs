@@ -37,7 +37,7 @@ impl Stream {
         let mut bytes = Vec::new();
         match self.format {
             SampleFormat::Jsonl => {
-                write_jsonl_record(&mut bytes, record).map_err(|source| write_error(source))?;
+                write_jsonl_record(&mut bytes, record).map_err(write_error)?;
             }
             SampleFormat::Structures(format) if format.info().set == SetLayout::File => {
                 let mut structure = record.structure.clone();

@@ -115,7 +115,8 @@ impl Runs {
     /// Reads what is new in the logs; whether there was anything.
     pub fn follow(&self) -> bool {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
-        all.iter_mut().fold(false, |any, run| run.follow() || any)
+        // All of them, not only the first with news.
+        all.iter_mut().map(|run| run.follow()).filter(|news| *news).count() > 0
     }
 
     /// Folders of the runs.

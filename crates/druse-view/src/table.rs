@@ -121,8 +121,8 @@ impl Table {
         let column = |of: &dyn Fn(&Row) -> Value| Value::Array(rows.iter().map(of).collect());
         let properties: BTreeMap<&String, Vec<&Value>> = self
             .properties
-            .iter()
-            .map(|(name, _)| (name, range.clone().map(|at| self.property(name, at)).collect()))
+            .keys()
+            .map(|name| (name, range.clone().map(|at| self.property(name, at)).collect()))
             .collect();
         json!({
             "from": range.start,

@@ -39,7 +39,7 @@ pub enum DataCommand {
     #[command(after_help = "Examples:
   druse data convert train.csv.gz train.jsonl
   druse data convert train.csv.gz train.druse --niggli        (a packed store, read in little memory)
-  druse data convert train.csv.gz train.parquet --with-cif    (in builds with Parquet)
+  druse data convert train.csv.gz train.parquet --with-cif
   druse data convert lifeo2/structures.jsonl cifs --format cif
   druse data convert structure.cif --out - --format poscar
   druse data convert lifeo2/structures.jsonl symmetric --format cif --symmetrize 0.1
