@@ -273,7 +273,6 @@ fn killed_ranks_cost_no_number() {
         }
     }
     assert!(2 * kills >= rounds, "{kills} kills, {of_root} of rank 0");
-    println!("{kills} kills, {of_root} of rank 0");
     let resumed = [&arguments("killed", &settings)[..], &["--resume"]].concat();
     druse(dir, &resumed).ok();
     assert!(outcome(dir, "killed") == expected, "after {kills} kills, {of_root} of rank 0");

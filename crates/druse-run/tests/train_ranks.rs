@@ -70,6 +70,9 @@ impl Other {
     }
 }
 
+/// How a rank's thread has ended: that of one that panics has no result.
+type Ended = thread::Result<Result<End, RunError>>;
+
 /// A training with these other ranks that is stopped after so many steps; and how the others ended.
 fn with_others(
     model: &mut dyn Trainable,
@@ -78,7 +81,7 @@ fn with_others(
     resume: bool,
     steps: u64,
     others: Vec<Other>,
-) -> (Result<Outcome, RunError>, Vec<thread::Result<Result<End, RunError>>>) {
+) -> (Result<Outcome, RunError>, Vec<Ended>) {
     let options = RankOptions { world: others.len() + 1, ..options_of(&others) };
     let listener = listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

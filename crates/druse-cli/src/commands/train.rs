@@ -1,6 +1,7 @@
 //! `druse train`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
@@ -127,7 +128,9 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
     args.refuse_other_runs()?;
     // The lock comes first: reading a large data set for nothing would be a pity.
     let folder = RunFolder::open(&args.out)?;
-    let stop = console::stop_flag()?;
+    // Alone, Ctrl-C ends the program at once until there is something to save.
+    let several = args.ranks.world() > 1;
+    let stop = if several { console::stop_flag()? } else { Arc::default() };
     let others = args.ranks.gather(&config, &own_program()?, &stop, &mut console::warn)?;
     let begun = Instant::now();
     let data = config.data.load().map_err(|e| others.told(e))?;
@@ -144,6 +147,7 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
         console::note(warning);
     }
     others.compare_data(&data, &stop)?;
+    let stop = if several { stop } else { console::stop_flag()? };
     let mut view = View::default();
     let trained = train_with(
         model.trainable_mut(),
