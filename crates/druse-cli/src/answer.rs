@@ -194,9 +194,8 @@ impl Answer {
             object.extend(members);
         }
         let object = EnvelopeFirst(&object);
-        let text =
-            if stdout { serde_json::to_string(&object) } else { serde_json::to_string_pretty(&object) };
-        let text = text.map_err(unwritable)? + "\n";
+        // A member a line, which scripts without a parser read, too.
+        let text = serde_json::to_string_pretty(&object).map_err(unwritable)? + "\n";
         match stdout {
             true => console::write_stdout(text.as_bytes()).map(drop)?,
             false => {

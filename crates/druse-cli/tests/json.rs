@@ -21,11 +21,10 @@ fn call(dir: &Path, line: &str) -> Run {
     druse(dir, &line.split_whitespace().collect::<Vec<_>>())
 }
 
-/// What is on stdout: one object, in one line.
+/// What is on stdout: one object and nothing else.
 #[track_caller]
 fn object(run: &Run) -> Value {
-    assert_eq!(run.stdout.matches('\n').count(), 1, "stdout: {}\nstderr: {}", run.stdout, run.stderr);
-    assert!(run.stdout.ends_with('\n'));
+    assert!(run.stdout.starts_with('{') && run.stdout.ends_with("}\n"), "{}{}", run.stdout, run.stderr);
     serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {}", run.stdout))
 }
 

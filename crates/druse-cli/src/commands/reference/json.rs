@@ -11,8 +11,7 @@ const HEAD: &str = "\
 Made by `cargo xtask schema` from the types of the results; [json.schema.json](json.schema.json) is the
 same as a JSON Schema.
 
-`druse COMMAND … --json` writes one JSON object, in one line, to standard output and nothing else
-there; what is for people goes to stderr. `--json FILE` writes it to a file (a name that ends in
+`druse COMMAND … --json` writes one JSON object to standard output and nothing else there; what is for people goes to stderr. `--json FILE` writes it to a file (a name that ends in
 `.json`, or any behind `=`), which appears whole or not at all, and leaves standard output to people.
 Files that hold no result of druse are not replaced.
 
