@@ -1,7 +1,7 @@
 // Curves as SVG, side by side in one picture. Colors and dashes tell them apart.
 
 const NAMESPACE = 'http://www.w3.org/2000/svg';
-const WIDTH = 900, HEIGHT = 260, LEFT = 62, RIGHT = 24, TOP = 10, BOTTOM = 30;
+const HEIGHT = 260, LEFT = 62, RIGHT = 24, TOP = 10, BOTTOM = 30;
 export const STYLES = [['#2f6fde', ''], ['#c2571a', '7 4'], ['#1f8a5b', '2 4'], ['#8a4fc9', '10 4 2 4'], ['#b3324e', '12 5'], ['#6b7480', '1 3']];
 
 function svg(tag, attributes, ...children) {
@@ -40,7 +40,7 @@ function text(value) {
 }
 
 /** A chart of curves [{name, x, y, style}], y logarithmic where `log` says so and all values allow it. */
-export function chart(title, curves, { log = false, label = '', x: below = 'step' } = {}) {
+export function chart(title, curves, { log = false, label = '', x: below = 'step', width: WIDTH = 900 } = {}) {
   const points = curves.map(({ x, y }) => x.map((value, k) => [value, y[k]]).filter(([a, b]) => Number.isFinite(a) && Number.isFinite(b) && b !== null));
   const all = points.flat();
   const picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': described(title, curves, points) });
@@ -62,7 +62,7 @@ export function chart(title, curves, { log = false, label = '', x: below = 'step
     picture.append(svg('line', { class: 'axis', x1: LEFT, x2: WIDTH - RIGHT, y1: py(value), y2: py(value) }),
       svg('text', { x: LEFT - 6, y: py(value) + 4, 'text-anchor': 'end' }, text(value)));
   }
-  for (const tick of ticks(left, right, 7)) picture.append(svg('text', { x: px(tick), y: HEIGHT - 10, 'text-anchor': 'middle' }, text(tick)));
+  for (const tick of ticks(left, right, WIDTH > 600 ? 7 : 3)) picture.append(svg('text', { x: px(tick), y: HEIGHT - 10, 'text-anchor': 'middle' }, text(tick)));
   picture.append(svg('text', { x: LEFT - 6, y: HEIGHT - 10, 'text-anchor': 'end' }, below));
   if (label) picture.append(svg('text', { x: WIDTH - RIGHT, y: TOP + 12, 'text-anchor': 'end' }, label));
   curves.forEach((curve, k) => {

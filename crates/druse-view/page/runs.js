@@ -4,7 +4,7 @@ import { get } from './server.js';
 import { chart, swatch } from './chart.js';
 
 const CHARTS = [
-  ['Loss', 'loss', { log: true, label: 'pale: training; full: validation at the end of each epoch' }],
+  ['Loss', 'loss', { log: true, label: 'pale: training; full: validation' }],
   ['Learning rate', 'lr', {}],
   ['Throughput', 'structures_per_s', { label: 'structures per second' }],
   ['Norm of the gradient', 'grad_norm', { log: true }],
@@ -21,6 +21,14 @@ export class Training {
     this.box.append(el('h2', { id: 'training-title' }, 'Training runs'), this.table, this.charts);
     this.runs = [];
     this.version = '';
+    let drawn = 0;
+    new ResizeObserver(() => {
+      const { clientWidth } = this.charts;
+      if (clientWidth && clientWidth !== drawn) {
+        drawn = clientWidth;
+        if (this.found) this.draw(this.found);
+      }
+    }).observe(this.charts);
   }
 
   /** Takes the runs of the server's state; draws when something is new and the view is seen. */
@@ -80,6 +88,9 @@ export class Training {
   }
 
   draw(found) {
+    this.found = found;
+    // As wide as it is shown, so that texts have their size.
+    const width = Math.max(300, this.charts.clientWidth - 34);
     this.charts.replaceChildren(...CHARTS.map(([title, key, options]) => {
       const curves = found.map(({ run, style, curves }) => ({ name: run.name, x: curves.steps.step, y: curves.steps[key], style, faint: key === 'loss' && curves.epochs.step.length > 1 }));
       if (key === 'loss') {
@@ -87,7 +98,7 @@ export class Training {
           curves.push({ name: `${run.name}, validation`, x: all.epochs.step, y: all.epochs.validation_loss, style });
         }
       }
-      return el('div', { class: 'chart' }, el('h3', {}, title), chart(title, curves, options));
+      return el('div', { class: 'chart' }, el('h3', {}, title), chart(title, curves, { ...options, width }));
     }));
   }
 }
