@@ -182,7 +182,7 @@ impl From<RunError> for Failure {
             _ => {}
         }
         let failure = if e.is_user_mistake() { Self::mistake(&e) } else { Self::environment(&e) };
-        Self { hint: hint.map(str::to_owned), place: Place::of_run(&e), ..failure }
+        Self { hint: hint.map(str::to_owned), place: Place::of_run(&e).map(Box::new), ..failure }
     }
 }
 
