@@ -32,6 +32,11 @@ impl Done {
         Self { code: 0, result: Box::new(move || serde_json::to_value(result)) }
     }
 
+    /// The exit code.
+    pub fn exit_code(&self) -> u8 {
+        self.code
+    }
+
     /// The same with another exit code.
     pub fn code(self, code: u8) -> Self {
         Self { code, ..self }

@@ -217,8 +217,8 @@ fn no_stream(format: OutputFormat) -> Failure {
 pub fn claim_stdout<'a>(
     options: impl IntoIterator<Item = (&'a str, Option<&'a PathBuf>)>,
 ) -> Result<(), Failure> {
-    let named = options.into_iter().filter(|(_, path)| path.is_some_and(|path| is_stdout(path)));
-    named.map(|(option, _)| console::claim_stdout(option)).collect()
+    let mut named = options.into_iter().filter(|(_, path)| path.is_some_and(|path| is_stdout(path)));
+    named.try_for_each(|(option, _)| console::claim_stdout(option))
 }
 
 /// A file that an option names, for results; stdout is none.

@@ -28,7 +28,7 @@ pub mod screen;
 mod stability;
 pub mod train;
 mod train_rank;
-mod view;
+pub mod view;
 
 use clap::Subcommand;
 

@@ -155,10 +155,10 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
         return Err(Failure::mistake(text).hint("name a folder"));
     }
     let result = sampling::run(&args.sampling, &model, targets, count, &stop)?;
-    if args.rank == RankBy::Potential && !result.interrupted() {
-        return by_potential(&args.sampling, &stop);
-    }
-    let code = result.code();
+    let code = match args.rank == RankBy::Potential && !result.interrupted() {
+        true => by_potential(&args.sampling, &stop)?.exit_code(),
+        false => result.code(),
+    };
     Ok(Done::with(result).code(code))
 }
 

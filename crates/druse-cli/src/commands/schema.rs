@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     bench, cluster, compare, config, data, encode, export, featurize, hull, import, info, match_structures,
-    merge, optimize, parity, predict, rank, reconstruct, relax, screen, train,
+    merge, optimize, parity, predict, rank, reconstruct, relax, screen, train, view,
 };
 use crate::answer::{Envelope, ErrorReport, SCHEMA};
 use crate::sampling::SamplingResult;
@@ -16,13 +16,14 @@ use crate::sampling::SamplingResult;
 type Maker = fn(&mut SchemaGenerator) -> Schema;
 
 /// The commands and their results: a line a command.
-const RESULTS: [(&str, Maker); 33] = [
+const RESULTS: [(&str, Maker); 34] = [
     ("train", of::<train::TrainResult>),
     ("sample", of::<SamplingResult>),
     ("reconstruct", of::<reconstruct::Reconstructed>),
     ("optimize", of::<optimize::Optimized>),
     ("interpolate", of::<SamplingResult>),
     ("encode", of::<encode::Encoded>),
+    ("view", of::<view::Viewed>),
     ("merge", of::<merge::Together>),
     ("cluster slurm", of::<cluster::Sent>),
     ("relax", of::<relax::RelaxResult>),
@@ -117,9 +118,10 @@ mod tests {
     use clap::{Command, CommandFactory};
 
     use super::*;
+    use crate::ranks::CHILD_COMMAND;
 
     fn commands(command: &Command, before: &str, found: &mut BTreeSet<String>) {
-        for inner in command.get_subcommands().filter(|c| c.get_name() != "help") {
+        for inner in command.get_subcommands().filter(|c| !["help", CHILD_COMMAND].contains(&c.get_name())) {
             let name = format!("{before} {}", inner.get_name()).trim().to_owned();
             match inner.has_subcommands() {
                 true => commands(inner, &name, found),

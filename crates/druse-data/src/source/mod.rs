@@ -333,7 +333,7 @@ pub(crate) fn parts_of(folder: &Path) -> Result<Option<Vec<PathBuf>>, DataError>
 fn contents(path: &Path, sizes: Sizes) -> Result<(Contents, blake3::Hash), DataError> {
     let mut head = [0; 2];
     let failed = |e| DataError::from(FileError::wrap(Action::Read, path)(e));
-    let n = disk::open(path)?.read(&mut head).map_err(failed)?;
+    let n = disk::reader(path)?.read(&mut head).map_err(failed)?;
     let whole = if head == [0x1f, 0x8b] { sizes.whole_gzip } else { sizes.whole };
     if n == 0 {
         return Err(DataError::Empty { path: path.to_owned(), reason: "the file has 0 bytes".into() });
@@ -350,7 +350,7 @@ fn contents(path: &Path, sizes: Sizes) -> Result<(Contents, blake3::Hash), DataE
 /// BLAKE3 of a file.
 fn hash_of(path: &Path) -> Result<blake3::Hash, DataError> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(disk::open(path)?).map_err(FileError::wrap(Action::Read, path))?;
+    hasher.update_reader(disk::reader(path)?).map_err(FileError::wrap(Action::Read, path))?;
     Ok(hasher.finalize())
 }
 

@@ -33,7 +33,7 @@ impl TextBlocks {
     pub(super) fn open(path: &Path, size: usize) -> Result<Option<Self>, DataError> {
         // The first block has to hold a byte-order mark.
         let size = size.max(4);
-        let mut file = BufReader::with_capacity(1 << 16, disk::open(path)?);
+        let mut file = disk::reader(path)?;
         let failed = FileError::wrap(Action::Read, path);
         let mut head = Vec::new();
         file.by_ref().take(1 << 16).read_to_end(&mut head).map_err(failed)?;
