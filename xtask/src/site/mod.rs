@@ -30,7 +30,8 @@ pub(super) fn run(root: &Path) -> ExitCode {
 pub(super) fn run(root: &Path) -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = std::process::Command::new(cargo)
-        .args(["run", "--quiet", "--release", "--package", "xtask", "--features", "site", "--", "site"])
+        // Unoptimized: the renderer takes longer to compile than to run.
+        .args(["run", "--quiet", "--package", "xtask", "--features", "site", "--", "site"])
         .current_dir(root)
         .status();
     match status {
