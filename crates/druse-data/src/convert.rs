@@ -5,6 +5,7 @@ mod images;
 mod parquet;
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -61,8 +62,13 @@ pub fn write_dataset(
     if format.format() == SetFormat::Store {
         return write_store(dataset, path);
     }
+    write_whole(path, |file| fill(dataset, format, file))
+}
+
+/// Writes a file that appears whole or not at all.
+fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> Result<(), Stopped>) -> Result<(), DataError> {
     let mut failure = None;
-    let written = files::write_atomic_with(path, |file| match fill(dataset, format, file) {
+    let written = files::write_atomic_with(path, |file| match fill(file) {
         Ok(()) => Ok(()),
         Err(Stopped::Writing(e)) => Err(e),
         Err(Stopped::Reading(e)) => {

@@ -25,7 +25,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{Type, TypePtr};
 use serde_json::Value;
 
-use super::{Stopped, each_block, is_in_the_way};
+use super::{Stopped, each_block, is_in_the_way, write_whole};
 use crate::store::Kinds;
 use crate::{DataError, Entries, Entry, properties};
 
@@ -59,20 +59,7 @@ pub fn write_parquet(dataset: &dyn Entries, path: &Path, options: &ParquetOption
     if let Some(folder) = path.parent() {
         files::create_dir_all(folder)?;
     }
-    let mut failure = None;
-    let written =
-        files::write_atomic_with(path, |file| match write(dataset, options.cif, &properties, file) {
-            Ok(()) => Ok(()),
-            Err(Stopped::Writing(e)) => Err(e),
-            Err(Stopped::Reading(e)) => {
-                failure = Some(e);
-                Err(io::ErrorKind::Other.into())
-            }
-        });
-    match failure {
-        Some(e) => Err(e),
-        None => Ok(written?),
-    }
+    write_whole(path, |file| write(dataset, options.cif, &properties, file))
 }
 
 fn failed(e: ParquetError) -> io::Error {

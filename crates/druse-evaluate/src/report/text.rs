@@ -1,6 +1,7 @@
 //! How numbers, metrics and texts are written.
 
 use druse_metrics::Metric;
+pub use druse_page::escape;
 
 /// A number with as many digits as a reader wants: four decimals, or four digits of small numbers; rounding noise is 0.
 pub fn number(x: f64) -> String {
@@ -46,20 +47,4 @@ pub fn pad(text: &str, width: usize) -> String {
 /// The text with spaces before it.
 pub fn pad_left(text: &str, width: usize) -> String {
     format!("{}{text}", " ".repeat(width.saturating_sub(chars(text))))
-}
-
-/// Text with the characters that mean something in HTML replaced.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
