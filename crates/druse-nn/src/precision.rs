@@ -14,12 +14,16 @@ use crate::device::is_host;
 /// How the operands of the products with weights are represented. Sums, activations, geometry, weights between the
 /// steps and everything else are 32-bit floats in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Precision {
-    /// 32-bit floats.
+    /// The precision of 32-bit floats. Processors with a matrix unit (AMX) multiply numbers split into three parts of bf16
+    /// there, with an error that is not larger than that of 32-bit products.
     #[default]
     F32,
-    /// Rounded to bf16 (8 significant bits), summed in 32 bits: up to twice as fast on processors with AVX512-BF16.
+    /// 32-bit floats in products of 32 bits on every processor.
+    F32Strict,
+    /// Rounded to bf16 (8 significant bits), summed in 32 bits: several times as fast on processors with a matrix unit
+    /// (AMX), up to twice on others with AVX512-BF16.
     Bf16,
 }
 
@@ -27,7 +31,7 @@ pub enum Precision {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrecisionError {
     /// The text names no precision.
-    #[error("unknown precision `{0}`: expected f32 or bf16")]
+    #[error("unknown precision `{0}`: expected f32, f32-strict or bf16")]
     Unknown(String),
     /// The processor has no instructions for it.
     #[error("precision bf16 needs a processor with AVX512-BF16, which this one lacks; use f32")]
@@ -44,7 +48,7 @@ impl Precision {
     /// [`PrecisionError`], when it cannot.
     pub fn check(self, device: &Device) -> Result<(), PrecisionError> {
         match self {
-            Self::F32 => Ok(()),
+            Self::F32 | Self::F32Strict => Ok(()),
             Self::Bf16 if !is_host(device) => Err(PrecisionError::Device),
             Self::Bf16 if !has_bf16() => Err(PrecisionError::Processor),
             Self::Bf16 => Ok(()),
@@ -56,6 +60,7 @@ impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::F32 => "f32",
+            Self::F32Strict => "f32-strict",
             Self::Bf16 => "bf16",
         })
     }
@@ -67,6 +72,7 @@ impl FromStr for Precision {
     fn from_str(text: &str) -> Result<Self, PrecisionError> {
         match text {
             "f32" => Ok(Self::F32),
+            "f32-strict" => Ok(Self::F32Strict),
             "bf16" => Ok(Self::Bf16),
             _ => Err(PrecisionError::Unknown(text.to_owned())),
         }
@@ -102,7 +108,7 @@ mod tests {
 
     #[test]
     fn precisions_have_names() {
-        for p in [Precision::F32, Precision::Bf16] {
+        for p in [Precision::F32, Precision::F32Strict, Precision::Bf16] {
             assert_eq!(p.to_string().parse(), Ok(p));
             assert_eq!(serde_json::to_string(&p).unwrap(), format!("\"{p}\""));
         }

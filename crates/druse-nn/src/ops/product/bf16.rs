@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 use std::mem::transmute;
 use std::ops::Range;
 
-use super::View;
+use super::{Target, View};
 
 /// Numbers in a vector of sums; pairs in a vector of operands.
 const LANES: usize = 16;
@@ -56,15 +56,6 @@ pub(super) fn pack(b: &View<'_>, [rows, cols]: [usize; 2]) -> Vec<u32> {
         }
     }
     data
-}
-
-/// Where a result goes: `len` numbers from `dst` on, rows `stride` apart.
-#[derive(Clone, Copy)]
-pub(super) struct Target {
-    pub dst: *mut f32,
-    pub len: usize,
-    pub stride: usize,
-    pub accumulate: bool,
 }
 
 /// `a (m×k) · b` for a packed b with n columns; the shape is (m, n, k).

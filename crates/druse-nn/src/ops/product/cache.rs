@@ -11,8 +11,7 @@ use burn::tensor::Bytes;
 use burn_flex::FlexTensor;
 use pulp::Arch;
 
-use super::{Panels, View};
-use crate::Precision;
+use super::{Method, Panels, View};
 use crate::arch::arch;
 use crate::precision::current;
 
@@ -33,7 +32,7 @@ struct Key {
     data: usize,
     shape: [usize; 3],
     purpose: Use,
-    precision: Precision,
+    method: Method,
     arch: Discriminant<Arch>,
 }
 
@@ -71,7 +70,7 @@ impl Weight<'_> {
     /// # Panics
     /// When the slice is too short.
     pub fn packed(&self, purpose: Use) -> Arc<Panels> {
-        self.packed_for(current(), purpose)
+        self.packed_for(self.method(purpose), purpose)
     }
 
     /// [`Weight::packed`] in 32 bits, for operands that rounding would harm.
@@ -79,25 +78,34 @@ impl Weight<'_> {
     /// # Panics
     /// When the slice is too short.
     pub fn packed_exactly(&self, purpose: Use) -> Arc<Panels> {
-        self.packed_for(Precision::F32, purpose)
+        self.packed_for(Method::Vectors, purpose)
     }
 
-    fn packed_for(&self, precision: Precision, purpose: Use) -> Arc<Panels> {
+    /// How products of the thread's precision are computed with the weight for this use.
+    fn method(&self, purpose: Use) -> Method {
+        match purpose {
+            Use::Forward => Method::of(current(), [self.cols, self.rows]),
+            Use::Backward => Method::of(current(), [self.rows, self.cols]),
+            Use::Strips => Method::Vectors,
+        }
+    }
+
+    fn packed_for(&self, method: Method, purpose: Use) -> Arc<Panels> {
         let Some(storage) = self.owner.map(FlexTensor::data_arc).filter(|s| Arc::strong_count(s) > 2) else {
-            return Arc::new(self.pack(precision, purpose));
+            return Arc::new(self.pack(method, purpose));
         };
         let key = Key {
             storage: Arc::as_ptr(&storage) as usize,
             data: self.data.as_ptr() as usize,
             shape: [self.rows, self.cols, self.stride],
             purpose,
-            precision,
+            method,
             arch: discriminant(&arch()),
         };
         if let Some(entry) = CACHE.read().unwrap_or_else(PoisonError::into_inner).entries.get(&key) {
             return entry.panels.clone();
         }
-        let panels = Arc::new(self.pack(precision, purpose));
+        let panels = Arc::new(self.pack(method, purpose));
         let mut cache = CACHE.write().unwrap_or_else(PoisonError::into_inner);
         if cache.entries.len() >= cache.limit {
             cache.entries.retain(|_, entry| entry.storage.strong_count() > 0);
@@ -107,7 +115,7 @@ impl Weight<'_> {
         panels
     }
 
-    fn pack(&self, precision: Precision, purpose: Use) -> Panels {
+    fn pack(&self, method: Method, purpose: Use) -> Panels {
         let (view, shape) = match purpose {
             Use::Forward => (View::transposed(self.data, self.stride), [self.cols, self.rows]),
             Use::Backward => (View::rows(self.data, self.stride), [self.rows, self.cols]),
@@ -115,7 +123,7 @@ impl Weight<'_> {
                 return Panels::in_strips(View::rows(self.data, self.stride), [self.rows, self.cols]);
             }
         };
-        Panels::pack_for(precision, view, shape)
+        Panels::pack_for(method, view, shape)
     }
 }
 
@@ -123,6 +131,7 @@ impl Weight<'_> {
 mod tests {
     use burn::tensor::TensorData;
 
+    use super::super::panels::Numbers;
     use super::*;
 
     fn tensor(fill: f32) -> FlexTensor {
@@ -131,7 +140,7 @@ mod tests {
 
     fn packed(t: &FlexTensor) -> Arc<Panels> {
         let data = t.as_slice::<f32>().unwrap();
-        Weight { data, rows: 4, cols: 5, stride: 5, owner: Some(t) }.packed(Use::Forward)
+        Weight { data, rows: 4, cols: 5, stride: 5, owner: Some(t) }.packed_exactly(Use::Forward)
     }
 
     #[test]
@@ -145,7 +154,9 @@ mod tests {
         for i in 0..1000 {
             let t = tensor(i as f32);
             let _clone = t.clone();
-            assert_eq!(packed(&t).data()[0], i as f32);
+            let packed = packed(&t);
+            let Numbers::Strips(numbers) = packed.numbers() else { panic!("strips of {packed:?}") };
+            assert_eq!(numbers[0], i as f32);
         }
     }
 }

@@ -7,10 +7,13 @@
 //! costs a load and a store beside a hundred multiplications.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod bf16;
 mod cache;
 mod dots;
 mod kernel;
+mod method;
 mod panels;
 mod runs;
 
@@ -21,12 +24,12 @@ pub(crate) use cache::{Use, Weight};
 pub use panels::Panels;
 pub(crate) use runs::{Runs, add_runs_gradient, multiply_runs, scatter_runs};
 
-use crate::Precision;
-use crate::arch::{arch, has_bf16};
+use crate::arch::arch;
 use crate::precision::current;
 use dots::Dots;
 use kernel::{Columns, Left, Product, Rows};
-use panels::Layout;
+pub(crate) use method::Method;
+use panels::Numbers;
 
 /// Rows that are worked off together when a product is followed by something else: their results fit the first-level
 /// cache at the usual widths. A multiple of the rows of a register tile on every processor.
@@ -167,13 +170,22 @@ pub fn multiply_into(dst: &mut [f32], stride: usize, m: usize, a: View<'_>, b: &
 /// When a slice is too short for its shape or `stride < n`.
 pub(crate) fn add_gradient(dst: &mut [f32], stride: usize, [m, n, k]: [usize; 3], g: &[f32], x: &[f32]) {
     #[cfg(target_arch = "x86_64")]
-    if current() == Precision::Bf16 && m.min(n) > panels::MOST_COLUMNS {
-        assert!(has_bf16(), "precision bf16 without its instructions");
-        count([m, n, k]);
-        let target = bf16::Target { dst: dst.as_mut_ptr(), len: dst.len(), stride, accumulate: true };
-        // SAFETY: the instructions are there, and the target is a borrowed slice.
-        unsafe { bf16::multiply_transposed(target, [m, n, k], View::rows(g, m), View::rows(x, n)) };
-        return;
+    if m.min(n) > panels::MOST_COLUMNS {
+        let target = Target { dst: dst.as_mut_ptr(), len: dst.len(), stride, accumulate: true };
+        // SAFETY: the target is a borrowed slice; a method is one that this processor has.
+        unsafe {
+            match Method::of(current(), [m.max(n), m.min(n)]) {
+                Method::Vectors => {}
+                Method::Pairs => {
+                    count([m, n, k]);
+                    return bf16::multiply_transposed(target, [m, n, k], View::rows(g, m), View::rows(x, n));
+                }
+                Method::Tiles { parts } => {
+                    count([m, n, k]);
+                    return amx::multiply_transposed(target, [m, n, k], g, x, parts);
+                }
+            }
+        }
     }
     product_into(dst, stride, [m, n, k], View::transposed(g, m), View::rows(x, n), true);
 }
@@ -207,21 +219,38 @@ fn run(
     };
 }
 
+/// Where a result goes: `len` numbers from `dst` on, rows `stride` apart.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Target {
+    dst: *mut f32,
+    len: usize,
+    stride: usize,
+    accumulate: bool,
+}
+
 /// [`run`] with a packed operand.
 fn run_packed(dst: *mut f32, len: usize, stride: usize, m: usize, a: View<'_>, b: &Panels, accumulate: bool) {
     let shape = [m, b.cols(), b.rows()];
-    match b.layout() {
+    match b.numbers() {
         #[cfg(target_arch = "x86_64")]
-        Layout::Pairs => {
+        Numbers::Pairs(pairs) => {
             count(shape);
-            let target = bf16::Target { dst, len, stride, accumulate };
+            let target = Target { dst, len, stride, accumulate };
             // SAFETY: pairs are packed only where the instructions are; the callers answer for `dst`.
-            unsafe { bf16::multiply(target, shape, a, b.pairs()) };
+            unsafe { bf16::multiply(target, shape, a, pairs) };
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        Layout::Pairs => unreachable!("pairs are packed on x86-64 alone"),
-        Layout::Strips => run(b.arch(), dst, len, stride, shape, a, Columns::Panels(b.data()), accumulate),
-        Layout::Columns => {
+        #[cfg(target_arch = "x86_64")]
+        Numbers::Tiles(tiles) => {
+            count(shape);
+            let target = Target { dst, len, stride, accumulate };
+            // SAFETY: the callers answer for `dst`.
+            unsafe { amx::multiply(target, shape, a, tiles) };
+        }
+        Numbers::Strips(data) => {
+            run(b.arch(), dst, len, stride, shape, a, Columns::Panels(data), accumulate);
+        }
+        Numbers::Columns(data) => {
             if m == 0 || b.cols() == 0 {
                 return;
             }
@@ -231,9 +260,9 @@ fn run_packed(dst: *mut f32, len: usize, stride: usize, m: usize, a: View<'_>, b
                 stride >= b.cols() && reaches(len, [stride, 1], [m, b.cols()]),
                 "matrix product out of bounds"
             );
-            let (a, row_stride, b, arch) = (a.data, a.row_stride, b.data(), b.arch());
+            let (a, row_stride, arch) = (a.data, a.row_stride, b.arch());
             // SAFETY: the assertion above bounds every address in `dst`.
-            unsafe { Dots { dst, stride, shape, a, row_stride, b, accumulate }.run(arch) };
+            unsafe { Dots { dst, stride, shape, a, row_stride, b: data, accumulate }.run(arch) };
         }
     }
 }
@@ -273,7 +302,7 @@ pub(crate) fn multiply_new<'d>(
 /// When a slice is too short for its shape.
 pub(crate) fn matrix_product(out: &mut [f32], shape: [usize; 3], a: &[f32], b: &[f32]) {
     let [m, n, k] = shape;
-    let panels = Panels::pack_for(current(), View::transposed(b, k), [k, n]);
+    let panels = Panels::pack_for(Method::of(current(), [k, n]), View::transposed(b, k), [k, n]);
     multiply(out, m, View::rows(a, k), &panels, false);
 }
 

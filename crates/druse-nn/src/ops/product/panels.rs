@@ -6,32 +6,33 @@ use pulp::{Arch, Simd, WithSimd};
 
 pub(super) use super::dots::MOST_COLUMNS;
 use super::kernel::panel_columns;
+use super::method::Method;
 use super::{View, reaches};
-use crate::Precision;
-use crate::arch::{arch, has_bf16};
+use crate::arch::arch;
 
 /// A matrix packed for the right side of a product.
 #[derive(Debug, Clone)]
 pub struct Panels {
-    data: Vec<f32>,
-    /// Rounded pairs, for the layout of that name.
-    pairs: Vec<u32>,
-    layout: Layout,
+    numbers: Numbers,
     rows: usize,
     cols: usize,
     arch: Arch,
 }
 
-/// Order of the numbers of packed panels.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Layout {
+/// The numbers of packed panels, in the order that a method reads them in.
+#[derive(Debug, Clone)]
+pub(super) enum Numbers {
     /// Strips of as many columns as a register tile has, each stored row by row without gaps; the last one is padded with
     /// zeros to whole vectors.
-    Strips,
+    Strips(Vec<f32>),
     /// Column by column, for very few columns.
-    Columns,
+    Columns(Vec<f32>),
     /// Rounded to bf16, see [`super::bf16`].
-    Pairs,
+    #[cfg(target_arch = "x86_64")]
+    Pairs(Vec<u32>),
+    /// For the matrix unit, see [`super::amx`].
+    #[cfg(target_arch = "x86_64")]
+    Tiles(super::amx::Tiles),
 }
 
 impl Panels {
@@ -45,25 +46,27 @@ impl Panels {
         }
         check(&b, [rows, cols]);
         let at = |j: usize| (0..rows).map(move |i| b.data[i * b.row_stride + j * b.col_stride]);
-        let data = (0..cols).flat_map(at).collect();
-        Self { data, pairs: Vec::new(), layout: Layout::Columns, rows, cols, arch: arch() }
+        let numbers = Numbers::Columns((0..cols).flat_map(at).collect());
+        Self { numbers, rows, cols, arch: arch() }
     }
 
-    /// Packs a view for products of the given precision. Where there are very few columns it is 32 bits in any case: these
+    /// Packs a view for products by the given method. Where there are very few columns it is 32 bits in any case: these
     /// products end in results of the network and take no time.
     ///
     /// # Panics
-    /// When the view is too short for its shape, or the processor lacks the precision.
-    pub(crate) fn pack_for(precision: Precision, b: View<'_>, [rows, cols]: [usize; 2]) -> Self {
+    /// When the view is too short for its shape, or the processor lacks the method.
+    pub(super) fn pack_for(method: Method, b: View<'_>, [rows, cols]: [usize; 2]) -> Self {
         #[cfg(target_arch = "x86_64")]
-        if precision == Precision::Bf16 && cols > MOST_COLUMNS {
-            assert!(has_bf16(), "precision bf16 without its instructions");
+        if cols > MOST_COLUMNS {
             check(&b, [rows, cols]);
-            let pairs = super::bf16::pack(&b, [rows, cols]);
-            return Self { data: Vec::new(), pairs, layout: Layout::Pairs, rows, cols, arch: arch() };
+            let numbers = match method {
+                Method::Vectors => return Self::pack(b, [rows, cols]),
+                Method::Pairs => Numbers::Pairs(super::bf16::pack(&b, [rows, cols])),
+                Method::Tiles { parts } => Numbers::Tiles(super::amx::Tiles::pack(b, [rows, cols], parts)),
+            };
+            return Self { numbers, rows, cols, arch: arch() };
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        assert!(precision == Precision::F32, "precision bf16 without its instructions");
+        let _ = method;
         Self::pack(b, [rows, cols])
     }
 
@@ -92,7 +95,7 @@ impl Panels {
                 transpose(strip, width, &b, first..first + columns, rows);
             }
         }
-        Self { data, pairs: Vec::new(), layout: Layout::Strips, rows, cols, arch }
+        Self { numbers: Numbers::Strips(data), rows, cols, arch }
     }
 
     /// Rows of the matrix.
@@ -105,17 +108,19 @@ impl Panels {
         self.cols
     }
 
-    pub(super) fn data(&self) -> &[f32] {
-        &self.data
+    pub(super) fn numbers(&self) -> &Numbers {
+        &self.numbers
     }
 
-    #[cfg(target_arch = "x86_64")]
-    pub(super) fn pairs(&self) -> &[u32] {
-        &self.pairs
-    }
-
-    pub(super) fn layout(&self) -> Layout {
-        self.layout
+    /// The numbers in strips.
+    ///
+    /// # Panics
+    /// When they were packed otherwise.
+    pub(super) fn strip_numbers(&self) -> &[f32] {
+        match &self.numbers {
+            Numbers::Strips(data) => data,
+            _ => panic!("matrix product of panels that are not strips"),
+        }
     }
 
     pub(super) fn arch(&self) -> Arch {

@@ -2,7 +2,6 @@
 //! the pixels below a convolution's kernel are.
 
 use super::kernel::{Columns, Left, Product, Rows};
-use super::panels::Layout;
 use super::{Panels, View, count};
 
 /// A matrix whose row i is `data[base[i] + offset..][..length]` for every offset, one after the other.
@@ -42,17 +41,14 @@ fn reaches(len: usize, base: &[u32], offsets: &[u32], length: usize) -> bool {
 /// When a slice is too short for its shape, or b is packed otherwise.
 pub(crate) fn multiply_runs(dst: &mut [f32], a: Runs<'_>, b: &Panels) {
     let shape @ [m, n, k] = [a.base.len(), b.cols(), a.cols()];
-    assert!(
-        b.layout() == Layout::Strips && b.rows() == k && dst.len() >= m * n,
-        "matrix product out of bounds"
-    );
+    assert!(b.rows() == k && dst.len() >= m * n, "matrix product out of bounds");
     a.check();
     if m == 0 || n == 0 {
         return;
     }
     count(shape);
     let left = Left::Runs { data: a.data, base: a.base, offsets: a.offsets, length: a.length };
-    let b_columns = Columns::Panels(b.data());
+    let b_columns = Columns::Panels(b.strip_numbers());
     // SAFETY: the assertions bound every address that the tables can form; the panels are strips of the same processor.
     unsafe {
         let rows = Rows::Apart(n);
@@ -67,14 +63,14 @@ pub(crate) fn multiply_runs(dst: &mut [f32], a: Runs<'_>, b: &Panels) {
 /// When a slice is too short for its shape, or b is packed otherwise.
 pub(crate) fn scatter_runs(dst: &mut [f32], base: &[u32], offset: usize, a: View<'_>, b: &Panels) {
     let shape @ [m, n, k] = [base.len(), b.cols(), b.rows()];
-    assert!(b.layout() == Layout::Strips && a.reaches(m, k), "matrix product out of bounds");
+    assert!(a.reaches(m, k), "matrix product out of bounds");
     let dst = &mut dst[offset..];
     assert!(reaches(dst.len(), base, &[0], n), "matrix product out of bounds");
     if m == 0 || n == 0 {
         return;
     }
     count(shape);
-    let b_columns = Columns::Panels(b.data());
+    let b_columns = Columns::Panels(b.strip_numbers());
     // SAFETY: as in `multiply_runs`.
     unsafe {
         let (rows, left) = (Rows::At(base), Left::Strided(a));
@@ -94,17 +90,14 @@ pub(crate) fn add_runs_gradient(
     g: &Panels,
 ) {
     let shape @ [m, n, k] = [length, g.cols(), base.len()];
-    assert!(
-        g.layout() == Layout::Strips && g.rows() == k && dst.len() >= m * n,
-        "matrix product out of bounds"
-    );
+    assert!(g.rows() == k && dst.len() >= m * n, "matrix product out of bounds");
     let data = &data[offset..];
     assert!(reaches(data.len(), base, &[0], length), "matrix product out of bounds");
     if m == 0 || n == 0 || k == 0 {
         return;
     }
     count(shape);
-    let b_columns = Columns::Panels(g.data());
+    let b_columns = Columns::Panels(g.strip_numbers());
     // SAFETY: as in `multiply_runs`.
     unsafe {
         let (rows, left) = (Rows::Apart(n), Left::Columns { data, base });
