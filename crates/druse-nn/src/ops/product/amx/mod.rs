@@ -117,11 +117,50 @@ pub(super) unsafe fn multiply(target: Target, shape: [usize; 3], a: View<'_>, b:
 ///
 /// # Panics
 /// As [`multiply`], and when the unit is not available.
-pub(super) unsafe fn multiply_transposed(target: Target, shape: [usize; 3], g: &[f32], x: &[f32], parts: usize) {
-    let [m, n, k] = shape;
-    let b = Tiles::pack(View::rows(x, n), [k, n], parts);
-    // SAFETY: as the caller says.
-    unsafe { multiply(target, shape, View::transposed(g, m), &b) };
+pub(super) unsafe fn multiply_transposed(
+    target: Target,
+    shape @ [m, n, k]: [usize; 3],
+    g: &[f32],
+    x: &[f32],
+    parts: usize,
+) {
+    let (g, x) = (View::transposed(g, m), View::rows(x, n));
+    assert!(x.reaches(k, n), "matrix product out of bounds");
+    thread_local! {
+        static RIGHT: Staging = const { Staging::new() };
+    }
+    RIGHT.with(|staging| {
+        staging.with(n.div_ceil(LINES) * strip(parts, k), |b| {
+            // SAFETY: as the caller says.
+            unsafe {
+                if parts == 1 {
+                    stage_columns::<1>(&x, [k, n], b);
+                    passes::<1>(target, shape, g, b);
+                } else {
+                    stage_columns::<3>(&x, [k, n], b);
+                    passes::<3>(target, shape, g, b);
+                }
+            }
+        });
+    });
+}
+
+/// Memory of a thread that operands are staged in. It stays in the caches from one product to the next.
+struct Staging(RefCell<Vec<Line>>);
+
+impl Staging {
+    const fn new() -> Self {
+        Self(RefCell::new(Vec::new()))
+    }
+
+    /// Runs `work` with so many lines. They hold what was left in them.
+    fn with(&self, lines: usize, work: impl FnOnce(&mut [Line])) {
+        let mut staged = self.0.borrow_mut();
+        if staged.len() < lines {
+            staged.resize(lines, EMPTY);
+        }
+        work(&mut staged[..lines]);
+    }
 }
 
 /// # Safety
@@ -140,33 +179,26 @@ unsafe fn passes<const PARTS: usize>(target: Target, [m, n, k]: [usize; 3], a: V
         }
         return;
     }
+    thread_local! {
+        static LEFT: Staging = const { Staging::new() };
+    }
     unit::configure();
-    for begin in (0..m).step_by(PASS) {
-        let rows = PASS.min(m - begin);
-        let data = &a.data[begin * a.row_stride..];
-        with_staging(rows.div_ceil(LINES) * strip(PARTS, k), |staged| {
-            // SAFETY: the caller answers for the unit and the target.
-            unsafe {
-                stage_rows::<PARTS>(&View { data, ..a }, [rows, k], staged);
-                let steps = k.div_ceil(DEPTH);
-                let pass = Pass::<PARTS> { a: staged, b, steps, rows, cols: n, stride, accumulate };
-                pass.run(dst.add(begin * stride));
+    let rows = PASS.min(m);
+    LEFT.with(|staging| {
+        staging.with(rows.div_ceil(LINES) * strip(PARTS, k), |staged| {
+            for begin in (0..m).step_by(PASS) {
+                let rows = rows.min(m - begin);
+                let staged = &mut staged[..rows.div_ceil(LINES) * strip(PARTS, k)];
+                let data = &a.data[begin * a.row_stride..];
+                // SAFETY: the caller answers for the unit and the target.
+                unsafe {
+                    stage_rows::<PARTS>(&View { data, ..a }, [rows, k], staged);
+                    let steps = k.div_ceil(DEPTH);
+                    let pass = Pass::<PARTS> { a: staged, b, steps, rows, cols: n, stride, accumulate };
+                    pass.run(dst.add(begin * stride));
+                }
             }
         });
-    }
-}
-
-/// Runs `work` with so many lines of this thread's staging memory: it stays in the caches from one product to the next. What
-/// the lines hold is left from earlier ones.
-fn with_staging(lines: usize, work: impl FnOnce(&mut [Line])) {
-    thread_local! {
-        static STAGED: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
-    }
-    STAGED.with_borrow_mut(|staged| {
-        if staged.len() < lines {
-            staged.resize(lines, EMPTY);
-        }
-        work(&mut staged[..lines]);
     });
 }
 

@@ -95,10 +95,11 @@ fn transpose(r: &mut Square) {
 /// Writes all parts of 16 lines, of which line i holds the pairs of `numbers(i)`, a square after the other.
 #[inline(always)]
 fn write_lines<const PARTS: usize>(to: &mut [Line], parts: impl Fn(usize) -> [__m512i; PARTS]) {
+    let to = &mut to[..PARTS * LINES];
     for i in 0..LINES {
         for (p, part) in parts(i).into_iter().enumerate() {
-            // SAFETY: a line has the size and alignment of a vector.
-            unsafe { (&raw mut to[p * LINES + i]).cast::<__m512i>().write(part) };
+            // SAFETY: the slice has these lines, and one has the size and alignment of a vector.
+            unsafe { to.as_mut_ptr().add(p * LINES + i).cast::<__m512i>().write(part) };
         }
     }
 }
