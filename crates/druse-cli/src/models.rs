@@ -8,6 +8,7 @@ use druse_models::{ConditionSet, ModelError, Registry};
 use druse_nn::{Precision, device};
 use druse_run::model::LoadedModel;
 
+use crate::console;
 use crate::failure::Failure;
 
 /// The kinds of models that the program knows.
@@ -22,8 +23,8 @@ pub struct ComputeArgs {
     /// Where to compute: `cpu`, or `cuda[:n]`, `vulkan[:n]`, `metal`, `rocm[:n]`, `webgpu[:n]` in a build with that feature.
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// Precision of the products with weights: `f32`, or `bf16` (processors with AVX512-BF16; faster, less exact)
-    /// [default: f32].
+    /// Precision of the products with weights: `f32`, `f32-strict` (without the matrix unit that f32 uses where there is
+    /// one), or `bf16` (processors with AMX or AVX512-BF16; faster, less exact) [default: f32].
     #[arg(long, value_name = "NAME")]
     pub precision: Option<Precision>,
     /// Worker threads [default: one a core]. The results do not depend on it.
@@ -49,7 +50,12 @@ pub fn load(path: Option<&Path>, compute: &ComputeArgs) -> Result<LoadedModel, F
         Some(path) => LoadedModel::named(registry(), path, &device)?,
         None => LoadedModel::shipped(registry(), &device)?,
     };
-    Ok(model.with_precision(compute.precision.unwrap_or_default())?)
+    let precision = compute.precision.unwrap_or_default();
+    let model = model.with_precision(precision)?;
+    if let Some(remark) = precision.remark() {
+        console::warn(&remark);
+    }
+    Ok(model)
 }
 
 /// The model at `path`, or the one that is part of the program, on a device: `cpu`, or those of builds for a GPU.

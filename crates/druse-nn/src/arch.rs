@@ -18,7 +18,16 @@ pub fn instructions() -> String {
     let widest = format!("{:?}", arch());
     let name = widest.split('(').next().unwrap_or_default();
     let bf16 = if has_bf16() { "+bf16" } else { "" };
-    format!("{} {name}{bf16}", std::env::consts::ARCH)
+    let unit = if has_unit() { "+amx" } else { "" };
+    format!("{} {name}{bf16}{unit}", std::env::consts::ARCH)
+}
+
+/// Whether products may use a matrix unit of the processor (AMX).
+pub fn has_unit() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return crate::ops::has_unit();
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
 }
 
 /// Whether this processor multiplies bf16 (AVX512-BF16).

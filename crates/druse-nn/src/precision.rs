@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arch::has_bf16;
 use crate::device::is_host;
+use crate::ops::Method;
 
 /// How the operands of the products with weights are represented. Sums, activations, geometry, weights between the
 /// steps and everything else are 32-bit floats in any case.
@@ -53,6 +54,28 @@ impl Precision {
             Self::Bf16 if !has_bf16() => Err(PrecisionError::Processor),
             Self::Bf16 => Ok(()),
         }
+    }
+}
+
+impl Precision {
+    /// How this processor computes products with weights in this precision, in words; where it is a GPU that computes them
+    /// nothing follows from it.
+    ///
+    /// # Panics
+    /// When it cannot: ask [`Precision::check`] first.
+    pub fn products(self) -> &'static str {
+        Method::of(self, [128, 128]).describe()
+    }
+
+    /// What is to be said of this precision here: that bf16 is computed in 32 bits, because it would be slower.
+    ///
+    /// # Panics
+    /// As [`Precision::products`].
+    pub fn remark(self) -> Option<String> {
+        (self == Self::Bf16 && Method::of(self, [128, 128]) == Method::Vectors).then(|| {
+            "the bf16 instructions of this processor are slower than those of 32 bits: products are computed in f32"
+                .to_owned()
+        })
     }
 }
 

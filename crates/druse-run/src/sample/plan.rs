@@ -78,6 +78,7 @@ impl SamplePlan {
             sampling: self.sampling.clone(),
             shard: self.shard,
             precision: self.precision,
+            products: self.precision.products().to_owned(),
         }
     }
 }
@@ -102,6 +103,9 @@ pub struct Manifest {
     /// Precision of the products.
     #[serde(default)]
     pub precision: Precision,
+    /// How the processor that began the run computes products in this precision. Another one may continue it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub products: String,
 }
 
 impl RunIdentity for Manifest {

@@ -121,6 +121,7 @@ pub fn run(args: &BenchArgs) -> crate::Outcome {
         preset: subject.config.preset.clone(),
         device: args.compute.device.clone(),
         precision: subject.params.precision(),
+        products: subject.on_host().then(|| subject.params.precision().products()),
         threads: rayon::current_num_threads(),
         parameters: subject.params.count(),
         structures: subject.structures.len(),

@@ -20,6 +20,9 @@ pub struct Report {
     /// Precision of the products with weights.
     #[schemars(with = "String")]
     pub precision: Precision,
+    /// How the processor computes products with weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub products: Option<&'static str>,
     /// Worker threads.
     pub threads: usize,
     /// Parameters of the model.
@@ -141,8 +144,10 @@ impl Report {
         ))?;
         if let Some(l) = &self.limits {
             console::data_line(&format!(
-                "machine: {:.1} GFLOP/s in matrix products, {:.1} GB/s of memory traffic",
-                l.product_gflops, l.memory_gb_per_s
+                "machine: {:.1} GFLOP/s in matrix products ({}), {:.1} GB/s of memory traffic",
+                l.product_gflops,
+                self.products.unwrap_or_default(),
+                l.memory_gb_per_s
             ))?;
         }
         console::data_line(&format!(

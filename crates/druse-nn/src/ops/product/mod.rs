@@ -29,6 +29,8 @@ use crate::precision::current;
 use dots::Dots;
 use kernel::{Columns, Left, Product, Rows};
 pub(crate) use method::Method;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use method::has_unit;
 use panels::Numbers;
 
 /// Rows that are worked off together when a product is followed by something else: their results fit the first-level

@@ -57,7 +57,11 @@ impl Tiles {
         let mut lines = vec![EMPTY; cols.div_ceil(LINES) * strip(parts, rows)];
         // SAFETY: where the unit is there, so are the vector instructions of the staging.
         unsafe {
-            if parts == 1 { stage_columns::<1>(&b, [rows, cols], &mut lines) } else { stage_columns::<3>(&b, [rows, cols], &mut lines) }
+            if parts == 1 {
+                stage_columns::<1>(&b, [rows, cols], &mut lines)
+            } else {
+                stage_columns::<3>(&b, [rows, cols], &mut lines)
+            }
         }
         Self { lines, parts }
     }
@@ -245,7 +249,8 @@ impl<const PARTS: usize> Pass<'_, PARTS> {
     /// As [`Pass::run`]; the squares lie within the operands.
     unsafe fn block(&self, dst: *mut f32, strip: usize, at: [usize; 2], size: [usize; 2]) {
         let [row, col] = at.map(|x| x * LINES);
-        let [height, width] = [(self.rows - row).min(size[0] * LINES), (self.cols - col).min(size[1] * LINES)];
+        let [height, width] =
+            [(self.rows - row).min(size[0] * LINES), (self.cols - col).min(size[1] * LINES)];
         let to = dst.wrapping_add(row * self.stride + col);
         let mut block = Block {
             a: self.a[at[0] * strip..].as_ptr(),

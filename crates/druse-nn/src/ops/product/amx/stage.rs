@@ -7,8 +7,8 @@ use crate::ops::product::View;
 
 /// The parts of 32 numbers, each of them 16 pairs (`low[i]`, `high[i]`).
 ///
-/// A number is cut to bf16, rounded to nearest, and so is what remains. The 24 significant bits of a number fill three
-/// parts of eight: the third is exact. Infinite numbers, and those that round to them (above 3.39e38), have no remainder
+/// A number is rounded to the nearest bf16; of what remains the first eight bits are the second part and, since no more
+/// than sixteen are left, the others the third: their sum is the number. Infinite numbers, and those that round to them (above 3.39e38), have no remainder
 /// that is a number; neither has a product with them, then. (Of all that is not a number, one part keeps what arithmetic
 /// makes: a payload of ones would be rounded to zero.)
 #[inline]
@@ -20,8 +20,7 @@ fn parts<const PARTS: usize>(low: __m512, high: __m512) -> [__m512i; PARTS] {
     let mut out = [_mm512_setzero_si512(); PARTS];
     for (part, out) in out.iter_mut().enumerate() {
         let [mut l, mut h] = [_mm512_castps_si512(low), _mm512_castps_si512(high)];
-        // What is left for the third part has eight bits.
-        if part < 2 {
+        if part == 0 {
             [l, h] = [_mm512_add_epi32(l, half), _mm512_add_epi32(h, half)];
         }
         // (h & upper) | (l >> 16)

@@ -64,7 +64,8 @@ const WHOLE: Configuration = {
 /// When the unit is not available.
 pub(super) fn configure() {
     assert!(available(), "products for the matrix unit without it");
-    let mut now = Configuration { palette: 0, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
+    let mut now =
+        Configuration { palette: 0, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
     // SAFETY: the unit may be used, and both blocks of memory have the size and form of a configuration.
     unsafe {
         asm!("sttilecfg [{}]", in(reg) &raw mut now, options(nostack, preserves_flags));
