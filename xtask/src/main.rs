@@ -1,6 +1,7 @@
 //! Checks and generators of the project itself, run as `cargo xtask COMMAND`; one file or folder a command.
 #![allow(clippy::print_stdout, reason = "a program for developers that prints what it finds")]
 
+mod bench_compare;
 mod layers;
 mod reference;
 mod site;
@@ -15,6 +16,7 @@ Commands:
   layers                   Check that crates and modules read each other in one direction only
   cli-reference [--check]  Write docs/reference/cli.md, or check that it is up to date
   schema [--check]         Write docs/reference/config.md and config.schema.json, or check them
+  bench-compare A B        Compare the speed of two revisions or programs (bench-compare --help)
   site                     Write the documentation site to target/site, and check every link
 
 The pages are what the program prints, which cargo builds first; DRUSE_BIN names one that is there already";
@@ -29,6 +31,11 @@ fn main() -> ExitCode {
         ["cli-reference", "--check"] => reference::run(root, "cli-reference", reference::CLI, true),
         ["schema"] => reference::run(root, "schema", reference::SCHEMA, false),
         ["schema", "--check"] => reference::run(root, "schema", reference::SCHEMA, true),
+        ["bench-compare", "--help" | "-h"] => {
+            println!("{}", bench_compare::HELP);
+            ExitCode::SUCCESS
+        }
+        ["bench-compare", ref arguments @ ..] => bench_compare::run(root, arguments),
         ["site"] => site::run(root),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");

@@ -123,6 +123,11 @@ fn every_command_writes_what_the_schema_says() {
     assert_eq!(checked.run(0, "info data")["splits"]["whole"]["count"], 11);
     checked.run(0, "data convert data/train.csv images.safetensors");
     assert_eq!(checked.run(0, "info images.safetensors")["images"], 8);
+    let machine = checked.run(0, "info --machine");
+    assert_eq!((&machine["found"], &machine["devices_found"][0]), (&"machine".into(), &"cpu".into()));
+    assert!(machine["products"][0]["gflops"].as_f64().unwrap() > 0.0, "{machine}");
+    let conflict = checked.run(2, "info --machine m");
+    assert!(conflict["error"]["message"].as_str().unwrap().contains("--machine"), "{conflict}");
     assert_eq!(checked.run(0, "data convert data/train.csv train.jsonl")["structures"], 8);
     checked.run(0, "data split data/train.csv --out parts");
     assert_eq!(checked.run(0, "data stats train.jsonl")["count"], 8);

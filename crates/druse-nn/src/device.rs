@@ -95,6 +95,11 @@ pub fn cpu() -> Device {
     Device::flex()
 }
 
+/// The kinds of device that this build can compute on, whether or not the machine has one.
+pub fn compiled() -> impl Iterator<Item = &'static str> {
+    KINDS.into_iter().filter(|(_, compiled)| *compiled).map(|(kind, _)| kind)
+}
+
 /// Names of the devices that [`parse`] would accept on this machine.
 pub fn available() -> Vec<String> {
     let mut names = vec!["cpu".to_owned()];
@@ -171,5 +176,6 @@ mod tests {
             assert!(error.to_string().contains("cpu"));
         }
         assert!(is_host(&cpu()) && is_host(&cpu().autodiff()));
+        assert!(compiled().next() == Some("cpu") && available()[0] == "cpu");
     }
 }

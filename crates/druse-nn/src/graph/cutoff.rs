@@ -4,7 +4,7 @@ use druse_crystal::Lattice;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::multigraph::EdgeEnds;
+use super::ends::EdgeEnds;
 
 /// Smallest squared distance (Å²) of two atoms that are joined: closer ones count as the same.
 const COINCIDENT: f64 = 1e-4;

@@ -3,6 +3,7 @@
 mod angles;
 mod cutoff;
 mod directed;
+mod ends;
 mod index;
 mod multigraph;
 mod symmetric;
@@ -11,8 +12,9 @@ mod torsions;
 pub use angles::{AngleTable, Angles, FieldTable, MessageAngles, MessagePairs, TripletFields};
 pub use cutoff::{CutoffRule, CutoffSearch, Symmetrization};
 pub use directed::DirectedGraph;
+pub use ends::EdgeEnds;
 pub use index::Index;
-pub use multigraph::{EdgeEnds, GraphError, Multigraph};
+pub use multigraph::{GraphError, Multigraph};
 pub use symmetric::{
     AngleRule, CopyRule, GroupOperations, NoGroup, PairedHarmonics, SymmetricEdge, SymmetricEdges,
     SymmetricGraph,

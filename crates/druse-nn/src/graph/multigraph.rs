@@ -3,6 +3,7 @@
 use druse_crystal::{Lattice, NeighborError, k_nearest};
 use rayon::prelude::*;
 
+use super::ends::{EdgeEnds, SortedEdges};
 use super::index::Index;
 #[cfg(feature = "gpu")]
 use crate::device::PerDevice;
@@ -50,13 +51,9 @@ pub struct Multigraph {
     pub(crate) uploads: PerDevice,
 }
 
-/// Source, destination and cell offset of the destination of one edge; atoms are counted from the first of its crystal.
-pub type EdgeEnds = (u32, u32, [i32; 3]);
-
 /// Edges of one crystal; atoms and edges are counted from its first.
 struct CrystalEdges {
-    /// Sorted.
-    ends: Vec<EdgeEnds>,
+    ends: SortedEdges,
     reverse: Vec<u32>,
     frac_vectors: Vec<[f64; 3]>,
     vectors: Vec<[f64; 3]>,
@@ -76,16 +73,14 @@ impl CrystalEdges {
     }
 
     /// Sorts the edges, drops duplicates and measures them; `ends` holds the reverse of every edge.
-    fn of_pairs(lattice: &Lattice, frac: &[[f64; 3]], mut ends: Vec<EdgeEnds>) -> Self {
-        ends.sort_unstable();
-        ends.dedup();
-        let mut edges = Self { reverse: Vec::new(), frac_vectors: Vec::new(), vectors: Vec::new(), ends };
-        for &(i, j, t) in &edges.ends {
-            let opposite = edges
-                .ends
-                .binary_search(&(j, i, t.map(|t| -t)))
-                .expect("the edge list holds the reverse of every edge");
-            edges.reverse.push(opposite as u32);
+    fn of_pairs(lattice: &Lattice, frac: &[[f64; 3]], ends: Vec<EdgeEnds>) -> Self {
+        let ends = SortedEdges::new(ends);
+        let count = ends.len();
+        let (reverse, vectors) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut edges = Self { ends, reverse, frac_vectors: Vec::with_capacity(count), vectors };
+        for &(i, j, t) in edges.ends.iter() {
+            let opposite = edges.ends.opposite((i, j, t));
+            edges.reverse.push(opposite.expect("the edge list holds the reverse of every edge"));
             let (from, to) = (frac[i as usize], frac[j as usize]);
             let e: [f64; 3] = std::array::from_fn(|a| to[a] + f64::from(t[a]) - from[a]);
             edges.frac_vectors.push(e);
@@ -146,7 +141,7 @@ impl Multigraph {
         for ((crystal, (_, frac)), edges) in (0u32..).zip(crystals).zip(found) {
             let first_atom = atom_ptr[atom_ptr.len() - 1];
             let first_edge = source.len() as u32;
-            for (i, j, t) in edges.ends {
+            for &(i, j, t) in edges.ends.iter() {
                 source.push(first_atom + i);
                 destination.push(first_atom + j);
                 image.push(t);

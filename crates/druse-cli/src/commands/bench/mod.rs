@@ -1,5 +1,6 @@
 //! `druse bench`.
 
+mod process;
 mod report;
 mod sections;
 mod subject;

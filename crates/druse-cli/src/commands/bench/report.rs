@@ -89,6 +89,10 @@ impl From<MachineLimits> for Limits {
 pub struct Measured {
     /// Of one step over the whole batch.
     pub seconds: f64,
+    /// Processor time of one step over the whole batch, all threads together (Linux): hardly more on a machine that others
+    /// use, too. Absent where the steps took too little of it to be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processor_seconds: Option<f64>,
     /// Steps measured.
     pub repetitions: u32,
     /// Structures of the batch over the seconds of a step.

@@ -124,7 +124,7 @@ pub fn graph(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
     Ok(Measured {
         edges: Some(edges),
         ns_per_edge: Some(1e9 * measured.seconds / edges.max(1) as f64),
-        prepare_seconds: Some(repeat(meter.seconds / 5.0, &mut prepare)?.0),
+        prepare_seconds: Some(repeat(meter.seconds / 5.0, &mut prepare)?.seconds),
         ..measured
     })
 }
@@ -154,6 +154,6 @@ pub fn evaluate(subject: &Subject, meter: &Meter) -> Result<Measured, Failure> {
         })
     };
     compare()?;
-    let (seconds, _) = repeat(meter.seconds, &mut compare)?;
+    let seconds = repeat(meter.seconds, &mut compare)?.seconds;
     Ok(Measured { matcher_pairs_per_second: Some(pairs.len() as f64 / seconds), ..measured })
 }

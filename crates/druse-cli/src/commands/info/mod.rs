@@ -1,5 +1,7 @@
 //! `druse info`.
 
+mod machine;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -24,6 +26,7 @@ use crate::images::{ImagesFound, MAX_PICTURED, describe as describe_images, imag
 use crate::input;
 use crate::output;
 use crate::sets::{StrictArgs, load, say};
+use machine::MachineFound;
 
 /// Structures of a file that are described one by one.
 const MAX_STRUCTURES: usize = 50;
@@ -35,7 +38,8 @@ const MAX_STRUCTURES: usize = 50;
   druse info runs/mp20/checkpoints/best.safetensors
   druse info data/mp_20/train.csv.gz
   druse info POSCAR
-  druse info images.safetensors --picture images.png")]
+  druse info images.safetensors --picture images.png
+  druse info --machine                         (processor, memory, devices; speeds, measured within a second)")]
 pub struct InfoArgs {
     /// Checkpoint, folder of a run, data set, folder of a data set, structure file or file of CrysTens images; `-` for
     /// standard input [default: the shipped model].
@@ -44,6 +48,9 @@ pub struct InfoArgs {
     /// Write a PNG picture of the first eight structures as CrysTens images, channels side by side.
     #[arg(long, value_name = "FILE", requires = "path", value_parser = output::path())]
     picture: Option<PathBuf>,
+    /// Describe this machine instead: processor, memory, devices, and how fast products and memory are.
+    #[arg(long, conflicts_with_all = ["path", "strict"])]
+    machine: bool,
     #[command(flatten)]
     strict: StrictArgs,
 }
@@ -68,6 +75,8 @@ pub enum Found {
     },
     /// CrysTens images.
     Images(ImagesFound),
+    /// This machine (`--machine`).
+    Machine(Box<MachineFound>),
 }
 
 /// What a checkpoint holds.
@@ -148,6 +157,9 @@ pub fn run(args: &InfoArgs) -> crate::Outcome {
 }
 
 fn found(args: &InfoArgs) -> Result<Found, Failure> {
+    if args.machine {
+        return machine::found();
+    }
     let Some(path) = &args.path else {
         return checkpoint(&shipped_checkpoint()?);
     };
