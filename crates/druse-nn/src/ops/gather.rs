@@ -115,9 +115,9 @@ pub(crate) struct WeightedSum {
 impl HostOp<2> for WeightedSum {
     fn forward(&self, [s, v]: [Mat<'_>; 2], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
         let mut out = Matrix::zeros(self.rows, v.cols);
-        for ((v, &s), &i) in v.data.chunks_exact(v.cols).zip(s.data).zip(&*self.index) {
+        vectorized!(for ((v, &s), &i) in v.data.chunks_exact(v.cols).zip(s.data).zip(&*self.index) {
             add_scaled(&mut out.data[i as usize * v.len()..][..v.len()], v, s);
-        }
+        });
         (out, Vec::new())
     }
 

@@ -129,21 +129,26 @@ impl Trunk {
                 + ops::gather(params.get(names.element), &tokens.elements)
                 + ops::gather(params.get(names.replaced), &tokens.replaced);
         }
+        // Factors are learned as what they differ from one by: parts 0, 2, 3 and 5. Added once for each crystal, where the
+        // parts still lie side by side.
+        let ones = (0..MODULATIONS * d).map(|i| if matches!(i / d, 0 | 2 | 3 | 5) { 1.0 } else { 0.0 });
+        let neutral = ops::matrix(ones.collect(), MODULATIONS * d, device);
         for layer in &self.layers {
-            let modulation = shared.clone() + params.get(layer.modulation).reshape([1, MODULATIONS * d]);
+            let modulation =
+                shared.clone() + params.get(layer.modulation).reshape([1, MODULATIONS * d]) + neutral.clone();
             let modulation = ops::gather(modulation, &tokens.crystals);
             let part = |i: usize| modulation.clone().narrow(1, i * d, d);
-            let x = normalized(h.clone()) * (part(0) + 1.0) + part(1);
+            let x = normalized(h.clone()) * part(0) + part(1);
             let x = ops::pair_attention(
                 layer.qkv.forward(params, x),
                 layer.bias.forward(params, seen.clone()),
                 layer.gate.forward(params, seen.clone()) + 1.0,
                 &tokens.sets,
             );
-            h = h + layer.mixed.forward(params, x) * (part(2) + 1.0);
-            let x = normalized(h.clone()) * (part(3) + 1.0) + part(4);
+            h = h + layer.mixed.forward(params, x) * part(2);
+            let x = normalized(h.clone()) * part(3) + part(4);
             let x = layer.wide.activated(params, x, Activation::Silu);
-            h = h + layer.narrow.forward(params, x) * (part(5) + 1.0);
+            h = h + layer.narrow.forward(params, x) * part(5);
         }
         let gain = params.get(self.last).reshape([1, d]);
         Known { tokens: ops::layer_norm(h, gain, zeros), pairs: seen }

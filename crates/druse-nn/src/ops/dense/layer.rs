@@ -11,7 +11,7 @@ use crate::ops::blocks::for_each;
 use crate::ops::device_op::DeviceOp;
 use crate::ops::gather::index_tensor;
 use crate::ops::host::{HostOp, Mat, Matrix, apply};
-use crate::ops::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
+use crate::ops::kernels::{add_assign, as_uninit, silu_backward_into, silu_in_place, silu_into};
 use crate::ops::product::{BLOCK, Panels, Use, View, add_gradient, multiply_new, new_vec};
 
 /// What follows the linear map.
@@ -42,27 +42,11 @@ impl Activation {
         }
     }
 
-    /// Applies the activation; keeps its argument when asked to.
-    fn forward(self, z: Matrix, keep: bool) -> (Matrix, Vec<Vec<f32>>) {
-        let Some(scale) = self.scale() else { return (z, Vec::new()) };
-        if !keep {
-            let mut y = z;
-            silu_in_place(&mut y.data, scale);
-            return (y, Vec::new());
-        }
-        // SAFETY: as many numbers are written as there are arguments.
-        let data = unsafe { new_vec(z.data.len(), |y| silu_into(&z.data, scale, y)) };
-        let y = Matrix { data, rows: z.rows, cols: z.cols };
-        (y, vec![z.data])
-    }
-
     /// The gradient with respect to the argument.
     fn backward(self, kept: &[Vec<f32>], grad: Mat<'_>) -> Vec<f32> {
-        let mut g = grad.data.to_vec();
-        if let Some(scale) = self.scale() {
-            silu_backward(&kept[0], scale, &mut g);
-        }
-        g
+        let Some(scale) = self.scale() else { return grad.data.to_vec() };
+        // SAFETY: as many numbers are written as there are arguments, one for each of the gradient.
+        unsafe { new_vec(grad.data.len(), |g| silu_backward_into(&kept[0], scale, grad.data, g)) }
     }
 }
 
@@ -77,17 +61,11 @@ pub(crate) struct Dense {
 }
 
 /// Writes `x Wᵀ + b` for the rows that z has room for.
-fn product<'d>(
-    z: &'d mut [MaybeUninit<f32>],
-    x: View<'_>,
-    panels: &Panels,
-    bias: Option<&[f32]>,
-) -> &'d mut [f32] {
+fn product(z: &mut [MaybeUninit<f32>], x: View<'_>, panels: &Panels, bias: Option<&[f32]>) {
     let z = multiply_new(z, z.len() / panels.cols(), x, panels);
     if let Some(bias) = bias {
         add_row(z, bias);
     }
-    z
 }
 
 /// `act(x Wᵀ + b)`, and the argument of the activation where it is to be kept.
@@ -100,31 +78,47 @@ pub(super) fn linear(
 ) -> (Matrix, Vec<Vec<f32>>) {
     let (n, k) = (w.rows, w.cols);
     let panels = w.weight().packed(Use::Forward);
-    let stride = (BLOCK * n).max(1);
-    let operations = 2 * x.rows * n * k;
-    let input = |block: usize| View::rows(&x.data[block * BLOCK * k..], k);
+    let write = |block: usize, z: &mut [MaybeUninit<f32>]| {
+        product(z, View::rows(&x.data[block * BLOCK * k..], k), &panels, bias);
+    };
+    // SAFETY: a product writes all of its block.
+    unsafe { activated([x.rows, n], 2 * x.rows * n * k, act, keep, write) }
+}
+
+/// `act(z)` for a matrix z of this shape that `write` computes block by block of rows, `operations` in all, while a block is in
+/// the cache; and z where it is to be kept.
+///
+/// # Safety
+/// `write` is given the number of a block and its place, and must write all of that.
+pub(super) unsafe fn activated(
+    [rows, cols]: [usize; 2],
+    operations: usize,
+    act: Activation,
+    keep: bool,
+    write: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync + Send,
+) -> (Matrix, Vec<Vec<f32>>) {
+    let stride = (BLOCK * cols).max(1);
     let mut kept = Vec::new();
-    // SAFETY: the loops write every block of the result, and of the arguments where these are kept.
+    // SAFETY: the loops hand every block of the result to `write`, or the one of the arguments and then the result to the
+    // activation.
     let data = unsafe {
-        new_vec(x.rows * n, |y| match act.scale().filter(|_| keep) {
-            Some(scale) => {
-                let z = new_vec(y.len(), |z| {
-                    let blocks = z.chunks_mut(stride).zip(y.chunks_mut(stride)).enumerate();
-                    for_each(operations, blocks, |(block, (z, y))| {
-                        silu_into(product(z, input(block), &panels, bias), scale, y)
-                    });
+        new_vec(rows * cols, |y| match act.scale().filter(|_| keep) {
+            Some(scale) => kept.push(new_vec(y.len(), |z| {
+                let blocks = z.chunks_mut(stride).zip(y.chunks_mut(stride)).enumerate();
+                for_each(operations, blocks, |(block, (z, y))| {
+                    write(block, z);
+                    silu_into(z.assume_init_ref(), scale, y);
                 });
-                kept.push(z);
-            }
+            })),
             None => for_each(operations, y.chunks_mut(stride).enumerate(), |(block, y)| {
-                let y = product(y, input(block), &panels, bias);
+                write(block, y);
                 if let Some(scale) = act.scale() {
-                    silu_in_place(y, scale);
+                    silu_in_place(y.assume_init_mut(), scale);
                 }
             }),
         })
     };
-    (Matrix { data, rows: x.rows, cols: n }, kept)
+    (Matrix { data, rows, cols }, kept)
 }
 
 /// The gradients of [`linear`] with respect to x, W and b, those that are wanted.
@@ -140,17 +134,16 @@ pub(super) fn linear_backward(
     let mut dx = Vec::with_capacity(if wanted[0] { x.rows * k } else { 0 });
     let mut dw = Matrix::zeros(n, k);
     let mut db = Matrix::zeros(1, n);
-    let mut scratch = Vec::new();
+    let mut scratch = vec![0.0; if act.scale().is_some() { (2 * BLOCK).min(x.rows) * n } else { 0 }];
     for start in (0..x.rows).step_by(2 * BLOCK) {
         let rows = (2 * BLOCK).min(x.rows - start);
         let range = start * n..(start + rows) * n;
         let g = match act.scale() {
             None => &grad.data[range],
             Some(scale) => {
-                scratch.clear();
-                scratch.extend_from_slice(&grad.data[range.clone()]);
-                silu_backward(&kept[0][range], scale, &mut scratch);
-                &scratch
+                let g = &mut scratch[..rows * n];
+                silu_backward_into(&kept[0][range.clone()], scale, &grad.data[range], as_uninit(g));
+                &*g
             }
         };
         if wanted[0] {
@@ -235,12 +228,20 @@ fn row(m: Mat<'_>, i: u32) -> &[f32] {
 
 impl HostOp<3> for MergeEdges {
     fn forward(&self, [a, b, c]: [Mat<'_>; 3], keep: bool) -> (Matrix, Vec<Vec<f32>>) {
-        let mut z = Matrix { data: c.data.to_vec(), rows: c.rows, cols: c.cols };
-        vectorized!(for (e, z) in z.data.chunks_exact_mut(c.cols).enumerate() {
-            add_assign(z, row(a, self.first[e]));
-            add_assign(z, row(b, self.second[e]));
-        });
-        self.act.forward(z, keep)
+        let n = c.cols;
+        assert!(self.first.len() == c.rows && self.second.len() == c.rows, "two ends for each edge");
+        let sum = |block: usize, z: &mut [MaybeUninit<f32>]| {
+            let edges = block * BLOCK..block * BLOCK + z.len() / n;
+            let ends = self.first[edges.clone()].iter().zip(&self.second[edges.clone()]);
+            let rows = c.data[edges.start * n..].chunks_exact(n).zip(ends);
+            vectorized!(for (z, (c, (&i, &j))) in z.chunks_exact_mut(n).zip(rows) {
+                for (((z, c), a), b) in z.iter_mut().zip(c).zip(row(a, i)).zip(row(b, j)) {
+                    z.write(c + a + b);
+                }
+            });
+        };
+        // SAFETY: the loop writes every number of every row: there are rows of c and ends for all of them.
+        unsafe { activated([c.rows, n], 3 * c.rows * n, self.act, keep, sum) }
     }
 
     fn backward(

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::layer::{Activation, dense, merge_edges};
+use super::layer::{Activation, activated, dense, merge_edges};
 use crate::arch::vectorized;
 use crate::graph::Index;
 use crate::ops::blocks::for_each;
 use crate::ops::host::{HostOp, Mat, Matrix, apply};
-use crate::ops::kernels::{add_assign, silu_backward, silu_in_place, silu_into};
+use crate::ops::kernels::{add_assign, as_uninit, silu_backward_into};
 use crate::ops::product::{BLOCK, Panels, Use, View, Weight, add_gradient, multiply, multiply_new, new_vec};
 
 /// Rows of a block in the backward pass. Longer than in the forward pass: every block adds to all gradients of weights.
@@ -96,43 +96,28 @@ impl HostOp<3> for SplitDense {
         let [first, second, edge] = Self::parts(h, m, w);
         let n = w.rows;
         let per_atom = |part: Part<'_>| {
-            let mut out = vec![0.0; h.rows * n];
-            multiply(&mut out, h.rows, View::rows(h.data, h.cols), &part.forward(), false);
-            out
+            let x = View::rows(h.data, h.cols);
+            // SAFETY: a product writes all of its result.
+            unsafe {
+                new_vec(h.rows * n, |out| {
+                    multiply_new(out, h.rows, x, &part.forward());
+                })
+            }
         };
         let (first, second, edge) = (per_atom(first), per_atom(second), edge.forward());
-        let stride = (BLOCK * n).max(1);
-        let operations = 2 * m.rows * n * m.cols;
         let write = |block: usize, z: &mut [MaybeUninit<f32>]| {
             let rows = z.len() / n;
             let z = multiply_new(z, rows, View::rows(&m.data[block * BLOCK * m.cols..], m.cols), &edge);
             let ends = self.source[block * BLOCK..].iter().zip(&self.destination[block * BLOCK..]);
             vectorized!(for (z, (&i, &j)) in z.chunks_exact_mut(n).zip(ends) {
-                add_assign(z, &first[i as usize * n..][..n]);
-                add_assign(z, &second[j as usize * n..][..n]);
+                let (first, second) = (&first[i as usize * n..][..n], &second[j as usize * n..][..n]);
+                for ((z, a), b) in z.iter_mut().zip(first).zip(second) {
+                    *z = *z + a + b;
+                }
             });
         };
-        let mut kept = Vec::new();
-        // SAFETY: `write` fills the block it is given; so the loops write every block of the result, and of the arguments
-        // where these are kept, before they read it.
-        let data = unsafe {
-            new_vec(m.rows * n, |y| match self.act.scale().filter(|_| keep) {
-                Some(scale) => kept.push(new_vec(y.len(), |z| {
-                    let blocks = z.chunks_mut(stride).zip(y.chunks_mut(stride)).enumerate();
-                    for_each(operations, blocks, |(block, (z, y))| {
-                        write(block, z);
-                        silu_into(z.assume_init_ref(), scale, y);
-                    });
-                })),
-                None => for_each(operations, y.chunks_mut(stride).enumerate(), |(block, y)| {
-                    write(block, y);
-                    if let Some(scale) = self.act.scale() {
-                        silu_in_place(y.assume_init_mut(), scale);
-                    }
-                }),
-            })
-        };
-        (Matrix { data, rows: m.rows, cols: n }, kept)
+        // SAFETY: a product writes all of its block.
+        unsafe { activated([m.rows, n], 2 * m.rows * n * m.cols, self.act, keep, write) }
     }
 
     fn backward(
@@ -146,20 +131,26 @@ impl HostOp<3> for SplitDense {
         let n = w.rows;
         let panels = edge.backward();
         let mut dw = Matrix::zeros(w.rows, w.cols);
-        let mut dm = Matrix::zeros(if wanted[1] { m.rows } else { 0 }, m.cols);
+        let mut dm = Vec::with_capacity(if wanted[1] { m.rows * m.cols } else { 0 });
         let [mut d_first, mut d_second] = [0; 2].map(|_| vec![0.0; h.rows * n]);
-        let mut g = Vec::new();
+        let mut scratch =
+            vec![0.0; if self.act.scale().is_some() { BACKWARD_BLOCK.min(m.rows) * n } else { 0 }];
         for rows in blocks(m.rows) {
-            g.clear();
-            g.extend_from_slice(rows_of(grad, &rows));
-            if let Some(scale) = self.act.scale() {
-                silu_backward(&kept[0][rows.start * n..rows.end * n], scale, &mut g);
-            }
+            let g = match self.act.scale() {
+                None => rows_of(grad, &rows),
+                Some(scale) => {
+                    let (z, g) = (&kept[0][rows.start * n..rows.end * n], &mut scratch[..rows.len() * n]);
+                    silu_backward_into(z, scale, rows_of(grad, &rows), as_uninit(g));
+                    &*g
+                }
+            };
             if wanted[1] {
-                let dm = &mut dm.data[rows.start * m.cols..rows.end * m.cols];
-                multiply(dm, rows.len(), View::rows(&g, n), &panels, false);
+                let len = rows.len() * m.cols;
+                multiply_new(&mut dm.spare_capacity_mut()[..len], rows.len(), View::rows(g, n), &panels);
+                // SAFETY: the product has written so many numbers behind the end.
+                unsafe { dm.set_len(dm.len() + len) };
             }
-            edge.add_gradient(&mut dw, &g, rows_of(m, &rows), rows.len());
+            edge.add_gradient(&mut dw, g, rows_of(m, &rows), rows.len());
             let ends = self.source[rows.clone()].iter().zip(&self.destination[rows]);
             vectorized!(for (g, (&i, &j)) in g.chunks_exact(n).zip(ends) {
                 add_assign(&mut d_first[i as usize * n..][..n], g);
@@ -171,7 +162,8 @@ impl HostOp<3> for SplitDense {
             multiply(&mut dh.data, h.rows, View::rows(d, n), &part.backward(), true);
             part.add_gradient(&mut dw, d, h.data, h.rows);
         }
-        [Some(dh), wanted[1].then_some(dm), Some(dw)]
+        let dm = wanted[1].then_some(Matrix { data: dm, rows: m.rows, cols: m.cols });
+        [Some(dh), dm, Some(dw)]
     }
 
     fn compose(&self, [h, m, w]: [Tensor<2>; 3]) -> Tensor<2> {
@@ -233,9 +225,14 @@ impl HostOp<3> for PairDense {
         }
         let mut inputs = parts.iter().zip([x, y]).zip(wanted).map(|((part, x), wanted)| {
             wanted.then(|| {
-                let mut dx = Matrix::zeros(x.rows, x.cols);
-                multiply(&mut dx.data, x.rows, View::rows(grad.data, w.rows), &part.backward(), false);
-                dx
+                let g = View::rows(grad.data, w.rows);
+                // SAFETY: a product writes all of its result.
+                let data = unsafe {
+                    new_vec(x.rows * x.cols, |dx| {
+                        multiply_new(dx, x.rows, g, &part.backward());
+                    })
+                };
+                Matrix { data, rows: x.rows, cols: x.cols }
             })
         });
         [inputs.next().flatten(), inputs.next().flatten(), Some(dw)]

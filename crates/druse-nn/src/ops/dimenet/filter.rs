@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
+use super::messages::append_product;
 use crate::arch::vectorized;
 use crate::graph::Index;
 use crate::ops::blocks::for_each;
-use crate::ops::dense::{Activation, dense};
+use crate::ops::dense::{Activation, dense, row_sum};
 use crate::ops::gather::scatter_sum;
 use crate::ops::host::{HostOp, Mat, Matrix, apply};
 use crate::ops::kernels::add_assign;
@@ -136,19 +137,19 @@ impl Backward {
     /// The next block of rows; g is the gradient of their results.
     fn add(&mut self, x: Mat<'_>, basis: Mat<'_>, w: Mat<'_>, g: &[f32]) {
         let (rows, a, c) = (x.rows, w.rows, w.cols);
-        let dx = &mut self.dx.spare_capacity_mut()[..rows * a];
-        multiply_rows(multiply_new(dx, rows, View::rows(basis.data, c), &self.forward), g, self.factor);
-        // SAFETY: the product has written so many numbers behind the end.
-        unsafe { self.dx.set_len(self.dx.len() + rows * a) };
-        self.scratch.clear();
-        self.scratch.extend_from_slice(g);
-        multiply_rows(&mut self.scratch, x.data, self.factor);
+        append_product(&mut self.dx, rows, View::rows(basis.data, c), &self.forward);
+        let dx = self.dx.len() - rows * a;
+        let dx = &mut self.dx[dx..];
+        self.scratch.resize(rows * a, 0.0);
+        let factor = self.factor;
+        vectorized!(for (((dx, d), &x), &g) in dx.iter_mut().zip(&mut self.scratch).zip(x.data).zip(g) {
+            let g = factor * g;
+            *dx *= g;
+            *d = g * x;
+        });
         let d = &self.scratch;
         add_gradient(&mut self.dw.data, c, [a, c, rows], d, basis.data);
-        let d_basis = &mut self.d_basis.spare_capacity_mut()[..rows * c];
-        multiply_new(d_basis, rows, View::rows(d, a), &self.backward);
-        // SAFETY: as above.
-        unsafe { self.d_basis.set_len(self.d_basis.len() + rows * c) };
+        append_product(&mut self.d_basis, rows, View::rows(d, a), &self.backward);
     }
 
     fn finish(self, x: Mat<'_>, basis: Mat<'_>) -> [Option<Matrix>; 3] {
@@ -242,9 +243,9 @@ impl HostOp<4> for FilteredOutput {
             let mut p = vec![0.0; y.len() * c];
             multiply(&mut p, y.len(), View::rows(&x.data[block * BLOCK * a..], a), &panels, false);
             let basis = basis.data[block * BLOCK * c..].chunks_exact(c);
-            for ((y, p), b) in y.iter_mut().zip(p.chunks_exact(c)).zip(basis) {
-                *y = p.iter().zip(b).map(|(p, b)| p * b).sum();
-            }
+            vectorized!(for ((y, p), b) in y.iter_mut().zip(p.chunks_exact(c)).zip(basis) {
+                *y = row_sum(p, b, |p, b| p * b);
+            });
         });
         (Matrix { data, rows: x.rows, cols: 1 }, Vec::new())
     }
@@ -260,24 +261,30 @@ impl HostOp<4> for FilteredOutput {
         let weights = self.weights(w, output);
         let forward = Panels::pack(View::rows(&weights, c), [a, c]);
         let backward = Panels::pack(View::transposed(&weights, c), [c, a]);
-        let mut dx = Matrix::zeros(x.rows, a);
-        let mut d_basis = Matrix::zeros(x.rows, c);
+        let all = x.rows;
+        let [mut dx, mut d_basis] = [a, c].map(|cols| Vec::with_capacity(all * cols));
         let mut d_weights = vec![0.0; a * c];
         let mut scaled = Vec::new();
-        for start in blocks(x.rows) {
+        for start in blocks(all) {
             let (x, basis, g) = (block_of(x, start), block_of(basis, start), block_of(grad, start));
             let rows = x.rows;
-            let d_basis = &mut d_basis.data[start * c..][..rows * c];
-            multiply(d_basis, rows, View::rows(x.data, a), &forward, false);
-            scaled.clear();
-            for ((d, b), &g) in d_basis.chunks_exact_mut(c).zip(basis.data.chunks_exact(c)).zip(g.data) {
-                d.iter_mut().for_each(|d| *d *= g);
-                scaled.extend(b.iter().map(|b| b * g));
-            }
-            let dx = &mut dx.data[start * a..][..rows * a];
-            multiply(dx, rows, View::rows(&scaled, c), &backward, false);
+            append_product(&mut d_basis, rows, View::rows(x.data, a), &forward);
+            let d_basis = &mut d_basis[start * c..];
+            scaled.resize(rows * c, 0.0);
+            let rows_of_basis = basis.data.chunks_exact(c).zip(scaled.chunks_exact_mut(c));
+            vectorized!(for ((d, (b, scaled)), &g) in
+                d_basis.chunks_exact_mut(c).zip(rows_of_basis).zip(g.data)
+            {
+                for ((d, scaled), &b) in d.iter_mut().zip(scaled).zip(b) {
+                    *d *= g;
+                    *scaled = b * g;
+                }
+            });
+            append_product(&mut dx, rows, View::rows(&scaled, c), &backward);
             add_gradient(&mut d_weights, c, [a, c, rows], x.data, &scaled);
         }
+        let dx = Matrix { data: dx, rows: all, cols: a };
+        let d_basis = Matrix { data: d_basis, rows: all, cols: c };
         let mut dw = Matrix { data: d_weights, rows: a, cols: c };
         let mut d_output = Matrix::zeros(output.rows, output.cols);
         let parts = dw.data.chunks_exact_mut(c).zip(w.data.chunks_exact(c)).zip(output.data);

@@ -12,7 +12,10 @@ use crate::arch::vectorized;
 use crate::ops::blocks::for_each;
 use crate::ops::dense::{Activation, add_row, add_rows_to, affine, dense};
 use crate::ops::host::{HostOp, Mat, Matrix, apply};
-use crate::ops::kernels::{residual_silu, silu_and_backward, silu_backward, silu_in_place, silu_into};
+use crate::ops::kernels::{
+    as_uninit, residual_silu, residual_silu_into, silu_and_backward_into, silu_backward, silu_backward_into,
+    silu_in_place, silu_into,
+};
 use crate::ops::product::{BLOCK, Panels, Use, View, add_gradient, multiply, multiply_new, new_vec};
 
 /// Rows of a block in the backward pass. Longer than in the forward pass: every block adds to all gradients of weights.
@@ -106,7 +109,7 @@ fn backward_blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Appends the rows of a product.
-fn append_product(to: &mut Vec<f32>, rows: usize, a: View<'_>, b: &Panels) {
+pub(super) fn append_product(to: &mut Vec<f32>, rows: usize, a: View<'_>, b: &Panels) {
     let len = rows * b.cols();
     to.reserve(len);
     multiply_new(&mut to.spare_capacity_mut()[..len], rows, a, b);
@@ -210,33 +213,39 @@ impl HostOp<6> for MessageDown {
         let [mut dw, mut db, mut d_filter, mut d_down] =
             [w, b, filter, down].map(|w| Matrix::zeros(w.rows, w.cols));
         let [mut dm, mut d_basis] = [m, basis].map(|x| Vec::with_capacity(x.data.len()));
-        let [mut g, mut y, mut f, mut dy, mut product] = [const { Vec::new() }; 5];
+        let block = BACKWARD_BLOCK.min(m.rows);
+        let mut scratch = [width, h, h, h, h].map(|cols| vec![0.0; block * cols]);
         for rows in backward_blocks(m.rows) {
             let n = rows.len();
             let of = |cols: usize| rows.start * cols..rows.end * cols;
-            g.clear();
-            g.extend_from_slice(rows_of(grad, &rows));
-            silu_backward(&kept[1][of(width)], 1.0, &mut g);
-            y.clear();
-            y.extend_from_slice(&kept[0][of(h)]);
-            silu_in_place(&mut y, 1.0);
-            f.resize(n * h, 0.0);
+            let [g, y, f, dy, product] = scratch.each_mut().map(|s| &mut s[..]);
+            let (g, y, f, dy, product) = (
+                &mut g[..n * width],
+                &mut y[..n * h],
+                &mut f[..n * h],
+                &mut dy[..n * h],
+                &mut product[..n * h],
+            );
+            silu_backward_into(&kept[1][of(width)], 1.0, rows_of(grad, &rows), as_uninit(g));
+            silu_into(&kept[0][of(h)], 1.0, as_uninit(y));
             let rows_of_basis = rows_of(basis, &rows);
-            multiply(&mut f, n, View::rows(rows_of_basis, basis.cols), &pf, false);
-            product.clone_from(&y);
-            multiply_by(&mut product, &f);
-            add_gradient(&mut d_down.data, h, [width, h, n], &g, &product);
-            dy.resize(n * h, 0.0);
-            multiply(&mut dy, n, View::rows(&g, width), &bd, false);
+            multiply(f, n, View::rows(rows_of_basis, basis.cols), &pf, false);
+            vectorized!(for ((product, &y), &f) in product.iter_mut().zip(&*y).zip(&*f) {
+                *product = y * f;
+            });
+            add_gradient(&mut d_down.data, h, [width, h, n], g, product);
+            multiply(dy, n, View::rows(g, width), &bd, false);
             // The filter's gradient takes the place of y, the one of y the place of the filter.
-            multiply_by(&mut y, &dy);
-            multiply_by(&mut f, &dy);
-            add_gradient(&mut d_filter.data, basis.cols, [h, basis.cols, n], &y, rows_of_basis);
-            append_product(&mut d_basis, n, View::rows(&y, h), &bf);
-            silu_backward(&kept[0][of(h)], 1.0, &mut f);
-            add_gradient(&mut dw.data, m.cols, [h, m.cols, n], &f, rows_of(m, &rows));
-            add_rows_to(&mut db.data, &f);
-            append_product(&mut dm, n, View::rows(&f, h), &bw);
+            vectorized!(for ((y, f), &dy) in y.iter_mut().zip(&mut *f).zip(&*dy) {
+                *y *= dy;
+                *f *= dy;
+            });
+            add_gradient(&mut d_filter.data, basis.cols, [h, basis.cols, n], y, rows_of_basis);
+            append_product(&mut d_basis, n, View::rows(y, h), &bf);
+            silu_backward(&kept[0][of(h)], 1.0, f);
+            add_gradient(&mut dw.data, m.cols, [h, m.cols, n], f, rows_of(m, &rows));
+            add_rows_to(&mut db.data, f);
+            append_product(&mut dm, n, View::rows(f, h), &bw);
         }
         let dm = Matrix { data: dm, rows: m.rows, cols: m.cols };
         let d_basis = Matrix { data: d_basis, rows: basis.rows, cols: basis.cols };
@@ -332,8 +341,7 @@ impl MessageUpdate {
                     let input = View::rows(u, m.cols);
                     let z = multiply_new(kept.next().unwrap_or(&mut *s2), n, input, panels(layer.weight));
                     add_row(z, bias(layer));
-                    u.copy_from_slice(rows_of(m, rows));
-                    residual_silu(z, 1.0, 1.0, u);
+                    residual_silu_into(z, 1.0, 1.0, rows_of(m, rows), as_uninit(u));
                 }
             }
         }
@@ -373,71 +381,58 @@ impl<const N: usize> HostOp<N> for MessageUpdate {
             |x: Mat<'_>| Matrix { data: Vec::with_capacity(x.data.len()), rows: x.rows, cols: x.cols };
         let weights = inputs[2..].iter().map(|w| Matrix::zeros(w.rows, w.cols));
         let mut d: Vec<Matrix> = [growing(m), growing(s)].into_iter().chain(weights).collect();
-        let mut states: Vec<Vec<f32>> = vec![Vec::new(); steps.len()];
-        let [mut g, mut h, mut d1, mut d2] = [const { Vec::new() }; 4];
+        let block = BACKWARD_BLOCK.min(m.rows) * width;
+        let mut states: Vec<Vec<f32>> = vec![vec![0.0; block]; steps.len()];
+        let mut scratch = [(); 4].map(|()| vec![0.0; block]);
         for rows in backward_blocks(m.rows) {
             let n = rows.len();
             let range = rows.start * width..rows.end * width;
             let of_m = rows_of(m, &rows);
+            let arguments = |z: usize| &kept[z][range.clone()];
             // What every step starts from, computed again.
+            silu_into(arguments(0), 1.0, as_uninit(&mut states[0]));
+            residual_silu(arguments(1), 1.0, 1.0, &mut states[0]);
             let mut z = 2;
-            for i in 0..steps.len() {
-                let (before, rest) = states.split_at_mut(i);
-                let u = &mut rest[0];
-                u.clear();
-                let Some((step, last)) = i.checked_sub(1).map(|i| (steps[i], &before[i])) else {
-                    u.extend_from_slice(&kept[0][range.clone()]);
-                    silu_in_place(u, 1.0);
-                    residual_silu(&kept[1][range.clone()], 1.0, 1.0, u);
-                    continue;
+            for (i, step) in steps[..steps.len() - 1].iter().enumerate() {
+                let (before, rest) = states.split_at_mut(i + 1);
+                let (layers, old) = match step {
+                    Step::Pair(_) => (2, &before[i][..]),
+                    Step::Skip(_) => (1, of_m),
                 };
-                match step {
-                    Step::Pair(_) => {
-                        u.extend_from_slice(last);
-                        z += 2;
-                    }
-                    Step::Skip(_) => {
-                        u.extend_from_slice(of_m);
-                        z += 1;
-                    }
-                }
-                residual_silu(&kept[z - 1][range.clone()], 1.0, 1.0, u);
+                z += layers;
+                residual_silu_into(arguments(z - 1), 1.0, 1.0, old, as_uninit(&mut rest[0]));
             }
-            g.clear();
-            g.extend_from_slice(&grad.data[range.clone()]);
-            d1.resize(g.len(), 0.0);
+            let [g, h, d1, d2] = scratch.each_mut().map(|s| &mut s[..n * width]);
+            g.copy_from_slice(&grad.data[range.clone()]);
             let mut z = kept.len();
             for (step, u) in steps.iter().zip(&states).rev() {
-                d2.clone_from(&g);
+                let u = &u[..n * width];
                 match *step {
                     Step::Pair([first, second]) => {
                         z -= 2;
-                        silu_backward(&kept[z + 1][range.clone()], 1.0, &mut d2);
-                        multiply(&mut d1, n, View::rows(&d2, width), panels(second.weight), false);
-                        h.clear();
-                        h.extend_from_slice(&kept[z][range.clone()]);
-                        silu_and_backward(&mut h, 1.0, &mut d1);
-                        add_layer(&mut d, second, &d2, &h, n);
-                        add_layer(&mut d, first, &d1, u, n);
-                        multiply(&mut g, n, View::rows(&d1, width), panels(first.weight), true);
+                        silu_backward_into(arguments(z + 1), 1.0, g, as_uninit(d2));
+                        multiply(d1, n, View::rows(d2, width), panels(second.weight), false);
+                        silu_and_backward_into(arguments(z), 1.0, as_uninit(h), d1);
+                        add_layer(&mut d, second, d2, h, n);
+                        add_layer(&mut d, first, d1, u, n);
+                        multiply(g, n, View::rows(d1, width), panels(first.weight), true);
                     }
                     Step::Skip(layer) => {
                         z -= 1;
-                        d[0].data.extend_from_slice(&g);
-                        silu_backward(&kept[z][range.clone()], 1.0, &mut d2);
-                        add_layer(&mut d, layer, &d2, u, n);
-                        multiply(&mut g, n, View::rows(&d2, width), panels(layer.weight), false);
+                        d[0].data.extend_from_slice(g);
+                        silu_backward_into(arguments(z), 1.0, g, as_uninit(d2));
+                        add_layer(&mut d, layer, d2, u, n);
+                        multiply(g, n, View::rows(d2, width), panels(layer.weight), false);
                     }
                 }
             }
-            d2.clone_from(&g);
-            silu_backward(&kept[1][range.clone()], 1.0, &mut d2);
-            add_gradient(&mut d[Self::UP].data, s.cols, [width, s.cols, n], &d2, rows_of(s, &rows));
-            append_product(&mut d[1].data, n, View::rows(&d2, width), panels(Self::UP));
-            silu_backward(&kept[0][range.clone()], 1.0, &mut g);
-            add_layer(&mut d, Self::OWN, &g, of_m, n);
-            let dm = &mut d[0].data[range];
-            multiply(dm, n, View::rows(&g, width), panels(Self::OWN.weight), true);
+            silu_backward_into(arguments(1), 1.0, g, as_uninit(d2));
+            add_gradient(&mut d[Self::UP].data, s.cols, [width, s.cols, n], d2, rows_of(s, &rows));
+            append_product(&mut d[1].data, n, View::rows(d2, width), panels(Self::UP));
+            silu_backward(arguments(0), 1.0, g);
+            add_layer(&mut d, Self::OWN, g, of_m, n);
+            let dm = &mut d[0].data[range.clone()];
+            multiply(dm, n, View::rows(g, width), panels(Self::OWN.weight), true);
         }
         let mut all = d.into_iter().map(Some);
         std::array::from_fn(|_| all.next().flatten())

@@ -3,12 +3,12 @@
 use burn::tensor::Tensor;
 
 use super::triplet::contract_degrees;
+use crate::arch::vectorized;
 use crate::ops::blocks::for_each;
 use crate::ops::dense::{Activation, dense};
 use crate::ops::host::{HostOp, Mat, Matrix, apply};
-use crate::ops::product::{
-    BLOCK, Use, View, add_gradient, multiply, multiply_new, new_vec, product, product_new,
-};
+use crate::ops::kernels::transpose;
+use crate::ops::product::{BLOCK, Use, View, add_gradient, multiply, multiply_new, new_vec, product_new};
 
 /// `y[e, o] = factor · Σ_{c,i} W[c, i, o] Σ_l s[e, l, c] b[e, l, i]`: s is (edges, degrees · C), b is (edges, degrees · I), the weight
 /// (C, I · O), the result (edges, O). The (C, I) matrices of single edges exist for a block of edges at a time.
@@ -25,7 +25,7 @@ pub(crate) struct Bilinear {
 /// `x ← factor · x`.
 fn scale(x: &mut [f32], factor: f32) {
     if factor != 1.0 {
-        x.iter_mut().for_each(|x| *x *= factor);
+        vectorized!(x.iter_mut().for_each(|x| *x *= factor));
     }
 }
 
@@ -103,8 +103,7 @@ impl HostOp<3> for Bilinear {
         let widths = self.widths(inputs);
         let Widths { degrees, c, i, out } = widths;
         let panels = w.weight_of(out).packed(Use::Forward);
-        let mut ds = Matrix::zeros(s.rows, s.cols);
-        let mut db = Matrix::zeros(b.rows, b.cols);
+        let [mut ds, mut db] = [s, b].map(|x| Vec::with_capacity(x.data.len()));
         let mut dw = Matrix::zeros(w.rows, w.cols);
         let mut pairs = Vec::new();
         let (mut turned, mut g) = (vec![0.0; c * i], Vec::new());
@@ -119,18 +118,24 @@ impl HostOp<3> for Bilinear {
             let shape = [c * i, out, rows];
             add_gradient(&mut dw.data, out, shape, pairs, &g);
             multiply(pairs, rows, View::rows(&g, out), &panels, false);
-            let ds = ds.data[start * degrees * c..].chunks_exact_mut(degrees * c);
-            let db = db.data[start * degrees * i..].chunks_exact_mut(degrees * i);
+            let [ds_new, db_new] = [(&mut ds, s.len()), (&mut db, b.len())]
+                .map(|(d, len): (&mut Vec<f32>, usize)| &mut d.spare_capacity_mut()[..len]);
+            let places = ds_new.chunks_exact_mut(degrees * c).zip(db_new.chunks_exact_mut(degrees * i));
             let edges = s.chunks_exact(degrees * c).zip(b.chunks_exact(degrees * i));
-            for (((d, (s, b)), ds), db) in pairs.chunks_exact(c * i).zip(edges).zip(ds).zip(db) {
-                product(db, [degrees, i, c], View::rows(s, c), View::rows(d, i), false);
+            for ((d, (s, b)), (ds, db)) in pairs.chunks_exact(c * i).zip(edges).zip(places) {
+                product_new(db, [degrees, i, c], View::rows(s, c), View::rows(d, i));
                 // With C fast, so that the last product works on whole vectors.
-                for (c_, d) in d.chunks_exact(i).enumerate() {
-                    d.iter().enumerate().for_each(|(i, &d)| turned[i * c + c_] = d);
-                }
-                product(ds, [degrees, c, i], View::rows(b, i), View::rows(&turned, c), false);
+                transpose(d, i, &mut turned);
+                product_new(ds, [degrees, c, i], View::rows(b, i), View::rows(&turned, c));
+            }
+            // SAFETY: the products have written the rows of both for every edge of the block behind the ends.
+            unsafe {
+                ds.set_len(ds.len() + s.len());
+                db.set_len(db.len() + b.len());
             }
         }
+        let ds = Matrix { data: ds, rows: s.rows, cols: s.cols };
+        let db = Matrix { data: db, rows: b.rows, cols: b.cols };
         [Some(ds), Some(db), Some(dw)]
     }
 

@@ -12,7 +12,10 @@ use crate::ops::dense::{Activation, dense};
 #[cfg(feature = "gpu")]
 use crate::ops::device_op::DeviceOp;
 use crate::ops::host::{HostOp, Mat, Matrix, apply};
-use crate::ops::kernels::{residual_silu, silu_and_backward, silu_backward, silu_in_place, silu_into};
+use crate::ops::kernels::{
+    as_uninit, residual_backward, residual_backward_into, residual_silu, residual_silu_into,
+    silu_and_backward_into, silu_backward, silu_backward_into, silu_in_place, silu_into,
+};
 use crate::ops::product::{BLOCK, Panels, Use, View, add_gradient, multiply, multiply_new, new_vec};
 
 /// Factor of the scaled SiLU.
@@ -158,22 +161,25 @@ fn forward_block(
 ) {
     let mut kept = kept.into_iter();
     let (head, pairs) = panels.split_at(usize::from(first));
+    // What the next pair reads: x itself, or what stands in `out`.
+    let mut old = Some(x);
     if let [w] = head {
         let x = View::rows(x, w.rows());
         match kept.next() {
             Some(z) => silu_into(multiply_new(z, rows, x, w), SCALE, out),
             None => silu_in_place(multiply_new(out, rows, x, w), SCALE),
         }
-    } else {
+        old = None;
+    } else if pairs.is_empty() {
         out.write_copy_of_slice(x);
     }
-    // SAFETY: either branch above has written all of `out`: as many numbers as there are arguments, or a copy.
-    let u = unsafe { out.assume_init_mut() };
-    let mut scratch: [Vec<f32>; 2] = [Vec::with_capacity(u.len()), Vec::with_capacity(u.len())];
+    let mut scratch: [Vec<f32>; 2] = [Vec::with_capacity(out.len()), Vec::with_capacity(out.len())];
     for pair in pairs.chunks_exact(2) {
         let width = pair[0].cols();
-        let [s1, s2] = scratch.each_mut().map(|s| &mut s.spare_capacity_mut()[..u.len()]);
-        let input = View::rows(u, pair[0].rows());
+        let [s1, s2] = scratch.each_mut().map(|s| &mut s.spare_capacity_mut()[..out.len()]);
+        // SAFETY: the layer above or the pair before has written all of `out`: as many numbers as there are arguments.
+        let input = old.unwrap_or_else(|| unsafe { out.assume_init_ref() });
+        let input = View::rows(input, pair[0].rows());
         let h = match kept.next() {
             Some(z) => {
                 silu_into(multiply_new(z, rows, input, &pair[0]), SCALE, s1);
@@ -187,7 +193,11 @@ fn forward_block(
             }
         };
         let z = multiply_new(kept.next().unwrap_or(s2), rows, View::rows(h, width), &pair[1]);
-        residual_silu(z, SCALE, FRAC_1_SQRT_2, u);
+        match old.take() {
+            Some(x) => residual_silu_into(z, SCALE, FRAC_1_SQRT_2, x, out),
+            // SAFETY: as above.
+            None => residual_silu(z, SCALE, FRAC_1_SQRT_2, unsafe { out.assume_init_mut() }),
+        }
     }
 }
 
@@ -202,65 +212,71 @@ pub(crate) fn backward(
     let width = grad.cols;
     let panels: Vec<Arc<Panels>> = weights.iter().map(|w| w.weight().packed(Use::Backward)).collect();
     let mut d_weights: Vec<Matrix> = weights.iter().map(|w| Matrix::zeros(w.rows, w.cols)).collect();
-    let mut dx = Vec::with_capacity(x.rows * x.cols);
-    let pairs = (weights.len() - usize::from(first)) / 2;
     let head = usize::from(first);
-    let mut inputs: Vec<Vec<f32>> = vec![Vec::new(); pairs];
-    let [mut g, mut h, mut d1, mut d2] = [const { Vec::new() }; 4];
-    for start in (0..x.rows).step_by(BACKWARD_BLOCK) {
-        let rows = BACKWARD_BLOCK.min(x.rows - start);
-        let range = start * width..(start + rows) * width;
-        let x = &x.data[start * x.cols..(start + rows) * x.cols];
-        // The inputs of the pairs, computed again.
-        for i in 0..pairs {
-            let (before, rest) = inputs.split_at_mut(i);
-            let input = &mut rest[0];
-            input.clear();
-            match before.last() {
-                Some(last) => {
-                    input.extend_from_slice(last);
-                    residual_silu(&kept[head + 2 * i - 1][range.clone()], SCALE, FRAC_1_SQRT_2, input);
+    let pairs = (weights.len() - head) / 2;
+    let block = BACKWARD_BLOCK.min(x.rows) * width;
+    // The inputs of all pairs that are not x itself.
+    let mut inputs: Vec<Vec<f32>> = vec![vec![0.0; block]; pairs - usize::from(!first && pairs > 0)];
+    let [mut g, mut h, mut d1, mut d2] =
+        [if first { block } else { 0 }, block, block, block].map(|n| vec![0.0; n]);
+    // SAFETY: the loop writes the rows of every block: as the product behind the first layer, or with the first pass of the last
+    // pair, or as a copy of the gradient where there is no layer at all.
+    let dx = unsafe {
+        new_vec(x.rows * x.cols, |dx| {
+            for start in (0..x.rows).step_by(BACKWARD_BLOCK) {
+                let rows = BACKWARD_BLOCK.min(x.rows - start);
+                let (range, len) = (start * width..(start + rows) * width, rows * width);
+                let z = |i: usize| &kept[i][range.clone()];
+                let x = &x.data[start * x.cols..(start + rows) * x.cols];
+                let dx = &mut dx[start * (x.len() / rows)..][..x.len()];
+                let grad = &grad.data[range.clone()];
+                // The inputs of the pairs, computed again.
+                if first && pairs > 0 {
+                    silu_into(z(0), SCALE, as_uninit(&mut inputs[0]));
                 }
-                None if first => {
-                    input.extend_from_slice(&kept[0][range.clone()]);
-                    silu_in_place(input, SCALE);
+                for i in 1..pairs {
+                    let (before, rest) = inputs.split_at_mut(i - usize::from(!first));
+                    let last = before.last().map_or(x, |last| &last[..len]);
+                    let arguments = z(head + 2 * i - 1);
+                    residual_silu_into(arguments, SCALE, FRAC_1_SQRT_2, last, as_uninit(&mut rest[0]));
                 }
-                None => input.extend_from_slice(x),
+                // The gradient of what the pairs return; without first layer it becomes that of x in its place.
+                let (g, dx) = if first { (as_uninit(&mut g[..len]), Some(dx)) } else { (dx, None) };
+                for i in (0..pairs).rev() {
+                    let [w1, w2] = [head + 2 * i, head + 2 * i + 1];
+                    let (d1, d2, h) = (&mut d1[..len], &mut d2[..len], &mut h[..len]);
+                    if i + 1 == pairs {
+                        residual_backward_into(z(w2), SCALE, FRAC_1_SQRT_2, grad, g, as_uninit(d2));
+                    } else {
+                        residual_backward(z(w2), SCALE, FRAC_1_SQRT_2, g.assume_init_mut(), as_uninit(d2));
+                    }
+                    multiply(d1, rows, View::rows(d2, width), &panels[w2], false);
+                    silu_and_backward_into(z(w1), SCALE, as_uninit(h), d1);
+                    let square = [width, width, rows];
+                    let input = if first {
+                        &inputs[i][..len]
+                    } else {
+                        i.checked_sub(1).map_or(x, |i| &inputs[i][..len])
+                    };
+                    add_gradient(&mut d_weights[w2].data, width, square, d2, h);
+                    add_gradient(&mut d_weights[w1].data, width, square, d1, input);
+                    multiply(g.assume_init_mut(), rows, View::rows(d1, width), &panels[w1], true);
+                }
+                if let Some(dx) = dx {
+                    let cols = weights[0].cols;
+                    let g = g.assume_init_mut();
+                    if pairs == 0 {
+                        silu_backward_into(z(0), SCALE, grad, as_uninit(g));
+                    } else {
+                        silu_backward(z(0), SCALE, g);
+                    }
+                    add_gradient(&mut d_weights[0].data, cols, [width, cols, rows], g, x);
+                    multiply_new(dx, rows, View::rows(g, width), &panels[0]);
+                } else if pairs == 0 {
+                    g.write_copy_of_slice(grad);
+                }
             }
-        }
-        g.clear();
-        g.extend_from_slice(&grad.data[range.clone()]);
-        d1.resize(g.len(), 0.0);
-        for i in (0..pairs).rev() {
-            let [w1, w2] = [head + 2 * i, head + 2 * i + 1];
-            g.iter_mut().for_each(|g| *g *= FRAC_1_SQRT_2);
-            d2.clone_from(&g);
-            silu_backward(&kept[w2][range.clone()], SCALE, &mut d2);
-            multiply(&mut d1, rows, View::rows(&d2, width), &panels[w2], false);
-            h.clear();
-            h.extend_from_slice(&kept[w1][range.clone()]);
-            silu_and_backward(&mut h, SCALE, &mut d1);
-            let square = [width, width, rows];
-            add_gradient(&mut d_weights[w2].data, width, square, &d2, &h);
-            add_gradient(&mut d_weights[w1].data, width, square, &d1, &inputs[i]);
-            multiply(&mut g, rows, View::rows(&d1, width), &panels[w1], true);
-        }
-        if first {
-            let cols = weights[0].cols;
-            silu_backward(&kept[0][range], SCALE, &mut g);
-            let shape = [width, cols, rows];
-            add_gradient(&mut d_weights[0].data, cols, shape, &g, x);
-            multiply_new(
-                &mut dx.spare_capacity_mut()[..rows * cols],
-                rows,
-                View::rows(&g, width),
-                &panels[0],
-            );
-            // SAFETY: the product has written so many numbers behind the end.
-            unsafe { dx.set_len(dx.len() + rows * cols) };
-        } else {
-            dx.extend_from_slice(&g);
-        }
-    }
+        })
+    };
     (Matrix { data: dx, rows: x.rows, cols: x.cols }, d_weights)
 }

@@ -11,7 +11,7 @@ use crate::ops::device_op::DeviceOp;
 use crate::ops::gather::{gather, scatter_sum};
 use crate::ops::host::{HostOp, Mat, Matrix, apply};
 use crate::ops::kernels::add_scaled;
-use crate::ops::product::{View, new_vec, product, product_new};
+use crate::ops::product::{View, new_vec, product_new};
 
 /// `S[q, l, c] = Σ_p Y_l(cos φ_pq) x[p, c]` over the other edges p with the source of q: x is (edges, c), the result
 /// (edges, degrees · c) with l slow.
@@ -59,14 +59,18 @@ impl HostOp<1> for AngularSum {
         _: [bool; 1],
     ) -> [Option<Matrix>; 1] {
         let (c, degrees) = (x.cols, self.angles.degrees);
-        let mut dx = Matrix::zeros(x.rows, c);
-        self.for_each_atom(|edges, y| {
-            let k = edges.len();
-            let rows = &grad.data[edges.start * degrees * c..edges.end * degrees * c];
-            let dst = &mut dx.data[edges.start * c..edges.end * c];
-            product(dst, [k, c, k * degrees], View::transposed(y, k), View::rows(rows, c), false);
-        });
-        [Some(dx)]
+        // SAFETY: the products write the rows of all atoms, which are all rows.
+        let data = unsafe {
+            new_vec(x.rows * c, |dx| {
+                self.for_each_atom(|edges, y| {
+                    let k = edges.len();
+                    let rows = &grad.data[edges.start * degrees * c..edges.end * degrees * c];
+                    let dst = &mut dx[edges.start * c..edges.end * c];
+                    product_new(dst, [k, c, k * degrees], View::transposed(y, k), View::rows(rows, c));
+                });
+            })
+        };
+        [Some(Matrix { data, rows: x.rows, cols: c })]
     }
 
     #[cfg(feature = "gpu")]

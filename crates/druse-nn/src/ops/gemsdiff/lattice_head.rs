@@ -14,7 +14,9 @@ use crate::ops::device_op::DeviceOp;
 use crate::ops::gather::{gather, scatter_sum};
 use crate::ops::gemnet::triplet_angles;
 use crate::ops::host::{HostOp, Mat, Matrix, apply};
-use crate::ops::kernels::{add_assign, silu_and_backward, silu_backward, silu_in_place};
+use crate::ops::kernels::{
+    add_assign, as_uninit, silu_and_backward, silu_backward, silu_in_place, silu_into,
+};
 use crate::ops::matrix::matrix;
 use crate::ops::product::{Panels, Use, View, add_gradient, multiply, multiply_new, product};
 
@@ -185,16 +187,24 @@ impl LatticeHead {
     fn slopes(&self, group: &Group, g: &[f32; 6], slopes: &mut Vec<f32>) {
         let along = |field: &[f32; 6]| -> f32 { g.iter().zip(field).map(|(g, f)| g * f).sum() };
         let edges = self.graph.edges_from(group.atom);
-        let (start, k) = (edges.start, edges.len());
-        slopes.clear();
-        for q in group.qs.clone() {
-            let of_q = along(&self.fields.length[start + q]);
-            for p in Self::others(q, k).into_iter().flatten() {
-                let of_p = along(&self.fields.length[start + p]);
-                let of_pair = along(&self.fields.angle[self.fields.ptr[group.atom] + q * k + p]);
-                slopes.extend([of_p, of_q, of_pair]);
+        let k = edges.len();
+        slopes.resize(3 * group.qs.len() * (k - 1), 0.0);
+        let mut of_edges = vec![0.0; k];
+        vectorized!({
+            for (of_edge, field) in of_edges.iter_mut().zip(&self.fields.length[edges]) {
+                *of_edge = along(field);
             }
-        }
+            let mut rest = slopes.chunks_exact_mut(3);
+            for q in group.qs.clone() {
+                let fields = &self.fields.angle[self.fields.ptr[group.atom] + q * k..][..k];
+                for ps in Self::others(q, k) {
+                    let of_pairs = of_edges[ps.clone()].iter().zip(&fields[ps]);
+                    for ((&of_p, field), slopes) in of_pairs.zip(&mut rest) {
+                        slopes.copy_from_slice(&[of_p, of_edges[q], along(field)]);
+                    }
+                }
+            }
+        });
     }
 }
 
@@ -245,8 +255,8 @@ impl HostOp<5> for LatticeHead {
             self.slopes(&group, &std::array::from_fn(|i| grad.data[crystal * 6 + i] * weight), &mut slopes);
             // a1 and a2 hold the arguments of the activations first and their results later.
             self.arguments(&layers, &group, &mut a1);
-            d1.clone_from(&a1);
-            silu_in_place(&mut d1, 1.0);
+            d1.resize(rows * h, 0.0);
+            silu_into(&a1, 1.0, as_uninit(&mut d1));
             a2.resize(rows * h, 0.0);
             multiply(&mut a2, rows, View::rows(&d1, h), &layers.hidden, false);
             d2.resize(rows * h, 0.0);

@@ -4,12 +4,37 @@ use std::mem::MaybeUninit;
 
 use crate::arch::{arch, vectorized};
 
+/// Runs a loop over the logistic function with or without fused multiplication.
+macro_rules! with_sigmoid {
+    ($sigmoid:ident => $body:expr) => {
+        if fuses() {
+            vectorized!({
+                let $sigmoid = |x: f32| sigmoid::<true>(x);
+                $body
+            })
+        } else {
+            vectorized!({
+                let $sigmoid = |x: f32| sigmoid::<false>(x);
+                $body
+            })
+        }
+    };
+}
+
 mod gates;
+mod silu;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 pub(crate) use gates::{
     add_gated, add_sigmoid_weighted, gated_backward, sigmoid_weighted_backward, softplus_backward,
     softplus_into,
 };
+pub(crate) use silu::{
+    residual_backward, residual_backward_into, residual_silu, residual_silu_into, silu_and_backward,
+    silu_and_backward_into, silu_backward_into, silu_into, silu_slope_backward,
+};
+pub use silu::{silu_backward, silu_in_place};
 
 /// `a · b + c`, in one instruction when `FUSED`.
 #[inline(always)]
@@ -45,73 +70,6 @@ fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
 /// would be a library call.
 fn fuses() -> bool {
     !matches!(arch(), pulp::Arch::Scalar)
-}
-
-/// Runs a loop over the logistic function with or without fused multiplication.
-macro_rules! with_sigmoid {
-    ($sigmoid:ident => $body:expr) => {
-        if fuses() {
-            vectorized!({
-                let $sigmoid = |x: f32| sigmoid::<true>(x);
-                $body
-            })
-        } else {
-            vectorized!({
-                let $sigmoid = |x: f32| sigmoid::<false>(x);
-                $body
-            })
-        }
-    };
-}
-
-/// `y = scale · x · sigmoid(x)`; writes as many numbers as x has.
-pub(crate) fn silu_into(x: &[f32], scale: f32, y: &mut [MaybeUninit<f32>]) {
-    let y = &mut y[..x.len()];
-    with_sigmoid!(sigmoid => for (y, &x) in y.iter_mut().zip(x) {
-        y.write(x * (scale * sigmoid(x)));
-    });
-}
-
-/// `x ← scale · x · sigmoid(x)`.
-pub fn silu_in_place(x: &mut [f32], scale: f32) {
-    with_sigmoid!(sigmoid => for x in x.iter_mut() {
-        *x = *x * (scale * sigmoid(*x));
-    });
-}
-
-/// `y ← factor · (y + scale · x · sigmoid(x))`.
-pub(crate) fn residual_silu(x: &[f32], scale: f32, factor: f32, y: &mut [f32]) {
-    with_sigmoid!(sigmoid => for (y, &x) in y.iter_mut().zip(x) {
-        *y = factor * (*y + x * (scale * sigmoid(x)));
-    });
-}
-
-/// `g ← g · d/dx [scale · x · sigmoid(x)]`.
-pub fn silu_backward(x: &[f32], scale: f32, g: &mut [f32]) {
-    with_sigmoid!(sigmoid => for (g, &x) in g.iter_mut().zip(x) {
-        let s = sigmoid(x);
-        *g *= scale * s * (1.0 + x * (1.0 - s));
-    });
-}
-
-/// `t ← g · t · d²/dx² [scale · x · sigmoid(x)]` and `g ← g · d/dx [scale · x · sigmoid(x)]`: the backward pass of
-/// `t · d/dx [scale · x · sigmoid(x)]`.
-pub(crate) fn silu_slope_backward(x: &[f32], scale: f32, t: &mut [f32], g: &mut [f32]) {
-    with_sigmoid!(sigmoid => for ((g, t), &x) in g.iter_mut().zip(t).zip(x) {
-        let s = sigmoid(x);
-        let rest = 1.0 - s;
-        *t *= *g * scale * s * rest * (2.0 + x * (rest - s));
-        *g *= scale * s * (1.0 + x * rest);
-    });
-}
-
-/// `x ← scale · x · sigmoid(x)` and `g ← g · d/dx [scale · x · sigmoid(x)]` at the old x.
-pub(crate) fn silu_and_backward(x: &mut [f32], scale: f32, g: &mut [f32]) {
-    with_sigmoid!(sigmoid => for (g, x) in g.iter_mut().zip(x) {
-        let s = sigmoid(*x);
-        *g *= scale * s * (1.0 + *x * (1.0 - s));
-        *x *= scale * s;
-    });
 }
 
 /// `y = z · sigmoid(z)` with `z = (x - mean) · factor + offset`, where each column has its mean, factor and offset; writes
@@ -246,6 +204,31 @@ pub(crate) fn gelu_backward(x: &[f32], g: &mut [f32]) {
     }
 }
 
+/// Writes the transpose of a row-major matrix with `cols` columns.
+///
+/// # Panics
+/// When the numbers do not fill rows, or `to` has fewer.
+pub(crate) fn transpose(from: &[f32], cols: usize, to: &mut [f32]) {
+    let (rows, to) = (from.len() / cols.max(1), &mut to[..from.len()]);
+    assert_eq!(rows * cols, from.len(), "a matrix has whole rows");
+    #[cfg(target_arch = "x86_64")]
+    if matches!(arch(), pulp::Arch::V4(_)) && rows.is_multiple_of(16) && cols.is_multiple_of(16) {
+        // SAFETY: the processor has the instructions, and both slices hold a matrix of whole tiles.
+        return unsafe { wide::transpose(from, [rows, cols], to) };
+    }
+    for (i, row) in from.chunks_exact(cols.max(1)).enumerate() {
+        for (&x, to) in row.iter().zip(to[i..].iter_mut().step_by(rows)) {
+            *to = x;
+        }
+    }
+}
+
+/// Memory to be written to. Passes write numbers alone, so that the slice holds numbers afterwards, too.
+pub(crate) fn as_uninit(x: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    // SAFETY: numbers have the layout of numbers that need not be there, and what writes to them writes numbers.
+    unsafe { &mut *(std::ptr::from_mut(x) as *mut [MaybeUninit<f32>]) }
+}
+
 /// `y += x`.
 #[inline(always)]
 pub(crate) fn add_assign(y: &mut [f32], x: &[f32]) {
@@ -282,6 +265,20 @@ mod tests {
     }
 
     #[test]
+    fn transposes_of_whole_tiles_and_others() {
+        for [rows, cols] in [[16, 16], [64, 16], [16, 48], [5, 3], [1, 7], [32, 17]] {
+            let from: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
+            on_every_arch(|| {
+                let mut to = vec![f32::NAN; rows * cols];
+                transpose(&from, cols, &mut to);
+                for (at, &x) in to.iter().enumerate() {
+                    assert_eq!(x, from[at % rows * cols + at / rows], "{rows} x {cols}");
+                }
+            });
+        }
+    }
+
+    #[test]
     fn softmax_and_gelu_agree_with_double_precision() {
         let xs: Vec<f32> = (-150..=150).map(|i| 0.05 * i as f32).collect();
         on_every_arch(|| {
@@ -305,25 +302,6 @@ mod tests {
                 let integral = 0.5 + sum * h / 3.0;
                 assert!((f64::from(y[i]) - x * integral).abs() < 2e-6, "{x}: {}", y[i]);
                 assert!((f64::from(slope[i]) - integral - x * density(x)).abs() < 2e-6, "{x}: {}", slope[i]);
-            }
-        });
-    }
-
-    #[test]
-    fn silu_and_its_slope_agree_with_double_precision() {
-        let xs: Vec<f32> = (-300..=300).map(|i| 0.07 * i as f32).collect();
-        on_every_arch(|| {
-            let (mut y, mut g) = (xs.clone(), vec![1.0; xs.len()]);
-            silu_and_backward(&mut y, 1.5, &mut g);
-            let mut again = xs.clone();
-            silu_in_place(&mut again, 1.5);
-            assert_eq!(again, y);
-            for ((&x, &y), &g) in xs.iter().zip(&y).zip(&g) {
-                let x = f64::from(x);
-                let s = 1.0 / (1.0 + (-x).exp());
-                let (value, slope) = (1.5 * x * s, 1.5 * s * (1.0 + x * (1.0 - s)));
-                assert!((f64::from(y) - value).abs() < 1e-6 * value.abs() + 1e-9, "{x}: {y} {value}");
-                assert!((f64::from(g) - slope).abs() < 2e-6, "{x}: {g} {slope}");
             }
         });
     }
