@@ -1,7 +1,5 @@
 //! Directed multigraphs: edges that need not have a reverse.
 
-use std::collections::HashMap;
-
 use druse_crystal::Lattice;
 
 use super::index::Index;
@@ -51,15 +49,12 @@ impl DirectedGraph {
         let (mut crystal_of_atom, mut target_ptr) = (Vec::new(), vec![0u32]);
         let (mut source, mut target) = (Vec::new(), Vec::new());
         let (mut image, mut vectors, mut reverse) = (Vec::new(), Vec::new(), Vec::new());
-        let mut numbers = HashMap::new();
         for ((crystal, (lattice, frac)), mut edges) in (0u32..).zip(crystals).zip(edges) {
             let (first_atom, first_edge) = (crystal_of_atom.len() as u32, source.len() as u32);
             let atoms = frac.len() as u32;
             assert!(edges.iter().all(|&(i, j, _)| i < atoms && j < atoms), "an edge leads to no atom");
             edges.sort_unstable();
             edges.dedup();
-            numbers.clear();
-            numbers.extend(edges.iter().copied().zip(first_edge..));
             let places: Vec<[f64; 3]> = frac.iter().map(|&f| lattice.to_cartesian(f)).collect();
             for &(i, j, t) in &edges {
                 source.push(first_atom + j);
@@ -68,7 +63,8 @@ impl DirectedGraph {
                 let offset = lattice.to_cartesian(t.map(f64::from));
                 let (to, from) = (places[i as usize], places[j as usize]);
                 vectors.push(std::array::from_fn(|a| to[a] - from[a] - offset[a]));
-                reverse.push(numbers.get(&(j, i, t.map(|t| -t))).copied().unwrap_or(NONE));
+                let opposite = edges.binary_search(&(j, i, t.map(|t| -t)));
+                reverse.push(opposite.map_or(NONE, |place| first_edge + place as u32));
             }
             crystal_of_atom.extend(std::iter::repeat_n(crystal, frac.len()));
             atom_ptr.push(first_atom + atoms);
