@@ -197,6 +197,22 @@ impl BufferUpdates {
     }
 }
 
+/// Tensors that were computed from parameters, by the parameter that they are kept under.
+#[derive(Clone, Default)]
+struct Derived(Arc<Mutex<HashMap<usize, Tensor<2>>>>);
+
+impl Derived {
+    fn get_or_make(&self, ParamId(of): ParamId, make: impl FnOnce() -> Tensor<2>) -> Tensor<2> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = known().get(&of) {
+            return value.clone();
+        }
+        // Not under the lock: other threads compute the same rather than wait, and the first result stays.
+        let value = make();
+        known().entry(of).or_insert(value).clone()
+    }
+}
+
 /// The values of all parameters of a model on one device. Cloning shares the tensors.
 #[derive(Clone)]
 pub struct Params {
@@ -208,6 +224,8 @@ pub struct Params {
     group: ParamGroup,
     /// Where forward passes note updates of buffers; absent in evaluation.
     updates: Option<Arc<Mutex<BufferUpdates>>>,
+    /// What was computed from these values alone. Whoever changes a value begins another one: clones share it.
+    derived: Derived,
 }
 
 impl Params {
@@ -216,13 +234,21 @@ impl Params {
     /// # Panics
     /// When counts or sizes disagree; weight files are checked before they come here.
     pub fn from_host(specs: &[ParamSpec], values: &[Vec<f32>], device: &Device) -> Self {
+        Self::from_vecs(specs, values.to_vec(), device)
+    }
+
+    /// [`Params::from_host`] of values that nobody else needs: on the CPU they stay where they are.
+    ///
+    /// # Panics
+    /// As [`Params::from_host`].
+    pub fn from_vecs(specs: &[ParamSpec], values: Vec<Vec<f32>>, device: &Device) -> Self {
         assert_eq!(specs.len(), values.len(), "one vector per parameter");
         let tensors = specs
             .iter()
             .zip(values)
             .map(|(spec, v)| {
                 assert_eq!(spec.len(), v.len(), "size of {}", spec.name);
-                Tensor::from_data(TensorData::new(v.clone(), spec.matrix_shape()), device)
+                Tensor::from_data(TensorData::new(v, spec.matrix_shape()), device)
             })
             .collect();
         Self {
@@ -232,17 +258,19 @@ impl Params {
             precision: Precision::default(),
             group: ParamGroup::trainable(specs),
             updates: None,
+            derived: Derived::default(),
         }
     }
 
     /// A freshly initialized set; the seed alone determines it.
     pub fn init(specs: &[ParamSpec], seed: u64, device: &Device) -> Self {
         let values: Vec<_> = specs.iter().map(|s| s.init.sample(&s.shape, seed, &s.name)).collect();
-        Self::from_host(specs, &values, device)
+        Self::from_vecs(specs, values, device)
     }
 
     /// The values, to be replaced by others of equal shapes.
     pub(crate) fn values_mut(&mut self) -> &mut Vec<Tensor<2>> {
+        self.derived = Derived::default();
         &mut self.values
     }
 
@@ -259,7 +287,7 @@ impl Params {
             values[i] = values[i].clone().require_grad();
         }
         let device = self.device.clone().autodiff();
-        Self { values, device, group: group.clone(), ..self.clone() }
+        Self { values, device, group: group.clone(), derived: Derived::default(), ..self.clone() }
     }
 
     /// Replaces some values by those of the host, row-major: pairs of a tensor's position and its numbers. Gives the position of
@@ -268,6 +296,7 @@ impl Params {
     /// # Errors
     /// The position; the values before it are replaced.
     pub fn replace(&mut self, values: impl IntoIterator<Item = (usize, Vec<f32>)>) -> Result<(), usize> {
+        self.derived = Derived::default();
         for (i, numbers) in values {
             let spec = self.specs.get(i).filter(|spec| spec.len() == numbers.len()).ok_or(i)?;
             let data = TensorData::new(numbers, spec.matrix_shape());
@@ -285,7 +314,7 @@ impl Params {
         let shapes: Vec<_> = values.iter().map(Tensor::dims).collect();
         let expected: Vec<_> = self.specs.iter().map(ParamSpec::matrix_shape).collect();
         assert_eq!(shapes, expected, "one matrix of its shape per parameter");
-        Self { values, ..self }
+        Self { values, derived: Derived::default(), ..self }
     }
 
     /// The same values without a record of operations, in the same mode.
@@ -294,7 +323,8 @@ impl Params {
             return self.clone();
         }
         let values = self.values.iter().cloned().map(Tensor::inner).collect();
-        Self { values, device: self.device.clone().inner(), ..self.clone() }
+        let device = self.device.clone().inner();
+        Self { values, device, derived: Derived::default(), ..self.clone() }
     }
 
     /// The same parameters in training mode: layers use the statistics of the batch, and note how their buffers change,
@@ -360,6 +390,9 @@ impl Params {
 
     /// Changes buffers, one update after the other.
     pub fn apply_updates(&mut self, updates: BufferUpdates) {
+        if !updates.is_empty() {
+            self.derived = Derived::default();
+        }
         for (ParamId(i), update) in updates.0 {
             self.values[i] = match update {
                 BufferUpdate::Set(value) => value,
@@ -414,6 +447,18 @@ impl Params {
     /// Value of one parameter as a matrix (see [`ParamSpec::matrix_shape`]).
     pub fn get(&self, id: ParamId) -> Tensor<2> {
         self.values[id.0].clone()
+    }
+
+    /// What `make` computes from the values of some parameters, and from nothing else: computed once, as long as the values
+    /// stay what they are, and then shared, so that it is packed for products only once, too. While operations are recorded
+    /// for a backward pass it is computed each time.
+    ///
+    /// `of` is the parameter that the result is kept under; there may be one result of each.
+    pub fn derived(&self, of: ParamId, make: impl FnOnce() -> Tensor<2>) -> Tensor<2> {
+        if self.device.is_autodiff() {
+            return make();
+        }
+        self.derived.get_or_make(of, make)
     }
 
     /// All values, in the order of the specifications.

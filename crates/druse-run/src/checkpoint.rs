@@ -431,7 +431,7 @@ impl Checkpoint {
     /// # Errors
     /// [`WeightsError::Tensor`] when one is missing or has another shape.
     pub fn averaged(&self, specs: &[ParamSpec], device: &Device) -> Result<Params, CheckpointError> {
-        Ok(Params::from_host(specs, &self.tensors(AVERAGE, specs)?, device))
+        Ok(Params::from_vecs(specs, self.tensors(AVERAGE, specs)?, device))
     }
 
     /// The state of the training run. Of several phases, each has the parameters that the file has moments for; the only

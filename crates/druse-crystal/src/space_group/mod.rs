@@ -8,7 +8,7 @@ mod normalizer;
 mod wyckoff;
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use moyo::data::{
     Setting, arithmetic_crystal_class_entry, hall_symbol_entry, iter_wyckoff_positions_from_hall_number,
@@ -98,7 +98,7 @@ impl SpaceGroup {
         let all = operations_from_number(number.into(), setting, false).expect("the Hall symbol is valid");
         // Centring-major: the operations up to lattice translations come first.
         let order = all.len() / centring.order();
-        let point: Vec<ExactOperation> = all[..order].iter().map(ExactOperation::of).collect();
+        let point: Arc<[ExactOperation]> = all[..order].iter().map(ExactOperation::of).collect();
         let operations = centring
             .translations_24ths()
             .iter()

@@ -1,5 +1,7 @@
 //! Wyckoff positions.
 
+use std::sync::{Arc, OnceLock};
+
 use nalgebra::{Matrix3, Vector3};
 
 use super::centring::Centring;
@@ -23,7 +25,11 @@ pub struct WyckoffPosition {
     parameters: Vec<[f64; 3]>,
     representatives: Vec<usize>,
     stabilizer: Vec<usize>,
-    images: Vec<Image>,
+    centring: Centring,
+    /// The operations of the group up to lattice translations, the same list for all its positions.
+    point: Arc<[ExactOperation]>,
+    /// Found when first asked for: most of what is read of a position, checks of letters and multiplicities, needs none.
+    images: OnceLock<Vec<Image>>,
 }
 
 /// The affine subspace of another point of the orbit.
@@ -43,7 +49,7 @@ impl WyckoffPosition {
     pub(super) fn new(
         entry: &'static moyo::data::WyckoffPosition,
         centring: Centring,
-        point: &[ExactOperation],
+        point: &Arc<[ExactOperation]>,
     ) -> Self {
         let mut linear = [[0; 3]; 3];
         let mut origin = [0; 3];
@@ -65,7 +71,7 @@ impl WyckoffPosition {
         let stabilizer: Vec<usize> = (0..point.len()).filter(|&k| keys[k] == keys[0]).collect();
         let mean = stabilizer.iter().map(|&k| point[k].rotation_f64()).sum::<Matrix3<f64>>();
         let projector = mean / stabilizer.len() as f64;
-        let mut position = Self {
+        Self {
             letter: entry.letter,
             multiplicity: entry.multiplicity,
             site_symmetry: entry.site_symmetry,
@@ -76,16 +82,17 @@ impl WyckoffPosition {
             projector,
             representatives,
             stabilizer,
-            images: Vec::new(),
-        };
-        position.images = position.images(centring, point);
-        position
+            centring,
+            point: point.clone(),
+            images: OnceLock::new(),
+        }
     }
 
     /// The different subspaces of the orbit, modulo lattice translations, the position's own first.
-    fn images(&self, centring: Centring, point: &[ExactOperation]) -> Vec<Image> {
+    fn images(&self) -> Vec<Image> {
+        let point = &self.point;
         let mut images: Vec<Image> = Vec::new();
-        for (c, t) in centring.translations_24ths().iter().enumerate() {
+        for (c, t) in self.centring.translations_24ths().iter().enumerate() {
             for &k in &self.representatives {
                 let operation = point[k].translated(*t).operation();
                 let rotation = point[k].rotation_f64();
@@ -201,7 +208,7 @@ impl WyckoffPosition {
     }
 
     pub(crate) fn subspaces(&self) -> &[Image] {
-        &self.images
+        self.images.get_or_init(|| self.images())
     }
 }
 
@@ -219,20 +226,26 @@ impl Image {
         let d = Vector3::from(frac) - self.origin;
         let nearest = d.map(f64::round);
         let perpendicular = Matrix3::identity() - self.projector;
-        let start = perpendicular * (d - nearest);
+        let start = times(&perpendicular, &(d - nearest));
         let mut best = (start, nearest);
-        let mut least = start.dot(&(metric * start));
+        let mut least = start.dot(&times(metric, &start));
         let r = self.reach;
         for (i, j, k) in cube(r) {
             let shift = nearest + Vector3::new(i, j, k);
-            let offset = perpendicular * (d - shift);
-            let square = offset.dot(&(metric * offset));
+            let offset = times(&perpendicular, &(d - shift));
+            let square = offset.dot(&times(metric, &offset));
             if square < least - 1e-12 {
                 (best, least) = ((offset, shift), square);
             }
         }
         best
     }
+}
+
+/// `m v`, summed in the order of `nalgebra`'s product, which is a chain of calls that are not inlined.
+#[inline]
+fn times(m: &Matrix3<f64>, v: &Vector3<f64>) -> Vector3<f64> {
+    Vector3::from_fn(|i, _| m[(i, 0)] * v.x + m[(i, 1)] * v.y + m[(i, 2)] * v.z)
 }
 
 fn cube(reach: i32) -> impl Iterator<Item = (f64, f64, f64)> {
@@ -249,4 +262,19 @@ fn left_inverse(directions: &[[i32; 3]], projector: &Matrix3<f64>) -> Vec<[f64; 
     let square = (m.transpose() * &m).try_inverse().expect("directions are independent");
     let rows = square * m.transpose() * projector;
     (0..directions.len()).map(|i| std::array::from_fn(|j| rows[(i, j)])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_have_the_bits_of_those_of_the_library() {
+        let number = |i: usize| ((i * 7919 + 13) % 1009) as f64 / 307.0 - 1.6;
+        for i in 0..500 {
+            let m = Matrix3::from_fn(|j, k| number(17 * i + 3 * j + k));
+            let v = Vector3::from_fn(|j, _| number(31 * i + j));
+            assert_eq!(times(&m, &v), m * v);
+        }
+    }
 }

@@ -37,11 +37,19 @@ pub(crate) fn for_each_micro_batch<T: Send>(
         micro_batches.push(micro_batch);
         rest = others;
     }
-    micro_batches.into_par_iter().for_each(|micro_batch| {
+    let one = |micro_batch: &mut [T]| {
         if let Err(error) = with_idle_threads(|| work(micro_batch)) {
             micro_batch.iter_mut().for_each(|item| refuse(item, error.clone()));
         }
-    });
+    };
+    // A single one stays on this thread: handing it to the pool and waiting costs a good part of a small model's step.
+    match micro_batches.pop() {
+        Some(only) if micro_batches.is_empty() => one(only),
+        last => {
+            micro_batches.extend(last);
+            micro_batches.into_par_iter().for_each(one);
+        }
+    }
 }
 
 /// The results of `work` on consecutive micro-batches of structures, one for each structure and in their order, as

@@ -2,6 +2,7 @@
 
 use druse_crystal::{Composition, Lattice, Structure};
 use druse_data::substitution::{Library, Parent};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::ModelError;
@@ -70,8 +71,7 @@ impl KnownCrystals {
 
     /// Takes what [`Self::ids`] returned; the structures follow.
     pub fn restore_ids(&mut self, statistics: &Value) -> Result<(), ModelError> {
-        let ids = statistics.get("ids").cloned().unwrap_or_default();
-        self.ids = serde_json::from_value(ids)
+        self.ids = Vec::deserialize(statistics.get("ids").unwrap_or(&Value::Null))
             .map_err(|e| ModelError::Config(format!("statistics of the training set: ids: {e}")))?;
         self.library = Library::new([]);
         Ok(())

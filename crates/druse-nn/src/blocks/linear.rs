@@ -73,6 +73,11 @@ impl Linear {
         params.get(self.weight)
     }
 
+    /// The weight among the parameters, to keep under what is derived from it ([`Params::derived`]).
+    pub fn id(&self) -> ParamId {
+        self.weight
+    }
+
     /// Weight and bias.
     ///
     /// # Panics

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ends::EdgeEnds;
+use crate::arch::vectorized;
 
 /// Smallest squared distance (Å²) of two atoms that are joined: closer ones count as the same.
 const COINCIDENT: f64 = 1e-4;
@@ -12,6 +13,8 @@ const COINCIDENT: f64 = 1e-4;
 const TIE: f64 = 1e-6;
 /// Cells searched: offsets -1, 0, 1 along each lattice vector.
 const CELLS: usize = 27;
+/// The same, filled up to whole vectors with cells at infinity.
+const LANES: usize = 32;
 
 /// Which of the nearest neighbors that atoms find become edges. Atoms disagree: one may be among the nearest of another
 /// that it does not count among its own.
@@ -43,7 +46,7 @@ pub struct CutoffSearch {
     lattice: Lattice,
     rule: CutoffRule,
     /// Cartesian offsets of the cells: all x, all y, all z.
-    offsets: [[f64; CELLS]; 3],
+    offsets: [[f64; LANES]; 3],
 }
 
 /// Offset of cell `k` in lattice vectors; the first index is the slowest.
@@ -59,14 +62,10 @@ fn is_negative(image: [i32; 3]) -> bool {
 /// Squared distance and number of a candidate: 27 · site + cell.
 type Candidate = (f64, u32);
 
-fn nearer(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
-    a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
-}
-
 impl CutoffSearch {
     /// Prepares searches in a cell.
     pub fn new(lattice: Lattice, rule: CutoffRule) -> Self {
-        let mut offsets = [[0.0; CELLS]; 3];
+        let mut offsets = [[f64::INFINITY; LANES]; 3];
         for k in 0..CELLS {
             let offset = lattice.to_cartesian(cell(k).map(f64::from));
             offsets.iter_mut().zip(offset).for_each(|(all, x)| all[k] = x);
@@ -102,10 +101,9 @@ impl CutoffSearch {
     pub fn found(&self, frac: &[[f64; 3]]) -> Vec<EdgeEnds> {
         let places: Vec<[f64; 3]> = frac.iter().map(|&f| self.lattice.to_cartesian(f)).collect();
         let mut edges = Vec::with_capacity(frac.len() * self.rule.neighbors);
-        let mut candidates: Vec<Candidate> = vec![(0.0, 0); CELLS * frac.len()];
+        let mut nearest = Vec::with_capacity(self.rule.neighbors);
         for (i, &place) in places.iter().enumerate() {
-            let count = self.candidates(place, &places, &mut candidates);
-            let nearest = self.nearest(&mut candidates[..count]);
+            vectorized!(self.nearest(place, &places, &mut nearest));
             edges.extend(
                 nearest
                     .iter()
@@ -115,46 +113,66 @@ impl CutoffSearch {
         edges
     }
 
-    /// Writes the atoms around `place` to the front of `found` and returns their number.
-    fn candidates(&self, place: [f64; 3], places: &[[f64; 3]], found: &mut [Candidate]) -> usize {
-        let limit = self.rule.cutoff * self.rule.cutoff;
+    /// Squared distances of the 27 images of an atom from `place`.
+    #[inline(always)]
+    fn squares(&self, place: [f64; 3], other: [f64; 3]) -> [f64; LANES] {
         let [x, y, z] = &self.offsets;
-        let mut count = 0;
-        for (other, first) in places.iter().zip((0..).step_by(CELLS)) {
-            let [dx, dy, dz]: [f64; 3] = std::array::from_fn(|a| other[a] - place[a]);
-            let squares: [f64; CELLS] = std::array::from_fn(|k| {
-                let (x, y, z) = (x[k] + dx, y[k] + dy, z[k] + dz);
-                x * x + y * y + z * z
-            });
-            for (square, number) in squares.into_iter().zip(first..) {
-                // Without a branch: whether a cell is near is hard to predict.
-                found[count] = (square, number);
-                count += usize::from(COINCIDENT < square && square <= limit);
-            }
-        }
-        count
+        let [dx, dy, dz]: [f64; 3] = std::array::from_fn(|a| other[a] - place[a]);
+        std::array::from_fn(|k| {
+            let (x, y, z) = (x[k] + dx, y[k] + dy, z[k] + dz);
+            x * x + y * y + z * z
+        })
     }
 
-    /// The nearest of the candidates.
-    fn nearest<'c>(&self, candidates: &'c mut [Candidate]) -> &'c [Candidate] {
-        let wanted = self.rule.neighbors;
-        if candidates.len() <= wanted {
-            return candidates;
+    /// Puts the nearest of the atoms around `place` into a list.
+    #[inline(always)]
+    fn nearest(&self, place: [f64; 3], places: &[[f64; 3]], nearest: &mut Vec<Candidate>) {
+        nearest.clear();
+        let (wanted, limit) = (self.rule.neighbors, self.rule.cutoff * self.rule.cutoff);
+        if wanted == 0 {
+            return;
         }
-        let Some(last) = wanted.checked_sub(1) else { return &[] };
-        let (_, &mut (square, _), rest) = candidates.select_nth_unstable_by(last, nearer);
-        let mut count = wanted;
-        if self.rule.symmetrization == Symmetrization::Union {
-            let reach = (square.sqrt() + TIE).powi(2);
-            for at in 0..rest.len() {
-                if rest[at].0 <= reach {
-                    rest.swap(at, count - wanted);
-                    count += 1;
+        let atoms = || places.iter().zip((0..).step_by(CELLS));
+        // Beyond the farthest of as many as are wanted nothing counts.
+        let mut reach = limit;
+        for (&other, first) in atoms() {
+            let squares = self.squares(place, other);
+            if !any_within(&squares, reach) {
+                continue;
+            }
+            for (&square, number) in squares.iter().zip(first..) {
+                let full = nearest.len() == wanted;
+                // Numbers rise: of equal distances the one that is there stays.
+                if !(COINCIDENT < square && square <= reach) || (full && square >= reach) {
+                    continue;
+                }
+                if full {
+                    nearest.pop();
+                }
+                nearest.insert(nearest.partition_point(|n| n.0 <= square), (square, number));
+                if nearest.len() == wanted {
+                    reach = nearest[wanted - 1].0;
                 }
             }
         }
-        &candidates[..count]
+        if self.rule.symmetrization == Symmetrization::Union && nearest.len() == wanted {
+            let reach = (reach.sqrt() + TIE).powi(2).min(limit);
+            nearest.clear();
+            for (&other, first) in atoms() {
+                let squares = self.squares(place, other);
+                if any_within(&squares, reach) {
+                    let near = |c: &Candidate| COINCIDENT < c.0 && c.0 <= reach;
+                    nearest.extend(squares.into_iter().zip(first..).filter(near));
+                }
+            }
+        }
     }
+}
+
+/// Whether a number is not above `reach`, without a branch for each.
+#[inline(always)]
+fn any_within(squares: &[f64; LANES], reach: f64) -> bool {
+    squares.iter().map(|&square| u64::from(square <= reach)).sum::<u64>() > 0
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Periodic multigraphs and the angular geometry of their edges.
 
 mod angles;
+mod crystals;
 mod cutoff;
 mod directed;
 mod ends;
@@ -10,6 +11,7 @@ mod symmetric;
 mod torsions;
 
 pub use angles::{AngleTable, Angles, FieldTable, MessageAngles, MessagePairs, TripletFields};
+pub use crystals::of_crystals;
 pub use cutoff::{CutoffRule, CutoffSearch, Symmetrization};
 pub use directed::DirectedGraph;
 pub use ends::EdgeEnds;

@@ -1,8 +1,8 @@
 //! The symmetrized k-nearest-neighbor multigraph of a batch of crystals.
 
 use druse_crystal::{Lattice, NeighborError, k_nearest};
-use rayon::prelude::*;
 
+use super::crystals::of_crystals;
 use super::ends::{EdgeEnds, SortedEdges};
 use super::index::Index;
 #[cfg(feature = "gpu")]
@@ -98,10 +98,9 @@ impl Multigraph {
     /// # Errors
     /// [`GraphError`] for the first crystal whose cell is too small or too flat to be searched.
     pub fn nearest(crystals: &[(Lattice, &[[f64; 3]])], k: usize) -> Result<Self, GraphError> {
-        // Crystals share no edges. A few are not worth the threads, which then have other batches to work on.
+        // Crystals share no edges.
         let search = |&(ref lattice, frac): &(Lattice, &[[f64; 3]])| CrystalEdges::nearest(lattice, frac, k);
-        let found: Vec<_> = crystals.par_iter().with_min_len(16).map(search).collect();
-        let found: Result<Vec<CrystalEdges>, GraphError> = found
+        let found: Result<Vec<CrystalEdges>, GraphError> = of_crystals(crystals, search)
             .into_iter()
             .enumerate()
             .map(|(crystal, edges)| edges.map_err(|source| GraphError { crystal, source }))

@@ -7,7 +7,7 @@
 
 use std::fmt::Debug;
 
-use burn::backend::{Autodiff, Flex};
+use burn::backend::{Autodiff, DispatchDevice, Flex};
 use burn::tensor::{DType, Shape, Tensor, TensorData};
 use burn_autodiff::checkpoint::base::Checkpointer;
 use burn_autodiff::checkpoint::strategy::NoCheckpointing;
@@ -101,8 +101,18 @@ pub(crate) trait HostOp<const N: usize>: Clone + Debug + Send + Sync + 'static {
 
 /// Runs `op` by hand on the CPU backend and on GPUs where it has kernels, and by composition elsewhere.
 pub(crate) fn apply<O: HostOp<N>, const N: usize>(op: &O, inputs: [Tensor<2>; N]) -> Tensor<2> {
-    let device = inputs[0].device();
     let plain = inputs.iter().all(|t| t.dtype() == DType::F32);
+    // Sampling comes this way hundreds of times a step: one question to each tensor, and nothing is cloned.
+    if plain && inputs.iter().all(|t| matches!(t.device().as_dispatch(), DispatchDevice::Flex(_))) {
+        let primitives = inputs.map(|t| {
+            contiguous(
+                t.try_into_primitive::<Flex>().expect("a host tensor without autodiff is a flex tensor"),
+            )
+        });
+        let (out, _) = op.forward(primitives.each_ref().map(mat), false);
+        return Tensor::from_primitive::<Flex>(out.into_flex());
+    }
+    let device = inputs[0].device();
     #[cfg(feature = "gpu")]
     if plain
         && crate::device::is_gpu(&device)
@@ -113,35 +123,25 @@ pub(crate) fn apply<O: HostOp<N>, const N: usize>(op: &O, inputs: [Tensor<2>; N]
     if !(plain && crate::device::is_host(&device)) {
         return op.compose(inputs);
     }
-    if inputs.iter().any(|t| t.device().is_autodiff()) {
-        let tracked = inputs.map(|t| {
-            let t = if t.device().is_autodiff() { t } else { Tensor::from_inner(t) };
-            t.try_into_primitive::<Autodiff<Flex>>()
-                .expect("a host tensor with autodiff is an autodiff flex tensor")
-        });
-        let guards = tracked.each_ref().map(|t| t.node());
-        let primitives = tracked.map(|t| contiguous(t.into_parts().0));
-        let step = HostStep::<O, N> { op: op.clone() };
-        let result = match step.prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let (out, kept) = op.forward(primitives.each_ref().map(mat), true);
-                prep.finish(HostState { inputs: primitives, kept }, out.into_flex())
-            }
-            OpsKind::UnTracked(prep) => {
-                let (out, _) = op.forward(primitives.each_ref().map(mat), false);
-                prep.finish(out.into_flex())
-            }
-        };
-        Tensor::from_primitive::<Autodiff<Flex>>(result)
-    } else {
-        let primitives = inputs.map(|t| {
-            contiguous(
-                t.try_into_primitive::<Flex>().expect("a host tensor without autodiff is a flex tensor"),
-            )
-        });
-        let (out, _) = op.forward(primitives.each_ref().map(mat), false);
-        Tensor::from_primitive::<Flex>(out.into_flex())
-    }
+    let tracked = inputs.map(|t| {
+        let t = if t.device().is_autodiff() { t } else { Tensor::from_inner(t) };
+        t.try_into_primitive::<Autodiff<Flex>>()
+            .expect("a host tensor with autodiff is an autodiff flex tensor")
+    });
+    let guards = tracked.each_ref().map(|t| t.node());
+    let primitives = tracked.map(|t| contiguous(t.into_parts().0));
+    let step = HostStep::<O, N> { op: op.clone() };
+    let result = match step.prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let (out, kept) = op.forward(primitives.each_ref().map(mat), true);
+            prep.finish(HostState { inputs: primitives, kept }, out.into_flex())
+        }
+        OpsKind::UnTracked(prep) => {
+            let (out, _) = op.forward(primitives.each_ref().map(mat), false);
+            prep.finish(out.into_flex())
+        }
+    };
+    Tensor::from_primitive::<Autodiff<Flex>>(result)
 }
 
 fn contiguous(t: FlexTensor) -> FlexTensor {

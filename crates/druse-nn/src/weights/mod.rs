@@ -53,16 +53,18 @@ impl WeightFile {
     /// [`WeightsError::Format`] for anything that is no complete file of 32-bit floats.
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, WeightsError> {
         let format = |reason: String| WeightsError::Format { name: name.to_owned(), reason };
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format(e.to_string()))?;
-        let file = SafeTensors::deserialize(bytes).map_err(|e| format(e.to_string()))?;
+        let (length, header) = SafeTensors::read_metadata(bytes).map_err(|e| format(e.to_string()))?;
+        // Behind the header's length and the header; reading it has compared all offsets with what is there.
+        let data = &bytes[size_of::<u64>() + length..];
         let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
         let mut tensors = BTreeMap::new();
-        for (tensor, view) in file.iter() {
-            if view.dtype() != Dtype::F32 {
-                return Err(format(format!("tensor `{tensor}` is {:?}, expected F32", view.dtype())));
+        for (tensor, info) in header.tensors() {
+            if info.dtype != Dtype::F32 {
+                return Err(format(format!("tensor `{tensor}` is {:?}, expected F32", info.dtype)));
             }
-            let values = view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
-            tensors.insert(tensor.to_owned(), (view.shape().to_vec(), values));
+            let (begin, end) = info.data_offsets;
+            let values = data[begin..end].as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+            tensors.insert(tensor, (info.shape.clone(), values));
         }
         Ok(Self { name: name.to_owned(), metadata, tensors })
     }

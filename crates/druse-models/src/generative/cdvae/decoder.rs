@@ -10,10 +10,9 @@ use druse_nn::blocks::{
     AtomEmbedding, EdgeHead, GaussianBasis, GemNetSizes, Geometry, Linear, MAX_ELEMENT, ProjectedBasis,
     Receiver, ScaleFactors, Trunk, TrunkState,
 };
-use druse_nn::graph::{CutoffRule, CutoffSearch, Multigraph, Symmetrization};
+use druse_nn::graph::{CutoffRule, CutoffSearch, Multigraph, Symmetrization, of_crystals};
 use druse_nn::ops::{self, matrix};
 use druse_nn::{ParamBuilder, Params};
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -140,17 +139,14 @@ impl DecoderInput {
     /// Finds the edges of crystals, given as lattice and fractional coordinates in [0, 1).
     pub fn new(config: &DecoderConfig, crystals: &[(Lattice, &[[f64; 3]])]) -> Self {
         let edges = |&(lattice, frac): &(Lattice, &[[f64; 3]])| config.search(lattice).edges(frac);
-        // A few crystals are not worth the threads, which then have other batches to work on.
-        let edges = crystals.par_iter().with_min_len(16).map(edges).collect();
-        Self::from_graph(config, Multigraph::from_edges(crystals, edges))
+        Self::from_graph(config, Multigraph::from_edges(crystals, of_crystals(crystals, edges)))
     }
 
     /// [`DecoderInput::new`] with searches that were prepared before ([`DecoderConfig::search`]).
     pub fn from_searches(config: &DecoderConfig, crystals: &[(&CutoffSearch, &[[f64; 3]])]) -> Self {
         let edges = |&(search, frac): &(&CutoffSearch, &[[f64; 3]])| search.edges(frac);
-        let edges = crystals.par_iter().with_min_len(16).map(edges).collect();
         let cells: Vec<_> = crystals.iter().map(|&(search, frac)| (*search.lattice(), frac)).collect();
-        Self::from_graph(config, Multigraph::from_edges(&cells, edges))
+        Self::from_graph(config, Multigraph::from_edges(&cells, of_crystals(crystals, edges)))
     }
 
     fn from_graph(config: &DecoderConfig, graph: Multigraph) -> Self {

@@ -193,7 +193,9 @@ impl Decoder {
         let weights = LatticeHeadWeights {
             first: of_edges(0, 2 * a),
             second: of_edges(a, 2 * a + c),
-            angular: first.slice(params, 2 * a + 2 * c, c).matmul(params.get(self.angular_output)),
+            angular: params.derived(first.id(), || {
+                first.slice(params, 2 * a + 2 * c, c).matmul(params.get(self.angular_output))
+            }),
             hidden: second.weight(params),
             output: last.weight(params),
         };

@@ -5,6 +5,7 @@
 use druse_crystal::{Element, Structure, WyckoffSequence};
 use druse_nn::{ParamSpec, Params};
 use rayon::prelude::*;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::kinds::{Kind, Preset};
@@ -108,8 +109,7 @@ impl Trainable for Orbit {
     }
 
     fn restore_statistics(&mut self, statistics: &Value) -> Result<(), ModelError> {
-        let fitted = statistics.get(FITTED).cloned().unwrap_or_default();
-        self.statistics = serde_json::from_value(fitted)
+        self.statistics = Statistics::deserialize(statistics.get(FITTED).unwrap_or(&Value::Null))
             .map_err(|e| ModelError::Config(format!("statistics of the training set: {e}")))?;
         self.known.restore_ids(statistics)
     }

@@ -1,7 +1,6 @@
 //! The score network: how distances to near atoms should change, and with them positions (Luo et al. 2023, section 3.3;
 //! graph and network as in the published code).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, activation};
@@ -91,14 +90,16 @@ impl ScoreInput {
             .filter(|&e| graph.source[e as usize] != graph.target[e as usize])
             .collect();
         let ends = |e: u32| (graph.source[e as usize], graph.target[e as usize]);
-        let mut parallel: HashMap<(u32, u32), u32> = HashMap::new();
-        scored.iter().for_each(|&e| *parallel.entry(ends(e)).or_default() += 1);
-        let direction = |&e: &u32| {
-            let scale = 1.0 / (graph.lengths[e as usize] * f64::from(parallel[&ends(e)]));
-            graph.vectors[e as usize].map(|x| (x * scale) as f32)
-        };
+        // Edges are sorted by their ends, so parallel ones follow each other.
+        let mut directions = Vec::with_capacity(3 * scored.len());
+        for parallel in scored.chunk_by(|&a, &b| ends(a) == ends(b)) {
+            for &e in parallel {
+                let scale = 1.0 / (graph.lengths[e as usize] * parallel.len() as f64);
+                directions.extend(graph.vectors[e as usize].map(|x| (x * scale) as f32));
+            }
+        }
         Self {
-            directions: scored.iter().flat_map(direction).collect(),
+            directions,
             target: scored.iter().map(|&e| graph.target[e as usize]).collect(),
             scored: scored.into(),
             graph: Arc::new(graph),

@@ -50,7 +50,9 @@ impl SharedBasis {
     /// Projects the radial basis (E, R).
     pub fn forward(&self, params: &Params, rbf: &Tensor<2>) -> ProjectedBasis {
         let GemNetSizes { num_spherical: s, num_radial: r, basis: c, .. } = self.sizes;
-        let weight = params.get(self.angular).reshape([s, r, c]).permute([0, 2, 1]).reshape([s * c, r]);
+        let weight = params.derived(self.angular, || {
+            params.get(self.angular).reshape([s, r, c]).permute([0, 2, 1]).reshape([s * c, r])
+        });
         ProjectedBasis {
             triplet: self.triplet.forward(params, rbf.clone()),
             atom: self.atom.forward(params, rbf.clone()),
