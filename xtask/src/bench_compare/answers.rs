@@ -90,10 +90,12 @@ pub enum Verdict {
 impl Verdict {
     /// Of the lowest and the highest ratio; twice as much is as far from 1 as half.
     fn of(lowest: f64, highest: f64, beyond: f64) -> Self {
-        match () {
-            () if lowest > 1.0 + beyond => Self::Worse,
-            () if highest < 1.0 / (1.0 + beyond) => Self::Better,
-            () => Self::None,
+        if lowest > 1.0 + beyond {
+            Self::Worse
+        } else if highest < 1.0 / (1.0 + beyond) {
+            Self::Better
+        } else {
+            Self::None
         }
     }
 

@@ -163,10 +163,9 @@ fn cores(processors: &str) -> Option<usize> {
 fn matrix_unit(processors: &str) -> Option<&'static str> {
     let flags = member(processors, "flags").or(member(processors, "Features"))?;
     let has = |wanted: &str| flags.split_whitespace().any(|flag| flag == wanted);
-    match () {
-        () if has("amx_tile") && has("amx_bf16") => Some("AMX (bf16)"),
-        () if has("sme") => Some("SME"),
-        () => None,
+    match has("amx_tile") && has("amx_bf16") {
+        true => Some("AMX (bf16)"),
+        false => has("sme").then_some("SME"),
     }
 }
 

@@ -39,7 +39,7 @@ const MAX_STRUCTURES: usize = 50;
   druse info data/mp_20/train.csv.gz
   druse info POSCAR
   druse info images.safetensors --picture images.png
-  druse info --machine                         (processor, memory, devices; speeds, measured within a second)")]
+  druse info --machine                         (this machine, and how fast it is)")]
 pub struct InfoArgs {
     /// Checkpoint, folder of a run, data set, folder of a data set, structure file or file of CrysTens images; `-` for
     /// standard input [default: the shipped model].
