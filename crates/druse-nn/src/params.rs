@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use burn::backend::{DispatchDevice, Flex};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::init::Init;
@@ -197,20 +198,33 @@ impl BufferUpdates {
     }
 }
 
-/// Tensors that were computed from parameters, by the parameter that they are kept under.
+/// The parameter that something is kept under, and which of those that are.
+type DerivedKey = (usize, [usize; 2]);
+
+/// Tensors that were computed from parameters.
 #[derive(Clone, Default)]
-struct Derived(Arc<Mutex<HashMap<usize, Tensor<2>>>>);
+struct Derived(Arc<Mutex<HashMap<DerivedKey, Tensor<2>>>>);
 
 impl Derived {
-    fn get_or_make(&self, ParamId(of): ParamId, make: impl FnOnce() -> Tensor<2>) -> Tensor<2> {
+    fn get_or_make(&self, key: DerivedKey, make: impl FnOnce() -> Tensor<2>) -> Tensor<2> {
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = known().get(&of) {
+        if let Some(value) = known().get(&key) {
             return value.clone();
         }
         // Not under the lock: other threads compute the same rather than wait, and the first result stays.
         let value = make();
-        known().entry(of).or_insert(value).clone()
+        known().entry(key).or_insert(value).clone()
     }
+}
+
+/// The tensor with its rows one behind the other in memory, where that is the host's and nothing is recorded. A part of
+/// another tensor is copied by every operation that reads it, and packed for every product.
+fn in_rows(t: Tensor<2>) -> Tensor<2> {
+    if !matches!(t.device().as_dispatch(), DispatchDevice::Flex(_)) {
+        return t;
+    }
+    let t = t.try_into_primitive::<Flex>().expect("a host tensor without autodiff is a flex tensor");
+    Tensor::from_primitive::<Flex>(if t.is_contiguous() { t } else { t.to_contiguous() })
 }
 
 /// The values of all parameters of a model on one device. Cloning shares the tensors.
@@ -453,12 +467,20 @@ impl Params {
     /// stay what they are, and then shared, so that it is packed for products only once, too. While operations are recorded
     /// for a backward pass it is computed each time.
     ///
-    /// `of` is the parameter that the result is kept under; there may be one result of each.
-    pub fn derived(&self, of: ParamId, make: impl FnOnce() -> Tensor<2>) -> Tensor<2> {
+    /// The result is kept under a parameter and two numbers, which tell apart what is derived from the same one.
+    pub fn derived(&self, of: ParamId, which: [usize; 2], make: impl FnOnce() -> Tensor<2>) -> Tensor<2> {
         if self.device.is_autodiff() {
             return make();
         }
-        self.derived.get_or_make(of, make)
+        self.derived.get_or_make((of.0, which), make)
+    }
+
+    /// Columns `start..start + len` of a parameter, [`Params::derived`] from it.
+    ///
+    /// # Panics
+    /// When it has fewer columns.
+    pub fn columns(&self, of: ParamId, start: usize, len: usize) -> Tensor<2> {
+        self.derived(of, [start, len], || in_rows(self.get(of).narrow(1, start, len)))
     }
 
     /// All values, in the order of the specifications.
@@ -484,5 +506,54 @@ impl Params {
     /// Total number of trainable numbers.
     pub fn count(&self) -> usize {
         self.specs.iter().filter(|s| s.role == Role::Trainable).map(ParamSpec::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::device::cpu;
+
+    fn numbers(t: Tensor<2>) -> Vec<f32> {
+        t.to_data().try_into_vec().unwrap()
+    }
+
+    #[test]
+    fn what_is_derived_is_computed_once_and_follows_the_values() {
+        let mut builder = ParamBuilder::default();
+        let weight = builder.add("weight", &[2, 3], Init::Zeros);
+        let specs = builder.finish();
+        let mut params = Params::from_vecs(&specs, vec![vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]], &cpu());
+        let computed = Cell::new(0);
+        let doubled = |params: &Params| {
+            numbers(params.derived(weight, [0, 0], || {
+                computed.set(computed.get() + 1);
+                params.get(weight).mul_scalar(2.0)
+            }))
+        };
+        let before = params.clone();
+        for params in [&params, &before, &params] {
+            assert_eq!(doubled(params), [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]);
+            assert_eq!(numbers(params.columns(weight, 1, 2)), [2.0, 3.0, 5.0, 6.0]);
+            assert_eq!(numbers(params.columns(weight, 0, 3)), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        }
+        assert_eq!(computed.get(), 1);
+        params.replace([(0, vec![-1.0; 6])]).unwrap();
+        assert_eq!(doubled(&params), [-2.0; 6]);
+        assert_eq!(numbers(params.columns(weight, 1, 2)), [-1.0; 4]);
+        assert_eq!(doubled(&before), [2.0, 4.0, 6.0, 8.0, 10.0, 12.0], "a copy keeps its values");
+        assert_eq!(computed.get(), 2);
+
+        // While operations are recorded nothing is kept, and gradients reach the parameter.
+        let tracked = params.tracked();
+        assert_eq!(doubled(&tracked), doubled(&tracked));
+        assert_eq!(computed.get(), 4);
+        let loss = tracked.derived(weight, [0, 0], || tracked.get(weight).mul_scalar(2.0)).sum()
+            + tracked.columns(weight, 2, 1).sum();
+        let [gradient] = <[Tensor<2>; 1]>::try_from(tracked.gradients(&loss)).unwrap();
+        assert_eq!(numbers(gradient), [2.0, 2.0, 3.0, 2.0, 2.0, 3.0]);
+        assert_eq!(doubled(&tracked.untracked()), [-2.0; 6]);
     }
 }

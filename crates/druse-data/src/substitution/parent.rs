@@ -17,20 +17,9 @@ pub struct Parent {
     structure: Structure,
     pub(super) by_count: Vec<(u32, Vec<Element>)>,
     /// Looked for when it is asked for the first time.
-    places: OnceLock<Places>,
-}
-
-/// A template, and what it is whatever its origin.
-#[derive(Debug, Clone)]
-struct Places {
-    template: Template,
-    arrangement: Arrangement,
-}
-
-impl Places {
-    fn of(template: Template) -> Self {
-        Self { arrangement: Arrangement::of(&template), template }
-    }
+    template: OnceLock<Template>,
+    /// What the template is whatever its origin: of few crystals of a library anybody asks for it.
+    arrangement: OnceLock<Arrangement>,
 }
 
 impl Parent {
@@ -39,7 +28,7 @@ impl Parent {
         structure.labels.clear();
         structure.properties.clear();
         let by_count = by_count(&Composition::from_species(&structure.species));
-        Self { id: id.into(), structure, by_count, places: OnceLock::new() }
+        Self { id: id.into(), structure, by_count, template: OnceLock::new(), arrangement: OnceLock::new() }
     }
 
     /// With the template that [`Parent::template`] gave before; one of other elements is not taken.
@@ -48,7 +37,7 @@ impl Parent {
         let elements = Composition::from_species(&self.structure.species);
         if elements.elements().eq(template.composition().elements()) {
             // A new cell is empty.
-            _ = self.places.set(Places::of(template));
+            _ = self.template.set(template);
         }
         self
     }
@@ -76,15 +65,11 @@ impl Parent {
     /// Its space group at [`SYMPREC`] and the Wyckoff position of each element; where no group is found, P1 with every atom on
     /// the general position.
     pub fn template(&self) -> &Template {
-        &self.places().template
+        self.template.get_or_init(|| template_of(&self.structure, SYMPREC))
     }
 
     /// [`Arrangement`] of its template.
     pub fn arrangement(&self) -> &Arrangement {
-        &self.places().arrangement
-    }
-
-    fn places(&self) -> &Places {
-        self.places.get_or_init(|| Places::of(template_of(&self.structure, SYMPREC)))
+        self.arrangement.get_or_init(|| Arrangement::of(self.template()))
     }
 }

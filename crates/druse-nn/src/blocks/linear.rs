@@ -57,7 +57,7 @@ impl Linear {
 
     /// Columns `start..start + len` of the weight: the part that acts on one piece of a concatenated input.
     pub fn slice(&self, params: &Params, start: usize, len: usize) -> Tensor<2> {
-        params.get(self.weight).narrow(1, start, len)
+        params.columns(self.weight, start, len)
     }
 
     /// The bias as one row.
@@ -71,11 +71,6 @@ impl Linear {
     /// The weight (out, in).
     pub fn weight(&self, params: &Params) -> Tensor<2> {
         params.get(self.weight)
-    }
-
-    /// The weight among the parameters, to keep under what is derived from it ([`Params::derived`]).
-    pub fn id(&self) -> ParamId {
-        self.weight
     }
 
     /// Weight and bias.

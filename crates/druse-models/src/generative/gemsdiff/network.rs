@@ -193,7 +193,7 @@ impl Decoder {
         let weights = LatticeHeadWeights {
             first: of_edges(0, 2 * a),
             second: of_edges(a, 2 * a + c),
-            angular: params.derived(first.id(), || {
+            angular: params.derived(self.angular_output, [i, self.config.num_spherical], || {
                 first.slice(params, 2 * a + 2 * c, c).matmul(params.get(self.angular_output))
             }),
             hidden: second.weight(params),

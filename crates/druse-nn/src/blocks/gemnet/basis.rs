@@ -50,7 +50,7 @@ impl SharedBasis {
     /// Projects the radial basis (E, R).
     pub fn forward(&self, params: &Params, rbf: &Tensor<2>) -> ProjectedBasis {
         let GemNetSizes { num_spherical: s, num_radial: r, basis: c, .. } = self.sizes;
-        let weight = params.derived(self.angular, || {
+        let weight = params.derived(self.angular, [0, s * r * c], || {
             params.get(self.angular).reshape([s, r, c]).permute([0, 2, 1]).reshape([s * c, r])
         });
         ProjectedBasis {
