@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::messages::append_product;
 use crate::arch::vectorized;
 use crate::graph::Index;
 use crate::ops::blocks::for_each;
@@ -51,6 +50,15 @@ fn multiply_rows(y: &mut [f32], x: &[f32], factor: f32) {
     vectorized!(for (y, &x) in y.iter_mut().zip(x) {
         *y *= factor * x;
     });
+}
+
+/// Appends the rows of a product.
+pub(super) fn append_product(to: &mut Vec<f32>, rows: usize, a: View<'_>, b: &Panels) {
+    let len = rows * b.cols();
+    to.reserve(len);
+    multiply_new(&mut to.spare_capacity_mut()[..len], rows, a, b);
+    // SAFETY: the product has written so many numbers behind the end.
+    unsafe { to.set_len(to.len() + len) };
 }
 
 /// `factor · x` as tensor operations; nothing for a factor of one.

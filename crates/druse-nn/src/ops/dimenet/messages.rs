@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::filter::filter;
+use super::filter::{append_product, filter};
 use crate::arch::vectorized;
 use crate::ops::blocks::for_each;
 use crate::ops::dense::{Activation, add_row, add_rows_to, affine, dense};
@@ -106,15 +106,6 @@ fn rows_of<'a>(m: Mat<'a>, rows: &Range<usize>) -> &'a [f32] {
 
 fn backward_blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
     (0..rows).step_by(BACKWARD_BLOCK).map(move |start| start..(start + BACKWARD_BLOCK).min(rows))
-}
-
-/// Appends the rows of a product.
-pub(super) fn append_product(to: &mut Vec<f32>, rows: usize, a: View<'_>, b: &Panels) {
-    let len = rows * b.cols();
-    to.reserve(len);
-    multiply_new(&mut to.spare_capacity_mut()[..len], rows, a, b);
-    // SAFETY: the product has written so many numbers behind the end.
-    unsafe { to.set_len(to.len() + len) };
 }
 
 /// `y ← y ⊙ x`.
