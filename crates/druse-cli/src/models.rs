@@ -52,7 +52,7 @@ pub fn load(path: Option<&Path>, compute: &ComputeArgs) -> Result<LoadedModel, F
     };
     let precision = compute.precision.unwrap_or_default();
     let model = model.with_precision(precision)?;
-    if let Some(remark) = precision.remark() {
+    if let Some(remark) = precision.remark(&device) {
         console::warn(&remark);
     }
     Ok(model)

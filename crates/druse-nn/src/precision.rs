@@ -67,12 +67,13 @@ impl Precision {
         Method::of(self, [128, 128]).describe()
     }
 
-    /// What is to be said of this precision here: that bf16 is computed in 32 bits, because it would be slower.
-    ///
-    /// # Panics
-    /// As [`Precision::products`].
-    pub fn remark(self) -> Option<String> {
-        (self == Self::Bf16 && Method::of(self, [128, 128]) == Method::Vectors).then(|| {
+    /// What is to be said of this precision on `device`: that products of bf16 would be slower than those of 32 bits and are
+    /// computed in these.
+    pub fn remark(self, device: &Device) -> Option<String> {
+        let replaced = self == Self::Bf16
+            && self.check(device).is_ok()
+            && Method::of(self, [128, 128]) == Method::Vectors;
+        replaced.then(|| {
             "the bf16 instructions of this processor are slower than those of 32 bits: products are computed in f32"
                 .to_owned()
         })

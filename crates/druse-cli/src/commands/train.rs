@@ -123,6 +123,9 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
     let config = args.config()?;
     let device = device::parse(&config.train.device)?;
     set_threads(args.ranks.threads(config.train.threads))?;
+    if let Some(remark) = config.train.precision.remark(&device) {
+        console::warn(&remark);
+    }
     let mut model = config.build(registry())?;
     args.ranks.check(model.trainable())?;
     args.refuse_other_runs()?;

@@ -168,7 +168,7 @@ pub struct TrainConfig {
     pub loss_bounds_from: u64,
     /// Times that an epoch is repeated from the state before it; then as often from the state before the last one.
     pub epoch_retries: u64,
-    /// Precision of the products with weights: `f32`, or `bf16` on processors with AVX512-BF16.
+    /// Precision of the products with weights.
     pub precision: Precision,
     /// Where the model is trained: `cpu`, `cuda`, `cuda:1`, `vulkan`, `metal`, `rocm`.
     pub device: String,

@@ -15,13 +15,10 @@ use crate::console;
 use crate::failure::Failure;
 
 /// Precisions whose rates are measured.
-const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F32Strict, Precision::Bf16];
 
 /// Measured for each rate.
 const BUDGET: Duration = Duration::from_millis(200);
-
-/// Whether matrix products use the processor's matrix unit: no operation does so far.
-const USES_MATRIX_UNIT: bool = false;
 
 /// The machine, and what the program uses of it. What the system does not tell is `null`.
 #[derive(Serialize, JsonSchema)]
@@ -59,6 +56,8 @@ pub struct MachineFound {
 struct ProductRate {
     /// As `--precision` takes it.
     precision: String,
+    /// How products are computed in it; `null` where they cannot be.
+    method: Option<String>,
     /// All worker threads together, 10⁹ operations per second, measured; `null` where the precision cannot be had.
     gflops: Option<f64>,
     /// Why it cannot be had.
@@ -83,6 +82,7 @@ impl MachineFound {
             bandwidth = bandwidth.max(rates.map_or(0.0, |rates| rates.bandwidth));
             products.push(ProductRate {
                 precision: precision.to_string(),
+                method: rates.map(|_| precision.products().to_owned()),
                 gflops: rates.map(|rates| 1e-9 * rates.product_rate),
                 reason: checked.err().map(|error| error.to_string()),
             });
@@ -94,7 +94,7 @@ impl MachineFound {
             worker_threads: rayon::current_num_threads(),
             instructions: arch::instructions(),
             matrix_unit: matrix_unit(&processors).map(str::to_owned),
-            matrix_unit_used: USES_MATRIX_UNIT,
+            matrix_unit_used: arch::has_unit(),
             memory_bytes: kilobytes(&memory, "MemTotal"),
             memory_available_bytes: kilobytes(&memory, "MemAvailable"),
             devices_compiled: device::compiled().map(str::to_owned).collect(),
@@ -133,10 +133,12 @@ impl MachineFound {
         text += &format!("devices         {}\n", self.devices_found.join(", "));
         for rate in &self.products {
             let words = match (rate.gflops, &rate.reason) {
-                (Some(gflops), _) => format!("{gflops:.1} GFLOP/s"),
+                (Some(gflops), _) => {
+                    format!("{gflops:.1} GFLOP/s, {}", rate.method.as_deref().unwrap_or_default())
+                }
                 (None, reason) => reason.clone().unwrap_or_default(),
             };
-            text += &format!("products {:7}{words}\n", rate.precision);
+            text += &format!("products        {}: {words}\n", rate.precision);
         }
         text + &format!("memory traffic  {:.1} GB/s\n", self.memory_gb_per_s)
     }
@@ -220,8 +222,18 @@ mod tests {
             devices_compiled: vec!["cpu".into(), "cuda".into()],
             devices_found: vec!["cpu".into()],
             products: vec![
-                ProductRate { precision: "f32".into(), gflops: Some(100.04), reason: None },
-                ProductRate { precision: "bf16".into(), gflops: None, reason: Some("it lacks it".into()) },
+                ProductRate {
+                    precision: "f32".into(),
+                    method: Some("by hand".into()),
+                    gflops: Some(100.04),
+                    reason: None,
+                },
+                ProductRate {
+                    precision: "bf16".into(),
+                    method: None,
+                    gflops: None,
+                    reason: Some("it lacks it".into()),
+                },
             ],
             memory_gb_per_s: 20.0,
         };
@@ -233,8 +245,8 @@ matrix unit     none known
 memory          unknown, available unknown
 compiled for    cpu, cuda
 devices         cpu
-products f32    100.0 GFLOP/s
-products bf16   it lacks it
+products        f32: 100.0 GFLOP/s, by hand
+products        bf16: it lacks it
 memory traffic  20.0 GB/s
 ";
         assert_eq!(machine.text(), expected);
