@@ -32,7 +32,7 @@ static POWERS: Powers = Powers([
     1.325_236_7,
     1.354_255_6,
     1.383_91,
-    1.414_213_5,
+    std::f32::consts::SQRT_2,
     1.445_180_8,
     1.476_826_2,
     1.509_164_5,
@@ -321,8 +321,9 @@ unsafe fn transpose_tile(from: *const f32, from_stride: usize, to: *mut f32, to_
             _mm512_castpd_ps(_mm512_unpackhi_pd(c, d)),
         ];
     }
-    for j in 0..4 {
-        let [a, b, c, d] = [parts[0][j], parts[1][j], parts[2][j], parts[3][j]];
+    let [first, second, third, fourth] = parts;
+    let groups = first.into_iter().zip(second).zip(third).zip(fourth);
+    for (j, (((a, b), c), d)) in groups.enumerate() {
         let [even, odd] = [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)];
         let [even_below, odd_below] =
             [_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d)];
