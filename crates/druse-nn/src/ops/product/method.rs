@@ -39,6 +39,20 @@ impl Method {
         Self::Vectors
     }
 
+    /// The fastest method of this precision for gradients of weights of that size, from some ten to a hundred rows at a time.
+    ///
+    /// # Panics
+    /// As [`Method::of`].
+    pub fn of_gradient(precision: Precision, size: [usize; 2]) -> Self {
+        let method = Self::of(precision, size);
+        // Both operands are staged anew, one of them turned: in three parts that pays for large weights alone.
+        #[cfg(target_arch = "x86_64")]
+        if method == (Self::Tiles { parts: 3 }) && (size[0].min(size[1]) < 64 || size[0].max(size[1]) < 128) {
+            return Self::Vectors;
+        }
+        method
+    }
+
     /// In words.
     pub fn describe(self) -> &'static str {
         match self {

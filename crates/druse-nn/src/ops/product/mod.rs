@@ -176,7 +176,7 @@ pub(crate) fn add_gradient(dst: &mut [f32], stride: usize, [m, n, k]: [usize; 3]
         let target = Target { dst: dst.as_mut_ptr(), len: dst.len(), stride, accumulate: true };
         // SAFETY: the target is a borrowed slice; a method is one that this processor has.
         unsafe {
-            match Method::of(current(), [m.max(n), m.min(n)]) {
+            match Method::of_gradient(current(), [m, n]) {
                 Method::Vectors => {}
                 Method::Pairs => {
                     count([m, n, k]);
