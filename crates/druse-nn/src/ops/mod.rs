@@ -52,10 +52,8 @@ pub use image::{ConvGeometry, batch_norm_leaky, column_moments, conv, conv_trans
 pub(crate) use kernels::silu_slope_backward;
 pub use kernels::{exp, silu_backward, silu_in_place};
 pub use matrix::matrix;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use product::has_unit;
-pub(crate) use product::{Method, count_products, matrix_product};
 pub use product::{Panels, View, multiply_into};
+pub(crate) use product::{count_products, matrix_product};
 pub use spherenet::{incoming_sum, torsion_sum};
 pub use unet::{
     AttentionHeads, ImageGrid, attention, depthwise, gated_sum, gelu, group_norm_silu, join,

@@ -11,9 +11,9 @@ use burn::tensor::Bytes;
 use burn_flex::FlexTensor;
 use pulp::Arch;
 
-use super::{Method, Panels, View};
+use super::{Panels, View};
 use crate::arch::arch;
-use crate::precision::current;
+use crate::precision::{Method, current};
 
 /// A part of a weight (out, in) as the right operand of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -13,7 +13,6 @@ mod bf16;
 mod cache;
 mod dots;
 mod kernel;
-mod method;
 mod panels;
 mod runs;
 
@@ -25,12 +24,9 @@ pub use panels::Panels;
 pub(crate) use runs::{Runs, add_runs_gradient, multiply_runs, scatter_runs};
 
 use crate::arch::arch;
-use crate::precision::current;
+use crate::precision::{Method, current};
 use dots::Dots;
 use kernel::{Columns, Left, Product, Rows};
-pub(crate) use method::Method;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use method::has_unit;
 use panels::Numbers;
 
 /// Rows that are worked off together when a product is followed by something else: their results fit the first-level

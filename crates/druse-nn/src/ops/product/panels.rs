@@ -6,9 +6,9 @@ use pulp::{Arch, Simd, WithSimd};
 
 pub(super) use super::dots::MOST_COLUMNS;
 use super::kernel::panel_columns;
-use super::method::Method;
 use super::{View, reaches};
 use crate::arch::arch;
+use crate::precision::Method;
 
 /// A matrix packed for the right side of a product.
 #[derive(Debug, Clone)]

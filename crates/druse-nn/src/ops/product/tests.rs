@@ -142,7 +142,7 @@ fn methods() -> Vec<(Method, f64)> {
         if crate::arch::has_bf16() {
             all.push((Method::Pairs, 6e-3));
         }
-        if amx::available() {
+        if crate::arch::has_unit() {
             all.extend([(Method::Tiles { parts: 1 }, 6e-3), (Method::Tiles { parts: 3 }, 3e-7)]);
         }
     }
@@ -254,7 +254,7 @@ fn a_packed_row_does_not_depend_on_the_others() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn split_products_are_as_exact_as_32_bits() {
-    if !amx::available() {
+    if !crate::arch::has_unit() {
         eprintln!("skipped: this processor has no matrix unit");
         return;
     }
@@ -282,7 +282,7 @@ fn split_products_are_as_exact_as_32_bits() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn what_is_no_number_stays_none() {
-    if !amx::available() {
+    if !crate::arch::has_unit() {
         eprintln!("skipped: this processor has no matrix unit");
         return;
     }

@@ -15,8 +15,8 @@ mod unit;
 use std::cell::RefCell;
 
 use super::{Target, View};
+use crate::arch::has_unit;
 use kernel::Block;
-pub(crate) use unit::available;
 
 /// Lines of a register, squares' rows and columns, pairs of a line.
 const LINES: usize = 16;
@@ -52,7 +52,7 @@ impl Tiles {
     /// # Panics
     /// When the unit is not available, or the view is too short or lies scattered.
     pub fn pack(b: View<'_>, [rows, cols]: [usize; 2], parts: usize) -> Self {
-        assert!(available(), "products for the matrix unit without it");
+        assert!(has_unit(), "products for the matrix unit without it");
         assert!(parts == 1 || parts == 3, "numbers of {parts} parts");
         let mut lines = vec![EMPTY; cols.div_ceil(LINES) * strip(parts, rows)];
         // SAFETY: where the unit is there, so are the vector instructions of the staging.

@@ -1,7 +1,9 @@
 //! How a product is computed.
 
-use crate::Precision;
+use super::Precision;
 use crate::arch::has_bf16;
+#[cfg(target_arch = "x86_64")]
+use crate::arch::has_unit;
 
 /// How a product is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,12 +67,6 @@ impl Method {
             Self::Tiles { .. } => "32 bits in three parts of bf16 by the matrix unit (AMX)",
         }
     }
-}
-
-/// Whether the matrix unit may be used; in tests, where vector instructions are forced, only with the widest.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn has_unit() -> bool {
-    matches!(crate::arch::arch(), pulp::Arch::V4(_)) && super::amx::available()
 }
 
 /// Whether this processor's bf16 vector instructions take more time than those of 32 bits. On Intel's they were measured to

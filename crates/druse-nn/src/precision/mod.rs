@@ -1,5 +1,7 @@
 //! Precision of matrix products.
 
+mod method;
+
 use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arch::has_bf16;
 use crate::device::is_host;
-use crate::ops::Method;
+pub(crate) use method::Method;
 
 /// How the operands of the products with weights are represented. Sums, activations, geometry, weights between the
 /// steps and everything else are 32-bit floats in any case.

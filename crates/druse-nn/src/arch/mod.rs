@@ -1,5 +1,8 @@
 //! Which vector instructions operations by hand use: in this crate, and in those with operations of their own.
 
+#[cfg(target_arch = "x86_64")]
+mod unit;
+
 use pulp::Arch;
 
 /// The widest vector instructions of this processor; in this crate's tests also narrower ones.
@@ -22,10 +25,11 @@ pub fn instructions() -> String {
     format!("{} {name}{bf16}{unit}", std::env::consts::ARCH)
 }
 
-/// Whether products may use a matrix unit of the processor (AMX).
+/// Whether products may use a matrix unit of the processor (AMX). In this crate's tests, where vector instructions are
+/// forced, only with the widest.
 pub fn has_unit() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return crate::ops::has_unit();
+    return matches!(arch(), Arch::V4(_)) && unit::available();
     #[cfg(not(target_arch = "x86_64"))]
     return false;
 }
