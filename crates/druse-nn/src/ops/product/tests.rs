@@ -143,7 +143,7 @@ fn methods() -> Vec<(Method, f64)> {
             all.push((Method::Pairs, 6e-3));
         }
         if crate::arch::has_unit() {
-            all.extend([(Method::Tiles { parts: 1 }, 6e-3), (Method::Tiles { parts: 3 }, 3e-7)]);
+            all.extend([(Method::Tiles { parts: 1 }, 6e-3), (Method::Tiles { parts: 3 }, 1e-6)]);
         }
     }
     if all.is_empty() {
