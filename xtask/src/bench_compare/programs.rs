@@ -14,23 +14,41 @@ pub struct Program {
     pub path: PathBuf,
 }
 
-/// The programs of paths or revisions.
+/// The programs of paths or revisions. Nothing is built unless both are known.
 pub fn both(root: &Path, wanted: [&str; 2]) -> Result<[Program; 2], String> {
-    let [a, b] = wanted.map(|wanted| program(root, wanted));
-    Ok([a?, b?])
+    let [a, b] = wanted.map(|wanted| Found::new(root, wanted));
+    let (a, b) = (a?, b?);
+    Ok([a.program(root)?, b.program(root)?])
 }
 
-fn program(root: &Path, wanted: &str) -> Result<Program, String> {
-    let path = Path::new(wanted);
-    if path.is_file() {
-        let path = path.canonicalize().map_err(|e| format!("{wanted}: {e}"))?;
-        return Ok(Program { name: wanted.to_owned(), path });
+/// What was asked for.
+enum Found {
+    Program(Program),
+    Revision { name: String, commit: String },
+}
+
+impl Found {
+    fn new(root: &Path, wanted: &str) -> Result<Self, String> {
+        let path = Path::new(wanted);
+        if path.is_file() {
+            let path = path.canonicalize().map_err(|e| format!("{wanted}: {e}"))?;
+            return Ok(Self::Program(Program { name: wanted.to_owned(), path }));
+        }
+        let commit = git(root, &["rev-parse", "--verify", "--quiet", &format!("{wanted}^{{commit}}")])
+            .map_err(|_| format!("`{wanted}` is neither a file nor a revision"))?;
+        let name = format!("{wanted} ({})", &commit[..commit.len().min(12)]);
+        Ok(Self::Revision { name, commit })
     }
-    let commit = git(root, &["rev-parse", "--verify", "--quiet", &format!("{wanted}^{{commit}}")])
-        .map_err(|_| format!("`{wanted}` is neither a file nor a revision"))?;
-    let name = format!("{wanted} ({})", &commit[..commit.len().min(12)]);
-    let path = built(root, &commit).map_err(|reason| format!("{name}: {reason}"))?;
-    Ok(Program { name, path })
+
+    fn program(self, root: &Path) -> Result<Program, String> {
+        match self {
+            Self::Program(program) => Ok(program),
+            Self::Revision { name, commit } => match built(root, &commit) {
+                Ok(path) => Ok(Program { name, path }),
+                Err(reason) => Err(format!("{name}: {reason}")),
+            },
+        }
+    }
 }
 
 /// Builds a commit in a worktree of its own under `target`. The worktree stays and moves from commit to commit, and
@@ -106,8 +124,10 @@ mod tests {
     fn a_file_is_a_program_and_other_words_are_revisions() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let file = root.join("Cargo.toml");
-        assert_eq!(program(root, file.to_str().unwrap()).unwrap().path, file.canonicalize().unwrap());
-        let reason = program(root, "no-such-revision").unwrap_err();
+        let file_name = file.to_str().unwrap();
+        let [a, b] = both(root, [file_name, file_name]).unwrap();
+        assert_eq!([a.path, b.path], [file.canonicalize().unwrap(), file.canonicalize().unwrap()]);
+        let reason = both(root, ["no-such-revision", file_name]).unwrap_err();
         assert!(reason.contains("neither a file nor a revision"), "{reason}");
     }
 }
