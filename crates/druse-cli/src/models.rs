@@ -23,8 +23,9 @@ pub struct ComputeArgs {
     /// Where to compute: `cpu`, or `cuda[:n]`, `vulkan[:n]`, `metal`, `rocm[:n]`, `webgpu[:n]` in a build with that feature.
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// Precision of the products with weights: `f32`, `f32-strict` (without the matrix unit that f32 uses where there is
-    /// one), or `bf16` (processors with AMX or AVX512-BF16; faster, less exact) [default: f32].
+    /// Precision of the products with weights: `f32`, `f32-split` (as exact, three parts of each number multiplied by
+    /// the matrix unit where there is one), or `bf16` (processors with AMX or AVX512-BF16; faster, less exact) [default:
+    /// f32].
     #[arg(long, value_name = "NAME")]
     pub precision: Option<Precision>,
     /// Worker threads [default: one a core]. The results do not depend on it.

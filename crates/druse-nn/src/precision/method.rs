@@ -30,7 +30,7 @@ impl Method {
             // Staged in three parts, operands with less than that cost more than the unit saves.
             let large = depth >= 32 && cols >= 32;
             match precision {
-                Precision::F32 if has_unit() && large => return Self::Tiles { parts: 3 },
+                Precision::F32Split if has_unit() && large => return Self::Tiles { parts: 3 },
                 Precision::Bf16 if has_unit() => return Self::Tiles { parts: 1 },
                 Precision::Bf16 if has_bf16() && !bf16_is_slow() => return Self::Pairs,
                 _ => {}

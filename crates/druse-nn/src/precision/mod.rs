@@ -19,12 +19,13 @@ pub(crate) use method::Method;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
-    /// The precision of 32-bit floats. Processors with a matrix unit (AMX) multiply numbers split into three parts of bf16
-    /// there, with an error that is not larger than that of 32-bit products.
+    /// 32-bit floats in products of 32 bits on every processor (`f32-strict` is another name for it).
     #[default]
+    #[serde(alias = "f32-strict")]
     F32,
-    /// 32-bit floats in products of 32 bits on every processor.
-    F32Strict,
+    /// Numbers split into three parts of bf16 and multiplied by the matrix unit (AMX), with an error that is not larger than
+    /// that of 32-bit products, which they are on processors without one. Faster where the unit keeps its rate.
+    F32Split,
     /// Rounded to bf16 (8 significant bits), summed in 32 bits: several times as fast on processors with a matrix unit
     /// (AMX), up to twice on others with AVX512-BF16.
     Bf16,
@@ -34,7 +35,7 @@ pub enum Precision {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrecisionError {
     /// The text names no precision.
-    #[error("unknown precision `{0}`: expected f32, f32-strict or bf16")]
+    #[error("unknown precision `{0}`: expected f32, f32-split or bf16")]
     Unknown(String),
     /// The processor has no instructions for it.
     #[error("precision bf16 needs a processor with AVX512-BF16, which this one lacks; use f32")]
@@ -51,7 +52,7 @@ impl Precision {
     /// [`PrecisionError`], when it cannot.
     pub fn check(self, device: &Device) -> Result<(), PrecisionError> {
         match self {
-            Self::F32 | Self::F32Strict => Ok(()),
+            Self::F32 | Self::F32Split => Ok(()),
             Self::Bf16 if !is_host(device) => Err(PrecisionError::Device),
             Self::Bf16 if !has_bf16() => Err(PrecisionError::Processor),
             Self::Bf16 => Ok(()),
@@ -86,7 +87,7 @@ impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::F32 => "f32",
-            Self::F32Strict => "f32-strict",
+            Self::F32Split => "f32-split",
             Self::Bf16 => "bf16",
         })
     }
@@ -97,8 +98,8 @@ impl FromStr for Precision {
 
     fn from_str(text: &str) -> Result<Self, PrecisionError> {
         match text {
-            "f32" => Ok(Self::F32),
-            "f32-strict" => Ok(Self::F32Strict),
+            "f32" | "f32-strict" => Ok(Self::F32),
+            "f32-split" => Ok(Self::F32Split),
             "bf16" => Ok(Self::Bf16),
             _ => Err(PrecisionError::Unknown(text.to_owned())),
         }
@@ -134,10 +135,12 @@ mod tests {
 
     #[test]
     fn precisions_have_names() {
-        for p in [Precision::F32, Precision::F32Strict, Precision::Bf16] {
+        for p in [Precision::F32, Precision::F32Split, Precision::Bf16] {
             assert_eq!(p.to_string().parse(), Ok(p));
             assert_eq!(serde_json::to_string(&p).unwrap(), format!("\"{p}\""));
         }
+        assert_eq!("f32-strict".parse(), Ok(Precision::F32));
+        assert_eq!(serde_json::from_str::<Precision>("\"f32-strict\"").unwrap(), Precision::F32);
         assert!("fp8".parse::<Precision>().unwrap_err().to_string().contains("bf16"));
         assert!(Precision::F32.check(&crate::device::cpu()).is_ok());
     }

@@ -24,9 +24,6 @@ pub(super) struct GaussianDerivative {
     pub order: usize,
 }
 
-/// Functions further from a distance than so many spacings are below the smallest 32-bit float.
-const REACH: usize = 14;
-
 /// `1 - 21 u⁵ + 35 u⁶ - 15 u⁷` and its first two derivatives, zero from u = 1 on.
 fn envelope(u: f64) -> [f64; 3] {
     if u >= 1.0 {
@@ -41,6 +38,7 @@ fn envelope(u: f64) -> [f64; 3] {
 impl GaussianDerivative {
     /// Calls `f(k, y)` with the derivatives of order 0, 1 or 2 of all functions that do not vanish at a length.
     fn for_each(&self, order: usize, length: f64, mut f: impl FnMut(usize, f64)) {
+        const REACH: usize = GaussianBasis::REACH;
         let GaussianBasis { count, cutoff } = self.basis;
         let last = (count - 1) as f64;
         let u = length / cutoff;

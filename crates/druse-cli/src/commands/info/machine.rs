@@ -15,7 +15,7 @@ use crate::console;
 use crate::failure::Failure;
 
 /// Precisions whose rates are measured.
-const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F32Strict, Precision::Bf16];
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F32Split, Precision::Bf16];
 
 /// Measured for each rate.
 const BUDGET: Duration = Duration::from_millis(200);

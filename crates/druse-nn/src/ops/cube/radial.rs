@@ -18,7 +18,8 @@ fn gaussians_kernel(place: &[f32], y: &mut [f32], count: usize) {
     // The difference of the two integers is exact, so nothing is lost between far edges and narrow functions.
     let x = (place[e * 3] - k as f32) + place[e * 3 + 1];
     let mut value = 0.0f32;
-    if x > -14.0f32 && x < 14.0f32 {
+    // As far as on the CPU.
+    if x > -10.5f32 && x < 10.5f32 {
         value = place[e * 3 + 2] * (-0.5f32 * x * x).exp();
     }
     y[ABSOLUTE_POS] = value;

@@ -108,8 +108,7 @@ impl HostOp<1> for Gaussians {
         grad: Mat<'_>,
         _: [bool; 1],
     ) -> [Option<Matrix>; 1] {
-        /// Functions further from a distance than so many spacings are below the smallest 32-bit float.
-        const REACH: usize = 14;
+        const REACH: usize = GaussianBasis::REACH;
         let GaussianBasis { count, cutoff } = self.basis;
         let last = (count - 1) as f64;
         let rows = v.data.chunks_exact(3).map(double).zip(grad.data.chunks_exact(count));

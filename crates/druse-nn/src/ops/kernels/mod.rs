@@ -60,10 +60,17 @@ pub fn exp<const FUSED: bool>(x: f32) -> f32 {
     f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
-/// The logistic function.
+/// Below this argument the logistic function is zero: it is smaller than 5e-18, which no sum of activations feels in 32 bits.
+/// Multiplied on through layers and gradients, such factors end as numbers too small to be normal, and processors
+/// compute products with those many times slower.
+const VANISHING: f32 = -40.0;
+
+/// The logistic function, zero below [`VANISHING`].
 #[inline(always)]
 fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
-    1.0 / (1.0 + exp::<FUSED>(-x))
+    let s = 1.0 / (1.0 + exp::<FUSED>(-x));
+    // What is no number stays none.
+    if x < VANISHING { 0.0 } else { s }
 }
 
 /// Whether `vectorized!` code may fuse multiplication and addition. The baseline of x86-64 cannot: there `mul_add`

@@ -5,6 +5,8 @@
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
+use super::VANISHING;
+
 /// Numbers of a vector.
 const LANES: usize = 16;
 
@@ -50,7 +52,8 @@ static POWERS: Powers = Powers([
     1.957_144_1,
 ]);
 
-/// `scale · σ(x)` with a relative error below `3e-7 + |x| 2e-8`, the argument limited to ±87; scales from 0.2 on.
+/// `scale · σ(x)` with a relative error below `3e-7 + |x| 2e-8`, the argument limited to ±87, zero below [`VANISHING`]; scales
+/// from 0.2 on.
 #[derive(Clone, Copy)]
 struct Logistic {
     /// Powers of two by the scale. From the bits of entry i, i · 2^18 is subtracted: the power of two that belongs to `n / 32` is
@@ -92,6 +95,8 @@ impl Logistic {
     fn with_exponential(&self, x: __m512) -> [__m512; 2] {
         /// Adding it rounds to the nearest integer and leaves that in the low bits.
         const ROUNDING: f32 = 12_582_912.0;
+        // True of what is no number, too.
+        let counts = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, _mm512_set1_ps(VANISHING));
         // The smaller magnitude, with the sign of x.
         let x = _mm512_range_ps::<0b0010>(x, _mm512_set1_ps(87.0));
         let steps = _mm512_set1_ps(-32.0 * std::f32::consts::LOG2_E);
@@ -107,7 +112,7 @@ impl Logistic {
         let denominator = _mm512_add_ps(self.inverse, exponential);
         let estimate = _mm512_rcp14_ps(denominator);
         let rest = _mm512_fnmadd_ps(denominator, estimate, _mm512_set1_ps(1.0));
-        [_mm512_fmadd_ps(estimate, rest, estimate), exponential]
+        [_mm512_maskz_fmadd_ps(counts, estimate, rest, estimate), exponential]
     }
 
     /// `scale · x · σ(x)` and its derivative.

@@ -302,7 +302,7 @@ fn what_is_no_number_stays_none() {
 
 #[test]
 fn every_precision_has_a_method_for_every_shape() {
-    for precision in [Precision::F32, Precision::F32Strict, Precision::Bf16] {
+    for precision in [Precision::F32, Precision::F32Split, Precision::Bf16] {
         if precision.check(&crate::device::cpu()).is_ok() {
             let x = [1.0; 64 * 64];
             let mut dst = [0.0; 64 * 64];
