@@ -193,7 +193,12 @@ fn sites_and_data_sets_are_taken() {
         .fails(2, &["1a", "221"]);
     call(dir, "sample --model m --like data/val.csv --with-sites --out sites --format jsonl").ok();
     let made = lines(dir, "sites/structures.jsonl");
-    assert!(!made.is_empty() && made.iter().all(|s| s["properties"]["parent"].is_null()));
+    assert!(made.iter().any(|s| s["properties"]["parent"].is_string()), "{made:?}");
+    let drawn = "sample --model m --like data/val.csv --with-sites --set begin=anywhere --out drawn";
+    call(dir, &format!("{drawn} --format jsonl")).ok();
+    let drawn = lines(dir, "drawn/structures.jsonl");
+    assert_eq!(drawn.len(), made.len());
+    assert!(drawn.iter().all(|s| s["properties"]["parent"].is_null()));
     call(dir, "sample --model m --like data/val.csv --out like --format jsonl").ok();
     assert!(lines(dir, "like/structures.jsonl").iter().all(|s| s["properties"]["rank"] == 1));
 }

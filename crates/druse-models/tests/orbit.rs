@@ -1,8 +1,8 @@
 //! Properties of the orbit model: the contract of models, what it refuses, symmetry, learning by heart.
 
 use druse_crystal::symmetry::analyze;
-use druse_crystal::{Composition, Structure, SymmetricStructure};
-use druse_models::orbit::{Coupling, FlowConfig, NetworkConfig, Orbit, OrbitConfig, OrbitSampling};
+use druse_crystal::{Composition, Element, Lattice, Structure, SymmetricStructure, within_cutoff};
+use druse_models::orbit::{Begin, Coupling, FlowConfig, NetworkConfig, Orbit, OrbitConfig, OrbitSampling};
 use druse_models::registry::Registry;
 use druse_models::{
     Conditions, Generator, ModelError, NoiseKey, SampleRequest, Site, Trainable, differentiate, evaluate,
@@ -106,12 +106,71 @@ fn conditions_of_draws_are_checked() {
     }
 }
 
+/// With sites given, a known crystal of the structure type has the numbers, whatever its origin and its elements.
+#[test]
+fn sites_begin_with_known_crystals() {
+    let crystals: Vec<Structure> = ["quartz", "NaCl", "KNbO3", "CsCl"].map(prototype).into();
+    let mut model = model(tiny());
+    model.fit_statistics(&crystals.iter().collect::<Vec<_>>()).unwrap();
+    let params = Params::init(model.parameters(), 3, &cpu());
+    let draw = |conditions: &Conditions, nth: u64| {
+        let request = SampleRequest { nth, ..SampleRequest::new(conditions.clone(), 1, nth) };
+        sample_all(&model, &params, &[request]).unwrap().remove(0).unwrap()
+    };
+    let exchanged = |s: &Structure, pairs: &[(&str, &str)]| {
+        let Conditions { space_group, sites, .. } = model.sites_like(s).unwrap();
+        let element = |symbol: &str| symbol.parse::<Element>().unwrap();
+        let new = |e: Element| pairs.iter().find(|(a, _)| element(a) == e).map_or(e, |(_, b)| element(b));
+        let sites = sites.unwrap().into_iter().map(|s| Site { element: new(s.element), ..s }).collect();
+        Conditions::default().and_space_group(space_group.unwrap()).and_sites(sites)
+    };
+    // Quartz of germanium: the coordinates of quartz, and its cell but for the volume.
+    let quartz = &crystals[0];
+    let asked = exchanged(quartz, &[("Si", "Ge")]);
+    let drawn = draw(&asked, 0);
+    assert_eq!(drawn.properties["parent"], "row-1");
+    assert!(drawn.properties["distance"].as_f64().unwrap() > 0.0);
+    let (a, b) = (drawn.lattice.parameters(), quartz.lattice.parameters());
+    assert!(a[0] > b[0] && (a[2] / a[0] - b[2] / b[0]).abs() < 1e-6, "{a:?} {b:?}");
+    let mut back = drawn.clone();
+    back.species.iter_mut().filter(|e| e.symbol() == "Ge").for_each(|e| *e = "Si".parse().unwrap());
+    let scale = (quartz.lattice.volume() / back.lattice.volume()).cbrt();
+    back.lattice = Lattice::from_rows(back.lattice.rows().map(|row| row.map(|x| scale * x))).unwrap();
+    let [a, b] = [&back, quartz].map(|s| SymmetricStructure::from_structure(s, 0.01).unwrap());
+    assert_eq!(a.template().equivalents()[0], b.template().equivalents()[0]);
+    let distances = |s: &Structure| {
+        let found = within_cutoff(&s.lattice, &s.frac_coords, 3.0).unwrap();
+        let mut all: Vec<f64> = (0..s.len()).flat_map(|i| found.of(i).iter().map(|n| n.distance)).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    };
+    let (x, y) = (distances(&back), distances(quartz));
+    assert!(x.len() == y.len() && x.iter().zip(&y).all(|(x, y)| (x - y).abs() < 1e-4));
+    // The other origin: the letters are those asked for.
+    let site = |element: &str, letter| Site { element: element.parse().unwrap(), wyckoff: Some(letter) };
+    for (na, cl) in [('a', 'b'), ('b', 'a')] {
+        let sites = vec![site("K", na), site("Br", cl)];
+        let asked = Conditions::default().and_space_group(225).and_sites(sites);
+        let drawn = draw(&asked, 0);
+        assert_eq!(drawn.properties["parent"], "row-2");
+        let template = drawn.properties["template"].as_str().unwrap();
+        assert!(
+            template.contains(&format!("K:4{na}")) && template.contains(&format!("Br:4{cl}")),
+            "{template}"
+        );
+        // The next one is the flow's.
+        assert!(!draw(&asked, 1).properties.contains_key("parent"));
+    }
+}
+
 /// Crystals with free coordinates, and the same ones from their space group and Wyckoff positions alone.
 #[test]
 fn a_few_crystals_can_be_learned() {
     let crystals: Vec<Structure> = ["quartz", "NaCl", "KNbO3", "CsCl"].map(prototype).into();
     let training: Vec<&Structure> = crystals.iter().collect();
-    let mut model = model(tiny());
+    // Drawn by the flow, not taken from the known crystals.
+    let sampling = OrbitSampling { begin: Begin::Anywhere, ..OrbitSampling::default() };
+    let mut model = model(tiny()).with_sampling(&sampling).unwrap();
     model.fit_statistics(&training).unwrap();
     let mut params = Params::init(model.parameters(), 3, &cpu());
     let mut adam = Adam::new(&params, AdamConfig::default());

@@ -7,6 +7,7 @@ use druse_nn::Params;
 use serde_json::Value;
 
 use super::candidates::{All, Candidates};
+use super::config::Begin;
 use super::imagined::Imagined;
 use super::judge::Ballot;
 use super::model::Orbit;
@@ -40,10 +41,7 @@ impl Answer {
         let conditions = &request.conditions;
         let mut answer = match (&conditions.composition, &conditions.sites) {
             (Some(composition), _) => candidate(model, params, request, composition)?,
-            (None, Some(_)) => {
-                let template = model.template(conditions, noise)?;
-                Self { template, proposal: None, properties: Vec::new() }
-            }
+            (None, Some(_)) => on_sites(model, request, noise)?,
             (None, None) => imagined(model.imagined(params, request, noise)?),
         };
         let elements: Vec<Element> = answer.template.composition().elements().collect();
@@ -56,6 +54,26 @@ impl Answer {
         }
         Ok(answer)
     }
+}
+
+/// A known crystal on the sites that are asked for, at the place of the request among those of this structure type; beyond them
+/// the sites alone, whose numbers the flow draws.
+fn on_sites(model: &Orbit, request: &SampleRequest, noise: &mut Noise) -> Result<Answer, ModelError> {
+    let template = model.template(&request.conditions, noise)?;
+    if model.sampling.begin == Begin::Anywhere {
+        return Ok(Answer { template, proposal: None, properties: Vec::new() });
+    }
+    let known = model.with_sites_of(&template);
+    let mut place = usize::try_from(request.nth).unwrap_or(usize::MAX);
+    // Letters that are drawn are others for each structure.
+    let drawn = request.conditions.sites.iter().flatten().any(|site| site.wyckoff.is_none());
+    if drawn && !known.is_empty() {
+        place %= known.len();
+    }
+    let proposal = known.get(place).cloned();
+    let properties =
+        proposal.iter().flat_map(|p| [("distance", p.distance.into()), ("parent", p.parent.clone().into())]);
+    Ok(Answer { properties: properties.collect(), template, proposal })
 }
 
 fn imagined(imagined: Imagined) -> Answer {

@@ -30,6 +30,8 @@ mod objective;
 mod pairs;
 mod paths;
 mod proposal;
+mod recent;
+mod same_sites;
 mod sampler;
 mod shelf;
 mod site_by_site;

@@ -18,6 +18,8 @@ use super::judge::{Ballot, Judge};
 use super::network::Network;
 use super::pairs::Radial;
 use super::paths::Described;
+use super::proposal::Proposal;
+use super::recent::Recent;
 use super::site_by_site::FoundExchanges;
 use super::tokens::Frame;
 use crate::identity::FoundOnce;
@@ -76,6 +78,8 @@ pub struct Orbit {
     pub(super) exchanges: FoundExchanges,
     /// Candidates of the compositions met so far.
     pub(super) candidates: FoundCandidates,
+    /// Known crystals on the sites of the templates met so far.
+    pub(super) same_sites: Recent<Template, Vec<Proposal>>,
     /// What is drawn without a composition.
     pub(super) denovo: DeNovo,
     described: FoundOnce<Result<Described, String>>,
@@ -97,6 +101,7 @@ impl Orbit {
             ballots: FoundOnce::default(),
             exchanges: FoundExchanges::default(),
             candidates: FoundCandidates::default(),
+            same_sites: Recent::default(),
             denovo: DeNovo::default(),
             judge,
             specs: builder.finish(),
@@ -173,6 +178,7 @@ impl Orbit {
         self.ballots = FoundOnce::default();
         self.exchanges = FoundExchanges::default();
         self.candidates = FoundCandidates::default();
+        self.same_sites = Recent::default();
         self.denovo = DeNovo::default();
     }
 

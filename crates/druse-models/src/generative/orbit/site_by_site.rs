@@ -4,17 +4,17 @@
 //! ordered variant of a structure type (chalcopyrite of zinc blende, say) is among what its parent proposes.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::convert::Infallible;
 
 use druse_crystal::{Composition, Element, SymmetricStructure, Template, WyckoffPosition};
 use druse_data::substitution::{Library, element_distance};
+
+use super::recent::Recent;
 
 /// Most ways to fill the sites of one crystal that are looked at.
 const MOST_FILLINGS: usize = 2000;
 /// Most templates that are kept for a composition.
 const MOST_KEPT: usize = 1000;
-/// Most compositions that they are kept for.
-const MOST_COMPOSITIONS: usize = 128;
 /// Most steps that a search for them takes.
 const MOST_STEPS: usize = 20_000;
 /// What it adds to the mean distance of an atom's elements that an element of either crystal is on both sides of the exchange
@@ -55,22 +55,49 @@ fn places<'p>(
     sites.zip(positions).map(|((element, letter), w)| (element, letter, w.primitive_multiplicity())).collect()
 }
 
+/// Atoms of an element that are left to be put on sites.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    element: Element,
+    /// The Wyckoff position that they belong to, where it is told.
+    letter: Option<char>,
+    atoms: usize,
+}
+
 /// All ways to put the atoms of a composition on the sites of a crystal; none where it has another number of atoms.
 fn fillings(places: &[Place], wanted: &Composition) -> Vec<Filling> {
-    let left: Vec<(Element, usize)> = wanted.iter().map(|(e, n)| (e, n as usize)).collect();
+    let left = wanted.iter().map(|(element, n)| Left { element, letter: None, atoms: n as usize });
+    filled(places, left.collect())
+}
+
+/// All ways to put the elements of a template on the sites of a crystal that has its letters.
+fn fillings_of_template(places: &[Place], template: &Template) -> Vec<Filling> {
+    let mut left: Vec<Left> = Vec::new();
+    for (&(element, letter), w) in template.sites().iter().zip(template.positions()) {
+        let atoms = w.primitive_multiplicity();
+        match left.iter_mut().find(|l| l.element == element && l.letter == Some(letter)) {
+            Some(same) => same.atoms += atoms,
+            None => left.push(Left { element, letter: Some(letter), atoms }),
+        }
+    }
+    filled(places, left)
+}
+
+fn filled(places: &[Place], left: Vec<Left>) -> Vec<Filling> {
     let atoms = places.iter().map(|place| place.2).sum::<usize>();
-    if atoms != left.iter().map(|(_, n)| n).sum::<usize>() {
+    if atoms != left.iter().map(|l| l.atoms).sum::<usize>() {
         return Vec::new();
     }
     let mut search = Search { places, left, chosen: Vec::new(), found: Vec::new(), steps: 0 };
     search.fill();
-    let Search { left: elements, found, .. } = search;
+    let Search { left, found, .. } = search;
+    let old: HashSet<Element> = places.iter().map(|p| p.0).collect();
+    let wanted: HashSet<Element> = left.iter().map(|l| l.element).collect();
     let filled = |chosen: Vec<usize>| {
-        let new: Vec<Element> = chosen.iter().map(|&e| elements[e].0).collect();
+        let new: Vec<Element> = chosen.iter().map(|&e| left[e].element).collect();
         let pairs: HashSet<(Element, Element)> =
             places.iter().map(|p| p.0).zip(new.iter().copied()).collect();
-        let old: HashSet<Element> = places.iter().map(|p| p.0).collect();
-        let further = 2 * pairs.len() - old.len() - elements.len();
+        let further = 2 * pairs.len() - old.len() - wanted.len();
         let apart = places.iter().zip(&new).map(|(p, &e)| p.2 as f64 * element_distance(p.0, e)).sum::<f64>();
         Filling { elements: new, distance: apart / atoms as f64 + MIXED * further as f64 }
     };
@@ -79,8 +106,8 @@ fn fillings(places: &[Place], wanted: &Composition) -> Vec<Filling> {
 
 struct Search<'p> {
     places: &'p [Place],
-    left: Vec<(Element, usize)>,
-    /// Element of each site so far, by its place in the composition.
+    left: Vec<Left>,
+    /// What each site got so far, by its place in `left`.
     chosen: Vec<usize>,
     found: Vec<Vec<usize>>,
     steps: usize,
@@ -100,28 +127,39 @@ impl Search<'_> {
         let alike = k > 0 && (self.places[k - 1].0, self.places[k - 1].1) == (element, letter);
         let first = if alike { self.chosen[k - 1] } else { 0 };
         for e in first..self.left.len() {
-            if self.left[e].1 >= atoms {
-                self.left[e].1 -= atoms;
+            let left = self.left[e];
+            if left.atoms >= atoms && left.letter.is_none_or(|l| l == letter) {
+                self.left[e].atoms -= atoms;
                 self.chosen.push(e);
                 self.fill();
                 self.chosen.pop();
-                self.left[e].1 += atoms;
+                self.left[e].atoms += atoms;
             }
         }
     }
 }
 
-/// The nearest filling of a known crystal's sites that makes a template.
+/// The nearest filling of a known crystal's sites that makes a template, or one that is the same but for the origin and the
+/// axes.
 pub(super) fn filling_of(crystal: &SymmetricStructure, template: &Template) -> Option<Filling> {
     let places = places(crystal.sites().iter().map(|s| (s.element, s.letter)), crystal.positions());
-    let wanted = canonical(template);
-    let makes = |filling: &Filling| {
-        let sites = filling.elements.iter().copied().zip(places.iter().map(|p| p.1)).collect();
-        Template::new(crystal.group(), sites).is_ok_and(|made| canonical(&made) == wanted)
-    };
-    let mut all = fillings(&places, &template.composition());
-    all.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-    all.into_iter().find(makes)
+    nearest_filling(&places, &crystal.template(), template)
+}
+
+/// How far the elements of a template are from those of a known one that has its sites; `None` where it has others.
+pub(super) fn distance_of(known: &Template, template: &Template) -> Option<f64> {
+    let places = places(known.sites().iter().copied(), known.positions());
+    nearest_filling(&places, known, template).map(|filling| filling.distance)
+}
+
+fn nearest_filling(places: &[Place], known: &Template, template: &Template) -> Option<Filling> {
+    if known.group() != template.group() || known.sites().len() != template.sites().len() {
+        return None;
+    }
+    let letters = known.sequence();
+    let alike = template.equivalents().into_iter().filter(|same| same.sequence() == letters);
+    let all = alike.flat_map(|same| fillings_of_template(places, &same));
+    all.min_by(|a, b| a.distance.total_cmp(&b.distance))
 }
 
 /// What all known crystals with as many atoms become for a composition, the nearest first.
@@ -158,25 +196,11 @@ fn ordered(library: &Library, composition: &Composition, space_group: Option<u16
 /// A composition, and the space group that is asked for.
 type Asked = (Composition, Option<u16>);
 
-/// What was found for compositions, in a space group or in all of them; a request for twenty candidates asks twenty times.
+/// What was found for compositions, in a space group or in all of them.
 #[derive(Debug, Default)]
-pub(super) struct FoundExchanges(Mutex<HashMap<Asked, Arc<Vec<SiteBySite>>>>);
+pub(super) struct FoundExchanges(Recent<Asked, Vec<SiteBySite>>);
 
 impl FoundExchanges {
-    fn get(&self, library: &Library, composition: &Composition, group: Option<u16>) -> Arc<Vec<SiteBySite>> {
-        let key = (composition.clone(), group);
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = lock().get(&key) {
-            return found.clone();
-        }
-        let found = Arc::new(ordered(library, composition, group));
-        let mut all = lock();
-        if all.len() >= MOST_COMPOSITIONS {
-            all.clear();
-        }
-        all.entry(key).or_insert(found).clone()
-    }
-
     /// Templates for a composition from all known crystals with as many atoms, the nearest first, each once but for the origin
     /// and the axes; not those `given`.
     pub fn further(
@@ -187,7 +211,11 @@ impl FoundExchanges {
         given: &[Template],
     ) -> Vec<SiteBySite> {
         let mut seen: HashSet<Template> = given.iter().map(canonical).collect();
-        let all = self.get(library, composition, space_group);
+        let find = || Ok::<_, Infallible>(ordered(library, composition, space_group));
+        let all = match self.0.get((composition.clone(), space_group), find) {
+            Ok(all) => all,
+            Err(never) => match never {},
+        };
         all.iter().filter(|found| seen.insert(canonical(&found.template))).cloned().collect()
     }
 }
