@@ -93,7 +93,7 @@ fn candidate(
 ) -> Result<Answer, ModelError> {
     let group = request.conditions.space_group;
     let asked = (model.judge.fingerprint(params)?, composition.clone(), group);
-    let found = model.candidates.get(asked, || vote(model, params, composition, group))?;
+    let found = model.candidates.try_get(asked, || vote(model, params, composition, group))?;
     let place = usize::try_from(request.nth).unwrap_or(usize::MAX);
     let rank = ("rank", (request.nth + 1).into());
     let of_known = |proposal: Proposal, log_probability: f64| {

@@ -70,6 +70,19 @@ fn images(group: &SpaceGroup, position: &WyckoffPosition, frac: [f64; 3]) -> Vec
     found
 }
 
+/// The sites of a crystal, in their order, after each of the moves that leave its space group what it is; the first one is none.
+pub(super) fn moved(crystal: &SymmetricStructure) -> impl Iterator<Item = Vec<DistinctSite>> + '_ {
+    let group = crystal.group();
+    group.normalizer().operations().iter().map(move |operation| {
+        let moved = |site: &DistinctSite| {
+            let frac = operation.apply(site.frac);
+            let letter = group.nearest_position(crystal.lattice(), frac, ON_POSITION).position.letter();
+            DistinctSite { letter, frac, ..*site }
+        };
+        crystal.sites().iter().map(moved).collect()
+    })
+}
+
 /// The same crystal with the letters that its structure type has in canonical form, its sites in the order of its template.
 fn in_standard_form(crystal: SymmetricStructure) -> SymmetricStructure {
     let sequence = crystal.template().sequence();
@@ -78,16 +91,9 @@ fn in_standard_form(crystal: SymmetricStructure) -> SymmetricStructure {
     let lattice = *crystal.lattice();
     let mut sites = crystal.sites().to_vec();
     if sequence != canonical {
-        let moved = group.normalizer().operations().iter().find_map(|operation| {
-            let sites = sites.iter().map(|site| {
-                let frac = operation.apply(site.frac);
-                let letter = group.nearest_position(&lattice, frac, ON_POSITION).position.letter();
-                DistinctSite { letter, frac, ..*site }
-            });
-            let sites: Vec<DistinctSite> = sites.collect();
-            let template =
-                Template::new(group, sites.iter().map(|s| (s.element, s.letter)).collect()).ok()?;
-            (template.sequence() == canonical).then_some(sites)
+        let moved = moved(&crystal).find(|sites| {
+            let pairs = sites.iter().map(|s| (s.element, s.letter)).collect();
+            Template::new(group, pairs).is_ok_and(|template| template.sequence() == canonical)
         });
         sites = moved.unwrap_or(sites);
     }

@@ -1,13 +1,13 @@
 //! Known crystals on the sites that are asked for: with the space group and the Wyckoff positions given, those of the same
 //! structure type have the free numbers, too.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use druse_crystal::{DistinctSite, SymmetricStructure, Template};
 use druse_data::substitution::Parent;
 
 use super::model::Orbit;
+use super::paths::moved;
 use super::proposal::Proposal;
 use super::site_by_site::{Filling, distance_of, filling_of};
 
@@ -17,22 +17,6 @@ const MOST_KEPT: usize = 20;
 const MOST_SEEN: usize = 40;
 /// Numbers of two crystals that all differ by less (fractional coordinates, logarithms of lengths) count once.
 const ALIKE: f64 = 0.01;
-/// Distance (Å) within which a moved site is on a position.
-const ON_POSITION: f64 = 1e-3;
-
-/// The same crystal after each of the moves that leave its space group what it is, the first one none.
-fn descriptions(crystal: &SymmetricStructure) -> impl Iterator<Item = Vec<DistinctSite>> + '_ {
-    let group = crystal.group();
-    group.normalizer().operations().iter().map(move |operation| {
-        let moved = |site: &DistinctSite| {
-            let frac = operation.apply(site.frac);
-            let letter = group.nearest_position(crystal.lattice(), frac, ON_POSITION).position.letter();
-            DistinctSite { letter, frac, ..*site }
-        };
-        crystal.sites().iter().map(moved).collect()
-    })
-}
-
 /// Whether two proposals for one template begin with the same numbers.
 fn alike(a: &Proposal, b: &Proposal) -> bool {
     let near = |d: f64| d.abs() < ALIKE;
@@ -45,18 +29,14 @@ impl Orbit {
     /// Known crystals of the structure type of a template with its elements on their sites, those with the nearest elements
     /// first, in the description that has the letters of the template.
     pub(super) fn with_sites_of(&self, template: &Template) -> Arc<Vec<Proposal>> {
-        let found =
-            self.same_sites.get(template.clone(), || Ok::<_, Infallible>(self.found_with_sites(template)));
-        match found {
-            Ok(found) => found,
-            Err(never) => match never {},
-        }
+        self.same_sites.get(template.clone(), || self.found_with_sites(template))
     }
 
     fn found_with_sites(&self, template: &Template) -> Vec<Proposal> {
         let parents = self.known.library().parents();
+        let equivalents = template.equivalents();
         let distance = |(place, parent): (usize, &Parent)| {
-            distance_of(parent.template(), template).map(|distance| (place, distance))
+            distance_of(parent.template(), &equivalents).map(|distance| (place, distance))
         };
         let mut near: Vec<(usize, f64)> = parents.iter().enumerate().filter_map(distance).collect();
         near.sort_by(|(_, a), (_, b)| a.total_cmp(b));
@@ -82,9 +62,9 @@ impl Orbit {
             let pairs = elements.iter().copied().zip(sites.iter().map(|s| s.letter));
             Template::new(crystal.group(), pairs.collect()).is_ok_and(|made| made == *template)
         };
-        let sites = descriptions(crystal).find(suits)?;
-        let moved = SymmetricStructure::new(crystal.group(), crystal.lattice(), sites).ok()?;
+        let sites = moved(crystal).find(suits)?;
+        let crystal = SymmetricStructure::new(crystal.group(), crystal.lattice(), sites).ok()?;
         let facts = [distance as f32, ((place + 1) as f32).ln()];
-        self.with_elements(parent, &moved, &elements, distance, facts)
+        self.with_elements(parent, &crystal, &elements, distance, facts)
     }
 }

@@ -4,7 +4,6 @@
 //! ordered variant of a structure type (chalcopyrite of zinc blende, say) is among what its parent proposes.
 
 use std::collections::{HashMap, HashSet};
-use std::convert::Infallible;
 
 use druse_crystal::{Composition, Element, SymmetricStructure, Template, WyckoffPosition};
 use druse_data::substitution::{Library, element_distance};
@@ -143,22 +142,24 @@ impl Search<'_> {
 /// axes.
 pub(super) fn filling_of(crystal: &SymmetricStructure, template: &Template) -> Option<Filling> {
     let places = places(crystal.sites().iter().map(|s| (s.element, s.letter)), crystal.positions());
-    nearest_filling(&places, &crystal.template(), template)
+    nearest_filling(&places, &crystal.template(), &template.equivalents())
 }
 
-/// How far the elements of a template are from those of a known one that has its sites; `None` where it has others.
-pub(super) fn distance_of(known: &Template, template: &Template) -> Option<f64> {
-    let places = places(known.sites().iter().copied(), known.positions());
-    nearest_filling(&places, known, template).map(|filling| filling.distance)
-}
-
-fn nearest_filling(places: &[Place], known: &Template, template: &Template) -> Option<Filling> {
-    if known.group() != template.group() || known.sites().len() != template.sites().len() {
+/// How far the elements of a template, given as all that are the same but for the origin and the axes, are from those of a known
+/// one that has its sites; `None` where it has others.
+pub(super) fn distance_of(known: &Template, equivalents: &[Template]) -> Option<f64> {
+    let first = equivalents.first()?;
+    if known.group() != first.group() || known.sites().len() != first.sites().len() {
         return None;
     }
+    let places = places(known.sites().iter().copied(), known.positions());
+    nearest_filling(&places, known, equivalents).map(|filling| filling.distance)
+}
+
+fn nearest_filling(places: &[Place], known: &Template, equivalents: &[Template]) -> Option<Filling> {
     let letters = known.sequence();
-    let alike = template.equivalents().into_iter().filter(|same| same.sequence() == letters);
-    let all = alike.flat_map(|same| fillings_of_template(places, &same));
+    let alike = equivalents.iter().filter(|same| same.sequence() == letters);
+    let all = alike.flat_map(|same| fillings_of_template(places, same));
     all.min_by(|a, b| a.distance.total_cmp(&b.distance))
 }
 
@@ -211,11 +212,8 @@ impl FoundExchanges {
         given: &[Template],
     ) -> Vec<SiteBySite> {
         let mut seen: HashSet<Template> = given.iter().map(canonical).collect();
-        let find = || Ok::<_, Infallible>(ordered(library, composition, space_group));
-        let all = match self.0.get((composition.clone(), space_group), find) {
-            Ok(all) => all,
-            Err(never) => match never {},
-        };
+        let all =
+            self.0.get((composition.clone(), space_group), || ordered(library, composition, space_group));
         all.iter().filter(|found| seen.insert(canonical(&found.template))).cloned().collect()
     }
 }
