@@ -33,7 +33,7 @@ pub use crystal_graph::{EdgeWeights, batch_norm_silu, gate_mean, gate_sum, softp
 pub use dense::{
     Activation, affine, dense, layer_norm, layer_norm_leaky, merge_edges, pair_dense, split_dense,
 };
-pub(crate) use dense::{leak, row_moments, row_sum};
+pub(crate) use dense::{for_rows_of, leak, row_moments, row_sum};
 pub use dimenet::{
     MessageUpdateWeights, enveloped_sines, filter, filtered_output, filtered_sum, message_down, message_sum,
     message_update, zonal_sum,

@@ -162,17 +162,46 @@ pub(super) fn linear_backward(
     [dx, wanted[1].then_some(dw), wanted[2].then_some(db)]
 }
 
+/// Rows that are worked off side by side where one of them does not fill a vector.
+const SIDE_BY_SIDE: usize = 16;
+
 /// Adds a row to every row of y.
 pub(crate) fn add_row(y: &mut [f32], row: &[f32]) {
-    vectorized!(for y in y.chunks_exact_mut(row.len().max(1)) {
+    let cols = row.len();
+    if cols == 0 {
+        return;
+    }
+    let mut rows = [0f32; SIDE_BY_SIDE * SIDE_BY_SIDE];
+    let row = if cols < SIDE_BY_SIDE {
+        rows.chunks_exact_mut(cols).for_each(|to| to.copy_from_slice(row));
+        &rows[..SIDE_BY_SIDE * cols]
+    } else {
+        row
+    };
+    vectorized!(for y in y.chunks_mut(row.len()) {
         add_assign(y, row);
     });
 }
 
 /// Adds every row of g to a row.
 pub(crate) fn add_rows_to(row: &mut [f32], g: &[f32]) {
-    vectorized!(for g in g.chunks_exact(row.len().max(1)) {
-        add_assign(row, g);
+    let cols = row.len().max(1);
+    if cols >= SIDE_BY_SIDE {
+        return vectorized!(for g in g.chunks_exact(cols) {
+            add_assign(row, g);
+        });
+    }
+    let mut sums = [0f32; SIDE_BY_SIDE * SIDE_BY_SIDE];
+    let sums = &mut sums[..SIDE_BY_SIDE * cols];
+    vectorized!({
+        for g in g.chunks(SIDE_BY_SIDE * cols) {
+            for (sum, &x) in sums.iter_mut().zip(g) {
+                *sum += x;
+            }
+        }
+        for sums in sums.chunks_exact(cols) {
+            add_assign(row, sums);
+        }
     });
 }
 

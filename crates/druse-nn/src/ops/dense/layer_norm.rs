@@ -33,6 +33,33 @@ pub(crate) struct LayerNorm {
     pub slope: f32,
 }
 
+/// Runs code for rows of `$cols` numbers. Where they are few, their number is a constant of the code: loops over a row become
+/// straight lines, and the processor works on several rows at once.
+macro_rules! for_rows_of {
+    ($cols:ident => $body:expr) => {
+        match $cols {
+            4 => {
+                let $cols = 4;
+                $body
+            }
+            8 => {
+                let $cols = 8;
+                $body
+            }
+            12 => {
+                let $cols = 12;
+                $body
+            }
+            16 => {
+                let $cols = 16;
+                $body
+            }
+            _ => $body,
+        }
+    };
+}
+pub(crate) use for_rows_of;
+
 /// Partial sums, so that a row is summed in vectors.
 const LANES: usize = 16;
 
@@ -72,13 +99,16 @@ impl HostOp<3> for LayerNorm {
         // SAFETY: the loops write every number of every row.
         let data = unsafe {
             new_vec(x.data.len(), |y| {
-                vectorized!(for (x, y) in x.data.chunks_exact(cols).zip(y.chunks_exact_mut(cols)) {
-                    let [mean, scale] = row_moments(x, epsilon);
-                    for (((y, &x), &g), &b) in y.iter_mut().zip(x).zip(gain.data).zip(bias.data) {
-                        let z = g * ((x - mean) * scale) + b;
-                        y.write(z * leak(z, slope));
+                vectorized!(for_rows_of!(cols => {
+                    let (gain, bias) = (&gain.data[..cols], &bias.data[..cols]);
+                    for (x, y) in x.data.chunks_exact(cols).zip(y.chunks_exact_mut(cols)) {
+                        let [mean, scale] = row_moments(x, epsilon);
+                        for (((y, &x), &g), &b) in y.iter_mut().zip(x).zip(gain).zip(bias) {
+                            let z = g * ((x - mean) * scale) + b;
+                            y.write(z * leak(z, slope));
+                        }
                     }
-                });
+                }));
             })
         };
         (Matrix { data, rows: x.rows, cols: x.cols }, Vec::new())
@@ -95,30 +125,34 @@ impl HostOp<3> for LayerNorm {
         let Self { epsilon, slope } = *self;
         let mut dx = Matrix { data: grad.data.to_vec(), rows: x.rows, cols: x.cols };
         let [mut d_gain, mut d_bias] = [gain, bias].map(|w| Matrix::zeros(w.rows, w.cols));
-        let mut unit = vec![0f32; x.cols];
-        vectorized!(for (x, g) in x.data.chunks_exact(cols).zip(dx.data.chunks_exact_mut(cols)) {
-            let [mean, scale] = row_moments(x, epsilon);
-            for (u, &x) in unit.iter_mut().zip(x) {
-                *u = (x - mean) * scale;
+        let mut unit = vec![0f32; cols];
+        vectorized!(for_rows_of!(cols => {
+            let (gain, bias, unit) = (&gain.data[..cols], &bias.data[..cols], &mut unit[..cols]);
+            let (d_gain, d_bias) = (&mut d_gain.data[..cols], &mut d_bias.data[..cols]);
+            for (x, g) in x.data.chunks_exact(cols).zip(dx.data.chunks_exact_mut(cols)) {
+                let [mean, scale] = row_moments(x, epsilon);
+                for (u, &x) in unit.iter_mut().zip(x) {
+                    *u = (x - mean) * scale;
+                }
+                for (((g, &u), &gain), &b) in g.iter_mut().zip(&*unit).zip(gain).zip(bias) {
+                    *g *= leak(gain * u + b, slope);
+                }
+                for ((d, &g), &u) in d_gain.iter_mut().zip(&*g).zip(&*unit) {
+                    *d += g * u;
+                }
+                for (d, &g) in d_bias.iter_mut().zip(&*g) {
+                    *d += g;
+                }
+                for (g, &gain) in g.iter_mut().zip(gain) {
+                    *g *= gain;
+                }
+                let (level, tilt) =
+                    (row_sum(g, g, |g, _| g) / cols as f32, row_sum(g, unit, |g, u| g * u) / cols as f32);
+                for (g, &u) in g.iter_mut().zip(&*unit) {
+                    *g = scale * (*g - level - u * tilt);
+                }
             }
-            for (((g, &u), &gain), &b) in g.iter_mut().zip(&unit).zip(gain.data).zip(bias.data) {
-                *g *= leak(gain * u + b, slope);
-            }
-            for ((d, &g), &u) in d_gain.data.iter_mut().zip(&*g).zip(&unit) {
-                *d += g * u;
-            }
-            for (d, &g) in d_bias.data.iter_mut().zip(&*g) {
-                *d += g;
-            }
-            for (g, &gain) in g.iter_mut().zip(gain.data) {
-                *g *= gain;
-            }
-            let (level, tilt) =
-                (row_sum(g, g, |g, _| g) / cols as f32, row_sum(g, &unit, |g, u| g * u) / cols as f32);
-            for (g, &u) in g.iter_mut().zip(&unit) {
-                *g = scale * (*g - level - u * tilt);
-            }
-        });
+        }));
         [Some(dx), Some(d_gain), Some(d_bias)]
     }
 

@@ -29,28 +29,42 @@ pub fn batch_norm_leaky(
 #[derive(Debug, Clone)]
 pub(crate) struct ColumnMoments;
 
+/// Rows of so many columns that are worked off as one: few columns leave most lanes of a vector empty.
+fn side_by_side(cols: usize) -> usize {
+    if cols < 64 { 16 } else { 1 }
+}
+
+/// Sums of the columns, from sums of `wide` columns that are so many rows side by side.
+fn together(wide: &[f64], cols: usize) -> Vec<f64> {
+    let mut sums = vec![0f64; cols];
+    for row in wide.chunks_exact(cols.max(1)) {
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+    }
+    sums
+}
+
 /// Mean and biased variance of every column.
 fn moments(x: Mat<'_>) -> Matrix {
     let cols = x.cols.max(1);
-    let (mut mean, mut square) = (vec![0f64; x.cols], vec![0f64; x.cols]);
+    let times = side_by_side(cols);
     let n = x.rows.max(1) as f64;
-    vectorized!({
-        for x in x.data.chunks_exact(cols) {
-            for (m, &x) in mean.iter_mut().zip(x) {
-                *m += f64::from(x);
-            }
-        }
-        for m in &mut mean {
-            *m /= n;
-        }
-        for x in x.data.chunks_exact(cols) {
-            for ((s, &m), &x) in square.iter_mut().zip(&mean).zip(x) {
-                let d = f64::from(x) - m;
-                *s += d * d;
-            }
+    let mut sums = vec![0f64; times * cols];
+    vectorized!(for x in x.data.chunks(times * cols) {
+        for (sum, &x) in sums.iter_mut().zip(x) {
+            *sum += f64::from(x);
         }
     });
-    let data = mean.iter().copied().chain(square.iter().map(|s| s / n)).map(|x| x as f32).collect();
+    let mean: Vec<f64> = together(&sums, x.cols).iter().map(|sum| sum / n).collect();
+    sums.fill(0.0);
+    let means = mean.repeat(times);
+    vectorized!(for x in x.data.chunks(times * cols) {
+        for ((sum, &m), &x) in sums.iter_mut().zip(&means).zip(x) {
+            let d = f64::from(x) - m;
+            *sum += d * d;
+        }
+    });
+    let variance = together(&sums, x.cols);
+    let data = mean.iter().copied().chain(variance.iter().map(|s| s / n)).map(|x| x as f32).collect();
     Matrix { data, rows: 2, cols: x.cols }
 }
 
@@ -103,12 +117,14 @@ impl HostOp<4> for BatchNorm {
     fn forward(&self, [x, moments, gain, bias]: [Mat<'_>; 4], _keep: bool) -> (Matrix, Vec<Vec<f32>>) {
         let (cols, slope) = (x.cols.max(1), self.slope);
         let (mean, scale) = self.scales(moments);
+        let times = side_by_side(cols);
+        let [mean, scale, gain, bias] = [&*mean, &*scale, gain.data, bias.data].map(|c| c.repeat(times));
         // SAFETY: the loops write every number of every row.
         let data = unsafe {
             new_vec(x.data.len(), |y| {
-                vectorized!(for (x, y) in x.data.chunks_exact(cols).zip(y.chunks_exact_mut(cols)) {
+                vectorized!(for (x, y) in x.data.chunks(times * cols).zip(y.chunks_mut(times * cols)) {
                     let columns = y.iter_mut().zip(x).zip(mean.iter().zip(&scale));
-                    for (((y, &x), (&m, &s)), (&g, &b)) in columns.zip(gain.data.iter().zip(bias.data)) {
+                    for (((y, &x), (&m, &s)), (&g, &b)) in columns.zip(gain.iter().zip(&bias)) {
                         let z = g * ((x - m) * s) + b;
                         y.write(z * leak(z, slope));
                     }
@@ -127,27 +143,37 @@ impl HostOp<4> for BatchNorm {
     ) -> [Option<Matrix>; 4] {
         let (cols, slope) = (x.cols.max(1), self.slope);
         let (mean, scale) = self.scales(moments);
+        let times = side_by_side(cols);
+        let [mean, scale, gain, bias] = [&*mean, &*scale, gain.data, bias.data].map(|c| c.repeat(times));
         // Sums over rows in double precision: there are millions of them.
-        let (mut d_gain, mut d_bias) = (vec![0f64; x.cols], vec![0f64; x.cols]);
+        let (mut d_gain, mut d_bias) = (vec![0f64; times * cols], vec![0f64; times * cols]);
         let mut dx = grad.data.to_vec();
-        vectorized!(for (x, g) in x.data.chunks_exact(cols).zip(dx.chunks_exact_mut(cols)) {
-            for j in 0..cols {
-                let u = (x[j] - mean[j]) * scale[j];
-                g[j] *= leak(gain.data[j] * u + bias.data[j], slope);
-                d_gain[j] += f64::from(g[j] * u);
-                d_bias[j] += f64::from(g[j]);
+        vectorized!(for (x, g) in x.data.chunks(times * cols).zip(dx.chunks_mut(times * cols)) {
+            let columns = mean.iter().zip(&scale).zip(gain.iter().zip(&bias));
+            let sums = d_gain.iter_mut().zip(&mut d_bias);
+            for (((g, &x), ((&mean, &scale), (&gain, &bias))), (d_gain, d_bias)) in
+                g.iter_mut().zip(x).zip(columns).zip(sums)
+            {
+                let u = (x - mean) * scale;
+                *g *= leak(gain * u + bias, slope);
+                *d_gain += f64::from(*g * u);
+                *d_bias += f64::from(*g);
             }
         });
-        let n = x.rows.max(1) as f64;
-        let level: Vec<f32> =
-            d_bias.iter().map(|d| if self.constant { 0.0 } else { (d / n) as f32 }).collect();
-        let tilt: Vec<f32> =
-            d_gain.iter().map(|d| if self.constant { 0.0 } else { (d / n) as f32 }).collect();
+        let [d_gain, d_bias] = [d_gain, d_bias].map(|d| together(&d, x.cols));
         if wanted[0] {
-            vectorized!(for (x, g) in x.data.chunks_exact(cols).zip(dx.chunks_exact_mut(cols)) {
-                for j in 0..cols {
-                    let u = (x[j] - mean[j]) * scale[j];
-                    g[j] = gain.data[j] * scale[j] * (g[j] - level[j] - u * tilt[j]);
+            let n = x.rows.max(1) as f64;
+            let mean_of = |d: &[f64]| -> Vec<f32> {
+                let means = d.iter().map(|d| if self.constant { 0.0 } else { (d / n) as f32 });
+                means.collect::<Vec<_>>().repeat(times)
+            };
+            let (level, tilt) = (mean_of(&d_bias), mean_of(&d_gain));
+            vectorized!(for (x, g) in x.data.chunks(times * cols).zip(dx.chunks_mut(times * cols)) {
+                let columns = mean.iter().zip(&scale).zip(gain.iter().zip(level.iter().zip(&tilt)));
+                for ((g, &x), ((&mean, &scale), (&gain, (&level, &tilt)))) in g.iter_mut().zip(x).zip(columns)
+                {
+                    let u = (x - mean) * scale;
+                    *g = gain * scale * (*g - level - u * tilt);
                 }
             });
         }

@@ -102,6 +102,22 @@ impl ConvGeometry {
         [self.taps() * self.in_channels, self.out_channels]
     }
 
+    /// The convolution that is the transpose of this one, from its results to what it is convolved with: with the taps in
+    /// the opposite order, between as many zeros as the kernel reaches. There is one where the kernel moves by one pixel
+    /// and the zeros around the volume are fewer than the taps.
+    pub(super) fn mirrored(&self) -> Option<Self> {
+        let reach: [Option<usize>; 3] =
+            std::array::from_fn(|a| self.kernel[a].checked_sub(1 + self.padding[a]));
+        let [Some(rows), Some(columns), Some(depth)] = reach else { return None };
+        (self.stride == [1; 3]).then(|| Self {
+            size: self.out_size(),
+            in_channels: self.out_channels,
+            out_channels: self.in_channels,
+            padding: [rows, columns, depth],
+            ..*self
+        })
+    }
+
     /// Whether every pixel of the result comes from the same pixel of the volume alone.
     pub(super) fn is_pointwise(&self) -> bool {
         self.kernel == [1; 3] && self.stride == [1; 3] && self.padding == [0; 3]

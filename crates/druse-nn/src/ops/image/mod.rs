@@ -6,6 +6,7 @@
 mod batch_norm;
 mod conv;
 mod engine;
+mod fold;
 mod gathered;
 mod geometry;
 mod leaky_relu;

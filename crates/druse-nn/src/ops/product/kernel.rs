@@ -46,6 +46,9 @@ pub(super) enum Columns<'a> {
 /// Rows of a register tile. With 2 or 4 vectors of columns it fills the registers of AVX2 or of AVX-512 and NEON.
 const TILE_ROWS: usize = 6;
 
+/// Rows of a register tile of one vector: as many sums as are needed for one to be added to in every cycle.
+const NARROW_TILE_ROWS: usize = 8;
+
 /// Vectors of a register tile with so many registers.
 const fn tile_vectors(registers: usize) -> usize {
     if registers >= 32 { 4 } else { 2 }
@@ -174,6 +177,10 @@ impl Strip<'_> {
         let mut row = rows.start;
         // SAFETY: the rows of the tiles add up to `rows`.
         unsafe {
+            while NV == 1 && rows.end - row >= NARROW_TILE_ROWS {
+                self.tile::<S, NARROW_TILE_ROWS, NV>(simd, row);
+                row += NARROW_TILE_ROWS;
+            }
             while rows.end - row >= TILE_ROWS {
                 self.tile::<S, TILE_ROWS, NV>(simd, row);
                 row += TILE_ROWS;

@@ -47,10 +47,20 @@ pub(crate) fn count_products<T>(work: impl FnOnce() -> T) -> (T, u64) {
     (result, COUNTED.load(Ordering::Relaxed))
 }
 
-fn count([m, n, k]: [usize; 3]) {
+/// Counts operations of products with [`Runs`].
+pub(crate) fn count_operations(operations: usize) {
     if COUNTING.load(Ordering::Relaxed) {
-        COUNTED.fetch_add(2 * (m * n * k) as u64, Ordering::Relaxed);
+        COUNTED.fetch_add(operations as u64, Ordering::Relaxed);
     }
+}
+
+fn count([m, n, k]: [usize; 3]) {
+    count_operations(2 * m * n * k);
+}
+
+/// Numbers in a vector of this processor.
+pub(crate) fn vector_lanes() -> usize {
+    panels::lanes(arch())
 }
 
 /// A strided view of a matrix: entry (i, j) is at `i * row_stride + j * col_stride`.

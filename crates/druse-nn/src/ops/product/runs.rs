@@ -1,8 +1,8 @@
 //! Products with a matrix that is not built: its rows are put together of runs of neighboring numbers of a larger array, as
-//! the pixels below a convolution's kernel are.
+//! the pixels below a convolution's kernel are. They are counted by whoever knows how many of the multiplications are needed.
 
 use super::kernel::{Columns, Left, Product, Rows};
-use super::{Panels, View, count};
+use super::{Panels, View};
 
 /// A matrix whose row i is `data[base[i] + offset..][..length]` for every offset, one after the other.
 #[derive(Clone, Copy)]
@@ -46,7 +46,6 @@ pub(crate) fn multiply_runs(dst: &mut [f32], a: Runs<'_>, b: &Panels) {
     if m == 0 || n == 0 {
         return;
     }
-    count(shape);
     let left = Left::Runs { data: a.data, base: a.base, offsets: a.offsets, length: a.length };
     let b_columns = Columns::Panels(b.strip_numbers());
     // SAFETY: the assertions bound every address that the tables can form; the panels are strips of the same processor.
@@ -69,7 +68,6 @@ pub(crate) fn scatter_runs(dst: &mut [f32], base: &[u32], offset: usize, a: View
     if m == 0 || n == 0 {
         return;
     }
-    count(shape);
     let b_columns = Columns::Panels(b.strip_numbers());
     // SAFETY: as in `multiply_runs`.
     unsafe {
@@ -96,7 +94,6 @@ pub(crate) fn add_runs_gradient(
     if m == 0 || n == 0 || k == 0 {
         return;
     }
-    count(shape);
     let b_columns = Columns::Panels(g.strip_numbers());
     // SAFETY: as in `multiply_runs`.
     unsafe {
