@@ -306,11 +306,76 @@ test('ten thousand structures', async () => {
     const last = await pixels(page, page.locator('.card.active canvas'));
     assert.ok(last.colors > 50, 'the last picture is empty');
     await shot(page, 'large');
+    // A list higher than browsers draw is scrolled faster, from the first row to the last.
+    await page.evaluate(async () => { (await import('./gallery.js')).Gallery.tallest = 40000; });
+    for (const layout of ['#as-list', '#as-grid']) {
+      await page.locator(layout).click();
+      await page.locator('#list').focus();
+      const seen = () => page.evaluate(() => {
+        const list = document.getElementById('list'), box = list.getBoundingClientRect();
+        const within = [...list.querySelectorAll('[role=option]')].filter((e) => {
+          const { top, bottom } = e.getBoundingClientRect();
+          return bottom > box.top && top < box.bottom;
+        });
+        const at = within.map((e) => Number(e.dataset.at)).sort((a, b) => a - b);
+        return { height: list.scrollHeight, first: at[0], last: at[at.length - 1], count: at.length };
+      });
+      for (const [key, whole] of [['Home', (s) => s.first === 0], ['End', (s) => s.last === 9999], ['PageUp', (s) => s.first > 9000]]) {
+        await page.keyboard.press(key);
+        await page.waitForTimeout(300);
+        const now = await seen();
+        assert.ok(now.height <= 40100 && whole(now), `${layout} after ${key}: ${JSON.stringify(now)}`);
+        assert.equal(now.last - now.first + 1, now.count, `${layout} after ${key} has gaps`);
+      }
+      await page.evaluate(() => { const list = document.getElementById('list'); list.scrollTop = (list.scrollHeight - list.clientHeight) / 2; });
+      await page.waitForTimeout(300);
+      const halfway = await seen();
+      assert.ok(halfway.first < 5000 && halfway.last > 4990 && halfway.count > 3, `${layout}: ${JSON.stringify(halfway)}`);
+      assert.equal(halfway.last - halfway.first + 1, halfway.count, `${layout} has gaps in its middle`);
+    }
     assert.deepEqual(wrong, []);
     await context.close();
   } finally {
     await many.end();
   }
+});
+
+test('outputs of a notebook', async () => {
+  const notebook = process.env.NOTEBOOK;
+  if (!notebook || !fs.existsSync(notebook)) return console.log('   left out: no page of outputs; the test of the Python package writes it');
+  const context = await browser.newContext({ viewport: { width: 1000, height: 800 } });
+  const page = await context.newPage();
+  const wrong = [];
+  page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) wrong.push(message.text()); });
+  page.on('pageerror', (error) => wrong.push(error.message));
+  page.on('request', (request) => { if (!request.url().startsWith('file:')) wrong.push(`request to ${request.url()}`); });
+  await page.goto(`file://${notebook}`);
+  await page.waitForFunction(() => document.documentElement.dataset.ready === 'yes');
+  for (const [name, pictures] of [['structure', 1], ['structures', 3]]) {
+    const live = page.locator(`#live [data-name=${name}] canvas`);
+    assert.equal(await live.count(), pictures, `${name}: pictures that turn`);
+    for (const picture of await live.all()) {
+      const found = await pixels(page, picture);
+      assert.ok(found.share > 0.02 && found.colors > 50, `${name} is empty: ${JSON.stringify(found)}`);
+    }
+    const before = await live.first().screenshot();
+    await live.first().focus();
+    await page.keyboard.press('ArrowRight');
+    await page.waitForTimeout(200);
+    assert.ok(!before.equals(await live.first().screenshot()), `${name} does not turn`);
+    // Without scripts, a still picture of the same.
+    const still = page.locator(`#still [data-name=${name}] svg`);
+    assert.equal(await still.count(), pictures, `${name}: still pictures`);
+    assert.ok((await pixels(page, still.first())).share > 0.02, `the still picture of ${name} is empty`);
+  }
+  for (const place of ['live', 'still']) {
+    const text = await page.locator(`#${place} [data-name=report]`).textContent();
+    assert.match(text, /cov_recall/);
+  }
+  await shot(page, 'notebook');
+  await accessible(page, 'the notebook');
+  assert.deepEqual(wrong, []);
+  await context.close();
 });
 
 test('the server ends, and the page says so', async () => {

@@ -8,6 +8,9 @@ const ROW = 34;
 const WIDTHS = { atoms: 60, valid: 100, density: 120, is_novel: 60, 'p:rank': 60, 'p:index': 60 };
 
 export class Gallery {
+  /** Pixels that the list may be high: browsers draw nothing beyond some 17 million. A longer one is scrolled faster. */
+  static tallest = 15e6;
+
   constructor(table, { onActive, onSelection, onSort, onEnter }) {
     Object.assign(this, { table, onActive, onSelection, onSort, onEnter });
     this.list = byId('list');
@@ -101,15 +104,42 @@ export class Gallery {
       this.step = CARD.height + CARD.gap;
     }
     const lines = Math.ceil(this.rows.length / this.across);
-    this.space.style.height = `${lines * this.step + (this.asList ? 0 : CARD.gap)}px`;
+    this.height = lines * this.step + (this.asList ? 0 : CARD.gap);
+    this.space.style.height = `${Math.min(this.height, Gallery.tallest)}px`;
     this.place();
     this.pictures.clear();
   }
 
+  /** How far the list can be scrolled, and how far it could be if the page were as high as it. */
+  ways() {
+    const { clientHeight } = this.list;
+    return [Math.min(this.height, Gallery.tallest), this.height].map((height) => Math.max(0, height - clientHeight));
+  }
+
+  /** Pixels of the list above those that the page has a place for. */
+  above() {
+    const [way, whole] = this.ways();
+    return way > 0 ? Math.round(Math.min(1, this.list.scrollTop / way) * (whole - way)) : 0;
+  }
+
+  /** Puts an element where the page has a place for it. */
+  moor(element) {
+    const at = Number(element.dataset.at);
+    const top = (this.asList ? 0 : CARD.gap) + Math.floor(at / this.across) * this.step - this.offset;
+    // What is far away must not make the list longer.
+    element.style.top = `${Math.max(0, Math.min(top, Gallery.tallest - this.step))}px`;
+  }
+
   /** Puts what is on the screen, and a little around it, into the page. */
   place() {
-    const { scrollTop, clientHeight } = this.list;
+    const { clientHeight } = this.list;
     if (!clientHeight) return;
+    const offset = this.above();
+    if (offset !== this.offset) {
+      this.offset = offset;
+      for (const element of this.elements.values()) this.moor(element);
+    }
+    const scrollTop = this.list.scrollTop + offset;
     const margin = this.asList ? 400 : 300;
     const first = Math.max(0, Math.floor((scrollTop - margin) / this.step)) * this.across;
     const last = Math.min(this.rows.length, Math.ceil((scrollTop + clientHeight + margin) / this.step) * this.across);
@@ -137,13 +167,11 @@ export class Gallery {
     element.setAttribute('role', 'option');
     element.setAttribute('aria-setsize', this.rows.length);
     element.setAttribute('aria-posinset', at + 1);
-    if (this.asList) {
-      element.style.top = `${at * ROW}px`;
-    } else {
-      const x = at % this.across, y = Math.floor(at / this.across);
+    this.moor(element);
+    if (!this.asList) {
+      const x = at % this.across;
       Object.assign(element.style, {
-        left: `${CARD.gap + x * (this.cardWidth + CARD.gap)}px`, top: `${CARD.gap + y * this.step}px`,
-        width: `${this.cardWidth}px`, height: `${CARD.height}px`,
+        left: `${CARD.gap + x * (this.cardWidth + CARD.gap)}px`, width: `${this.cardWidth}px`, height: `${CARD.height}px`,
       });
     }
     this.space.append(element);
@@ -204,9 +232,13 @@ export class Gallery {
 
   reveal() {
     if (this.active < 0) return;
+    const { clientHeight } = this.list;
     const top = Math.floor(this.active / this.across) * this.step, bottom = top + this.step + CARD.gap;
-    if (top < this.list.scrollTop) this.list.scrollTop = top;
-    else if (bottom > this.list.scrollTop + this.list.clientHeight) this.list.scrollTop = bottom - this.list.clientHeight;
+    const shown = this.list.scrollTop + this.above();
+    const wanted = top < shown ? top : bottom > shown + clientHeight ? bottom - clientHeight : shown;
+    if (wanted === shown) return;
+    const [way, whole] = this.ways();
+    this.list.scrollTop = whole > way ? (wanted / whole) * way : wanted;
   }
 
   toggle(row) {
