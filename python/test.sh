@@ -76,11 +76,14 @@ say "$(basename "$wheel"): $size bytes"
 [ "$size" -lt "$largest_wheel" ] || { say "the wheel is larger than $largest_wheel bytes"; exit 1; }
 
 say "into an empty environment"
+begun=$(date +%s%N)
 "$python" -m venv "$work/empty"
 install "$work/empty/bin/pip" --no-index "$wheel"
+cd "$work"
+"$work/empty/bin/python" -c 'import druse; druse.sample("LiFeO2", n=1)'
+say "an environment, the package and a first structure: $((($(date +%s%N) - begun) / 1000000)) ms"
 others=$("$work/empty/bin/pip" list --format freeze --disable-pip-version-check | grep -vE '^(druse|pip|setuptools|wheel)[=@ ]' || true)
 [ -z "$others" ] || { say "the package brings others along: $others"; exit 1; }
-cd "$work"
 "$work/empty/bin/python" "$root/python/tests/plain.py"
 "$work/empty/bin/druse" --version
 
@@ -96,6 +99,8 @@ if [ -n "${DRUSE_REAL:-}" ]; then
 fi
 "$work/full/bin/python" -m pytest --import-mode=importlib -p no:cacheprovider -c "$root/python/pyproject.toml" \
     --rootdir "$work" "$root/python/tests"
+# What notebooks show, for the tests in a browser.
+"$work/full/bin/python" "$root/python/tests/notebook.py" "$target/notebook.html"
 
 say "types"
 "$work/full/bin/python" -m mypy --config-file "$root/python/pyproject.toml" --cache-dir "$work/mypy" -p druse
