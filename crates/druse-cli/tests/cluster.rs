@@ -83,18 +83,74 @@ fn tasks_make_what_one_run_makes_whatever_becomes_of_them() {
     assert_eq!(files(&dir.join("out")), files(&dir.join("whole")));
 }
 
+fn bash(dir: &Path, script: &str) -> bool {
+    let mut shell = Command::new("bash");
+    shell.arg(dir.join(script)).current_dir(dir).stderr(Stdio::null());
+    shell.status().unwrap().success()
+}
+
+#[test]
+fn files_of_shards_are_joined_once_all_are_there() {
+    let guard = tempfile::tempdir().unwrap();
+    let dir = guard.path().canonicalize().unwrap();
+    write_data(&dir);
+    let featurize = "featurize data/train.csv --features validity,symmetry";
+    for name in ["features.jsonl", "features.jsonl.gz"] {
+        call(&dir, &format!("{featurize} --out whole-{name}")).ok();
+        call(&dir, &format!("cluster slurm --shards {SHARDS} -- {featurize} --out {name}")).ok();
+        let folder = format!("{name}.slurm");
+        for shard in 0..SHARDS {
+            // What is not finished is no result, whatever lies there.
+            fs::write(dir.join(format!("{folder}/parts/half-{shard:05}")), "half a li").unwrap();
+            assert!(!bash(&dir, &format!("{folder}/merge.sh")), "shard {shard} is missing");
+            let mut task = Command::new("bash");
+            task.arg(format!("{folder}/array.sh")).current_dir(&dir);
+            task.env("SLURM_ARRAY_TASK_ID", shard.to_string()).env("SLURM_ARRAY_JOB_ID", "7");
+            for _ in 0..2 {
+                assert!(task.status().unwrap().success(), "task {shard}");
+            }
+        }
+        assert!(bash(&dir, &format!("{folder}/merge.sh")));
+        let read = |name: String| druse_crystal::files::read_to_string(&dir.join(name)).unwrap();
+        assert_eq!(read(name.to_owned()), read(format!("whole-{name}")));
+    }
+}
+
+#[test]
+fn an_evaluation_is_one_task() {
+    let guard = tempfile::tempdir().unwrap();
+    let dir = guard.path().canonicalize().unwrap();
+    write_data(&dir);
+    let evaluate = "evaluate data/val.csv --reference data/train.csv --bootstrap 10";
+    call(&dir, &format!("{evaluate} --json=whole.json")).ok();
+    let run = call(&dir, &format!("cluster slurm --cpus 2 -- {evaluate} --json judged.json")).ok();
+    assert!(run.stdout.contains("array.sh") && !run.stdout.contains("dependency"), "{}", run.stdout);
+    assert!(bash(&dir, "judged.json.slurm/array.sh"));
+    let metrics = |name: &str| -> serde_json::Value {
+        let text = fs::read_to_string(dir.join(name)).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["metrics"].take()
+    };
+    assert_eq!(metrics("judged.json"), metrics("whole.json"));
+}
+
 #[test]
 fn mistakes_are_found_before_the_job_runs() {
     let guard = tempfile::tempdir().unwrap();
     let dir = guard.path();
     let slurm = "cluster slurm --shards 2";
     for (line, words) in [
-        (format!("{slurm} -- train --out r"), &["`train`", "sample, relax or screen"][..]),
+        (
+            format!("{slurm} -- train --out r"),
+            &["`train`", "sample, relax, screen, featurize or evaluate"][..],
+        ),
         (format!("{slurm} -- sample --formula NaCl --out o --shard 0/2"), &["--shard"]),
         (format!("{slurm} -- sample --formula NaCl --out o --resume"), &["--resume"]),
         (format!("{slurm} -- sample --formula NaCl"), &["--out"]),
         (format!("{slurm} -- sample --formula NaCl --out o --nonsense"), &["--nonsense"]),
         (format!("{slurm} --resources r.toml -- sample --formula NaCl --out o"), &["r.toml"]),
+        ("cluster slurm -- sample --formula NaCl --out o".to_owned(), &["--shards"]),
+        (format!("{slurm} -- evaluate a.jsonl --reference b.csv --json=c.json"), &["one task", "--cpus"]),
+        ("cluster slurm -- evaluate a.jsonl --reference b.csv".to_owned(), &["--json=FILE"]),
     ] {
         call(dir, &line).fails(2, words);
     }
@@ -141,4 +197,15 @@ fn a_cluster_makes_what_one_machine_makes() {
         queue.stdout.is_empty()
     });
     assert_eq!(files(&dir.join("out")), files(&dir.join("whole")));
+    // Features are joined, an evaluation is one task.
+    let featurize = "featurize out --features validity,symmetry";
+    call(dir, &format!("{featurize} --out whole.jsonl")).ok();
+    call(dir, &format!("cluster slurm --shards {SHARDS} --submit -- {featurize} --out features.jsonl")).ok();
+    let evaluate = "evaluate out --reference data/train.csv --bootstrap 10 --json=judged.json";
+    call(dir, &format!("cluster slurm --cpus 1 --submit -- {evaluate}")).ok();
+    until("features and evaluation", || {
+        dir.join("features.jsonl").exists() && dir.join("judged.json").exists()
+    });
+    let [features, whole] = ["features.jsonl", "whole.jsonl"].map(|name| fs::read(dir.join(name)).unwrap());
+    assert!(features == whole, "features of shards are those of all rows");
 }

@@ -6,7 +6,7 @@ use std::process::Command as Process;
 
 use clap::{Args, Parser, Subcommand};
 use druse_crystal::files;
-use druse_run::cluster::{Resources, Scripts, SlurmJob};
+use druse_run::cluster::{Pieces, Resources, Scripts, SlurmJob};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -30,18 +30,21 @@ pub enum ClusterCommand {
   druse cluster slurm --shards 64 --time 2:00:00 --submit -- sample --system Li-Fe-O --count 50000 --out lifeo
   druse cluster slurm --shards 16 --cpus 8 --partition cpu --submit -- relax lifeo --out relaxed
   druse cluster slurm --shards 16 --resources site.toml -- screen lifeo --reference data/mp_20 --out screened
+  druse cluster slurm --shards 64 --submit -- featurize lifeo --features crystalnn --out features.jsonl
+  druse cluster slurm --cpus 16 --submit -- evaluate lifeo --reference data/mp_20/test.csv --json=judged.json
 
-Beside the folder of --out a folder DIR.slurm gets the scripts array.sh and merge.sh, the logs and the shards. A task that is \
-stopped (time limit, preemption, a lost node) goes back into the queue and continues where it was; when all tasks have ended \
-the shards are put together in --out. The result is that of one run, byte for byte. Without --submit the commands that send \
-the job are printed.
+Beside --out (of an evaluation, the file of --json) a folder NAME.slurm gets the scripts array.sh and merge.sh, the logs and \
+the shards. A task that is stopped (time limit, preemption, a lost node) goes back into the queue and continues where it was; \
+when all tasks have ended the shards are put together in --out. The result is that of one run, byte for byte. An evaluation \
+looks at all structures together: it is one task, to which processors are given. Without --submit the commands that send the \
+job are printed.
 
 --resources names a TOML file with the same options: partition, account, time, cpus, memory, gpus, at_once, modules = [..], \
 options = [..] (further options of sbatch, written as there). Options of the command line come before those of the file.")]
 pub struct SlurmArgs {
-    /// Tasks of the array.
+    /// Tasks of the array; of an evaluation there is one.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    shards: u32,
+    shards: Option<u32>,
     /// Send the job.
     #[arg(long)]
     submit: bool,
@@ -72,7 +75,7 @@ pub struct SlurmArgs {
     /// Module to load first. Repeatable.
     #[arg(long = "module", value_name = "NAME")]
     modules: Vec<String>,
-    /// The command with its options: sample, relax or screen, with --out.
+    /// The command with its options: sample, relax, screen or featurize with --out, or evaluate with --json=FILE.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
@@ -105,22 +108,42 @@ impl SlurmArgs {
         })
     }
 
-    /// The command without its folder, and the folder.
-    fn split(&self) -> Result<(Vec<String>, PathBuf), Failure> {
-        let name = self.command.first().map_or("", String::as_str);
-        if !["sample", "relax", "screen"].contains(&name) {
-            return Err(Failure::mistake(format!(
-                "`{name}` does not work in shards; expected sample, relax or screen"
-            )));
+    fn has(&self, option: &str) -> bool {
+        let given = |w: &String| w == option || w.starts_with(&format!("{option}="));
+        self.command.iter().any(given)
+    }
+
+    /// What the tasks make.
+    fn pieces(&self) -> Result<Pieces, Failure> {
+        match self.command.first().map_or("", String::as_str) {
+            "sample" | "relax" | "screen" => Ok(Pieces::Folders),
+            "featurize" => Ok(Pieces::Files),
+            "evaluate" => Ok(Pieces::One),
+            other => Err(Failure::mistake(format!(
+                "`{other}` is no command for a job; expected sample, relax, screen, featurize or evaluate"
+            ))),
         }
-        let has = |option: &str| {
-            let given = |w: &String| w == option || w.starts_with(&format!("{option}="));
-            self.command.iter().any(given)
-        };
-        if let Some(option) = OWN.into_iter().find(|option| has(option)) {
+    }
+
+    /// The tasks of so many.
+    fn tasks(&self, pieces: Pieces) -> Result<u32, Failure> {
+        match (pieces, self.shards) {
+            (Pieces::One, None | Some(1)) => Ok(1),
+            (Pieces::One, Some(_)) => {
+                let text = "an evaluation looks at all structures together and is one task";
+                Err(Failure::mistake(text).hint("leave out --shards, and give it processors with --cpus"))
+            }
+            (_, Some(shards)) => Ok(shards),
+            (_, None) => Err(Failure::mistake("--shards says how many tasks there are; it is missing")),
+        }
+    }
+
+    /// Refuses what a job cannot run.
+    fn check(&self, pieces: Pieces) -> Result<(), Failure> {
+        if let Some(option) = OWN.into_iter().find(|option| self.has(option)) {
             return Err(Failure::mistake(format!("{option} is what the job sets itself; leave it out")));
         }
-        if has("--json") {
+        if pieces != Pieces::One && self.has("--json") {
             let text = "--json is not for the tasks of a job, which would all write one file";
             return Err(Failure::mistake(text).hint("put it before `--`: it says what was sent"));
         }
@@ -134,25 +157,55 @@ impl SlurmArgs {
                 Failure::mistake("a job has no standard input, which `-` stands for").hint("name a file")
             );
         }
-        debug_assert!(matches!(parsed.command, Command::Sample(_) | Command::Relax(_) | Command::Screen(_)));
+        debug_assert!(matches!(
+            parsed.command,
+            Command::Sample(_)
+                | Command::Relax(_)
+                | Command::Screen(_)
+                | Command::Featurize(_)
+                | Command::Evaluate(_)
+        ));
+        Ok(())
+    }
+
+    /// The command as the tasks have it, and where the whole goes.
+    fn split(&self, pieces: Pieces) -> Result<(Vec<String>, PathBuf), Failure> {
+        let option = if pieces == Pieces::One { "--json" } else { "--out" };
         let (mut left, mut out) = (Vec::new(), None);
-        let mut words = self.command.iter();
+        let mut words = self.command.iter().peekable();
         while let Some(word) = words.next() {
-            match word.strip_prefix("--out=") {
-                Some(folder) => out = Some(folder.to_owned()),
-                None if word == "--out" => out = words.next().cloned(),
+            let value = match word.strip_prefix(option) {
+                Some("") if pieces == Pieces::One => words.next_if(|next| next.ends_with(".json")).cloned(),
+                Some("") => words.next().cloned(),
+                Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+                None => None,
+            };
+            match value {
+                Some(value) => out = Some(value),
                 None => left.push(word.clone()),
             }
         }
-        let out = out.ok_or_else(|| Failure::mistake("the command has no --out"))?;
+        let missing = match pieces {
+            Pieces::One => "an evaluation in a job needs --json=FILE, the file of its result",
+            _ => "the command has no --out",
+        };
+        let out = out.ok_or_else(|| Failure::mistake(missing))?;
         if out == "-" {
-            return Err(Failure::mistake("a job has no standard output, which `--out -` stands for"));
+            return Err(Failure::mistake(format!(
+                "a job has no standard output, which `{option} -` stands for"
+            )));
+        }
+        if pieces == Pieces::One {
+            left.push(format!("--json={out}"));
         }
         Ok((left, PathBuf::from(out)))
     }
 
     fn job(&self) -> Result<SlurmJob, Failure> {
-        let (command, out) = self.split()?;
+        let pieces = self.pieces()?;
+        self.check(pieces)?;
+        let (command, out) = self.split(pieces)?;
+        let shards = self.tasks(pieces)?;
         let unknown = |what: &str| {
             let what = what.to_owned();
             move |e: std::io::Error| Failure::environment(format!("{what}: {e}"))
@@ -160,7 +213,7 @@ impl SlurmArgs {
         let working = std::env::current_dir().map_err(unknown("the working folder is unknown"))?;
         let program = std::env::current_exe().map_err(unknown("the program's own place is unknown"))?;
         let resources = self.resources()?;
-        Ok(SlurmJob { program, command, out: working.join(out), working, shards: self.shards, resources })
+        Ok(SlurmJob { program, command, out: working.join(out), pieces, working, shards, resources })
     }
 }
 
@@ -169,11 +222,11 @@ impl SlurmArgs {
 pub struct Sent {
     /// Folder of scripts, logs and shards.
     folder: PathBuf,
-    /// Script of the array.
+    /// Script of the tasks.
     array_script: PathBuf,
-    /// Script that puts the shards together.
-    merge_script: PathBuf,
-    /// Folder of the result.
+    /// Script that puts the shards together; none where there is one task.
+    merge_script: Option<PathBuf>,
+    /// Folder or file of the result.
     out: PathBuf,
     /// Tasks of the array.
     shards: u32,
@@ -181,7 +234,7 @@ pub struct Sent {
     commands: Vec<String>,
     /// Number of the array job, where it was sent.
     array_job: Option<String>,
-    /// Number of the job that puts the shards together, where it was sent.
+    /// Number of the job that puts the shards together, where one was sent.
     merge_job: Option<String>,
 }
 
@@ -197,33 +250,42 @@ pub fn run(command: &ClusterCommand) -> crate::Outcome {
         array_script: scripts.array.clone(),
         merge_script: scripts.merge.clone(),
         out: job.out.clone(),
-        shards: args.shards,
+        shards: job.shards,
         commands: Vec::new(),
         array_job: None,
         merge_job: None,
     };
     if !args.submit {
-        let (array, merge) = (scripts.array.display(), scripts.merge.display());
-        let commands = [
-            format!("job=$(sbatch --parsable '{array}')"),
-            format!("sbatch --dependency=afterany:${{job%%;*}} '{merge}'"),
-        ];
+        let array = scripts.array.display();
+        let commands = match &scripts.merge {
+            None => vec![format!("sbatch '{array}'")],
+            Some(merge) => vec![
+                format!("job=$(sbatch --parsable '{array}')"),
+                format!("sbatch --dependency=afterany:${{job%%;*}} '{}'", merge.display()),
+            ],
+        };
         console::data_line(&commands.join("\n"))?;
-        return Ok(Done::with(Sent { commands: commands.to_vec(), ..sent }));
+        return Ok(Done::with(Sent { commands, ..sent }));
     }
     let (array, merge) = submit(&scripts)?;
-    console::note(&format!(
-        "job {array}: {} tasks; job {merge} puts them together in {}",
-        args.shards,
-        job.out.display()
-    ));
-    Ok(Done::with(Sent { array_job: Some(array), merge_job: Some(merge), ..sent }))
+    let out = job.out.display();
+    match &merge {
+        None => console::note(&format!("job {array}: its result will be {out}")),
+        Some(merge) => {
+            console::note(&format!(
+                "job {array}: {} tasks; job {merge} puts them together in {out}",
+                job.shards
+            ));
+        }
+    }
+    Ok(Done::with(Sent { array_job: Some(array), merge_job: merge, ..sent }))
 }
 
-/// Sends both scripts, the second one to run behind the first; their numbers.
-fn submit(scripts: &Scripts) -> Result<(String, String), Failure> {
+/// Sends the scripts, the second one to run behind the first; their numbers.
+fn submit(scripts: &Scripts) -> Result<(String, Option<String>), Failure> {
     let array = sbatch(&[], &scripts.array)?;
-    let merge = sbatch(&[format!("--dependency=afterany:{array}")], &scripts.merge)?;
+    let behind = |merge: &PathBuf| sbatch(&[format!("--dependency=afterany:{array}")], merge);
+    let merge = scripts.merge.as_ref().map(behind).transpose()?;
     Ok((array, merge))
 }
 

@@ -2,4 +2,4 @@
 
 mod slurm;
 
-pub use slurm::{Resources, Scripts, SlurmJob};
+pub use slurm::{Pieces, Resources, Scripts, SlurmJob};

@@ -1,4 +1,4 @@
-//! Array jobs for Slurm: a task for each shard of a run, and one that puts the shards together.
+//! Jobs for Slurm: a task for each shard of a run, and one that puts the shards together.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -35,18 +35,31 @@ pub struct Resources {
     pub options: Vec<String>,
 }
 
-/// A command of the program as an array job.
+/// What the tasks of a job make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pieces {
+    /// Each a folder, which it can continue; `druse merge` puts them together.
+    Folders,
+    /// Each a file, which it makes anew if it was stopped; one behind the other they are the whole.
+    Files,
+    /// There is one task, whose command says where its result goes.
+    One,
+}
+
+/// A command of the program as a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlurmJob {
     /// The program.
     pub program: PathBuf,
     /// The command and its options, without `--out`, `--shard` and `--resume`.
     pub command: Vec<String>,
-    /// The folder of the whole, absolute.
+    /// The folder or file of the whole, absolute.
     pub out: PathBuf,
+    /// What the tasks make.
+    pub pieces: Pieces,
     /// Where relative paths of the command begin.
     pub working: PathBuf,
-    /// Tasks.
+    /// Tasks; 1 where there are no shards.
     pub shards: u32,
     /// What each of them asks for.
     pub resources: Resources,
@@ -58,7 +71,7 @@ pub struct Scripts {
     /// The array: a task makes a shard.
     pub array: PathBuf,
     /// Puts the shards together; to run behind all of them.
-    pub merge: PathBuf,
+    pub merge: Option<PathBuf>,
 }
 
 /// A word of a shell script.
@@ -102,16 +115,62 @@ impl SlurmJob {
         text
     }
 
+    /// What files of shards are called behind their number.
+    fn suffix(&self) -> String {
+        let name = self.out.file_name().unwrap_or_default().to_string_lossy();
+        name.split_once('.').map_or(String::new(), |(_, suffix)| format!(".{suffix}"))
+    }
+
+    /// Lines before the command, what is added to it, and lines behind it.
+    fn around(&self) -> [String; 3] {
+        let folder = quoted_path(&self.folder());
+        let shards = self.shards;
+        let shard = "shard=$SLURM_ARRAY_TASK_ID\n";
+        match self.pieces {
+            Pieces::Folders => [
+                format!(
+                    r#"{shard}part={folder}/parts/$(printf %05d "$shard")
+# A task that ran before goes on where it stopped.
+resume=()
+[ -e "$part" ] && resume=(--resume)
+"#
+                ),
+                format!(r#" --out "$part" --shard "$shard/{shards}" ${{resume[@]+"${{resume[@]}}"}}"#),
+                String::new(),
+            ],
+            Pieces::Files => {
+                let suffix = quoted(&self.suffix());
+                let suffix = if suffix == "''" { "" } else { &suffix };
+                [
+                    format!(
+                        r#"{shard}name=$(printf %05d "$shard"){suffix}
+part={folder}/parts/$name
+half={folder}/parts/half-$name
+# What a task has made to its end stays.
+[ -e "$part" ] && exit 0
+"#
+                    ),
+                    format!(r#" --out "$half" --shard "$shard/{shards}""#),
+                    "[ $code -eq 0 ] && mv \"$half\" \"$part\"\n".to_owned(),
+                ]
+            }
+            Pieces::One => Default::default(),
+        }
+    }
+
     /// The script of the tasks.
     ///
     /// A task that is told to stop, because its time is over or its node is wanted, saves what is finished and goes back into
     /// the queue; what it finds finished when it runs again it leaves as it is.
     pub fn array(&self) -> String {
-        let mut text = self.head("%a.log");
+        let one = self.pieces == Pieces::One;
+        let mut text = self.head(if one { "task.log" } else { "%a.log" });
         let r = &self.resources;
         let mut option = |line: String| _ = writeln!(text, "#SBATCH {line}");
         let at_once = r.at_once.map_or(String::new(), |n| format!("%{n}"));
-        option(format!("--array=0-{}{at_once}", self.shards.saturating_sub(1)));
+        if !one {
+            option(format!("--array=0-{}{at_once}", self.shards.saturating_sub(1)));
+        }
         option("--requeue".to_owned());
         option(format!("--signal=B:TERM@{NOTICE}"));
         r.cpus.iter().for_each(|n| option(format!("--cpus-per-task={n}")));
@@ -127,16 +186,12 @@ impl SlurmJob {
             true => "",
             false => " --threads \"${SLURM_CPUS_PER_TASK:-1}\"",
         };
-        let folder = quoted_path(&self.folder());
+        let [before, added, behind] = self.around();
+        let task = if one { "$SLURM_JOB_ID" } else { "${SLURM_ARRAY_JOB_ID}_$shard" };
         _ = write!(
             text,
-            r#"shard=$SLURM_ARRAY_TASK_ID
-part={folder}/parts/$(printf %05d "$shard")
-# A task that ran before goes on where it stopped.
-resume=()
-[ -e "$part" ] && resume=(--resume)
-export DRUSE_PROGRESS_SECONDS=${{DRUSE_PROGRESS_SECONDS:-60}}
-{program} {command}{threads} --out "$part" --shard "$shard/{shards}" ${{resume[@]+"${{resume[@]}}"}} &
+            r#"{before}export DRUSE_PROGRESS_SECONDS=${{DRUSE_PROGRESS_SECONDS:-60}}
+{program} {command}{threads}{added} &
 child=$!
 # The shell gets the signal; the program finishes its step and saves.
 trap 'kill -TERM $child 2>/dev/null' TERM INT
@@ -146,26 +201,40 @@ while kill -0 $child 2>/dev/null; do
     wait $child
     code=$?
 done
-if [ $code -eq 130 ] || [ $code -eq 143 ]; then
+{behind}if [ $code -eq 130 ] || [ $code -eq 143 ]; then
     echo "interrupted: back into the queue" >&2
-    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$shard"
+    scontrol requeue "{task}"
 fi
 exit $code
 "#,
             program = quoted_path(&self.program),
             command = words.join(" "),
-            shards = self.shards,
         );
         text
     }
 
-    /// The script that puts the shards together.
-    pub fn merge(&self) -> String {
+    /// The script that puts the shards together, where there are several.
+    pub fn merge(&self) -> Option<String> {
         let mut text = self.head("merge.log");
         let folder = quoted_path(&self.folder());
         let (program, out) = (quoted_path(&self.program), quoted_path(&self.out));
-        _ = writeln!(text, "exec {program} merge {folder}/parts/* --out {out}");
-        text
+        _ = match self.pieces {
+            Pieces::One => return None,
+            Pieces::Folders => writeln!(text, "exec {program} merge {folder}/parts/* --out {out}"),
+            Pieces::Files => writeln!(
+                text,
+                r#"set -eu
+made=$(ls {folder}/parts | grep -c '^[0-9]')
+if [ "$made" -ne {shards} ]; then
+    echo "error: $made of {shards} shards are finished; the logs of the others say why: {folder}/logs" >&2
+    exit 1
+fi
+cat {folder}/parts/[0-9]* >{folder}/whole
+mv {folder}/whole {out}"#,
+                shards = self.shards,
+            ),
+        };
+        Some(text)
     }
 
     /// Writes the scripts into [`SlurmJob::folder`].
@@ -174,11 +243,17 @@ exit $code
     /// [`RunError::Write`]; [`RunError::OtherJob`] where the folder has scripts of another job.
     pub fn write(&self) -> Result<Scripts, RunError> {
         let folder = self.folder();
-        let scripts = Scripts { array: folder.join("array.sh"), merge: folder.join("merge.sh") };
+        let merge = self.merge();
+        let scripts = Scripts {
+            array: folder.join("array.sh"),
+            merge: merge.is_some().then(|| folder.join("merge.sh")),
+        };
         for inside in ["logs", "parts"] {
             files::create_dir_all(&folder.join(inside))?;
         }
-        for (path, text) in [(&scripts.array, self.array()), (&scripts.merge, self.merge())] {
+        for (path, text) in
+            [(&scripts.array, self.array())].into_iter().chain(scripts.merge.iter().zip(merge))
+        {
             match files::read_if_exists(path)? {
                 Some(there) if there == text.as_bytes() => {}
                 Some(_) => return Err(RunError::OtherJob { path: path.clone() }),
@@ -198,6 +273,7 @@ mod tests {
             program: "/opt/druse".into(),
             command: ["sample", "--formula", "LiFeO2", "--set", "a='x y'"].map(str::to_owned).to_vec(),
             out: "/data/big run".into(),
+            pieces: Pieces::Folders,
             working: "/data".into(),
             shards: 8,
             resources: Resources {
@@ -232,7 +308,7 @@ mod tests {
         }
         assert!(text.contains("--shard \"$shard/8\"") && text.contains("--threads"));
         assert!(!text.contains("partition") && !text.contains("--mem"));
-        let merge = job().merge();
+        let merge = job().merge().unwrap();
         assert!(merge.contains("merge '/data/big run.slurm'/parts/* --out '/data/big run'"), "{merge}");
     }
 
