@@ -102,8 +102,8 @@ pub struct SampleArgs {
     /// compositions.
     #[arg(long, requires = "like")]
     with_sites: bool,
-    /// Order of the candidates of a composition: as they come, or, once relaxed, by ln p - w E in OUT/ranked.jsonl
-    /// (`druse relax --optimizer lbfgs --fmax 0.1 --steps 100`, then `druse rank`, with the default potential and weight).
+    /// Order of the candidates of a composition: as they come, or by ln p - w E in OUT/ranked.jsonl (`druse relax`, then `druse
+    /// rank`, with the default potential and weight).
     #[arg(long, value_enum, value_name = "BY", default_value_t = RankBy::Likelihood)]
     pub rank: RankBy,
     #[command(flatten)]
@@ -115,8 +115,21 @@ pub struct SampleArgs {
 pub enum RankBy {
     /// How likely the model finds them.
     Likelihood,
-    /// That, and their energies.
+    /// That, and their energies as they come: some milliseconds a candidate (`druse relax --steps 0 --cell fixed`).
+    Energy,
+    /// That, and their energies once they are relaxed (`druse relax --optimizer lbfgs --fmax 0.1 --steps 100`).
     Potential,
+}
+
+impl RankBy {
+    /// Folder within that of the run, and options, of `druse relax`; none where no energies are needed.
+    fn relaxing(self) -> Option<(&'static str, &'static [&'static str])> {
+        match self {
+            Self::Likelihood => None,
+            Self::Energy => Some(("energies", &["--steps=0", "--cell=fixed"])),
+            Self::Potential => Some(("relaxed", &["--optimizer=lbfgs", "--fmax=0.1", "--steps=100"])),
+        }
+    }
 }
 
 /// What to sample [default, for models that can: whatever the model draws].
@@ -146,30 +159,34 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
     let model = configured(args, load(args.model.as_deref(), &args.compute)?)?;
     let (targets, count) = requested(args, &model)?;
     let stop = console::stop_flag()?;
-    if args.rank == RankBy::Potential && args.sampling.shard.count > 1 {
+    let relaxing = args.rank.relaxing();
+    if relaxing.is_some() && args.sampling.shard.count > 1 {
         return Err(Failure::mistake("a shard holds a part of the candidates of a composition")
             .hint("merge the shards first; then `druse relax` and `druse rank`"));
     }
-    if args.rank == RankBy::Potential && args.sampling.to_stdout() {
-        let text = "candidates are relaxed and ordered in the folder of --out, which is standard output";
+    if relaxing.is_some() && args.sampling.to_stdout() {
+        let text = "candidates are ordered in the folder of --out, which is standard output";
         return Err(Failure::mistake(text).hint("name a folder"));
     }
     let result = sampling::run(&args.sampling, &model, targets, count, &stop)?;
-    let code = match args.rank == RankBy::Potential && !result.interrupted() {
-        true => by_potential(&args.sampling, &stop)?.exit_code(),
-        false => result.code(),
+    let code = match relaxing {
+        Some(relaxing) if !result.interrupted() => by_energy(&args.sampling, relaxing, &stop)?.exit_code(),
+        _ => result.code(),
     };
     Ok(Done::with(result).code(code))
 }
 
-/// Relaxes what was sampled and puts it in order: two commands after this one.
-fn by_potential(args: &SamplingArgs, stop: &Arc<AtomicBool>) -> crate::Outcome {
+/// Finds the energies of what was sampled and puts it in order: two commands after this one.
+fn by_energy(
+    args: &SamplingArgs,
+    (folder, relaxing): (&str, &[&str]),
+    stop: &Arc<AtomicBool>,
+) -> crate::Outcome {
     let path = |path: PathBuf| path.to_string_lossy().into_owned();
     let out = path(args.out.join(STRUCTURES_FILE));
-    let (relaxed, ranked) = (path(args.out.join("relaxed")), path(args.out.join("ranked.jsonl")));
-    let fixed = ["--optimizer=lbfgs", "--fmax=0.1", "--steps=100", "--format=jsonl"].map(str::to_owned);
-    let mut options = vec![format!("--out={relaxed}")];
-    options.extend(fixed);
+    let (relaxed, ranked) = (path(args.out.join(folder)), path(args.out.join("ranked.jsonl")));
+    let mut options = vec![format!("--out={relaxed}"), "--format=jsonl".to_owned()];
+    options.extend(relaxing.iter().map(|&option| option.to_owned()));
     options.extend(args.resume.then(|| "--resume".to_owned()));
     options.extend(["--".to_owned(), out]);
     let code = relax::run_until(&parse("relax", &options)?, || Ok(stop.clone()))?;
