@@ -24,8 +24,9 @@ pub const CHILD_COMMAND: &str = "train-rank";
 #[derive(Args, Debug, Clone)]
 pub struct RankArgs {
     /// Processes on this machine that share the micro-batches of every batch. The results do not depend on it.
-    #[arg(long, value_name = "N", conflicts_with_all = ["rank", "world", "rendezvous", "secret_file"])]
-    processes: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(conflicts_with_all = ["rank", "world", "rendezvous", "secret_file"])]
+    processes: Option<u32>,
     /// Number of this process, from 0, where several machines train together: the command is started on all of them with
     /// --rank, --world and --rendezvous. Rank 0 is the run and alone writes its folder. The results do not depend on it.
     #[arg(long, value_name = "R", requires = "world", requires = "rendezvous")]
@@ -53,9 +54,13 @@ pub struct Others {
 }
 
 impl RankArgs {
+    fn processes(&self) -> Option<usize> {
+        self.processes.map(|n| n as usize)
+    }
+
     /// Number of processes.
     pub fn world(&self) -> usize {
-        self.world.or(self.processes).unwrap_or(1)
+        self.world.or(self.processes()).unwrap_or(1)
     }
 
     /// The rank of this process, where it is another one than 0.
@@ -65,7 +70,7 @@ impl RankArgs {
 
     /// Worker threads of each process: cores are divided among the processes of a machine.
     pub fn threads(&self, threads: usize) -> usize {
-        match self.processes {
+        match self.processes() {
             Some(n) if n > 1 && threads == 0 => (available_parallelism().map_or(1, usize::from) / n).max(1),
             _ => threads,
         }
