@@ -163,6 +163,9 @@ fn a_potential_orders_candidates() {
             let p = &s["properties"];
             assert_eq!(p["rank"], i + 1);
             assert!(p["rank_score"].is_f64() && p["model_rank"].is_u64(), "{p}");
+            assert!(p["energy_above_lowest"].as_f64().is_some_and(|e| e >= 0.0), "{p}");
+            let model_rank = made.iter().position(|m| m["properties"]["template"] == p["template"]);
+            assert_eq!(p["model_rank"].as_u64(), model_rank.map(|i| i as u64 + 1), "{p}");
             // Energies alone move nothing.
             let same = made.iter().any(|m| m["structure"] == s["structure"]);
             assert!(same || by == "potential", "{s}");

@@ -111,8 +111,11 @@ pub fn run(args: &RankArgs) -> crate::Outcome {
             best.push(First { id: item.id.clone(), formula, score: candidate.score });
         }
         let mut structure = structure.clone();
+        // What was put in order before keeps the place that its model gave it.
+        let by_model = structure.properties.get("model_rank").cloned();
         let mut put = |name: &str, value: Value| structure.properties.insert(name.to_owned(), value);
-        if let Some(before) = put("rank", candidate.rank.into()) {
+        let before = put("rank", candidate.rank.into());
+        if let Some(before) = by_model.or(before) {
             changed += usize::from(candidate.rank == 1 && before != 1);
             put("model_rank", before);
         }

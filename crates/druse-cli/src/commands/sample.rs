@@ -103,7 +103,7 @@ pub struct SampleArgs {
     #[arg(long, requires = "like")]
     with_sites: bool,
     /// Order of the candidates of a composition: as they come, or by ln p - w E in OUT/ranked.jsonl (`druse relax`, then `druse
-    /// rank`, with the default potential and weight).
+    /// rank`, with the default potential).
     #[arg(long, value_enum, value_name = "BY", default_value_t = RankBy::Likelihood)]
     pub rank: RankBy,
     #[command(flatten)]
@@ -117,19 +117,9 @@ pub enum RankBy {
     Likelihood,
     /// That, and their energies as they come: some milliseconds a candidate (`druse relax --steps 0 --cell fixed`).
     Energy,
-    /// That, and their energies once they are relaxed (`druse relax --optimizer lbfgs --fmax 0.1 --steps 100`).
+    /// The five best of a composition by these, once they are relaxed (`druse relax --optimizer lbfgs --fmax 0.1 --steps 100`, then
+    /// `druse rank --weight 40`).
     Potential,
-}
-
-impl RankBy {
-    /// Folder within that of the run, and options, of `druse relax`; none where no energies are needed.
-    fn relaxing(self) -> Option<(&'static str, &'static [&'static str])> {
-        match self {
-            Self::Likelihood => None,
-            Self::Energy => Some(("energies", &["--steps=0", "--cell=fixed"])),
-            Self::Potential => Some(("relaxed", &["--optimizer=lbfgs", "--fmax=0.1", "--steps=100"])),
-        }
-    }
 }
 
 /// What to sample [default, for models that can: whatever the model draws].
@@ -159,45 +149,58 @@ pub fn run(args: &SampleArgs) -> crate::Outcome {
     let model = configured(args, load(args.model.as_deref(), &args.compute)?)?;
     let (targets, count) = requested(args, &model)?;
     let stop = console::stop_flag()?;
-    let relaxing = args.rank.relaxing();
-    if relaxing.is_some() && args.sampling.shard.count > 1 {
+    let by_energy = args.rank != RankBy::Likelihood;
+    if by_energy && args.sampling.shard.count > 1 {
         return Err(Failure::mistake("a shard holds a part of the candidates of a composition")
             .hint("merge the shards first; then `druse relax` and `druse rank`"));
     }
-    if relaxing.is_some() && args.sampling.to_stdout() {
+    if by_energy && args.sampling.to_stdout() {
         let text = "candidates are ordered in the folder of --out, which is standard output";
         return Err(Failure::mistake(text).hint("name a folder"));
     }
     let result = sampling::run(&args.sampling, &model, targets, count, &stop)?;
-    let code = match relaxing {
-        Some(relaxing) if !result.interrupted() => by_energy(&args.sampling, relaxing, &stop)?.exit_code(),
-        _ => result.code(),
+    let code = match by_energy && !result.interrupted() {
+        true => order(&args.sampling, args.rank, &stop)?.exit_code(),
+        false => result.code(),
     };
     Ok(Done::with(result).code(code))
 }
 
-/// Finds the energies of what was sampled and puts it in order: two commands after this one.
-fn by_energy(
-    args: &SamplingArgs,
-    (folder, relaxing): (&str, &[&str]),
-    stop: &Arc<AtomicBool>,
-) -> crate::Outcome {
-    let path = |path: PathBuf| path.to_string_lossy().into_owned();
-    let out = path(args.out.join(STRUCTURES_FILE));
-    let (relaxed, ranked) = (path(args.out.join(folder)), path(args.out.join("ranked.jsonl")));
-    let mut options = vec![format!("--out={relaxed}"), "--format=jsonl".to_owned()];
-    options.extend(relaxing.iter().map(|&option| option.to_owned()));
-    options.extend(args.resume.then(|| "--resume".to_owned()));
-    options.extend(["--".to_owned(), out]);
-    let code = relax::run_until(&parse("relax", &options)?, || Ok(stop.clone()))?;
+/// Finds the energies of what was sampled and puts it in order: commands after this one.
+fn order(args: &SamplingArgs, by: RankBy, stop: &Arc<AtomicBool>) -> crate::Outcome {
+    let path = |name: &str| args.out.join(name).to_string_lossy().into_owned();
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    let relaxed = |from: &str, to: &str, options: &[&str]| {
+        let mut all = vec![format!("--out={}", path(to))];
+        all.extend(words(&["--format=jsonl"]));
+        all.extend(words(options));
+        all.extend(args.resume.then(|| "--resume".to_owned()));
+        all.extend(["--".to_owned(), path(from)]);
+        relax::run_until(&parse("relax", &all)?, || Ok(stop.clone()))
+    };
+    let ranked = |from: &str, to: &str, options: &[&str]| {
+        let mut all = vec![format!("--out={}", path(to)), "--overwrite".to_owned()];
+        all.extend(words(options));
+        all.extend(["--".to_owned(), path(from)]);
+        rank::run(&parse("rank", &all)?)
+    };
+    let energies = relaxed(STRUCTURES_FILE, "energies", &["--steps=0", "--cell=fixed"])?;
     if stop.load(Ordering::Relaxed) {
-        return Ok(code);
+        return Ok(energies);
     }
-    rank::run(&parse(
-        "rank",
-        &[format!("--out={ranked}"), "--overwrite".to_owned(), "--".to_owned(), relaxed],
-    )?)
+    if by == RankBy::Energy {
+        return ranked("energies", RANKED, &[]);
+    }
+    ranked("energies", "best.jsonl", &["--keep=5"])?;
+    let ended = relaxed("best.jsonl", "relaxed", &["--optimizer=lbfgs", "--fmax=0.1", "--steps=100"])?;
+    match stop.load(Ordering::Relaxed) {
+        true => Ok(ended),
+        false => ranked("relaxed", RANKED, &["--weight=40"]),
+    }
 }
+
+/// Candidates in their order.
+const RANKED: &str = "ranked.jsonl";
 
 /// The model with the sampling settings of the command line.
 pub fn configured(args: &SampleArgs, model: LoadedModel) -> Result<LoadedModel, Failure> {
