@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn vectors_are_filled_where_that_takes_fewer_instructions() {
-        let folded = |channels, width, positions, stride| {
+        let folded = |channels: usize, width: usize, positions: usize, stride: usize| {
             let size = [1, 1, (positions - 1) * stride + width];
             let g = ConvGeometry::valid(1, size, [3, channels], [1, 1, width], [1, 1, stride]);
             Folded::for_lanes(&g, 16).map(|folded| folded.count)
