@@ -119,7 +119,7 @@ fn one_two_and_four_processes_write_the_same_files() {
     druse(dir, &arguments("threads", &threads)).ok();
     // The models name their number of threads.
     assert_eq!(log(&dir.join("threads")), expected.0);
-    druse(dir, &arguments("none", &["--processes", "0"])).fails(2, &["no rank 0 of 0"]);
+    druse(dir, &arguments("none", &["--processes", "0"])).fails(2, &["--processes", "0 is not in 1"]);
     druse(
         dir,
         &["train", "--data", "data", "--out", "c", "--preset", "crystens-small-gan", "--processes", "2"],

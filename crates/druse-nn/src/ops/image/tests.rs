@@ -37,6 +37,10 @@ fn geometries() -> Vec<ConvGeometry> {
         padded([4, 5, 3], [2, 3], [3, 3, 3], [1; 3], [1; 3]),
         padded([5, 5, 4], [2, 3], [3, 2, 3], [2, 1, 2], [1, 1, 0]),
         padded([4, 4, 2], [1, 2], [1, 1, 1], [2, 2, 1], [0; 3]),
+        // Few channels, of which several results fill a vector together.
+        valid(3, [3, 4, 18], [4, 8], [3, 3, 3], [1; 3]),
+        valid(1, [2, 3, 17], [2, 4], [1, 2, 3], [1, 1, 2]),
+        ConvGeometry::same(2, [6, 8], [4, 4], 3),
         // Nothing at all.
         valid(0, [4, 4, 1], [2, 3], [3, 3, 1], [1; 3]),
     ]
@@ -54,7 +58,8 @@ fn convolutions_and_their_transposes() {
             on_every_arch(|| {
                 let data = random(shapes, 1.0);
                 check(&op, [input, weight], &[data[0].clone(), data[1].clone()], 5e-3);
-                check(&BiasedConv(op.clone()), shapes, &data, 5e-3);
+                // Sums of weights that cancel leave a bias next to no gradient, and differences of sums their rounding.
+                check(&BiasedConv(op.clone()), shapes, &data, 1e-2);
             });
         }
     }
