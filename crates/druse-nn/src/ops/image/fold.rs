@@ -34,8 +34,9 @@ impl Folded {
             (taps * (count * g.out_channels).div_ceil(lanes)) as f64 / count as f64
         };
         let counts = 2..=(VECTORS * lanes / g.out_channels.max(1)).min(positions);
-        let best =
-            counts.filter(|count| positions % count == 0).min_by(|&a, &b| cost(a).total_cmp(&cost(b)))?;
+        let best = counts
+            .filter(|&count| positions.is_multiple_of(count))
+            .min_by(|&a, &b| cost(a).total_cmp(&cost(b)))?;
         (cost(best) < 0.9 * cost(1)).then(|| {
             let mut wide = ConvGeometry { out_channels: best * g.out_channels, ..*g };
             wide.kernel[axis] = (best - 1) * g.stride[axis] + g.kernel[axis];
