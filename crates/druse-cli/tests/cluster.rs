@@ -38,9 +38,9 @@ fn with_whole() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// A task as Slurm starts it.
-fn task(dir: &Path, shard: usize) -> Command {
+fn task(dir: &Path, folder: &str, shard: usize) -> Command {
     let mut task = Command::new("bash");
-    task.arg("out.slurm/array.sh").current_dir(dir);
+    task.arg(format!("{folder}/array.sh")).current_dir(dir);
     task.env("SLURM_ARRAY_TASK_ID", shard.to_string()).env("SLURM_ARRAY_JOB_ID", "7");
     task.stdout(Stdio::null()).stderr(Stdio::null());
     task
@@ -67,16 +67,16 @@ fn tasks_make_what_one_run_makes_whatever_becomes_of_them() {
     assert!(run.stdout.contains("sbatch --parsable") && run.stdout.contains("afterany"), "{}", run.stdout);
     // One node is lost while it works: the task runs again.
     let part = |shard: usize| dir.join(format!("out.slurm/parts/{shard:05}/structures.jsonl"));
-    let mut lost = task(dir, 0).spawn().unwrap();
+    let mut lost = task(dir, "out.slurm", 0).spawn().unwrap();
     until("the first structure", || lines(&part(0)) > 0);
     let pattern = dir.join("out.slurm/parts/00000").display().to_string();
     Command::new("pkill").args(["-KILL", "-f", &pattern]).status().unwrap();
     lost.wait().unwrap();
     for shard in 0..SHARDS {
-        assert!(task(dir, shard).status().unwrap().success(), "task {shard}");
+        assert!(task(dir, "out.slurm", shard).status().unwrap().success(), "task {shard}");
     }
     // A task that is done has nothing to do.
-    assert!(task(dir, 1).status().unwrap().success());
+    assert!(task(dir, "out.slurm", 1).status().unwrap().success());
     assert!(
         Command::new("bash").arg(dir.join("out.slurm/merge.sh")).current_dir(dir).status().unwrap().success()
     );
@@ -101,13 +101,11 @@ fn files_of_shards_are_joined_once_all_are_there() {
         let folder = format!("{name}.slurm");
         for shard in 0..SHARDS {
             // What is not finished is no result, whatever lies there.
-            fs::write(dir.join(format!("{folder}/parts/half-{shard:05}")), "half a li").unwrap();
+            let half = name.replacen("features", &format!("{folder}/parts/half-{shard:05}"), 1);
+            fs::write(dir.join(half), "half a li").unwrap();
             assert!(!bash(&dir, &format!("{folder}/merge.sh")), "shard {shard} is missing");
-            let mut task = Command::new("bash");
-            task.arg(format!("{folder}/array.sh")).current_dir(&dir);
-            task.env("SLURM_ARRAY_TASK_ID", shard.to_string()).env("SLURM_ARRAY_JOB_ID", "7");
             for _ in 0..2 {
-                assert!(task.status().unwrap().success(), "task {shard}");
+                assert!(task(&dir, &folder, shard).status().unwrap().success(), "task {shard}");
             }
         }
         assert!(bash(&dir, &format!("{folder}/merge.sh")));

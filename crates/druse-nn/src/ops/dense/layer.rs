@@ -171,8 +171,9 @@ pub(crate) fn add_row(y: &mut [f32], row: &[f32]) {
     if cols == 0 {
         return;
     }
-    let mut rows = [0f32; SIDE_BY_SIDE * SIDE_BY_SIDE];
+    let mut rows;
     let row = if cols < SIDE_BY_SIDE {
+        rows = [0f32; SIDE_BY_SIDE * SIDE_BY_SIDE];
         rows.chunks_exact_mut(cols).for_each(|to| to.copy_from_slice(row));
         &rows[..SIDE_BY_SIDE * cols]
     } else {
