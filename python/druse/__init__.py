@@ -249,7 +249,7 @@ def sample(
     model: _Path | Model | None = None,
     system: str | None = None,
     atoms: int | None = None,
-    space_group: int | None = None,
+    space_group: int | str | None = None,
     sites: str | None = None,
     wyckoff: str | None = None,
     like: object = None,

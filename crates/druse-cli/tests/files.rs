@@ -84,6 +84,37 @@ fn a_left_handed_cell_keeps_the_hand_of_its_crystal() {
     }
 }
 
+/// A draw is the same whatever the format, in the order of the set, and never larger than it.
+#[test]
+fn structures_are_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let entry = |i: usize| cif(&format!("c{i}"), 4.0 + i as f64 / 10.0, &[("Po", [0.0; 3])]);
+    fs::create_dir(dir.join("set")).unwrap();
+    (10..40).for_each(|i| fs::write(dir.join(format!("set/c{i}.cif")), entry(i)).unwrap());
+    let ids = |path: &str| -> Vec<String> {
+        let written = druse(dir, &["data", "convert", path, "--out", "-", "--format", "jsonl"]).ok().stdout;
+        rows(&written).iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let convert = |more: &[&str]| druse(dir, &[&["data", "convert", "set"], more].concat());
+    for out in ["a.csv", "b.jsonl", "c.druse"] {
+        let said = convert(&[out, "--random", "7"]).ok().stderr;
+        assert!(said.contains("7 structures") && !said.contains("filters"), "{said}");
+        assert_eq!(ids(out), ids("a.csv"), "{out}");
+    }
+    let drawn = ids("a.csv");
+    assert!(drawn.len() == 7 && drawn.is_sorted());
+    let streamed = convert(&["--random", "7", "--out", "-", "--format", "jsonl"]).ok().stdout;
+    assert_eq!(rows(&streamed).iter().map(|row| row["id"].as_str().unwrap()).collect::<Vec<_>>(), drawn);
+    convert(&["other.csv", "--random", "7", "--seed", "1"]).ok();
+    assert_ne!(ids("other.csv"), drawn);
+    convert(&["images.safetensors", "--random", "3"]).ok();
+    assert_eq!(ids("images.safetensors").len(), 3);
+    convert(&["d.csv", "--random", "31"]).fails(2, &["30 structures", "31"]);
+    convert(&["d.csv", "--seed", "1"]).fails(2, &["--random"]);
+    assert!(!dir.join("d.csv").exists());
+}
+
 /// A guess is said with the structure, and refused when asked to.
 #[test]
 fn doubts_are_said_and_strict_reading_refuses_them() {

@@ -26,6 +26,16 @@ pub enum DataError {
     /// A file or folder cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// More structures are to be drawn than there are.
+    #[error("`{name}` has {total} structures, of which {asked} cannot be drawn")]
+    TooFew {
+        /// The set.
+        name: String,
+        /// Structures to draw.
+        asked: usize,
+        /// Structures that there are.
+        total: usize,
+    },
     /// A structure has no space group within the tolerance.
     #[error("`{id}`: {source}")]
     Symmetry {

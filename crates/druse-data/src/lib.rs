@@ -42,6 +42,7 @@ mod benchmark;
 mod convert;
 pub mod crystens;
 mod dataset;
+mod drawn;
 mod entry;
 mod error;
 pub mod fetch;
@@ -66,6 +67,7 @@ pub use convert::{
 #[cfg(feature = "parquet")]
 pub use convert::{ParquetOptions, write_parquet};
 pub use dataset::Dataset;
+pub use drawn::Drawn;
 pub use entry::{Entry, Skipped};
 pub use error::DataError;
 pub use filter::{Comparison, Filter, FilterError};

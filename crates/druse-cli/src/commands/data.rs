@@ -10,9 +10,9 @@ use druse_crystal::formats::Format;
 use druse_data::crystens::{ImageFile, Normalization};
 use druse_data::fetch::{FetchError, FetchOptions, FileStatus, Manifest, fetch};
 use druse_data::{
-    DataError, DatasetStats, Entries, Entry, Filter, HowRead, ImageOptions, Kinds, LoadOptions, OutputFormat,
-    SetFormat, SetReader, Split, SplitOptions, SplitStats, Splits, StatsOptions, write_dataset,
-    write_image_file, write_symmetrized_folder,
+    DataError, Dataset, DatasetStats, Drawn, Entries, Entry, Filter, HowRead, ImageOptions, Kinds,
+    LoadOptions, OutputFormat, SetFormat, SetReader, Split, SplitOptions, SplitStats, Splits, StatsOptions,
+    write_dataset, write_image_file, write_symmetrized_folder,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -44,7 +44,8 @@ pub enum DataCommand {
   druse data convert structure.cif --out - --format poscar
   druse data convert lifeo2/structures.jsonl symmetric --format cif --symmetrize 0.1
   druse data convert train.csv.gz train.safetensors --normalization fit       (CrysTens images)
-  druse data convert generated.safetensors cifs --format cif --decoding paper")]
+  druse data convert generated.safetensors cifs --format cif --decoding paper
+  druse data convert mp_20/train.csv yardstick.jsonl --random 1000 --seed 0")]
     Convert(ConvertArgs),
     /// Divide a data set into train, val and test files.
     #[command(after_help = "Example:
@@ -126,6 +127,12 @@ pub struct ConvertArgs {
     /// Format [default: by the name of the output].
     #[arg(long, value_parser = set_format())]
     format: Option<OutputFormat>,
+    /// Draw so many structures, which stay in their order. Which ones depends on the seed and on the identifiers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    random: Option<u64>,
+    /// Another seed, another draw [default: 0].
+    #[arg(long, value_name = "SEED", requires = "random")]
+    seed: Option<u64>,
     /// Replace each cell by its Niggli-reduced one.
     #[arg(long)]
     niggli: bool,
@@ -319,8 +326,16 @@ fn convert(args: &ConvertArgs) -> Result<Converted, Failure> {
         decoding: args.decoding.of_source(&args.source.path)?,
         ..args.source.options(args.niggli)?
     };
-    if to_images && !is_stdout(out) {
+    // What is made of a set in memory.
+    let in_memory = || -> Result<Dataset, Failure> {
         let dataset = load(&args.source.path, &options)?;
+        let Some(drawn) = draw(args, &dataset)? else { return Ok(dataset) };
+        let entries = drawn.collect()?.entries;
+        let Dataset { skipped, warnings, .. } = dataset;
+        Ok(Dataset { skipped, warnings, ..Dataset::new(dataset.name, entries) })
+    };
+    if to_images && !is_stdout(out) {
+        let dataset = in_memory()?;
         let skipped = write_image_file(&dataset, out, &images)?;
         skipped.iter().for_each(|structure| console::warn(&format!("skipped {structure}")));
         let written = dataset.len() - skipped.len();
@@ -328,34 +343,45 @@ fn convert(args: &ConvertArgs) -> Result<Converted, Failure> {
         return Ok(converted(written, skipped.len() + dataset.skipped.len()));
     }
     if is_stdout(out) && args.symmetrize.is_none() {
-        let dataset = load(&args.source.path, &options)?;
+        let dataset = in_memory()?;
         write_set("--out", &dataset, out, format, args.overwrite)?;
         console::note(&format!("{} structures: -", dataset.len()));
         return Ok(converted(dataset.len(), dataset.skipped.len()));
     }
-    let set = Counted::new(open(&args.source.path, &options)?);
+    let set = open(&args.source.path, &options)?;
+    let drawn = draw(args, &set)?;
+    let entries = Counted::new(drawn.as_ref().map_or(&set as &dyn Entries, |drawn| drawn));
     match args.symmetrize {
-        Some(symprec) => write_symmetrized_folder(&set, out, symprec, args.overwrite)?,
+        Some(symprec) => write_symmetrized_folder(&entries, out, symprec, args.overwrite)?,
         #[cfg(feature = "parquet")]
         None if args.with_cif => {
             let options = druse_data::ParquetOptions { cif: true, overwrite: args.overwrite };
-            druse_data::write_parquet(&set, out, &options)?;
+            druse_data::write_parquet(&entries, out, &options)?;
         }
-        None => write_dataset(&set, out, format, args.overwrite)?,
+        None => write_dataset(&entries, out, format, args.overwrite)?,
     }
-    say_filtered(&set.set, set.count());
-    console::note(&format!("{} structures: {}", set.count(), out.display()));
-    Ok(converted(set.count(), set.set.skipped.len()))
+    if drawn.is_none() {
+        say_filtered(&set, entries.count());
+    }
+    console::note(&format!("{} structures: {}", entries.count(), out.display()));
+    Ok(converted(entries.count(), set.skipped.len()))
+}
+
+/// The structures that are drawn, where some are.
+fn draw<'a>(args: &ConvertArgs, set: &'a dyn Entries) -> Result<Option<Drawn<'a>>, Failure> {
+    let Some(count) = args.random else { return Ok(None) };
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    Ok(Some(Drawn::new(set, count, args.seed.unwrap_or(0))?))
 }
 
 /// A set whose entries are counted as they are read.
-struct Counted {
-    set: SetReader,
+struct Counted<'a> {
+    set: &'a dyn Entries,
     count: Cell<usize>,
 }
 
-impl Counted {
-    fn new(set: SetReader) -> Self {
+impl<'a> Counted<'a> {
+    fn new(set: &'a dyn Entries) -> Self {
         Self { set, count: Cell::new(0) }
     }
 
@@ -365,7 +391,7 @@ impl Counted {
     }
 }
 
-impl Entries for Counted {
+impl Entries for Counted<'_> {
     fn name(&self) -> &str {
         self.set.name()
     }
@@ -425,11 +451,10 @@ fn split(args: &SplitArgs) -> Result<Divided, Failure> {
     let mut parts = Vec::new();
     for split in Split::ALL {
         set.part(options, split);
-        let part = Counted::new(set);
+        let part = Counted::new(&set);
         let path = args.out.join(args.format.file_name(split.name()));
         let written = write_dataset(&part, &path, args.format, false);
         let count = part.count();
-        set = part.set;
         match written {
             // What the filters leave may be too little for three parts.
             Err(DataError::Empty { .. }) => {

@@ -11,7 +11,8 @@ use druse_data::{Entry, LoadOptions};
 use druse_models::{Capabilities, Condition, ConditionSet, Conditions};
 use druse_run::RunError;
 use druse_run::enumerate::{
-    Limits, TemplateLimits, Totals, compositions, conditions_of, parse_sites, parse_system, templates,
+    Limits, TemplateLimits, Totals, compositions, conditions_of, parse_sites, parse_space_group,
+    parse_system, templates,
 };
 use druse_run::latent::{LatentRecord, read_latents};
 use druse_run::model::LoadedModel;
@@ -60,8 +61,8 @@ pub struct SampleArgs {
     #[arg(long, value_name = "N", conflicts_with_all = ["sites", "wyckoff", "like", "latents"],
         value_parser = clap::value_parser!(u32).range(1..))]
     atoms: Option<u32>,
-    /// Number of the space group, 1 to 230.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=230))]
+    /// Space group: its number, 1 to 230, or its Hermann–Mauguin symbol, such as Fm-3m or P2_1/c.
+    #[arg(long, value_name = "GROUP", value_parser = parse_space_group)]
     space_group: Option<u16>,
     /// Structures to sample; with compositions of a system, of each; with --like, in all [default there: one a row]; with
     /// --formula and a model that has to be told sites, in all [default there: one for each way to place the atoms].

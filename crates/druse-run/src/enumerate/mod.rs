@@ -5,5 +5,6 @@ mod templates;
 
 pub use compositions::{EnumerationError, Limits, Totals, compositions, parse_system};
 pub use templates::{
-    Frequencies, SitesError, TemplateLimits, Templates, TemplatesError, conditions_of, parse_sites, templates,
+    Frequencies, NoSpaceGroup, SitesError, TemplateLimits, Templates, TemplatesError, conditions_of,
+    parse_sites, parse_space_group, templates,
 };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 
+use druse_crystal::formats::cif::number_of_symbol;
 use druse_crystal::{
     Composition, Element, ElementError, EnumerateError, EnumerateOptions, SpaceGroup, SpaceGroupError,
     Template, WyckoffSequence, enumerate_templates,
@@ -27,6 +28,26 @@ pub enum SitesError {
     /// There is no site.
     #[error("no sites are given")]
     Empty,
+}
+
+/// A text names no space group, or not a single one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no space group; give its number, 1 to 230, or its Hermann–Mauguin symbol, such as Fm-3m or P2_1/c"
+)]
+pub struct NoSpaceGroup(String);
+
+/// Reads a space group: `225`, or a symbol as in CIFs, `Fm-3m`. A symbol of another setting (`P2_1/n`) stands for its group.
+///
+/// # Errors
+/// [`NoSpaceGroup`] for anything else.
+pub fn parse_space_group(text: &str) -> Result<u16, NoSpaceGroup> {
+    let text = text.trim();
+    let number = match text.parse() {
+        Ok(number) => SpaceGroup::new(number).ok().map(SpaceGroup::number),
+        Err(_) => number_of_symbol(text),
+    };
+    number.ok_or_else(|| NoSpaceGroup(text.chars().take(40).collect()))
 }
 
 /// Reads `Na:1,Cl:1`: elements with the number of their symmetrically distinct sites.
@@ -199,6 +220,30 @@ mod tests {
         ] {
             let message = parse_sites(text).unwrap_err().to_string();
             assert!(message.contains(word), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn space_groups_have_numbers_and_symbols() {
+        for group in SpaceGroup::all() {
+            for text in [group.number().to_string(), group.symbol().into(), group.full_symbol().into()] {
+                assert_eq!(parse_space_group(&text), Ok(group.number()), "{text}");
+            }
+        }
+        let others = [
+            ("P2_1/n", 14),
+            ("p 1 21/c 1", 14),
+            ("Cmca", 64),
+            ("Pbnm", 62),
+            ("R-3m:R", 166),
+            (" Fd-3mZ ", 227),
+        ];
+        for (text, number) in others {
+            assert_eq!(parse_space_group(text), Ok(number), "{text}");
+        }
+        for text in ["", "0", "231", "-5", "99999999999", "Fm-3q", "rock salt"] {
+            let message = parse_space_group(text).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("`{text}` is no space group")), "{message}");
         }
     }
 

@@ -22,6 +22,7 @@ mod write;
 
 pub use parse::read;
 pub(super) use parse::read_with;
+pub use space_group::number_of_symbol;
 pub(super) use split::{recognize, split};
 pub use symmetry::SymmetryOperationError;
 pub use write::{write, write_symmetric, write_symmetrized};

@@ -7,12 +7,14 @@ mod nearest;
 mod spelling;
 mod tables;
 
+use std::collections::BTreeSet;
+
 use super::lexer::shorten;
 use super::symmetry::fits;
 use crate::formats::error::{FormatError, FormatErrorKind};
 use crate::symmetry::group::{IDENTITY, same_group};
 use crate::symmetry::identify::space_group_number;
-use crate::{Lattice, SymmetryOperation};
+use crate::{Lattice, SpaceGroup, SymmetryOperation};
 use tables::Setting;
 
 /// Relative change of the cell's metric tensor by the operations of a setting that comes from rounding.
@@ -32,6 +34,23 @@ pub(super) struct SpaceGroupSetting {
 
 /// A value of the file and its line.
 type Datum<'a> = (&'a str, usize);
+
+/// The number of the space group that a Hermann–Mauguin symbol names in any of its settings and spellings (`Fm-3m`, `F m -3 m`,
+/// `P2_1/n`, `P 1 21/n 1`). A symbol of several groups (`C2` is one of P2 with other axes, too) is that of the group whose standard
+/// setting has it. `None` where it is not understood.
+pub fn number_of_symbol(symbol: &str) -> Option<u16> {
+    let found = hermann_mauguin::find(symbol).into_iter().map(|i| tables::settings()[i].number);
+    let numbers: BTreeSet<u16> = found.filter_map(|number| u16::try_from(number).ok()).collect();
+    let plain = |text: &str| text.replace([' ', '_'], "").to_ascii_lowercase();
+    let is_standard = |number: &u16| {
+        SpaceGroup::new(*number)
+            .is_ok_and(|group| [group.symbol(), group.full_symbol()].map(plain).contains(&plain(symbol)))
+    };
+    match numbers.len() {
+        0 | 1 => numbers.first().copied(),
+        _ => numbers.iter().copied().find(is_standard),
+    }
+}
 
 /// The settings of the space group that a file names by Hall symbol, Hermann–Mauguin symbol or number (each with its
 /// line), in this order of preference, as far as they fit the cell. At least one; the first is the one other programs
