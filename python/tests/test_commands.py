@@ -50,6 +50,14 @@ def test_symmetric_cifs_are_the_programs(tmp_path, program):
     assert [c.to_cif() for c in ours] == list(files(tmp_path / "theirs", ".cif").values())
 
 
+def test_space_groups_have_numbers_and_symbols():
+    [by_number] = druse.sample("NaCl", space_group=225, n=1)
+    [by_symbol] = druse.sample("NaCl", space_group="Fm-3m", n=1)
+    assert by_symbol == by_number and by_symbol.space_group() == (225, "Fm-3m")
+    with pytest.raises(druse.InputError, match="Fm-3q.*Hermann"):
+        druse.sample("NaCl", space_group="Fm-3q")
+
+
 def test_words_of_errors_are_those_of_the_program(tmp_path, program):
     def both(arguments: list[str], call) -> druse.DruseError:
         done = program(tmp_path, *arguments, code=2)
