@@ -43,7 +43,7 @@ pub fn write_dataset(
     }
     if format.format() == SetFormat::Crystens {
         let options = ImageOptions { gzip: format.is_gzip(), overwrite, ..ImageOptions::default() };
-        return write_image_file(&collect(dataset)?, path, &options).map(drop);
+        return write_image_file(&Dataset::read(dataset)?, path, &options).map(drop);
     }
     if format.format() == SetFormat::Parquet {
         #[cfg(feature = "parquet")]
@@ -126,16 +126,6 @@ fn each_block(
         Some(e) => Err(Stopped::Writing(e)),
         None => read.map_err(Stopped::Reading),
     }
-}
-
-/// All entries in memory, for formats that need them together.
-fn collect(dataset: &dyn Entries) -> Result<Dataset, DataError> {
-    let mut entries = Vec::new();
-    dataset.for_each_block(&mut |block| {
-        entries.extend_from_slice(block);
-        Ok(())
-    })?;
-    Ok(Dataset::new(dataset.name(), entries))
 }
 
 /// Writes a data set to a stream, in a format of one file; images have a writer of their own ([`write_image_file`]).

@@ -2,7 +2,7 @@
 
 use std::collections::BinaryHeap;
 
-use crate::{DataError, Dataset, Entries, Entry, HowRead};
+use crate::{DataError, Entries, Entry, HowRead};
 
 /// Some entries of another set, in its order.
 ///
@@ -38,19 +38,6 @@ impl<'a> Drawn<'a> {
         let mut places: Vec<usize> = drawn.into_iter().map(|(_, place)| place).collect();
         places.sort_unstable();
         Ok(Self { set, places })
-    }
-
-    /// The entries in memory.
-    ///
-    /// # Errors
-    /// Those of reading the set.
-    pub fn collect(&self) -> Result<Dataset, DataError> {
-        let mut entries = Vec::with_capacity(self.places.len());
-        self.for_each_block(&mut |block| {
-            entries.extend_from_slice(block);
-            Ok(())
-        })?;
-        Ok(Dataset::new(self.set.name(), entries))
     }
 }
 
@@ -91,6 +78,7 @@ fn key(seed: u64, id: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Dataset;
 
     fn set(n: usize) -> Dataset {
         let structure = druse_testkit::prototype("NaCl");
@@ -98,7 +86,7 @@ mod tests {
     }
 
     fn ids(set: &dyn Entries, count: usize, seed: u64) -> Vec<String> {
-        let drawn = Drawn::new(set, count, seed).unwrap().collect().unwrap();
+        let drawn = Dataset::read(&Drawn::new(set, count, seed).unwrap()).unwrap();
         drawn.entries.into_iter().map(|e| e.id).collect()
     }
 

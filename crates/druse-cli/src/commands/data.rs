@@ -330,9 +330,8 @@ fn convert(args: &ConvertArgs) -> Result<Converted, Failure> {
     let in_memory = || -> Result<Dataset, Failure> {
         let dataset = load(&args.source.path, &options)?;
         let Some(drawn) = draw(args, &dataset)? else { return Ok(dataset) };
-        let entries = drawn.collect()?.entries;
-        let Dataset { skipped, warnings, .. } = dataset;
-        Ok(Dataset { skipped, warnings, ..Dataset::new(dataset.name, entries) })
+        let few = Dataset::read(&drawn)?;
+        Ok(Dataset { skipped: dataset.skipped, warnings: dataset.warnings, ..few })
     };
     if to_images && !is_stdout(out) {
         let dataset = in_memory()?;

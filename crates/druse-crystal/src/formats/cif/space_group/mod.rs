@@ -36,7 +36,7 @@ pub(super) struct SpaceGroupSetting {
 type Datum<'a> = (&'a str, usize);
 
 /// The number of the space group that a Hermann–Mauguin symbol names in any of its settings and spellings (`Fm-3m`, `F m -3 m`,
-/// `P2_1/n`, `P 1 21/n 1`). A symbol of several groups (`C2` is one of P2 with other axes, too) is that of the group whose standard
+/// `P2_1/n`, `P 1 21/n 1`). A symbol of several groups in several settings (`C2`) is that of the group whose standard
 /// setting has it. `None` where it is not understood.
 pub fn number_of_symbol(symbol: &str) -> Option<u16> {
     let found = hermann_mauguin::find(symbol).into_iter().map(|i| tables::settings()[i].number);
