@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use druse_crystal::Structure;
 
 use crate::entry::default_id;
-use crate::{DataError, Entries, Entry, Filter, Skipped, store};
+use crate::{DataError, Entry, Filter, Skipped, store};
 
 /// Structures with identifiers, in the order of their source: what models learn from.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,19 +41,6 @@ impl Dataset {
     pub fn from_structures(name: impl Into<String>, structures: impl IntoIterator<Item = Structure>) -> Self {
         let entry = |(k, structure)| Entry { id: default_id(Some(k)), structure };
         Self::new(name, (1..).zip(structures).map(entry).collect())
-    }
-
-    /// All entries of a set, in memory.
-    ///
-    /// # Errors
-    /// Those of reading the set.
-    pub fn read(set: &dyn Entries) -> Result<Self, DataError> {
-        let mut entries = Vec::new();
-        set.for_each_block(&mut |block| {
-            entries.extend_from_slice(block);
-            Ok(())
-        })?;
-        Ok(Self::new(set.name(), entries))
     }
 
     /// Number of structures.

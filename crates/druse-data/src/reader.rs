@@ -67,6 +67,21 @@ pub struct HowRead {
     pub strict: bool,
 }
 
+impl Dataset {
+    /// All entries of a set, in memory.
+    ///
+    /// # Errors
+    /// Those of reading the set.
+    pub fn read(set: &dyn Entries) -> Result<Self, DataError> {
+        let mut entries = Vec::new();
+        set.for_each_block(&mut |block| {
+            entries.extend_from_slice(block);
+            Ok(())
+        })?;
+        Ok(Self::new(set.name(), entries))
+    }
+}
+
 impl Entries for Dataset {
     fn name(&self) -> &str {
         &self.name
