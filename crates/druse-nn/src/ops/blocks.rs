@@ -39,6 +39,11 @@ fn threads_are_idle() -> bool {
 /// that. Tests share everything.
 const WORTH_SHARING: usize = if cfg!(test) { 1 } else { 30_000_000 };
 
+/// Threads that work of so many floating-point operations is shared by in [`for_each`].
+pub(crate) fn sharing(operations: usize) -> usize {
+    if operations >= WORTH_SHARING && threads_are_idle() { rayon::current_num_threads() } else { 1 }
+}
+
 /// Calls `f` once for every item: in order, or in parallel inside [`with_idle_threads`] if all items together need enough
 /// floating-point operations.
 pub(crate) fn for_each<T: Send>(
@@ -46,7 +51,7 @@ pub(crate) fn for_each<T: Send>(
     items: impl Iterator<Item = T>,
     f: impl Fn(T) + Sync + Send,
 ) {
-    if operations >= WORTH_SHARING && threads_are_idle() {
+    if sharing(operations) > 1 {
         items.collect::<Vec<_>>().into_par_iter().for_each(f);
     } else {
         items.for_each(f);

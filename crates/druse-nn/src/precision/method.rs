@@ -55,6 +55,17 @@ impl Method {
         method
     }
 
+    /// The fastest method of this precision for rows that are put together of runs of neighboring numbers, and weights of that
+    /// size: with vectors, or rounded by the matrix unit.
+    pub fn of_runs(precision: Precision, [depth, cols]: [usize; 2]) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if precision == Precision::Bf16 && has_unit() && depth >= 32 && cols >= 16 {
+            return Self::Tiles { parts: 1 };
+        }
+        let _ = (precision, depth, cols);
+        Self::Vectors
+    }
+
     /// In words.
     pub fn describe(self) -> &'static str {
         match self {

@@ -1,21 +1,28 @@
 //! The three passes of a convolution on the CPU: over the volume, transposed, and the gradient of the weight.
 //!
 //! What lies below the kernel is never copied together: the products read it, or add to it, where it lies, as runs of
-//! neighboring numbers ([`Runs`]). Where there are zeros around a volume, a group of volumes at a time is copied between
-//! zeros. Products are of 32 bits.
+//! neighboring numbers ([`Runs`]). Where there are zeros around a volume, or its numbers are rounded, a group of volumes at
+//! a time is copied between zeros.
 
 use super::ConvGeometry;
 use super::fold::Folded;
 use super::windows::Windows;
-use crate::ops::blocks::for_each;
+use crate::ops::blocks::{for_each, sharing};
 use crate::ops::dense::add_row;
 use crate::ops::host::{Mat, Matrix};
 use crate::ops::product::{
-    Panels, Runs, Use, View, add_runs_gradient, count_operations, multiply_runs, scatter_runs,
+    BEHIND_RUNS, Panels, RoundedColumns, RunNumbers, Runs, Use, View, Weight, add_columns_gradient,
+    add_runs_gradient, count_operations, multiply_runs, round, runs_are_rounded, scatter_runs,
 };
 
 /// Rows of a block of a product: a multiple of those of a register tile.
 const ROWS: usize = 240;
+
+/// Rows of the smallest block, of which a few that are left are made when threads share them.
+const FEW_ROWS: usize = 32;
+
+/// Channels from which on the gradient of a weight is summed by the matrix unit.
+const CHANNELS: usize = 16;
 
 /// Positions that the gradient of a weight sums at a time.
 const DEPTH: usize = 384;
@@ -26,51 +33,60 @@ const PIECE: usize = 96;
 /// `y = x * W + b`: x (in rows, in) → (out rows, out).
 pub(super) fn over(g: &ConvGeometry, x: Mat<'_>, w: Mat<'_>, bias: Option<&[f32]>) -> Matrix {
     count_operations(operations(g, g.batch));
-    match Folded::new(g) {
-        Some(folded) => convolve_folded(&folded, g, x, w.data, bias),
-        None => convolve(g, x, &w.weight().packed(Use::Strips), bias),
-    }
+    convolve(g, x, w.weight(), bias)
 }
 
-fn convolve_folded(
-    folded: &Folded,
-    g: &ConvGeometry,
-    x: Mat<'_>,
-    weight: &[f32],
-    bias: Option<&[f32]>,
-) -> Matrix {
-    let weight = folded.weight(weight);
-    let panels = Panels::in_strips(View::rows(&weight, folded.wide.out_channels), folded.wide.weight_shape());
+/// [`over`], not counted.
+fn convolve(g: &ConvGeometry, x: Mat<'_>, weight: Weight<'_>, bias: Option<&[f32]>) -> Matrix {
+    let Some(folded) = Folded::new(g) else { return windowed(g, x, weight, bias) };
+    let data = folded.weight(weight.data);
+    let weight = own_weight(&folded.wide, &data);
     let bias = bias.map(|bias| folded.bias(bias));
-    let y = convolve(&folded.wide, x, &panels, bias.as_deref());
+    let y = windowed(&folded.wide, x, weight, bias.as_deref());
     Matrix { data: y.data, rows: g.out_rows(), cols: g.out_channels }
 }
 
-/// [`over`] with a packed weight.
-fn convolve(g: &ConvGeometry, x: Mat<'_>, panels: &Panels, bias: Option<&[f32]>) -> Matrix {
-    let windows = Windows::new(g);
+/// [`convolve`] as it is.
+fn windowed(g: &ConvGeometry, x: Mat<'_>, weight: Weight<'_>, bias: Option<&[f32]>) -> Matrix {
+    let rounded = runs_are_rounded(g.weight_shape());
+    let windows = Windows::new(g, if rounded { BEHIND_RUNS } else { 0 });
+    let panels = weight.packed(Use::Runs { length: windows.length });
     let n = g.out_channels;
     let [inner, outer] = windows.numbers;
     let mut y = Matrix::zeros(g.out_rows(), n);
-    let mut padded = vec![0.0; if windows.are_padded() { windows.group * outer } else { 0 }];
+    let mut exact = vec![0.0; if !rounded && windows.are_apart() { windows.group * outer } else { 0 }];
+    let mut in_bf16 = vec![0; if rounded { windows.group * outer } else { 0 }];
     let volumes = x.data.chunks((windows.group * inner).max(1));
     for (x, y) in volumes.zip(y.data.chunks_mut((windows.group * windows.positions * n).max(1))) {
-        let data = if windows.are_padded() {
-            windows.pad(x, &mut padded);
-            padded.as_slice()
+        let data = if rounded {
+            windows.pad(x, &mut in_bf16, round);
+            RunNumbers::Rounded(&in_bf16)
+        } else if windows.are_apart() {
+            windows.pad(x, &mut exact, |from, to| to.copy_from_slice(from));
+            RunNumbers::Exact(&exact)
         } else {
-            x
+            RunNumbers::Exact(x)
         };
-        let blocks = y.chunks_mut(ROWS * n).zip(windows.base.chunks(ROWS));
-        for_each(operations(g, x.len() / inner), blocks, |(y, base)| {
+        let operations = operations(g, x.len() / inner);
+        let share = (y.len() / n).div_ceil(sharing(operations));
+        let rows = share.next_multiple_of(FEW_ROWS).min(ROWS);
+        let blocks = y.chunks_mut(rows * n).zip(windows.base.chunks(rows));
+        for_each(operations, blocks, |(y, base)| {
             let base = &base[..y.len() / n];
-            multiply_runs(y, Runs { data, base, offsets: &windows.offsets, length: windows.length }, panels);
+            let runs = Runs { data, base, offsets: &windows.offsets, length: windows.length };
+            multiply_runs(y, runs, &panels);
             if let Some(bias) = bias {
                 add_row(y, bias);
             }
         });
     }
     y
+}
+
+/// The weight of a convolution that is no tensor.
+fn own_weight<'a>(g: &ConvGeometry, data: &'a [f32]) -> Weight<'a> {
+    let [rows, cols] = g.weight_shape();
+    Weight { data, rows, cols, stride: cols, owner: None }
 }
 
 /// Operations of so many volumes: two for each multiplication with addition.
@@ -86,13 +102,7 @@ pub(super) fn under(g: &ConvGeometry, y: Mat<'_>, w: Mat<'_>, bias: Option<&[f32
         return scattered(g, y, w, bias);
     };
     let weight = mirrored_weight(g, w);
-    match Folded::new(&mirrored) {
-        Some(folded) => convolve_folded(&folded, &mirrored, y, &weight, bias),
-        None => {
-            let panels = Panels::in_strips(View::rows(&weight, g.in_channels), mirrored.weight_shape());
-            convolve(&mirrored, y, &panels, bias)
-        }
-    }
+    convolve(&mirrored, y, own_weight(&mirrored, &weight), bias)
 }
 
 /// Whether a transposed convolution is better computed as a convolution between zeros. A sum that is scattered costs, for
@@ -115,7 +125,7 @@ fn mirrored_weight(g: &ConvGeometry, w: Mat<'_>) -> Vec<f32> {
 
 /// [`under`] by adding what every position gives to the pixels below the kernel.
 fn scattered(g: &ConvGeometry, y: Mat<'_>, w: Mat<'_>, bias: Option<&[f32]>) -> Matrix {
-    let windows = Windows::new(g);
+    let windows = Windows::new(g, 0);
     let n = g.out_channels;
     let mut x = Matrix::zeros(g.in_rows(), g.in_channels);
     let [inner, outer] = windows.numbers;
@@ -136,7 +146,7 @@ fn scattered(g: &ConvGeometry, y: Mat<'_>, w: Mat<'_>, bias: Option<&[f32]>) -> 
                 }
             }
         };
-        if windows.are_padded() {
+        if windows.are_apart() {
             let mut padded = vec![0.0; x.len() / inner * outer];
             scatter(&mut padded);
             windows.crop(&padded, x);
@@ -154,22 +164,25 @@ fn scattered(g: &ConvGeometry, y: Mat<'_>, w: Mat<'_>, bias: Option<&[f32]>) -> 
 /// summed over the positions in their order.
 pub(super) fn by_weight(g: &ConvGeometry, x: Mat<'_>, y: Mat<'_>) -> Matrix {
     count_operations(operations(g, g.batch));
-    let Some(folded) = Folded::new(g) else { return correlate(g, x, y) };
     let [rows, cols] = g.weight_shape();
+    if runs_are_rounded([rows, cols]) && g.stride == [1; 3] && g.in_channels >= CHANNELS {
+        return correlate_rounded(g, x, y);
+    }
+    let Some(folded) = Folded::new(g) else { return correlate(g, x, y) };
     Matrix { data: folded.gradient(&correlate(&folded.wide, x, y).data), rows, cols }
 }
 
 /// [`by_weight`] as it is; of y, the numbers alone are read.
 fn correlate(g: &ConvGeometry, x: Mat<'_>, y: Mat<'_>) -> Matrix {
-    let windows = Windows::new(g);
+    let windows = Windows::new(g, 0);
     let [rows, n] = g.weight_shape();
     let mut dw = Matrix::zeros(rows, n);
     let [inner, outer] = windows.numbers;
-    let mut padded = vec![0.0; if windows.are_padded() { windows.group * outer } else { 0 }];
+    let mut padded = vec![0.0; if windows.are_apart() { windows.group * outer } else { 0 }];
     let volumes = x.data.chunks((windows.group * inner).max(1));
     for (x, y) in volumes.zip(y.data.chunks((windows.group * windows.positions * n).max(1))) {
-        let data = if windows.are_padded() {
-            windows.pad(x, &mut padded);
+        let data = if windows.are_apart() {
+            windows.pad(x, &mut padded, |from, to| to.copy_from_slice(from));
             padded.as_slice()
         } else {
             x
@@ -186,6 +199,44 @@ fn correlate(g: &ConvGeometry, x: Mat<'_>, y: Mat<'_>) -> Matrix {
                 let base = &base[..panels.rows()];
                 add_runs_gradient(dw, data, base, [offset, dw.len() / n], panels);
             }
+        });
+    }
+    dw
+}
+
+/// [`correlate`] of rounded numbers, for kernels that move by one pixel: the numbers of a channel below a tap are then
+/// neighbors, if positions beside the volume are counted, too, where y is zero.
+fn correlate_rounded(g: &ConvGeometry, x: Mat<'_>, y: Mat<'_>) -> Matrix {
+    let windows = Windows::new(g, 0);
+    let [rows, n] = g.weight_shape();
+    let channels = g.in_channels;
+    let taps = windows.taps(g.kernel);
+    let mut dw = Matrix::zeros(rows, n);
+    let [inner, outer] = windows.numbers;
+    let mut exact = vec![0.0; if windows.are_apart() { windows.group * outer } else { 0 }];
+    let mut columns = RoundedColumns::default();
+    let mut apart = vec![0.0; windows.group * outer / channels.max(1) * n];
+    let volumes = x.data.chunks((windows.group * inner).max(1));
+    for (x, y) in volumes.zip(y.data.chunks((windows.group * windows.positions * n).max(1))) {
+        let data = if windows.are_apart() {
+            windows.pad(x, &mut exact, |from, to| to.copy_from_slice(from));
+            &exact[..x.len() / inner * outer]
+        } else {
+            x
+        };
+        columns.fill(data, channels, taps.last().copied().unwrap_or(0));
+        for (y, &base) in y.chunks_exact(n).zip(&windows.base) {
+            apart[base as usize / channels * n..][..n].copy_from_slice(y);
+        }
+        let shape = [data.len() / channels, n];
+        let panels = Panels::for_sums(View::rows(&apart, n), shape);
+        let of_taps = dw.data.chunks_mut(channels * n).zip(&taps);
+        let pieces = of_taps.flat_map(|(dw, &tap)| {
+            let pieces = dw.chunks_mut(PIECE * n).enumerate();
+            pieces.map(move |(i, dw)| (dw, [i * PIECE, tap]))
+        });
+        for_each(operations(g, x.len() / inner), pieces, |(dw, at)| {
+            add_columns_gradient(dw, &columns, at, &panels);
         });
     }
     dw

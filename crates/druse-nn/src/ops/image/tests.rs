@@ -1,9 +1,10 @@
 //! Convolutions against the engine's own, and their gradients against differences.
 
-use super::ConvGeometry;
 use super::batch_norm::{BatchNorm, ColumnMoments};
+use super::{ConvGeometry, passes};
 use super::conv::{BiasedConv, Conv};
 use super::leaky_relu::LeakyRelu;
+use crate::Precision;
 use crate::arch::testing::on_every_arch;
 use burn::tensor::Tensor;
 
@@ -11,6 +12,7 @@ use crate::device::cpu;
 use crate::ops::host::{HostOp, Mat, Matrix};
 use crate::ops::tests::{check, host, random};
 use crate::ops::with_idle_threads;
+use crate::precision::with_precision;
 
 fn geometries() -> Vec<ConvGeometry> {
     let valid = ConvGeometry::valid;
@@ -61,6 +63,58 @@ fn convolutions_and_their_transposes() {
                 // Sums of weights that cancel leave a bias next to no gradient, and differences of sums their rounding.
                 check(&BiasedConv(op.clone()), shapes, &data, 1e-2);
             });
+        }
+    }
+}
+
+/// Convolutions in bf16 are those of rounded numbers, in all three passes; where no matrix unit is, they are exact.
+#[test]
+fn rounded_convolutions() {
+    let valid = ConvGeometry::valid;
+    let geometries = [
+        ConvGeometry::same(2, [5, 6], [16, 17], 3),
+        ConvGeometry::same(1, [20, 33], [24, 40], 3),
+        ConvGeometry::same(3, [8, 8], [33, 70], 3),
+        ConvGeometry::same(1, [3, 40], [4, 24], 7),
+        // Few results that are folded, few channels, one pixel.
+        ConvGeometry::same(2, [6, 16], [16, 4], 3),
+        ConvGeometry::same(2, [6, 16], [3, 16], 3),
+        valid(2, [5, 7, 3], [40, 50], [1; 3], [1; 3]),
+        // Volumes, with and without zeros around them, and positions that lie apart.
+        valid(2, [4, 5, 6], [17, 18], [2, 2, 3], [1; 3]),
+        ConvGeometry { padding: [1; 3], ..valid(2, [4, 3, 5], [16, 16], [3; 3], [1; 3]) },
+        valid(3, [9, 8, 4], [16, 20], [3, 2, 1], [2, 2, 1]),
+        valid(0, [4, 4, 1], [16, 16], [3, 3, 1], [1; 3]),
+    ];
+    let rounded = |data: &[f32]| -> Vec<f32> {
+        data.iter().map(|x| f32::from_bits((x.to_bits() + 0x8000) & 0xffff_0000)).collect()
+    };
+    for g in geometries {
+        let shapes = [[g.in_rows(), g.in_channels], [g.out_rows(), g.out_channels], g.weight_shape()];
+        let data = random(shapes, 1.0);
+        let near = data.each_ref().map(|data| rounded(data));
+        let passes = |data: &[Vec<f32>; 3]| {
+            let [x, y, w] = [0, 1, 2].map(|i| Mat {
+                data: &data[i],
+                rows: shapes[i][0],
+                cols: shapes[i][1],
+                owner: None,
+            });
+            let (over, under) = (passes::over(&g, x, w, None), passes::under(&g, y, w, None));
+            [over.data, under.data, passes::by_weight(&g, x, y).data]
+        };
+        let [exact, of_rounded] = [passes(&data), passes(&near)];
+        let found = with_precision(Precision::Bf16, || with_idle_threads(|| passes(&data)));
+        for (i, found) in found.into_iter().enumerate() {
+            let pass = ["over", "under", "by weight"][i];
+            let off = |expected: &[f32]| {
+                let scale = expected.iter().map(|x| x.abs()).fold(1e-30, f32::max);
+                found.iter().zip(expected).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f32::max)
+            };
+            assert_eq!(found.len(), exact[i].len());
+            // Narrow convolutions, and the transposes of those to few channels, are exact.
+            let error = off(&of_rounded[i]).min(off(&exact[i]));
+            assert!(error < 2e-6, "{pass} of {g:?}: {error}");
         }
     }
 }

@@ -10,7 +10,7 @@ const GROUP: usize = 1 << 18;
 pub(super) struct Windows {
     /// Volumes of a group.
     pub group: usize,
-    /// Numbers of a volume without and with zeros around it.
+    /// Numbers of a volume as it is, and with what lies around and behind it.
     pub numbers: [usize; 2],
     /// Positions of the kernel in a volume.
     pub positions: usize,
@@ -23,12 +23,14 @@ pub(super) struct Windows {
 }
 
 impl Windows {
+    /// The tables for volumes with so many numbers behind each.
+    ///
     /// # Panics
     /// When a volume has more numbers than a table counts.
-    pub fn new(g: &ConvGeometry) -> Self {
+    pub fn new(g: &ConvGeometry, behind: usize) -> Self {
         let (channels, size, out) = (g.in_channels, g.size, g.out_size());
         let [rows, columns, depth]: [usize; 3] = std::array::from_fn(|a| size[a] + 2 * g.padding[a]);
-        let padded = rows * columns * depth * channels;
+        let padded = rows * columns * depth * channels + behind;
         let group = (GROUP / padded.max(1)).min(g.batch.div_ceil(8)).max(1);
         assert!(group * padded <= u32::MAX as usize, "a volume of {size:?} pixels is too large");
         let start = |r: usize, c: usize, d: usize| ((r * columns + c) * depth + d) * channels;
@@ -63,9 +65,18 @@ impl Windows {
         }
     }
 
-    /// Whether there are zeros around the volumes.
-    pub fn are_padded(&self) -> bool {
-        self.padding != [0; 3]
+    /// Pixels, with the zeros around the volume, from a position of the kernel to each of its taps.
+    pub fn taps(&self, kernel: [usize; 3]) -> Vec<usize> {
+        let [_, columns, depth] = [0, 1, 2].map(|a| self.size[a] + 2 * self.padding[a]);
+        let [_, wide, deep] = kernel;
+        let at = |tap: usize| [tap / (wide * deep), tap / deep % wide, tap % deep];
+        let taps = (0..kernel.iter().product()).map(at);
+        taps.map(|[r, c, d]| (r * columns + c) * depth + d).collect()
+    }
+
+    /// Whether volumes have to be copied to be as the tables say.
+    pub fn are_apart(&self) -> bool {
+        self.numbers[0] != self.numbers[1]
     }
 
     /// Calls `f` for every line of a volume (all depths of a column, or of several columns where these are neighbors) with
@@ -84,11 +95,11 @@ impl Windows {
         }
     }
 
-    /// Copies volumes between zeros, which `padded` has already.
-    pub fn pad(&self, volumes: &[f32], padded: &mut [f32]) {
+    /// Brings volumes between zeros, which `padded` has already, line by line.
+    pub fn pad<T>(&self, volumes: &[f32], padded: &mut [T], line: impl Fn(&[f32], &mut [T])) {
         let [inner, outer] = self.numbers;
         for (volume, padded) in volumes.chunks_exact(inner).zip(padded.chunks_exact_mut(outer)) {
-            self.lines(|from, to, n| padded[to..to + n].copy_from_slice(&volume[from..from + n]));
+            self.lines(|from, to, n| line(&volume[from..from + n], &mut padded[to..to + n]));
         }
     }
 

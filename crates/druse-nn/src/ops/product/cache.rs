@@ -22,8 +22,8 @@ pub(crate) enum Use {
     Forward,
     /// As it is, for `g W`.
     Backward,
-    /// As it is, in strips of 32 bits whatever its shape, for products with [`super::Runs`].
-    Strips,
+    /// As it is, for products with [`super::Runs`] of this length.
+    Runs { length: usize },
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -86,7 +86,7 @@ impl Weight<'_> {
         match purpose {
             Use::Forward => Method::of(current(), [self.cols, self.rows]),
             Use::Backward => Method::of(current(), [self.rows, self.cols]),
-            Use::Strips => Method::Vectors,
+            Use::Runs { .. } => Method::of_runs(current(), [self.rows, self.cols]),
         }
     }
 
@@ -119,8 +119,9 @@ impl Weight<'_> {
         let (view, shape) = match purpose {
             Use::Forward => (View::transposed(self.data, self.stride), [self.cols, self.rows]),
             Use::Backward => (View::rows(self.data, self.stride), [self.rows, self.cols]),
-            Use::Strips => {
-                return Panels::in_strips(View::rows(self.data, self.stride), [self.rows, self.cols]);
+            Use::Runs { length } => {
+                let view = View::rows(self.data, self.stride);
+                return Panels::for_runs(method, view, [self.rows, self.cols], length);
             }
         };
         Panels::pack_for(method, view, shape)

@@ -66,6 +66,9 @@ const PASS: usize = 48;
 /// Depth of one pass over row-major columns: their lines lie apart, so that few of them fit the first-level cache.
 const DEPTH: usize = 96;
 
+/// Depth of one pass over panels: so much of one fits the second-level cache beside the rows that meet it.
+const PANEL_DEPTH: usize = 1536;
+
 /// A product of [`super::product_into`] or [`super::multiply_into`]. The shape is (m, n, k).
 pub(super) struct Product<'a> {
     pub dst: *mut f32,
@@ -108,9 +111,11 @@ impl WithSimd for Checked<'_> {
 #[inline(always)]
 unsafe fn run<S: Simd, const NV: usize>(simd: S, p: &Product<'_>) {
     let [m, n, k] = p.shape;
-    let whole = match p.b {
-        Columns::Panels(_) => k.max(1),
-        Columns::Rows { .. } => DEPTH,
+    let whole = match (p.b, p.a) {
+        // Whole runs.
+        (Columns::Panels(_), Left::Runs { length, .. }) => (PANEL_DEPTH / length.max(1)).max(1) * length.max(1),
+        (Columns::Panels(_), _) => PANEL_DEPTH,
+        (Columns::Rows { .. }, _) => DEPTH,
     };
     let mut begin = 0;
     loop {
@@ -124,7 +129,10 @@ unsafe fn run<S: Simd, const NV: usize>(simd: S, p: &Product<'_>) {
                 // SAFETY: every address formed lies in a matrix that the caller answers for.
                 unsafe {
                     let (b, step) = match p.b {
-                        Columns::Panels(data) => (data.as_ptr().add(column * k), vectors * S::F32_LANES),
+                        Columns::Panels(data) => {
+                            let width = vectors * S::F32_LANES;
+                            (data.as_ptr().add(column * k + begin * width), width)
+                        }
                         Columns::Rows { data, stride } => {
                             (data.as_ptr().add(begin * stride + column), stride)
                         }
@@ -209,7 +217,8 @@ impl Strip<'_> {
             let sums = match self.a {
                 Left::Strided(a) => self.strided::<S, MR, NV>(simd, row, a),
                 Left::Runs { data, base, offsets, length } => {
-                    self.runs::<S, MR, NV>(simd, data.as_ptr(), &base[row..row + MR], offsets, length)
+                    let here = self.begin / length.max(1)..(self.begin + self.depth) / length.max(1);
+                    self.runs::<S, MR, NV>(simd, data.as_ptr(), &base[row..row + MR], &offsets[here], length)
                 }
                 Left::Columns { data, base } => {
                     self.columns::<S, MR, NV>(simd, data.as_ptr().add(row), &base[self.begin..][..self.depth])
@@ -249,7 +258,7 @@ impl Strip<'_> {
         acc
     }
 
-    /// Sums of a tile whose left operand is made of runs. Always the whole depth.
+    /// Sums of a tile whose left operand is made of runs, of which `offsets` are those of this pass.
     #[allow(clippy::needless_range_loop, reason = "plain counted loops are unrolled into registers")]
     #[inline(always)]
     unsafe fn runs<S: Simd, const MR: usize, const NV: usize>(

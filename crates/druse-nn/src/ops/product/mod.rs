@@ -21,7 +21,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub(crate) use cache::{Use, Weight};
 pub use panels::Panels;
-pub(crate) use runs::{Runs, add_runs_gradient, multiply_runs, scatter_runs};
+pub(crate) use runs::{
+    BEHIND_RUNS, RoundedColumns, RunNumbers, Runs, add_columns_gradient, add_runs_gradient, multiply_runs,
+    round, runs_are_rounded, scatter_runs,
+};
 
 use crate::arch::arch;
 use crate::precision::{Method, current};
@@ -255,6 +258,8 @@ fn run_packed(dst: *mut f32, len: usize, stride: usize, m: usize, a: View<'_>, b
             // SAFETY: the callers answer for `dst`.
             unsafe { amx::multiply(target, shape, a, tiles) };
         }
+        #[cfg(target_arch = "x86_64")]
+        Numbers::Runs(_) => panic!("matrix product of panels for runs"),
         Numbers::Strips(data) => {
             run(b.arch(), dst, len, stride, shape, a, Columns::Panels(data), accumulate);
         }

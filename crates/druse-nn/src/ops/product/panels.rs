@@ -33,6 +33,9 @@ pub(super) enum Numbers {
     /// For the matrix unit, see [`super::amx`].
     #[cfg(target_arch = "x86_64")]
     Tiles(super::amx::Tiles),
+    /// For the matrix unit and rows that are made of runs, see [`super::amx::walk`].
+    #[cfg(target_arch = "x86_64")]
+    Runs(super::amx::walk::Strips),
 }
 
 impl Panels {
@@ -70,7 +73,30 @@ impl Panels {
         Self::pack(b, [rows, cols])
     }
 
-    /// Packs strips whatever the number of columns, in 32 bits: for products with [`super::Runs`].
+    /// Packs a row-major view for products with [`super::Runs`] of that length by the given method.
+    ///
+    /// # Panics
+    /// When the view is too short for its shape or not row-major, or the processor lacks the method.
+    pub(super) fn for_runs(method: Method, b: View<'_>, [rows, cols]: [usize; 2], length: usize) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if method != Method::Vectors {
+            let strips = super::amx::walk::Strips::of_runs(b, [rows, cols], length);
+            return Self { numbers: Numbers::Runs(strips), rows, cols, arch: arch() };
+        }
+        let _ = (method, length);
+        Self::in_strips(b, [rows, cols])
+    }
+
+    /// Packs the rows of a row-major view for sums with [`super::RoundedColumns`].
+    ///
+    /// # Panics
+    /// When the view is too short for its shape or not row-major, or there is no matrix unit.
+    pub(crate) fn for_sums(b: View<'_>, shape: [usize; 2]) -> Self {
+        let method = Method::of_runs(crate::Precision::Bf16, [usize::MAX; 2]);
+        Self::for_runs(method, b, shape, shape[0])
+    }
+
+    /// Packs strips whatever the number of columns, in 32 bits: for sums over [`super::Runs`].
     ///
     /// # Panics
     /// When the view is too short for its shape.

@@ -11,6 +11,7 @@
 mod kernel;
 mod stage;
 mod unit;
+pub(super) mod walk;
 
 use std::cell::RefCell;
 

@@ -13,7 +13,7 @@ use crate::ops::product::View;
 /// makes: a payload of ones would be rounded to zero.)
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn parts<const PARTS: usize>(low: __m512, high: __m512) -> [__m512i; PARTS] {
+pub(super) fn parts<const PARTS: usize>(low: __m512, high: __m512) -> [__m512i; PARTS] {
     let upper = _mm512_set1_epi32(0xffff_0000_u32.cast_signed());
     let half = _mm512_set1_epi32(0x8000);
     let (mut low, mut high) = (low, high);
@@ -35,7 +35,7 @@ fn parts<const PARTS: usize>(low: __m512, high: __m512) -> [__m512i; PARTS] {
 
 /// Mask of the first `n` lanes, of all for more.
 #[inline]
-fn first(n: usize) -> __mmask16 {
+pub(super) fn first(n: usize) -> __mmask16 {
     if n >= LINES { !0 } else { (1 << n) - 1 }
 }
 
@@ -45,7 +45,7 @@ fn first(n: usize) -> __mmask16 {
 /// `at` leads to as many numbers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn load(at: *const f32, n: usize) -> __m512 {
+pub(super) unsafe fn load(at: *const f32, n: usize) -> __m512 {
     // SAFETY: the mask covers numbers that the caller answers for alone.
     unsafe { _mm512_maskz_loadu_ps(first(n), at) }
 }
@@ -62,11 +62,11 @@ unsafe fn whole(at: *const f32) -> __m512 {
 }
 
 /// A 16×16 square of pairs.
-type Square = [__m512i; LINES];
+pub(super) type Square = [__m512i; LINES];
 
 /// Rows become columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn transpose(r: &mut Square) {
+pub(super) fn transpose(r: &mut Square) {
     let mut t = [_mm512_setzero_si512(); LINES];
     for i in (0..LINES).step_by(2) {
         t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
