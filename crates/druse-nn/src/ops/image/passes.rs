@@ -4,6 +4,8 @@
 //! neighboring numbers ([`Runs`]). Where there are zeros around a volume, or its numbers are rounded, a group of volumes at
 //! a time is copied between zeros.
 
+use std::mem::MaybeUninit;
+
 use super::ConvGeometry;
 use super::fold::Folded;
 use super::windows::Windows;
@@ -12,7 +14,7 @@ use crate::ops::dense::add_row;
 use crate::ops::host::{Mat, Matrix};
 use crate::ops::product::{
     BEHIND_RUNS, Panels, RoundedColumns, RunNumbers, Runs, Use, View, Weight, add_columns_gradient,
-    add_runs_gradient, count_operations, multiply_runs, round, runs_are_rounded, scatter_runs,
+    add_runs_gradient, count_operations, multiply_runs_new, new_vec, round, runs_are_rounded, scatter_runs,
 };
 
 /// Rows of a block of a product: a multiple of those of a register tile.
@@ -53,34 +55,37 @@ fn windowed(g: &ConvGeometry, x: Mat<'_>, weight: Weight<'_>, bias: Option<&[f32
     let panels = weight.packed(Use::Runs { length: windows.length });
     let n = g.out_channels;
     let [inner, outer] = windows.numbers;
-    let mut y = Matrix::zeros(g.out_rows(), n);
     let mut exact = vec![0.0; if !rounded && windows.are_apart() { windows.group * outer } else { 0 }];
     let mut in_bf16 = vec![0; if rounded { windows.group * outer } else { 0 }];
     let volumes = x.data.chunks((windows.group * inner).max(1));
-    for (x, y) in volumes.zip(y.data.chunks_mut((windows.group * windows.positions * n).max(1))) {
-        let data = if rounded {
-            windows.pad(x, &mut in_bf16, round);
-            RunNumbers::Rounded(&in_bf16)
-        } else if windows.are_apart() {
-            windows.pad(x, &mut exact, |from, to| to.copy_from_slice(from));
-            RunNumbers::Exact(&exact)
-        } else {
-            RunNumbers::Exact(x)
-        };
-        let operations = operations(g, x.len() / inner);
-        let share = (y.len() / n).div_ceil(sharing(operations));
-        let rows = share.next_multiple_of(FEW_ROWS).min(ROWS);
-        let blocks = y.chunks_mut(rows * n).zip(windows.base.chunks(rows));
-        for_each(operations, blocks, |(y, base)| {
-            let base = &base[..y.len() / n];
-            let runs = Runs { data, base, offsets: &windows.offsets, length: windows.length };
-            multiply_runs(y, runs, &panels);
-            if let Some(bias) = bias {
-                add_row(y, bias);
-            }
-        });
-    }
-    y
+    let fill = |y: &mut [MaybeUninit<f32>]| {
+        for (x, y) in volumes.zip(y.chunks_mut((windows.group * windows.positions * n).max(1))) {
+            let data = if rounded {
+                windows.pad(x, &mut in_bf16, round);
+                RunNumbers::Rounded(&in_bf16)
+            } else if windows.are_apart() {
+                windows.pad(x, &mut exact, |from, to| to.copy_from_slice(from));
+                RunNumbers::Exact(&exact)
+            } else {
+                RunNumbers::Exact(x)
+            };
+            let operations = operations(g, x.len() / inner);
+            let share = (y.len() / n).div_ceil(sharing(operations));
+            let rows = share.next_multiple_of(FEW_ROWS).min(ROWS);
+            let blocks = y.chunks_mut(rows * n).zip(windows.base.chunks(rows));
+            for_each(operations, blocks, |(y, base)| {
+                let base = &base[..y.len() / n];
+                let runs = Runs { data, base, offsets: &windows.offsets, length: windows.length };
+                let y = multiply_runs_new(y, runs, &panels);
+                if let Some(bias) = bias {
+                    add_row(y, bias);
+                }
+            });
+        }
+    };
+    // SAFETY: the blocks of all volumes are all of y.
+    let data = unsafe { new_vec(g.out_rows() * n, fill) };
+    Matrix { data, rows: g.out_rows(), cols: n }
 }
 
 /// The weight of a convolution that is no tensor.
@@ -116,9 +121,14 @@ fn gathers(g: &ConvGeometry, mirrored: &ConvGeometry) -> bool {
 /// The weight of [`ConvGeometry::mirrored`]: taps in the opposite order, each transposed.
 fn mirrored_weight(g: &ConvGeometry, w: Mat<'_>) -> Vec<f32> {
     let (i, o) = (g.in_channels, g.out_channels);
-    let mut weight = Vec::with_capacity(w.data.len());
-    for tap in w.data.chunks_exact((i * o).max(1)).rev() {
-        weight.extend((0..o).flat_map(|o_| (0..i).map(move |i_| tap[i_ * o + o_])));
+    let mut weight = vec![0.0; w.data.len()];
+    let size = (i * o).max(1);
+    for (to, tap) in weight.chunks_exact_mut(size).zip(w.data.chunks_exact(size).rev()) {
+        for (row, from) in tap.chunks_exact(o).enumerate() {
+            for (column, &x) in from.iter().enumerate() {
+                to[column * i + row] = x;
+            }
+        }
     }
     weight
 }
@@ -225,8 +235,11 @@ fn correlate_rounded(g: &ConvGeometry, x: Mat<'_>, y: Mat<'_>) -> Matrix {
             x
         };
         columns.fill(data, channels, taps.last().copied().unwrap_or(0));
-        for (y, &base) in y.chunks_exact(n).zip(&windows.base) {
-            apart[base as usize / channels * n..][..n].copy_from_slice(y);
+        let mut rest = y;
+        for line in windows.base.chunk_by(|a, b| b - a == channels as u32) {
+            let (y, next) = rest.split_at((line.len() * n).min(rest.len()));
+            apart[line[0] as usize / channels * n..][..y.len()].copy_from_slice(y);
+            rest = next;
         }
         let shape = [data.len() / channels, n];
         let panels = Panels::for_sums(View::rows(&apart, n), shape);

@@ -1,9 +1,9 @@
 //! Convolutions against the engine's own, and their gradients against differences.
 
 use super::batch_norm::{BatchNorm, ColumnMoments};
-use super::{ConvGeometry, passes};
 use super::conv::{BiasedConv, Conv};
 use super::leaky_relu::LeakyRelu;
+use super::{ConvGeometry, passes};
 use crate::Precision;
 use crate::arch::testing::on_every_arch;
 use burn::tensor::Tensor;

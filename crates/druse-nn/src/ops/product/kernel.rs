@@ -66,6 +66,9 @@ const PASS: usize = 48;
 /// Depth of one pass over row-major columns: their lines lie apart, so that few of them fit the first-level cache.
 const DEPTH: usize = 96;
 
+/// The same where the panel has more depth than one pass takes: it comes from memory then.
+const DEEP_PASS: usize = 96;
+
 /// Depth of one pass over panels: so much of one fits the second-level cache beside the rows that meet it.
 const PANEL_DEPTH: usize = 1536;
 
@@ -113,16 +116,19 @@ unsafe fn run<S: Simd, const NV: usize>(simd: S, p: &Product<'_>) {
     let [m, n, k] = p.shape;
     let whole = match (p.b, p.a) {
         // Whole runs.
-        (Columns::Panels(_), Left::Runs { length, .. }) => (PANEL_DEPTH / length.max(1)).max(1) * length.max(1),
+        (Columns::Panels(_), Left::Runs { length, .. }) => {
+            (PANEL_DEPTH / length.max(1)).max(1) * length.max(1)
+        }
         (Columns::Panels(_), _) => PANEL_DEPTH,
         (Columns::Rows { .. }, _) => DEPTH,
     };
+    let pass = if whole < k && matches!(p.b, Columns::Panels(_)) { DEEP_PASS } else { PASS };
     let mut begin = 0;
     loop {
         let depth = whole.min(k - begin);
         let accumulate = p.accumulate || begin > 0;
-        for first in (0..m).step_by(PASS) {
-            let rows = first..(first + PASS).min(m);
+        for first in (0..m).step_by(pass) {
+            let rows = first..(first + pass).min(m);
             for column in (0..n).step_by(NV * S::F32_LANES) {
                 let columns = (n - column).min(NV * S::F32_LANES);
                 let vectors = columns.div_ceil(S::F32_LANES);

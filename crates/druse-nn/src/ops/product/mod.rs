@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use cache::{Use, Weight};
 pub use panels::Panels;
 pub(crate) use runs::{
-    BEHIND_RUNS, RoundedColumns, RunNumbers, Runs, add_columns_gradient, add_runs_gradient, multiply_runs,
-    round, runs_are_rounded, scatter_runs,
+    BEHIND_RUNS, RoundedColumns, RunNumbers, Runs, add_columns_gradient, add_runs_gradient,
+    multiply_runs_new, round, runs_are_rounded, scatter_runs,
 };
 
 use crate::arch::arch;

@@ -1,6 +1,8 @@
 //! Products with a matrix that is not built: its rows are put together of runs of neighboring numbers of a larger array, as
 //! the pixels below a convolution's kernel are. They are counted by whoever knows how many of the multiplications are needed.
 
+use std::mem::MaybeUninit;
+
 #[cfg(target_arch = "x86_64")]
 use super::amx::walk;
 use super::kernel::{Columns, Left, Product, Rows};
@@ -50,7 +52,6 @@ impl Runs<'_> {
     fn cols(&self) -> usize {
         self.offsets.len() * self.length
     }
-
 }
 
 /// Whether all runs lie within `len` numbers.
@@ -62,13 +63,26 @@ pub(super) fn reach(len: usize, base: &[u32], offsets: &[u32], length: usize) ->
     }
 }
 
-/// `dst (m×n, row-major) = a · b` for b of [`Panels::for_runs`].
+/// `dst (m×n, row-major) = a · b` for b of [`Panels::for_runs`], in memory that need not hold numbers before; returns it as
+/// numbers.
 ///
 /// # Panics
 /// When a slice is too short for its shape, or numbers and panels are not of the same kind.
-pub(crate) fn multiply_runs(dst: &mut [f32], a: Runs<'_>, b: &Panels) {
+pub(crate) fn multiply_runs_new<'d>(
+    dst: &'d mut [MaybeUninit<f32>],
+    a: Runs<'_>,
+    b: &Panels,
+) -> &'d mut [f32] {
+    let dst = &mut dst[..a.base.len() * b.cols()];
+    multiply_runs(dst, a, b);
+    // SAFETY: the product writes all of `dst`.
+    unsafe { dst.assume_init_mut() }
+}
+
+/// Writes all of `dst`.
+fn multiply_runs(dst: &mut [MaybeUninit<f32>], a: Runs<'_>, b: &Panels) {
     let shape @ [m, n, k] = [a.base.len(), b.cols(), a.cols()];
-    assert!(b.rows() == k && dst.len() >= m * n, "matrix product out of bounds");
+    assert!(b.rows() == k && dst.len() == m * n, "matrix product out of bounds");
     if m == 0 || n == 0 {
         return;
     }
@@ -87,7 +101,7 @@ pub(crate) fn multiply_runs(dst: &mut [f32], a: Runs<'_>, b: &Panels) {
     // SAFETY: the assertions bound every address that the tables can form; the panels are strips of the same processor.
     unsafe {
         let rows = Rows::Apart(n);
-        Product { dst: dst.as_mut_ptr(), rows, shape, a: left, b: b_columns, accumulate: false }
+        Product { dst: dst.as_mut_ptr().cast(), rows, shape, a: left, b: b_columns, accumulate: false }
             .run(b.arch());
     }
 }

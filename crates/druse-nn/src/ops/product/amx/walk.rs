@@ -5,6 +5,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use super::stage::{first, load, parts, transpose};
 use super::{DEPTH, EMPTY, LINES, Line, Staging, unit};
@@ -353,20 +354,20 @@ pub(in super::super) struct RoundedRuns<'a> {
     pub length: usize,
 }
 
-/// `dst (m × n, row-major) = a · b` for rows of runs and a packed b.
+/// `dst (m × n, row-major) = a · b` for rows of runs and a packed b; all of `dst` is written.
 ///
 /// # Panics
 /// When the operands do not fit, or a run, filled up to whole steps, lies outside of the numbers.
-pub(in super::super) fn multiply(dst: &mut [f32], a: RoundedRuns<'_>, b: &Strips) {
+pub(in super::super) fn multiply(dst: &mut [MaybeUninit<f32>], a: RoundedRuns<'_>, b: &Strips) {
     let per_run = a.length.div_ceil(DEPTH);
     let steps = a.offsets.len() * per_run;
-    assert!(b.steps == steps && dst.len() >= a.base.len() * b.cols, "matrix product out of bounds");
+    assert!(b.steps == steps && dst.len() == a.base.len() * b.cols, "matrix product out of bounds");
     assert!(
         super::super::runs::reach(a.data.len(), a.base, a.offsets, per_run * DEPTH),
         "matrix product out of bounds"
     );
     if steps == 0 {
-        return dst.fill(0.0);
+        return dst.fill(MaybeUninit::new(0.0));
     }
     let bytes = |numbers: usize| (numbers * size_of::<u16>()) as u32;
     // Where steps lie in what is read where it is, and in rows that are copied together.
@@ -414,7 +415,7 @@ pub(in super::super) fn multiply(dst: &mut [f32], a: RoundedRuns<'_>, b: &Strips
                             places: places.as_ptr(),
                             steps,
                             b: strip.as_ptr(),
-                            c: dst.as_mut_ptr().wrapping_add(row * b.cols + column),
+                            c: dst.as_mut_ptr().cast::<f32>().wrapping_add(row * b.cols + column),
                             c_stride: b.cols,
                             accumulate: false,
                         };
