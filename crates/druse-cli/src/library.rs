@@ -152,13 +152,14 @@ pub fn train(
             .hint("start it by the command `druse train`"));
     }
     let config = args.config()?;
-    let device = device::parse(&config.train.device)?;
+    let (ranks, device) = args.ranks.on_devices(&config)?;
+    let device = device::parse(&device)?;
     let mut model = config.build(registry())?;
     let model = model.trainable_mut();
-    args.ranks.check(model)?;
+    ranks.check(model)?;
     args.refuse_other_runs()?;
     let folder = RunFolder::open(&args.out)?;
-    let others = args.ranks.gather(&config, program, stop, &mut console::warn)?;
+    let others = ranks.gather(&config, program, stop, &mut console::warn)?;
     let data = config.data.load().map_err(|e| others.told(e))?;
     for skipped in &data.skipped {
         let (id, text) = (skipped.id.as_deref().unwrap_or_default(), skipped.to_string());

@@ -12,9 +12,9 @@ use druse_nn::device;
 use druse_run::train::ranks::{Children, End, Member, RankOptions, Secret, TIMEOUT, Team, listen};
 use druse_run::train::{Ending, Outcome, TrainingData, check_shared};
 use druse_run::{RankError, RunConfig, RunError};
-use serde_json::json;
 
 use crate::answer::Done;
+use crate::commands::train::{TrainAnswer, words};
 use crate::failure::Failure;
 
 /// The hidden command that a child process runs.
@@ -23,7 +23,8 @@ pub const CHILD_COMMAND: &str = "train-rank";
 /// Which of several processes this is.
 #[derive(Args, Debug, Clone)]
 pub struct RankArgs {
-    /// Processes on this machine that share the micro-batches of every batch. The results do not depend on it.
+    /// Processes on this machine that share the micro-batches of every batch [default: one, or as many as --device names]. The
+    /// results do not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(conflicts_with_all = ["rank", "world", "rendezvous", "secret_file"])]
     processes: Option<u32>,
@@ -56,6 +57,26 @@ pub struct Others {
 impl RankArgs {
     fn processes(&self) -> Option<usize> {
         self.processes.map(|n| n as usize)
+    }
+
+    /// The same options with a process for each device that is named, where no number of processes is, and the device of this
+    /// process by its name.
+    ///
+    /// # Errors
+    /// [`Failure`] when one of the devices is not there, or several are named for one rank.
+    pub fn on_devices(&self, config: &RunConfig) -> Result<(Self, String), Failure> {
+        let mut names = devices(config);
+        if names.len() > 1 && self.world.is_some() {
+            return Err(Failure::mistake(format!("--rank takes one device, not `{}`", config.train.device))
+                .hint("start a rank for each device"));
+        }
+        // All are looked at before anything is begun.
+        for name in &names {
+            device::parse(name)?;
+        }
+        let several = u32::try_from(names.len()).ok().filter(|&n| n > 1);
+        let ranks = Self { processes: self.processes.or(several), ..self.clone() };
+        Ok((ranks, names.swap_remove(0)))
     }
 
     /// Number of processes.
@@ -121,7 +142,8 @@ impl RankArgs {
             let threads = self.threads(config.train.threads);
             let mut config = config.clone();
             config.train.threads = threads;
-            let started = Children::start(program, &at.to_string(), &options, &config);
+            let devices = devices(&config);
+            let started = Children::start(program, &at.to_string(), &options, &config, &devices);
             children = Some(started.map_err(RunError::from)?);
         }
         let mut look = || {
@@ -142,7 +164,7 @@ impl RankArgs {
         model: &mut dyn Trainable,
         stop: &AtomicBool,
     ) -> Result<Ending, Failure> {
-        let device = device::parse(&config.train.device)?;
+        let device = device::parse(&self.on_devices(config)?.1)?;
         let secret = Secret::find(self.secret_file.as_deref())?;
         let address = self.rendezvous.as_deref().unwrap_or_default();
         let options = self.options(secret)?;
@@ -193,14 +215,19 @@ fn not_stopped(stop: &AtomicBool) -> Result<(), RunError> {
     if stop.load(Ordering::Relaxed) { Err(RunError::Interrupted) } else { Ok(()) }
 }
 
+/// The devices that a configuration names, at least one: that of each process in turn.
+fn devices(config: &RunConfig) -> Vec<String> {
+    config.train.device.split(',').map(|name| name.trim().to_owned()).collect()
+}
+
 /// How another rank than 0 ends.
-pub fn ended(ending: Ending) -> Done {
+pub fn ended(rank: usize, ending: Ending) -> Done {
     let code = match ending {
         Ending::Interrupted => 130,
         Ending::Finished | Ending::EarlyStop | Ending::TimeLimit => 0,
     };
     // What the training came to is with rank 0.
-    Done::with(json!({})).code(code)
+    Done::with(TrainAnswer::Rank { rank, ending: words(ending) }).code(code)
 }
 
 /// This program as the child process of a training.

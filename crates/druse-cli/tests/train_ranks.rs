@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::{TINY, command, druse, write_data};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The lines of the log without what depends on the clock.
 fn log(run: &Path) -> Vec<Value> {
@@ -119,6 +119,14 @@ fn one_two_and_four_processes_write_the_same_files() {
     druse(dir, &arguments("threads", &threads)).ok();
     // The models name their number of threads.
     assert_eq!(log(&dir.join("threads")), expected.0);
+    // A process for each device that is named.
+    let devices =
+        druse(dir, &arguments("devices", &[&epochs[..], &["--device", "cpu,cpu", "-v"]].concat())).ok();
+    assert!(devices.stderr.contains("exchange between ranks"), "{}", devices.stderr);
+    assert_eq!(log(&dir.join("devices")), expected.0);
+    druse(dir, &arguments("none", &["--device", "cpu,xpu"])).fails(2, &["unknown device `xpu`"]);
+    let one = ["--device", "cpu,cpu", "--rank", "0", "--world", "2", "--rendezvous", "127.0.0.1:1"];
+    druse(dir, &arguments("none", &one)).fails(2, &["--rank takes one device, not `cpu,cpu`"]);
     druse(dir, &arguments("none", &["--processes", "0"])).fails(2, &["--processes", "0 is not in 1"]);
     druse(
         dir,
@@ -182,8 +190,10 @@ fn ranks_of_several_machines_meet_and_strangers_do_not() {
     );
     fs::write(dir.join("secret"), format!("{secret}\n")).unwrap();
     let file = rank("unused", &address, "2", "3", &["--secret-file", "secret"]);
-    let (code, second) = wait(spawn(dir, &file));
-    assert_eq!((code, second.as_str()), (Some(0), ""), "other ranks say nothing");
+    let second = druse(dir, &[&file[..], &["--json"]].concat()).ok();
+    assert_eq!(second.stderr, "", "other ranks say nothing");
+    let answer: Value = serde_json::from_str(&second.stdout).unwrap();
+    assert_eq!((&answer["rank"], &answer["ending"]), (&json!(2), &json!("finished")));
     let (code, words) = wait(root);
     assert_eq!(code, Some(0), "{words}");
     assert!(words.contains("a connection was refused") && !words.contains(secret), "{words}");

@@ -17,7 +17,7 @@ type Maker = fn(&mut SchemaGenerator) -> Schema;
 
 /// The commands and their results: a line a command.
 const RESULTS: [(&str, Maker); 34] = [
-    ("train", of::<train::TrainResult>),
+    ("train", of::<train::TrainAnswer>),
     ("sample", of::<SamplingResult>),
     ("reconstruct", of::<reconstruct::Reconstructed>),
     ("optimize", of::<optimize::Optimized>),

@@ -56,7 +56,7 @@ pub struct TrainArgs {
     /// Single values, such as train.epochs=10; replace those of the file. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Where to compute (train.device).
+    /// Where to compute (train.device). Several, such as cuda:0,cuda:1, train together, a process each.
     #[arg(long)]
     device: Option<String>,
     /// Worker threads (train.threads), of each process. The results do not depend on it.
@@ -121,20 +121,21 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
         return serve_machine(args, rank);
     }
     let config = args.config()?;
-    let device = device::parse(&config.train.device)?;
-    set_threads(args.ranks.threads(config.train.threads))?;
+    let (ranks, device) = args.ranks.on_devices(&config)?;
+    let device = device::parse(&device)?;
+    set_threads(ranks.threads(config.train.threads))?;
     if let Some(remark) = config.train.precision.remark(&device) {
         console::warn(&remark);
     }
     let mut model = config.build(registry())?;
-    args.ranks.check(model.trainable())?;
+    ranks.check(model.trainable())?;
     args.refuse_other_runs()?;
     // The lock comes first: reading a large data set for nothing would be a pity.
     let folder = RunFolder::open(&args.out)?;
     // Alone, Ctrl-C ends the program at once until there is something to save.
-    let several = args.ranks.world() > 1;
+    let several = ranks.world() > 1;
     let stop = if several { console::stop_flag()? } else { Arc::default() };
-    let others = args.ranks.gather(&config, &own_program()?, &stop, &mut console::warn)?;
+    let others = ranks.gather(&config, &own_program()?, &stop, &mut console::warn)?;
     let begun = Instant::now();
     let data = config.data.load().map_err(|e| others.told(e))?;
     let (train_n, val_n) = (data.train.len(), data.validation.len());
@@ -180,10 +181,25 @@ fn serve_machine(args: &TrainArgs, rank: usize) -> crate::Outcome {
         args.ranks.check(model.trainable())?;
         args.ranks.serve(rank, &config, model.trainable_mut(), &stop)
     };
-    serve().map(ended).map_err(|failure| failure.of_rank(rank))
+    serve().map(|ending| ended(rank, ending)).map_err(|failure| failure.of_rank(rank))
 }
 
 /// What the command leaves.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum TrainAnswer {
+    /// The run.
+    Run(TrainResult),
+    /// Another process than that of rank 0, which is the run.
+    Rank {
+        /// Number of the process.
+        rank: usize,
+        /// As that of the run.
+        ending: &'static str,
+    },
+}
+
+/// What a run leaves.
 #[derive(Serialize, JsonSchema)]
 pub struct TrainResult {
     /// Folder of the run.
@@ -210,23 +226,23 @@ fn report(trained: &Trained, args: &TrainArgs, [training, validation]: [usize; 2
     let out = args.out.display();
     let reached = format!("{} epochs, {} steps", trained.epoch, trained.step);
     let best = trained.best.map_or(String::new(), |b| format!(", best loss {b:.4}"));
-    let (words, ending, code) = match trained.ending {
-        Ending::Finished => ("finished", "finished", 0),
-        Ending::EarlyStop => ("stopped: the validation loss no longer improves", "early_stop", 0),
-        Ending::TimeLimit => ("stopped: the time is up", "time_limit", 0),
-        Ending::Interrupted => ("interrupted and saved; continue with --resume", "interrupted", 130),
+    let (said, code) = match trained.ending {
+        Ending::Finished => ("finished", 0),
+        Ending::EarlyStop => ("stopped: the validation loss no longer improves", 0),
+        Ending::TimeLimit => ("stopped: the time is up", 0),
+        Ending::Interrupted => ("interrupted and saved; continue with --resume", 130),
     };
     match trained.step {
         // Nothing was to be trained.
-        0 if trained.ending == Ending::Finished => console::note(words),
-        _ => console::note(&format!("{words}: {reached}{best}")),
+        0 if trained.ending == Ending::Finished => console::note(said),
+        _ => console::note(&format!("{said}: {reached}{best}")),
     }
     let name = if trained.best.is_some() { BEST } else { LAST };
     console::note(&format!("model: {out}/{name}"));
     let result = TrainResult {
         out: args.out.clone(),
         model: args.out.join(name),
-        ending,
+        ending: words(trained.ending),
         epochs: trained.epoch,
         steps: trained.step,
         best_loss: trained.best,
@@ -234,7 +250,17 @@ fn report(trained: &Trained, args: &TrainArgs, [training, validation]: [usize; 2
         validation,
         seconds,
     };
-    Done::with(result).code(code)
+    Done::with(TrainAnswer::Run(result)).code(code)
+}
+
+/// An ending in the words of results.
+pub fn words(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Finished => "finished",
+        Ending::EarlyStop => "early_stop",
+        Ending::TimeLimit => "time_limit",
+        Ending::Interrupted => "interrupted",
+    }
 }
 
 /// Remarks on single structures that are shown.

@@ -37,7 +37,7 @@ fn serve(orders: &Orders) -> crate::Outcome {
     let mut model = config.build(registry())?;
     let member = Member::join(&orders.address, orders.rank, &options, config, &mut || Ok(()))?;
     Ok(match member.serve(model.trainable_mut(), config, || config.data.load(), &device)? {
-        End::Ended(ending) => ended(ending),
+        End::Ended(ending) => ended(orders.rank, ending),
         // Rank 0 says why.
         End::Stopped(_) => Done::with(json!({})).code(1),
     })

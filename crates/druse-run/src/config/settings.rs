@@ -170,7 +170,7 @@ pub struct TrainConfig {
     pub epoch_retries: u64,
     /// Precision of the products with weights.
     pub precision: Precision,
-    /// Where the model is trained: `cpu`, `cuda`, `cuda:1`, `vulkan`, `metal`, `rocm`.
+    /// Where the model is trained: `cpu`, `cuda`, `cuda:1`, `vulkan`, `metal`, `rocm`; `cuda:0,cuda:1` by a process each.
     pub device: String,
     /// Worker threads; 0: one a core.
     pub threads: usize,

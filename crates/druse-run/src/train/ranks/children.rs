@@ -57,7 +57,8 @@ impl Orders {
 pub struct Children(Vec<(usize, Child)>);
 
 impl Children {
-    /// Starts the ranks from 1 on as child processes of a program that reads its [`Orders`].
+    /// Starts the ranks from 1 on as child processes of a program that reads its [`Orders`]. `devices` are those of the ranks
+    /// in turn, from rank 0 on.
     ///
     /// # Errors
     /// [`RankError::Start`].
@@ -66,15 +67,20 @@ impl Children {
         address: &str,
         options: &RankOptions,
         config: &RunConfig,
+        devices: &[String],
     ) -> Result<Self, RankError> {
         let name = program.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let failed = |source| RankError::Start { program: name.clone(), source };
         let mut children = Self(Vec::new());
         for rank in 1..options.world {
+            let mut config = config.clone();
+            if let Some(device) = devices.iter().cycle().nth(rank) {
+                config.train.device.clone_from(device);
+            }
             let orders = Orders {
                 rank,
                 address: address.to_owned(),
-                config: config.clone(),
+                config,
                 world: options.world,
                 timeout: options.timeout.as_secs_f64(),
                 secret: options.secret.reveal().to_owned(),
