@@ -315,7 +315,7 @@ pub(crate) fn multiply_new<'d>(
 /// When a slice is too short for its shape.
 pub(crate) fn matrix_product(out: &mut [f32], shape: [usize; 3], a: &[f32], b: &[f32]) {
     let [m, n, k] = shape;
-    let panels = Panels::pack_for(Method::of(current(), [k, n]), View::transposed(b, k), [k, n]);
+    let panels = Panels::current(View::transposed(b, k), [k, n]);
     multiply(out, m, View::rows(a, k), &panels, false);
 }
 

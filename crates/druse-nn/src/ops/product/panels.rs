@@ -8,7 +8,7 @@ pub(super) use super::dots::MOST_COLUMNS;
 use super::kernel::panel_columns;
 use super::{View, reaches};
 use crate::arch::arch;
-use crate::precision::Method;
+use crate::precision::{Method, current};
 
 /// A matrix packed for the right side of a product.
 #[derive(Debug, Clone)]
@@ -51,6 +51,14 @@ impl Panels {
         let at = |j: usize| (0..rows).map(move |i| b.data[i * b.row_stride + j * b.col_stride]);
         let numbers = Numbers::Columns((0..cols).flat_map(at).collect());
         Self { numbers, rows, cols, arch: arch() }
+    }
+
+    /// Packs a view for products in the precision of the thread.
+    ///
+    /// # Panics
+    /// When the view is too short for its shape.
+    pub(crate) fn current(b: View<'_>, shape: [usize; 2]) -> Self {
+        Self::pack_for(Method::of(current(), shape), b, shape)
     }
 
     /// Packs a view for products by the given method. Where there are very few columns it is 32 bits in any case: these

@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, activation};
 use crate::ops::blocks::for_each;
 use crate::ops::host::{HostOp, Mat, Matrix, apply};
 use crate::ops::kernels::{softmax_backward, softmax_in_place};
-use crate::ops::product::{BLOCK, Panels, View, multiply, multiply_into, product_into};
+use crate::ops::product::{BLOCK, Panels, View, add_gradient, multiply, multiply_into};
 
 /// Heads of an attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +85,8 @@ impl HostOp<2> for Attention {
         let mut data = vec![0f32; q.data.len()];
         for group in &groups {
             let [k, v] = self.keys(kv, keys, group);
-            let k = Panels::pack(View::transposed(k, kv.cols), [width, keys]);
-            let v = Panels::pack(View::rows(v, kv.cols), [keys, width]);
+            let k = Panels::current(View::transposed(k, kv.cols), [width, keys]);
+            let v = Panels::current(View::rows(v, kv.cols), [keys, width]);
             let out = &mut data[group.first..];
             let rows = |out: &mut [f32], queries: usize, first: usize| {
                 let mut scores = vec![0f32; queries * keys];
@@ -117,29 +117,38 @@ impl HostOp<2> for Attention {
         let mut dq = Matrix::zeros(q.rows, q.cols);
         let mut dkv = Matrix::zeros(kv.rows, kv.cols);
         let half = kv.cols / 2;
-        let [mut p, mut dp] = [vec![0f32; BLOCK * keys], vec![0f32; BLOCK * keys]];
+        let [mut p, mut dp] = [(); 2].map(|()| vec![0f32; BLOCK * keys]);
+        let [mut q_rows, mut g_rows] = [(); 2].map(|()| vec![0f32; BLOCK * width]);
         for group in &groups {
             let [k, v] = self.keys(kv, keys, group);
-            let k_rows = Panels::pack(View::rows(k, kv.cols), [keys, width]);
-            let k = Panels::pack(View::transposed(k, kv.cols), [width, keys]);
-            let v = Panels::pack(View::transposed(v, kv.cols), [width, keys]);
+            let k_rows = Panels::current(View::rows(k, kv.cols), [keys, width]);
+            let k = Panels::current(View::transposed(k, kv.cols), [width, keys]);
+            let v = Panels::current(View::transposed(v, kv.cols), [width, keys]);
             let key = group.image * keys * kv.cols + group.column;
             for start in (0..group.queries).step_by(BLOCK) {
                 let queries = BLOCK.min(group.queries - start);
                 let first = group.first + start * group.stride;
-                let strided = |data| View { data, row_stride: group.stride, col_stride: 1 };
-                let (q, g) = (strided(&q.data[first..]), strided(&grad.data[first..]));
+                let [q_rows, g_rows] = [(&mut q_rows, q), (&mut g_rows, grad)].map(|(rows, from)| {
+                    for (row, from) in rows
+                        .chunks_exact_mut(width)
+                        .zip(from.data[first..].chunks(group.stride))
+                        .take(queries)
+                    {
+                        row.copy_from_slice(&from[..width]);
+                    }
+                    &rows[..queries * width]
+                });
+                let (q, g) = (View::rows(q_rows, width), View::rows(g_rows, width));
                 let (p, dp) = (&mut p[..queries * keys], &mut dp[..queries * keys]);
                 multiply(p, queries, q, &k, false);
                 p.chunks_exact_mut(keys.max(1)).for_each(|row| softmax_in_place(row, scale));
                 multiply(dp, queries, g, &v, false);
-                let transposed = |data| View::transposed(data, keys);
                 let dv = &mut dkv.data[key + half..];
-                product_into(dv, kv.cols, [keys, width, queries], transposed(p), g, true);
+                add_gradient(dv, kv.cols, [keys, width, queries], p, g_rows);
                 let rows = p.chunks_exact(keys.max(1)).zip(dp.chunks_exact_mut(keys.max(1)));
                 rows.for_each(|(p, dp)| softmax_backward(p, scale, dp));
                 let dk = &mut dkv.data[key..];
-                product_into(dk, kv.cols, [keys, width, queries], transposed(dp), q, true);
+                add_gradient(dk, kv.cols, [keys, width, queries], dp, q_rows);
                 let dq = &mut dq.data[first..];
                 multiply_into(dq, group.stride, queries, View::rows(dp, keys), &k_rows, false);
             }
