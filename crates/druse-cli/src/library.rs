@@ -147,12 +147,13 @@ pub fn train(
     stop: &AtomicBool,
 ) -> Result<Outcome, Failure> {
     let args: train_command::TrainArgs = parse("train", options)?;
-    if let Some(rank) = args.ranks.other_rank() {
+    let ranks = args.ranks.resolved()?;
+    if let Some(rank) = ranks.other_rank() {
         return Err(Failure::mistake(format!("rank {rank} has nothing to return"))
             .hint("start it by the command `druse train`"));
     }
     let config = args.config()?;
-    let (ranks, device) = args.ranks.on_devices(&config)?;
+    let (ranks, device) = ranks.on_devices(&config)?;
     let device = device::parse(&device)?;
     let mut model = config.build(registry())?;
     let model = model.trainable_mut();

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -29,9 +30,10 @@ pub struct RankArgs {
     #[arg(conflicts_with_all = ["rank", "world", "rendezvous", "secret_file"])]
     processes: Option<u32>,
     /// Number of this process, from 0, where several machines train together: the command is started on all of them with
-    /// --rank, --world and --rendezvous. Rank 0 is the run and alone writes its folder. The results do not depend on it.
-    #[arg(long, value_name = "R", requires = "world", requires = "rendezvous")]
-    rank: Option<usize>,
+    /// --rank, --world and --rendezvous; `auto`: as mpirun or srun, which started it, say. Rank 0 is the run and alone writes its
+    /// folder. The results do not depend on it.
+    #[arg(long, value_name = "R", requires = "rendezvous")]
+    rank: Option<Rank>,
     /// Number of processes that train together.
     #[arg(long, value_name = "N", requires = "rank")]
     world: Option<usize>,
@@ -47,6 +49,41 @@ pub struct RankArgs {
     rank_timeout: f64,
 }
 
+/// What `--rank` says.
+#[derive(Debug, Clone, Copy)]
+enum Rank {
+    Number(usize),
+    /// As the program says that has started the process.
+    Auto,
+}
+
+impl FromStr for Rank {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            number => {
+                number.parse().map(Self::Number).map_err(|_| "expected a number from 0, or auto".into())
+            }
+        }
+    }
+}
+
+/// Variables by which starters of processes tell each its number, and how many there are.
+const STARTERS: [[&str; 2]; 5] = [
+    ["OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"],
+    ["MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"],
+    ["PMI_RANK", "PMI_SIZE"],
+    ["PALS_RANKID", "PALS_SIZE"],
+    ["SLURM_PROCID", "SLURM_NTASKS"],
+];
+
+/// Number of this process and of all, as its starter says.
+fn told_by_starter(variable: impl Fn(&str) -> Option<usize>) -> Option<[usize; 2]> {
+    STARTERS.iter().find_map(|[rank, world]| Some([variable(rank)?, variable(world)?]))
+}
+
 /// The others that rank 0 trains with; none for a run in one process.
 pub struct Others {
     team: Option<Team>,
@@ -57,6 +94,40 @@ pub struct Others {
 impl RankArgs {
     fn processes(&self) -> Option<usize> {
         self.processes.map(|n| n as usize)
+    }
+
+    /// The same options with the numbers that a starter of processes says, where these are asked for.
+    ///
+    /// # Errors
+    /// [`Failure`] when none has said any, or the number of processes is missing.
+    pub fn resolved(&self) -> Result<Self, Failure> {
+        let mut ranks = self.clone();
+        match self.rank {
+            Some(Rank::Auto) => {
+                let number = |name: &str| std::env::var(name).ok()?.trim().parse().ok();
+                let [rank, world] = told_by_starter(number).ok_or_else(|| {
+                    let names: Vec<&str> = STARTERS.iter().map(|[rank, _]| *rank).collect();
+                    Failure::mistake(format!("--rank auto, but none of {} is set", names.join(", ")))
+                        .hint("start it by mpirun or srun, or give --rank and --world")
+                })?;
+                ranks.rank = Some(Rank::Number(rank));
+                ranks.world = self.world.or(Some(world));
+            }
+            Some(Rank::Number(_)) if self.world.is_none() => {
+                return Err(
+                    Failure::mistake("--rank without --world").hint("add --world with the number of ranks")
+                );
+            }
+            _ => {}
+        }
+        Ok(ranks)
+    }
+
+    fn number(&self) -> Option<usize> {
+        match self.rank {
+            Some(Rank::Number(rank)) => Some(rank),
+            Some(Rank::Auto) | None => None,
+        }
     }
 
     /// The same options with a process for each device that is named, where no number of processes is, and the device of this
@@ -86,7 +157,7 @@ impl RankArgs {
 
     /// The rank of this process, where it is another one than 0.
     pub fn other_rank(&self) -> Option<usize> {
-        self.rank.filter(|&rank| rank > 0)
+        self.number().filter(|&rank| rank > 0)
     }
 
     /// Worker threads of each process: cores are divided among the processes of a machine.
@@ -99,7 +170,7 @@ impl RankArgs {
 
     /// Refuses impossible numbers, and a model that cannot be shared, before anything is started.
     pub fn check(&self, model: &dyn Trainable) -> Result<(), Failure> {
-        let (rank, world) = (self.rank.unwrap_or(0), self.world());
+        let (rank, world) = (self.number().unwrap_or(0), self.world());
         if rank >= world {
             return Err(RunError::from(RankError::Numbers { rank, world }).into());
         }
@@ -238,4 +309,28 @@ pub fn own_program() -> Result<Vec<OsString>, Failure> {
     let program = std::env::current_exe()
         .map_err(|e| Failure::environment(format!("cannot find this program, to start it again: {e}")))?;
     Ok(vec![program.into(), CHILD_COMMAND.into()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_a_process_come_from_whoever_has_started_it() {
+        let told = |set: &[(&str, usize)]| {
+            told_by_starter(|name| set.iter().find(|(n, _)| *n == name).map(|&(_, value)| value))
+        };
+        assert_eq!(told(&[]), None);
+        assert_eq!(told(&[("PMI_RANK", 1)]), None, "one of how many?");
+        assert_eq!(told(&[("PMI_RANK", 1), ("PMI_SIZE", 4)]), Some([1, 4]));
+        // mpirun within an allocation of Slurm, of one task.
+        let both = [
+            ("SLURM_PROCID", 0),
+            ("SLURM_NTASKS", 1),
+            ("OMPI_COMM_WORLD_RANK", 2),
+            ("OMPI_COMM_WORLD_SIZE", 3),
+        ];
+        assert_eq!(told(&both), Some([2, 3]));
+        assert!("auto".parse::<Rank>().is_ok() && "-1".parse::<Rank>().is_err());
+    }
 }

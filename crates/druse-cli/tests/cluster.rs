@@ -6,6 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -206,4 +207,38 @@ fn a_cluster_makes_what_one_machine_makes() {
     });
     let [features, whole] = ["features.jsonl", "whole.jsonl"].map(|name| fs::read(dir.join(name)).unwrap());
     assert!(features == whole, "features of shards are those of all rows");
+}
+
+/// A training of two tasks, whose numbers Slurm says, is that of one process.
+#[test]
+fn slurm_tells_the_ranks_of_a_training() {
+    if std::env::var_os("SLURM_CONF").is_none() {
+        eprintln!("skipped: no SLURM_CONF, see .ci/slurm");
+        return;
+    }
+    let guard = tempfile::tempdir().unwrap();
+    let dir = guard.path();
+    write_data(dir);
+    let train = |out: &str, more: &[&str]| {
+        let own = ["train", "--data", "data", "--out", out, "--set", "train.batch_size=8", "--threads", "1"];
+        [&own[..], &TINY, &["--set", "train.micro_batch_atoms=3", "--set", "train.epochs=3"], more]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let ranks = train("two", &["--rank", "auto", "--rendezvous", &port]);
+    let program = command(dir).get_program().to_owned();
+    let mut srun = Command::new("srun");
+    srun.args(["--nodes=2", "--ntasks=2", "--kill-on-bad-exit=0"]).arg(program).args(ranks);
+    let ended = srun.current_dir(dir).env("DRUSE_TRAIN_SECRET", "a secret of the test").output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let one = train("one", &[]);
+    druse(dir, &one.iter().map(String::as_str).collect::<Vec<_>>()).ok();
+    let model = |run: &str| {
+        call(dir, &format!("export {run} --out {run}.safetensors")).ok();
+        fs::read(dir.join(format!("{run}.safetensors"))).unwrap()
+    };
+    assert!(model("one") == model("two"), "the bits of one process");
 }

@@ -201,6 +201,24 @@ fn ranks_of_several_machines_meet_and_strangers_do_not() {
     assert_eq!(outcome(dir, "many"), outcome(dir, "one"));
     assert!(!dir.join("unused").exists(), "other ranks write nothing");
 
+    // Numbers that mpirun or srun has told each process.
+    let address = free_port();
+    let started = |out: &str, starter: [&str; 2], rank: &str| {
+        let mut command = command(dir);
+        command
+            .args(arguments(out, &["--rank", "auto", "--rendezvous", &address, "--set", "train.epochs=4"]));
+        command.env("DRUSE_TRAIN_SECRET", secret).env(starter[0], rank).env(starter[1], "2");
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let other = started("unused", ["SLURM_PROCID", "SLURM_NTASKS"], "1");
+    let root = started("auto", ["OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"], "0");
+    let (code, words) = wait(root);
+    assert_eq!(code, Some(0), "{words}");
+    assert_eq!(wait(other), (Some(0), String::new()));
+    assert_eq!(outcome(dir, "auto"), outcome(dir, "one"));
+    let auto = ["--rank", "auto", "--rendezvous", address.as_str()];
+    druse(dir, &arguments("r", &auto)).fails(2, &["--rank auto", "OMPI_COMM_WORLD_RANK", "srun"]);
+
     // Another configuration: both say what differs.
     let address = free_port();
     let root = with_secret(dir, secret, &rank("r", &address, "0", "2", &[]));
@@ -219,7 +237,8 @@ fn ranks_of_several_machines_meet_and_strangers_do_not() {
     let address = taken.local_addr().unwrap().to_string();
     let (code, words) = wait(with_secret(dir, secret, &rank("r", &address, "0", "2", &[])));
     assert!(code == Some(1) && words.contains("another program uses the port"), "{words}");
-    druse(dir, &["train", "--out", "r", "--rank", "0"]).fails(2, &["--world"]);
+    druse(dir, &["train", "--out", "r", "--rank", "0"]).fails(2, &["--rendezvous"]);
+    druse(dir, &["train", "--out", "r", "--rank", "0", "--rendezvous", &address]).fails(2, &["--world"]);
     druse(dir, &["train-rank"]).fails(2, &["not by hand"]);
 }
 

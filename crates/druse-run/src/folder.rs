@@ -11,10 +11,12 @@ use crate::RunError;
 /// Name of the lock file.
 const LOCK: &str = ".lock";
 
-/// A folder that this process alone writes to, until it is dropped.
+/// A folder that this process alone writes to, until it is dropped. One that it has made and that is still empty then goes.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Whether the folder was not there before.
+    made: bool,
     // Holds the lock; the system releases it with the process, so no stale lock outlives a crash.
     _lock: File,
 }
@@ -25,6 +27,7 @@ impl RunFolder {
     /// # Errors
     /// [`RunError::Write`] when it cannot be written, [`RunError::Locked`] when another process works in it.
     pub fn open(path: &Path) -> Result<Self, RunError> {
+        let made = !path.exists();
         files::create_dir_all(path)?;
         let file = path.join(LOCK);
         let mut options = OpenOptions::new();
@@ -43,7 +46,7 @@ impl RunFolder {
             .and_then(|()| lock.seek(SeekFrom::Start(0)))
             .and_then(|_| writeln!(lock, "{}", std::process::id()))
             .map_err(RunError::write(&file))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), made, _lock: lock })
     }
 
     /// The folder.
@@ -54,6 +57,19 @@ impl RunFolder {
     /// A file in it.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        let only_lock = |path: &Path| {
+            std::fs::read_dir(path).is_ok_and(|mut all| all.all(|e| e.is_ok_and(|e| e.file_name() == LOCK)))
+        };
+        // What cannot be removed stays, empty as it is.
+        if self.made && only_lock(&self.path) {
+            let _ = std::fs::remove_file(self.path.join(LOCK));
+            let _ = std::fs::remove_dir(&self.path);
+        }
     }
 }
 
@@ -82,10 +98,22 @@ mod tests {
             Err(RunError::Locked { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
+        fs::write(path.join("kept"), "").unwrap();
         drop(first);
         // A lock file left behind by a process that is gone does not matter.
         fs::write(path.join(LOCK), "4000000000\n").unwrap();
         RunFolder::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_new_folder_that_stays_empty_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (new, old) = (dir.path().join("new"), dir.path().join("old"));
+        fs::create_dir(&old).unwrap();
+        for path in [&new, &old] {
+            drop(RunFolder::open(path).unwrap());
+        }
+        assert!(!new.exists() && old.exists());
     }
 
     #[test]

@@ -117,11 +117,12 @@ impl TrainArgs {
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> crate::Outcome {
-    if let Some(rank) = args.ranks.other_rank() {
-        return serve_machine(args, rank);
+    let ranks = args.ranks.resolved()?;
+    if let Some(rank) = ranks.other_rank() {
+        return serve_machine(args, &ranks, rank);
     }
     let config = args.config()?;
-    let (ranks, device) = args.ranks.on_devices(&config)?;
+    let (ranks, device) = ranks.on_devices(&config)?;
     let device = device::parse(&device)?;
     set_threads(ranks.threads(config.train.threads))?;
     if let Some(remark) = config.train.precision.remark(&device) {
@@ -172,14 +173,14 @@ pub fn run(args: &TrainArgs) -> crate::Outcome {
 }
 
 /// The command as another rank than 0.
-fn serve_machine(args: &TrainArgs, rank: usize) -> crate::Outcome {
+fn serve_machine(args: &TrainArgs, ranks: &RankArgs, rank: usize) -> crate::Outcome {
     let serve = || -> Result<Ending, Failure> {
         let stop = console::deaf_once()?;
         let config = args.config()?;
         set_threads(config.train.threads)?;
         let mut model = config.build(registry())?;
-        args.ranks.check(model.trainable())?;
-        args.ranks.serve(rank, &config, model.trainable_mut(), &stop)
+        ranks.check(model.trainable())?;
+        ranks.serve(rank, &config, model.trainable_mut(), &stop)
     };
     serve().map(|ending| ended(rank, ending)).map_err(|failure| failure.of_rank(rank))
 }

@@ -1,12 +1,13 @@
 //! Packing of the right operand.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
 pub(super) use super::dots::MOST_COLUMNS;
 use super::kernel::panel_columns;
-use super::{View, reaches};
+use super::{View, new_vec, reaches};
 use crate::arch::arch;
 use crate::precision::{Method, current};
 
@@ -116,19 +117,28 @@ impl Panels {
     pub(super) fn strips(arch: Arch, b: View<'_>, [rows, cols]: [usize; 2]) -> Self {
         check(&b, [rows, cols]);
         let Sizes { panel, lanes } = arch.dispatch(SizesOf);
-        let mut data = vec![0.0; rows * cols.next_multiple_of(lanes)];
-        for first in (0..cols).step_by(panel) {
-            let columns = panel.min(cols - first);
-            let width = columns.next_multiple_of(lanes);
-            let strip = &mut data[first * rows..][..rows * width];
-            if b.col_stride == 1 {
-                for (i, row) in strip.chunks_exact_mut(width).enumerate() {
-                    row[..columns].copy_from_slice(&b.data[i * b.row_stride + first..][..columns]);
+        let fill = |data: &mut [MaybeUninit<f32>]| {
+            for first in (0..cols).step_by(panel) {
+                let columns = panel.min(cols - first);
+                let width = columns.next_multiple_of(lanes);
+                let strip = &mut data[first * rows..][..rows * width];
+                if columns < width {
+                    for row in strip.chunks_exact_mut(width) {
+                        row[columns..].fill(MaybeUninit::new(0.0));
+                    }
                 }
-            } else {
-                transpose(strip, width, &b, first..first + columns, rows);
+                if b.col_stride == 1 {
+                    for (i, row) in strip.chunks_exact_mut(width).enumerate() {
+                        let from = &b.data[i * b.row_stride + first..][..columns];
+                        row[..columns].write_copy_of_slice(from);
+                    }
+                } else {
+                    transpose(strip, width, &b, first..first + columns, rows);
+                }
             }
-        }
+        };
+        // SAFETY: every row of every strip is written up to its width.
+        let data = unsafe { new_vec(rows * cols.next_multiple_of(lanes), fill) };
         Self { numbers: Numbers::Strips(data), rows, cols, arch }
     }
 
@@ -168,7 +178,7 @@ fn check(b: &View<'_>, shape: [usize; 2]) {
 
 /// Fills a strip from a view whose rows lie closer together than its columns: in squares, so that neither side jumps
 /// over more lines than the cache holds.
-fn transpose(strip: &mut [f32], width: usize, b: &View<'_>, columns: Range<usize>, rows: usize) {
+fn transpose(strip: &mut [MaybeUninit<f32>], width: usize, b: &View<'_>, columns: Range<usize>, rows: usize) {
     const SQUARE: usize = 16;
     for i0 in (0..rows).step_by(SQUARE) {
         for j0 in columns.clone().step_by(SQUARE) {
@@ -182,13 +192,13 @@ fn transpose(strip: &mut [f32], width: usize, b: &View<'_>, columns: Range<usize
                 });
                 for (i, row) in to.chunks_mut(width).take(SQUARE).enumerate() {
                     for (to, from) in row[..SQUARE].iter_mut().zip(square) {
-                        *to = from[i];
+                        to.write(from[i]);
                     }
                 }
             } else {
                 for (i, row) in to.chunks_mut(width).take(height).enumerate() {
                     for (j, to) in row[..length].iter_mut().enumerate() {
-                        *to = from[i * b.row_stride + j * b.col_stride];
+                        to.write(from[i * b.row_stride + j * b.col_stride]);
                     }
                 }
             }
