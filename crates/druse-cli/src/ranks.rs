@@ -14,8 +14,6 @@ use druse_run::train::ranks::{Children, End, Member, RankOptions, Secret, TIMEOU
 use druse_run::train::{Ending, Outcome, TrainingData, check_shared};
 use druse_run::{RankError, RunConfig, RunError};
 
-use crate::answer::Done;
-use crate::commands::train::{TrainAnswer, words};
 use crate::failure::Failure;
 
 /// The hidden command that a child process runs.
@@ -289,16 +287,6 @@ fn not_stopped(stop: &AtomicBool) -> Result<(), RunError> {
 /// The devices that a configuration names, at least one: that of each process in turn.
 fn devices(config: &RunConfig) -> Vec<String> {
     config.train.device.split(',').map(|name| name.trim().to_owned()).collect()
-}
-
-/// How another rank than 0 ends.
-pub fn ended(rank: usize, ending: Ending) -> Done {
-    let code = match ending {
-        Ending::Interrupted => 130,
-        Ending::Finished | Ending::EarlyStop | Ending::TimeLimit => 0,
-    };
-    // What the training came to is with rank 0.
-    Done::with(TrainAnswer::Rank { rank, ending: words(ending) }).code(code)
 }
 
 /// This program as the child process of a training.

@@ -224,6 +224,14 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     fs::remove_file(path).map_err(writing(path))
 }
 
+/// Removes a folder that is empty.
+///
+/// # Errors
+/// [`FileError`], also when it is not empty.
+pub fn remove_dir(folder: &Path) -> Result<(), FileError> {
+    fs::remove_dir(folder).map_err(writing(folder))
+}
+
 /// Writes a file that may be lost in a crash of the machine: it is not synced. When writing fails nothing stays.
 ///
 /// # Errors

@@ -63,12 +63,11 @@ impl RunFolder {
 impl Drop for RunFolder {
     fn drop(&mut self) {
         let only_lock = |path: &Path| {
-            std::fs::read_dir(path).is_ok_and(|mut all| all.all(|e| e.is_ok_and(|e| e.file_name() == LOCK)))
+            files::list(path).is_ok_and(|all| all.iter().all(|entry| entry.file_name() == LOCK))
         };
         // What cannot be removed stays, empty as it is.
         if self.made && only_lock(&self.path) {
-            let _ = std::fs::remove_file(self.path.join(LOCK));
-            let _ = std::fs::remove_dir(&self.path);
+            let _ = files::remove(&self.path.join(LOCK)).and_then(|()| files::remove_dir(&self.path));
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::input;
 use crate::models::{registry, set_threads};
 use crate::output;
-use crate::ranks::{RankArgs, ended, own_program};
+use crate::ranks::{RankArgs, own_program};
 
 /// Arguments of `druse train`.
 #[derive(Args)]
@@ -255,13 +255,23 @@ fn report(trained: &Trained, args: &TrainArgs, [training, validation]: [usize; 2
 }
 
 /// An ending in the words of results.
-pub fn words(ending: Ending) -> &'static str {
+fn words(ending: Ending) -> &'static str {
     match ending {
         Ending::Finished => "finished",
         Ending::EarlyStop => "early_stop",
         Ending::TimeLimit => "time_limit",
         Ending::Interrupted => "interrupted",
     }
+}
+
+/// How another rank than 0 ends.
+pub fn ended(rank: usize, ending: Ending) -> Done {
+    let code = match ending {
+        Ending::Interrupted => 130,
+        Ending::Finished | Ending::EarlyStop | Ending::TimeLimit => 0,
+    };
+    // What the training came to is with rank 0.
+    Done::with(TrainAnswer::Rank { rank, ending: words(ending) }).code(code)
 }
 
 /// Remarks on single structures that are shown.

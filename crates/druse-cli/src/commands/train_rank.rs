@@ -8,10 +8,10 @@ use druse_run::RunError;
 use druse_run::train::ranks::{End, Member, Orders};
 use serde_json::json;
 
+use super::train::ended;
 use crate::answer::Done;
 use crate::console;
 use crate::models::{registry, set_threads};
-use crate::ranks::ended;
 
 /// Runs the command.
 pub fn run() -> crate::Outcome {

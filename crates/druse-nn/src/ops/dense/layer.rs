@@ -132,8 +132,8 @@ pub(super) fn linear_backward(
     let (n, k) = (w.rows, w.cols);
     let panels = w.weight().packed(Use::Backward);
     let mut dx = Vec::with_capacity(if wanted[0] { x.rows * k } else { 0 });
-    let mut dw = Matrix::zeros(n, k);
-    let mut db = Matrix::zeros(1, n);
+    let mut dw = Matrix::zeros(if wanted[1] { n } else { 0 }, k);
+    let mut db = Matrix::zeros(if wanted[2] { 1 } else { 0 }, n);
     let mut scratch = vec![0.0; if act.scale().is_some() { (2 * BLOCK).min(x.rows) * n } else { 0 }];
     for start in (0..x.rows).step_by(2 * BLOCK) {
         let rows = (2 * BLOCK).min(x.rows - start);

@@ -5,6 +5,7 @@ use super::conv::{BiasedConv, Conv};
 use super::leaky_relu::LeakyRelu;
 use super::{ConvGeometry, passes};
 use crate::Precision;
+use crate::arch::has_unit;
 use crate::arch::testing::on_every_arch;
 use burn::tensor::Tensor;
 
@@ -113,8 +114,10 @@ fn rounded_convolutions() {
             };
             assert_eq!(found.len(), exact[i].len());
             // Narrow convolutions, and the transposes of those to few channels, are exact.
-            let error = off(&of_rounded[i]).min(off(&exact[i]));
-            assert!(error < 2e-6, "{pass} of {g:?}: {error}");
+            let (rounded, exact) = (off(&of_rounded[i]), off(&exact[i]));
+            assert!(rounded.min(exact) < 2e-6, "{pass} of {g:?}: {rounded}, {exact}");
+            let wide = i == 0 && g.batch > 0 && g.out_channels >= 16 && g.weight_shape()[0] >= 32;
+            assert!(!(wide && has_unit()) || exact > 1e-4, "{pass} of {g:?} is not rounded");
         }
     }
 }

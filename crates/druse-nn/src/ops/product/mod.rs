@@ -98,6 +98,15 @@ fn reaches(len: usize, [row_stride, col_stride]: [usize; 2], [rows, cols]: [usiz
     rows == 0 || cols == 0 || (rows - 1) * row_stride + (cols - 1) * col_stride < len
 }
 
+/// Whether all [`Runs`] lie within `len` numbers.
+fn runs_reach(len: usize, base: &[u32], offsets: &[u32], length: usize) -> bool {
+    let largest = |list: &[u32]| list.iter().max().map(|&x| x as usize);
+    match (largest(base), largest(offsets)) {
+        (Some(base), Some(offset)) => base + offset + length <= len,
+        _ => true,
+    }
+}
+
 /// `dst (m×n, row-major) = a (m×k) · b (k×n)`, or `+=` with `accumulate`.
 ///
 /// # Panics

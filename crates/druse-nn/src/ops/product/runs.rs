@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use super::amx::walk;
 use super::kernel::{Columns, Left, Product, Rows};
 use super::panels::Numbers;
-use super::{Panels, View};
+use super::{Panels, View, runs_reach};
 use crate::precision::{Method, current};
 
 /// Numbers that runs are made of, as [`Panels::for_runs`] needs them.
@@ -54,15 +54,6 @@ impl Runs<'_> {
     }
 }
 
-/// Whether all runs lie within `len` numbers.
-pub(super) fn reach(len: usize, base: &[u32], offsets: &[u32], length: usize) -> bool {
-    let largest = |list: &[u32]| list.iter().max().map(|&x| x as usize);
-    match (largest(base), largest(offsets)) {
-        (Some(base), Some(offset)) => base + offset + length <= len,
-        _ => true,
-    }
-}
-
 /// `dst (m×n, row-major) = a · b` for b of [`Panels::for_runs`], in memory that need not hold numbers before; returns it as
 /// numbers.
 ///
@@ -95,7 +86,7 @@ fn multiply_runs(dst: &mut [MaybeUninit<f32>], a: Runs<'_>, b: &Panels) {
         (RunNumbers::Exact(data), Numbers::Strips(_)) => data,
         _ => panic!("matrix product of numbers and panels that are not for each other"),
     };
-    assert!(reach(data.len(), base, offsets, length), "matrix product out of bounds");
+    assert!(runs_reach(data.len(), base, offsets, length), "matrix product out of bounds");
     let left = Left::Runs { data, base, offsets, length };
     let b_columns = Columns::Panels(b.strip_numbers());
     // SAFETY: the assertions bound every address that the tables can form; the panels are strips of the same processor.
@@ -114,7 +105,7 @@ pub(crate) fn scatter_runs(dst: &mut [f32], base: &[u32], offset: usize, a: View
     let shape @ [m, n, k] = [base.len(), b.cols(), b.rows()];
     assert!(a.reaches(m, k), "matrix product out of bounds");
     let dst = &mut dst[offset..];
-    assert!(reach(dst.len(), base, &[0], n), "matrix product out of bounds");
+    assert!(runs_reach(dst.len(), base, &[0], n), "matrix product out of bounds");
     if m == 0 || n == 0 {
         return;
     }
@@ -140,7 +131,7 @@ pub(crate) fn add_runs_gradient(
     let shape @ [m, n, k] = [length, g.cols(), base.len()];
     assert!(g.rows() == k && dst.len() >= m * n, "matrix product out of bounds");
     let data = &data[offset..];
-    assert!(reach(data.len(), base, &[0], length), "matrix product out of bounds");
+    assert!(runs_reach(data.len(), base, &[0], length), "matrix product out of bounds");
     if m == 0 || n == 0 || k == 0 {
         return;
     }
