@@ -44,10 +44,16 @@ fn trains_reports_exports_and_refuses_a_second_run_in_the_folder() {
     assert_eq!(lines.iter().filter(|l| l["kind"] == "epoch" && l["validation_loss"].is_f64()).count(), 3);
     let config = fs::read_to_string(run.join("config.toml")).unwrap();
     assert!(config.contains("clip_norm = 1.0") && config.contains("epochs = 3"), "{config}");
+    let machines = fs::read_to_string(run.join("machines.toml")).unwrap();
+    assert!(machines.contains("after_step = 0") && machines.contains("products = \"32 bits"), "{machines}");
+    let more = ["train", "--out", "runs/a", "--resume", "--set", "train.epochs=4"];
+    druse(dir, &more).ok();
+    let machines = fs::read_to_string(run.join("machines.toml")).unwrap();
+    assert!(machines.contains("after_step = 9") && machines.matches("[[part]]").count() == 2, "{machines}");
 
     train_tiny(dir, "runs/a", "3").fails(2, &["runs/a", "already holds", "--resume"]);
     let info = druse(dir, &["info", "runs/a"]).ok();
-    assert!(info.stdout.contains("gemsdiff") && info.stdout.contains("3 epochs"), "{}", info.stdout);
+    assert!(info.stdout.contains("gemsdiff") && info.stdout.contains("4 epochs"), "{}", info.stdout);
     druse(dir, &["export", "runs/a", "--out", "slim.safetensors"]).ok();
     let slim = druse(dir, &["info", "slim.safetensors"]).ok();
     assert!(slim.stdout.contains("without optimizer state"), "{}", slim.stdout);

@@ -5,6 +5,7 @@ mod checks;
 pub mod data;
 mod driver;
 mod lookahead;
+pub mod machines;
 mod phase;
 pub mod ranks;
 mod rollback;

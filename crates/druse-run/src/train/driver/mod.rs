@@ -25,6 +25,7 @@ use super::batches::{fill, pack, shuffled};
 use super::checks::{check_cut, check_unchanged};
 use super::data::TrainingData;
 use super::lookahead::with_lookahead;
+use super::machines;
 use super::phase::PhaseState;
 use super::rollback::{Rollback, Snapshot, attempt_seed};
 use crate::checkpoint::{Checkpoint, TrainingProgress};
@@ -257,6 +258,7 @@ impl<'a> Trainer<'a> {
         let checkpoints = folder.join("checkpoints");
         files::create_dir_all(&checkpoints)?;
         files::write_atomic(&folder.join(CONFIG_FILE), config.to_toml().as_bytes())?;
+        machines::note(folder, config, device, reduce.world(), progress.step)?;
         let log = MetricsLog::open(&folder.join(METRICS_FILE), progress.step, progress.epoch)?;
         Ok(Self {
             model,
