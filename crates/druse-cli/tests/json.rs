@@ -130,6 +130,7 @@ fn every_command_writes_what_the_schema_says() {
     assert!(conflict["error"]["message"].as_str().unwrap().contains("--machine"), "{conflict}");
     assert_eq!(checked.run(0, "data convert data/train.csv train.jsonl")["structures"], 8);
     checked.run(0, "data split data/train.csv --out parts");
+    checked.run(0, "data split data/train.csv --out compositions --by formula");
     assert_eq!(checked.run(0, "data stats train.jsonl")["count"], 8);
     assert_eq!(checked.run(0, "data stats data")["whole"]["count"], 11);
     let evaluated =

@@ -80,7 +80,7 @@ pub use load::{Cache, LoadOptions, load};
 pub use reader::{Entries, HowRead, SetReader};
 pub use record::{JsonlRecord, write_jsonl_record};
 pub use source::image_consistency;
-pub use split::{Split, SplitOptions};
+pub use split::{Split, SplitBy, SplitOptions};
 pub use splits::Splits;
 pub use stats::{
     DatasetStats, DistinctSiteStats, Duplicates, PropertyStats, Quantiles, SpaceGroupCount, SplitStats,

@@ -236,7 +236,7 @@ impl SetReader {
     /// # Errors
     /// [`FilterError::Incomparable`].
     fn keeps(&self, entry: &Entry) -> Result<bool, DataError> {
-        let mut all = self.division.is_none_or(|(division, split)| division.split_of(&entry.id) == split);
+        let mut all = self.division.is_none_or(|(division, split)| division.split_of(entry) == split);
         for filter in &self.filters {
             filter.check(&entry.id, &entry.structure.properties)?;
             all &= filter.accepts(&entry.structure);

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use druse_crystal::Composition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::Entry;
 
 /// A part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -47,10 +50,23 @@ impl fmt::Display for Split {
     }
 }
 
+/// What stays together when a data set is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SplitBy {
+    /// Entries of one identifier.
+    #[default]
+    Id,
+    /// Entries of one reduced formula: what a model is tested with has compositions that it was not trained on.
+    Formula,
+}
+
 /// How a data set without splits is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitOptions {
+    /// What stays together (default: entries of one identifier).
+    pub by: SplitBy,
     /// Another seed, another division (default 0).
     pub seed: u64,
     /// Shares of train, val and test; they need not sum to one (default 0.8, 0.1, 0.1).
@@ -59,16 +75,23 @@ pub struct SplitOptions {
 
 impl Default for SplitOptions {
     fn default() -> Self {
-        Self { seed: 0, fractions: [0.8, 0.1, 0.1] }
+        Self { by: SplitBy::Id, seed: 0, fractions: [0.8, 0.1, 0.1] }
     }
 }
 
 impl SplitOptions {
-    /// The part that an identifier belongs to. It depends on identifier, seed and fractions alone: not on the
-    /// order of the data set or on what else is in it, and equal identifiers stay together.
-    pub fn split_of(&self, id: &str) -> Split {
+    /// The part that an entry belongs to. It depends on its identifier or formula, seed and fractions alone: not on the
+    /// order of the data set or on what else is in it.
+    pub fn split_of(&self, entry: &Entry) -> Split {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.seed.to_le_bytes()).update(id.as_bytes());
+        hasher.update(&self.seed.to_le_bytes());
+        match self.by {
+            SplitBy::Id => hasher.update(entry.id.as_bytes()),
+            SplitBy::Formula => {
+                let composition = Composition::from_species(&entry.structure.species);
+                hasher.update(composition.reduced_formula().as_bytes())
+            }
+        };
         let mut first = [0; 8];
         first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
         // 53 bits give a uniform number in [0, 1).

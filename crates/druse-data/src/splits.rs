@@ -144,7 +144,7 @@ impl Splits {
             Layout::Hashed(division) => {
                 let mut dataset = load(&self.root, options)?;
                 let total = dataset.len();
-                dataset.retain(|e| division.split_of(&e.id) == split);
+                dataset.retain(|e| division.split_of(e) == split);
                 if dataset.is_empty() {
                     let reason =
                         format!("its division leaves none of {total} structures for the {split} split");

@@ -155,7 +155,7 @@ fn splits_are_read_where_they_lie() {
     assert_eq!(read, computed);
     assert_eq!(read.unwrap().whole.content_hash, data.content_hash);
     // A division by hash.
-    let division = SplitOptions { fractions: [0.5, 0.0, 0.5], seed: 3 };
+    let division = SplitOptions { fractions: [0.5, 0.0, 0.5], seed: 3, ..SplitOptions::default() };
     let mut found: BTreeMap<Split, Vec<String>> = BTreeMap::new();
     for split in [Split::Train, Split::Test] {
         let mut set = SetReader::open(&folder.path().join("whole.csv"), &raw()).unwrap();
@@ -163,7 +163,7 @@ fn splits_are_read_where_they_lie() {
         found.insert(split, all(&set).into_iter().map(|e| e.id).collect());
     }
     for entry in &data.entries {
-        assert!(found[&division.split_of(&entry.id)].contains(&entry.id));
+        assert!(found[&division.split_of(entry)].contains(&entry.id));
     }
     assert_eq!(found.values().map(Vec::len).sum::<usize>(), 4);
 }

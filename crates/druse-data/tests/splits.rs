@@ -5,7 +5,8 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{cscl, csv_text, gzip, halides, plain, put};
-use druse_data::{DataError, Split, SplitOptions, Splits};
+use druse_crystal::Composition;
+use druse_data::{DataError, Entry, Split, SplitBy, SplitOptions, Splits};
 use tempfile::tempdir;
 
 fn table(rows: usize) -> String {
@@ -65,10 +66,33 @@ fn a_single_file_is_divided_without_overlap_or_loss() {
 }
 
 #[test]
+fn a_composition_stays_in_one_part() {
+    let anions = ["F", "Cl", "Br", "I", "O", "S", "Se", "N", "P", "As"];
+    let rows =
+        (0..60).map(|k| vec![format!("m{k}"), cscl("Cs", anions[k % anions.len()], 4.0 + 0.01 * k as f64)]);
+    let rows: Vec<Vec<String>> = rows.collect();
+    let folder = tempdir().unwrap();
+    let path = put(folder.path(), "all.csv", csv_text(&["material_id", "cif"], &rows));
+    let parts = |by| {
+        let options = SplitOptions { by, fractions: [0.5, 0.0, 0.5], ..SplitOptions::default() };
+        let splits = Splits::open_with(&path, options).unwrap();
+        [Split::Train, Split::Test].map(|split| splits.load(split, &plain()).unwrap().entries)
+    };
+    let formulas = |entries: &[Entry]| -> BTreeSet<String> {
+        entries.iter().map(|e| Composition::from_species(&e.structure.species).reduced_formula()).collect()
+    };
+    let [train, test] = parts(SplitBy::Formula);
+    assert!(formulas(&train).is_disjoint(&formulas(&test)));
+    assert_eq!([train.len() + test.len(), train.len() % 6, test.len() % 6], [60, 0, 0]);
+    let [train, test] = parts(SplitBy::Id);
+    assert!(!formulas(&train).is_disjoint(&formulas(&test)));
+}
+
+#[test]
 fn fractions_can_be_chosen_and_are_checked() {
     let folder = tempdir().unwrap();
     let path = put(folder.path(), "all.csv", table(50));
-    let with = |fractions| Splits::open_with(&path, SplitOptions { seed: 0, fractions });
+    let with = |fractions| Splits::open_with(&path, SplitOptions { fractions, ..SplitOptions::default() });
     let all = with([1.0, 0.0, 0.0]).unwrap();
     assert_eq!(all.available(), [Split::Train]);
     assert_eq!(all.load(Split::Train, &plain()).unwrap().len(), 50);

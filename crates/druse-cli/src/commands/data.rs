@@ -4,15 +4,15 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use druse_crystal::files;
 use druse_crystal::formats::Format;
 use druse_data::crystens::{ImageFile, Normalization};
 use druse_data::fetch::{FetchError, FetchOptions, FileStatus, Manifest, fetch};
 use druse_data::{
     DataError, Dataset, DatasetStats, Drawn, Entries, Entry, Filter, HowRead, ImageOptions, Kinds,
-    LoadOptions, OutputFormat, SetFormat, SetReader, Split, SplitOptions, SplitStats, Splits, StatsOptions,
-    write_dataset, write_image_file, write_symmetrized_folder,
+    LoadOptions, OutputFormat, SetFormat, SetReader, Split, SplitBy, SplitOptions, SplitStats, Splits,
+    StatsOptions, write_dataset, write_image_file, write_symmetrized_folder,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -49,7 +49,8 @@ pub enum DataCommand {
     Convert(ConvertArgs),
     /// Divide a data set into train, val and test files.
     #[command(after_help = "Example:
-  druse data split mine.csv --out mine --fractions 0.8,0.1,0.1")]
+  druse data split mine.csv --out mine --fractions 0.8,0.1,0.1
+  druse data split mine.csv --out mine --by formula      (no composition in two files)")]
     Split(SplitArgs),
     /// Download a named public data set (mp-20, perov-5, carbon-24).
     #[command(after_help = "Examples:
@@ -168,9 +169,21 @@ pub struct SplitArgs {
     /// Another seed, another division.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// What stays together in one part.
+    #[arg(long, value_enum, default_value_t = By::Id)]
+    by: By,
     /// Format of the files.
     #[arg(long, value_parser = set_format(), default_value_t = OutputFormat::CSV_GZ)]
     format: OutputFormat,
+}
+
+/// What stays together when a set is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// Rows of one identifier.
+    Id,
+    /// Rows of one reduced formula: the test file has compositions that the train file lacks.
+    Formula,
 }
 
 /// Arguments of `druse data fetch`.
@@ -442,7 +455,8 @@ fn split(args: &SplitArgs) -> Result<Divided, Failure> {
     let &[train, val, test] = args.fractions.as_slice() else {
         return Err(Failure::mistake("--fractions: expected three numbers, such as 0.8,0.1,0.1"));
     };
-    let options = SplitOptions { seed: args.seed, fractions: [train, val, test] };
+    let by = if args.by == By::Formula { SplitBy::Formula } else { SplitBy::Id };
+    let options = SplitOptions { by, seed: args.seed, fractions: [train, val, test] };
     // Checks the fractions before anything is read.
     Splits::open_with(&args.source.path, options)?;
     let mut set = args.source.open(false)?;

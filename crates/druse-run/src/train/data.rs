@@ -65,7 +65,7 @@ impl DataConfig {
         };
         if validation.is_none() && !splits.is_hashed() && share > 0.0 {
             let name = format!("{} (held out)", train.name);
-            validation = Some(train.take(name, |entry| division.split_of(&entry.id) == Split::Val));
+            validation = Some(train.take(name, |entry| division.split_of(entry) == Split::Val));
         }
         if let Some(limit) = self.limit {
             train.truncate(limit);

@@ -40,7 +40,6 @@ pub(in crate::ops::product) fn multiply(dst: &mut [MaybeUninit<f32>], a: Rounded
     if steps == 0 {
         return dst.fill(MaybeUninit::new(0.0));
     }
-    let bytes = |numbers: usize| (numbers * size_of::<u16>()) as u32;
     // Where steps lie in what is read where it is, and in rows that are copied together.
     let here: Vec<u32> = a
         .offsets
@@ -100,6 +99,14 @@ pub(in crate::ops::product) fn multiply(dst: &mut [MaybeUninit<f32>], a: Rounded
     }
 }
 
+/// Bytes of so many numbers.
+///
+/// # Panics
+/// When a table cannot hold them.
+fn bytes(numbers: usize) -> u32 {
+    u32::try_from(numbers * size_of::<u16>()).expect("steps of a product lie within 4 GiB")
+}
+
 /// The distance of rows, if it is one for each of their squares, they lie in order and none is missing.
 fn distance(base: &[u32]) -> Option<u32> {
     let distance = base.get(1)?.checked_sub(base[0])?;
@@ -135,7 +142,7 @@ pub(in crate::ops::product) fn add_products(
     if b.steps == 0 {
         return;
     }
-    let places: Vec<u32> = (0..b.steps).map(|i| (i * DEPTH * size_of::<u16>()) as u32).collect();
+    let places: Vec<u32> = (0..b.steps).map(|i| bytes(i * DEPTH)).collect();
     unit::configure();
     for column in (0..b.cols).step_by(STRIP) {
         let strip = b.strip(column);
