@@ -59,6 +59,10 @@ fn windowed(g: &ConvGeometry, x: Mat<'_>, weight: Weight<'_>, bias: Option<&[f32
     let mut in_bf16 = vec![0; if rounded { windows.group * outer } else { 0 }];
     let volumes = x.data.chunks((windows.group * inner).max(1));
     let fill = |y: &mut [MaybeUninit<f32>]| {
+        if x.data.is_empty() {
+            // Without channels there is nothing to sum.
+            y.fill(MaybeUninit::new(0.0));
+        }
         for (x, y) in volumes.zip(y.chunks_mut((windows.group * windows.positions * n).max(1))) {
             let data = if rounded {
                 windows.pad(x, &mut in_bf16, round);
@@ -83,7 +87,7 @@ fn windowed(g: &ConvGeometry, x: Mat<'_>, weight: Weight<'_>, bias: Option<&[f32
             });
         }
     };
-    // SAFETY: the blocks of all volumes are all of y.
+    // SAFETY: the blocks of all volumes are all of y; without volumes or channels it has been filled.
     let data = unsafe { new_vec(g.out_rows() * n, fill) };
     Matrix { data, rows: g.out_rows(), cols: n }
 }
