@@ -132,12 +132,16 @@ impl RankArgs {
     /// process by its name.
     ///
     /// # Errors
-    /// [`Failure`] when one of the devices is not there, or several are named for one rank.
+    /// [`Failure`] when one of the devices is not there, several are named for one rank, or more than there are processes.
     pub fn on_devices(&self, config: &RunConfig) -> Result<(Self, String), Failure> {
         let mut names = devices(config);
         if names.len() > 1 && self.world.is_some() {
             return Err(Failure::mistake(format!("--rank takes one device, not `{}`", config.train.device))
                 .hint("start a rank for each device"));
+        }
+        if let Some(processes) = self.processes().filter(|&n| n < names.len()) {
+            let text = format!("--processes {processes} leaves some of `{}` idle", config.train.device);
+            return Err(Failure::mistake(text).hint("leave out --processes, or name fewer devices"));
         }
         // All are looked at before anything is begun.
         for name in &names {

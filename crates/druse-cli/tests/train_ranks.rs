@@ -125,6 +125,8 @@ fn one_two_and_four_processes_write_the_same_files() {
     assert!(devices.stderr.contains("exchange between ranks"), "{}", devices.stderr);
     assert_eq!(log(&dir.join("devices")), expected.0);
     druse(dir, &arguments("none", &["--device", "cpu,xpu"])).fails(2, &["unknown device `xpu`"]);
+    druse(dir, &arguments("none", &["--device", "cpu,cpu", "--processes", "1"]))
+        .fails(2, &["leaves some", "idle"]);
     let one = ["--device", "cpu,cpu", "--rank", "0", "--world", "2", "--rendezvous", "127.0.0.1:1"];
     druse(dir, &arguments("none", &one)).fails(2, &["--rank takes one device, not `cpu,cpu`"]);
     druse(dir, &arguments("none", &["--processes", "0"])).fails(2, &["--processes", "0 is not in 1"]);
