@@ -345,6 +345,37 @@ fn temperatures_can_be_set_for_a_run() {
     assert!(error.contains("temperatures.noise = -1"), "{error}");
 }
 
+/// Latents may stand for what is no cell: the structure fails, with the reason, and no other one.
+#[test]
+fn cells_without_volume_are_failures_of_their_own() {
+    let all = prototypes();
+    let (mut model, params) = built(tiny(), &all.iter().collect::<Vec<_>>());
+    let good = model.statistics();
+    let requests: Vec<_> = (0..3).map(|i| SampleRequest::new(Conditions::default(), 4, i)).collect();
+    let cell_of = |model: &mut Symat, mean: [f64; 6]| {
+        let mut statistics = good.clone();
+        statistics["lattice"]["mean"] = serde_json::json!(mean);
+        statistics["lattice"]["std"] = serde_json::json!([1e-6; 6]);
+        model.restore_statistics(&statistics).unwrap();
+        sample_all(&*model, &params, &requests).unwrap()
+    };
+    for made in cell_of(&mut model, [3.0, 3.0, 3.0, 90.0, 90.0, 90.0]) {
+        assert!(made.unwrap().lattice.volume() > 1.0);
+    }
+    for (mean, said) in [
+        ([0.0, 3.0, 3.0, 90.0, 90.0, 90.0], "length"),
+        ([3.0, 3.0, 3.0, 170.0, 60.0, 60.0], "angle"),
+        ([f64::NAN, 3.0, 3.0, 90.0, 90.0, 90.0], "length"),
+    ] {
+        let made = cell_of(&mut model, mean);
+        assert_eq!(made.len(), 3);
+        for made in made {
+            let reason = made.unwrap_err().to_string();
+            assert!(reason.contains(said), "{mean:?}: {reason}");
+        }
+    }
+}
+
 /// A few crystals are learned by heart: their latents decode to them. None of them is polar: distances do not tell a
 /// crystal from its inverse, so where noise makes both possible the network can only learn their mean.
 #[test]

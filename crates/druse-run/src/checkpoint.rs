@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use druse_models::registry::{Registry, RegistryError};
-use druse_models::{Arrays, Model, ModelError, Phase, Trainable};
+use druse_models::{Arrays, Model, ModelError, Phase, Trainable, TrainingPhase};
 use druse_nn::weights::{WeightFile, WeightsError};
 use druse_nn::{ParamSpec, Params, Role};
 use serde::{Deserialize, Serialize};
@@ -432,6 +432,30 @@ impl Checkpoint {
     /// [`WeightsError::Tensor`] when one is missing or has another shape.
     pub fn averaged(&self, specs: &[ParamSpec], device: &Device) -> Result<Params, CheckpointError> {
         Ok(Params::from_vecs(specs, self.tensors(AVERAGE, specs)?, device))
+    }
+
+    /// The averaged weights, for a run that begins with them. A phase of several that the file has no tensor of keeps the
+    /// `fresh` ones, and its name is told.
+    ///
+    /// # Errors
+    /// As [`Self::averaged`].
+    pub fn beginning(
+        &self,
+        specs: &[ParamSpec],
+        phases: &[TrainingPhase],
+        fresh: &Params,
+    ) -> Result<(Params, Vec<&'static str>), CheckpointError> {
+        let is_there = |&i: &usize| self.file.tensors.contains_key(&format!("{AVERAGE}{}", specs[i].name));
+        let anew: Vec<&TrainingPhase> =
+            phases.iter().filter(|p| phases.len() > 1 && !p.group.indices().iter().any(is_there)).collect();
+        let of_anew = |i: usize| anew.iter().any(|p| p.group.indices().contains(&i));
+        let fresh_values = if anew.is_empty() { Vec::new() } else { fresh.to_host() };
+        let values = specs.iter().enumerate().map(|(i, s)| match of_anew(i) {
+            true => Ok(fresh_values[i].clone()),
+            false => self.file.take(&format!("{AVERAGE}{}", s.name), &s.shape),
+        });
+        let params = Params::from_vecs(specs, values.collect::<Result<_, _>>()?, fresh.device());
+        Ok((params, anew.iter().map(|p| p.phase.name).collect()))
     }
 
     /// The state of the training run. Of several phases, each has the parameters that the file has moments for; the only

@@ -162,6 +162,8 @@ pub struct Phase {
     /// Whether every repetition after the first reads another batch than the step's (Gulrajani et al. 2017, Algorithm 1),
     /// from a pass over the data in an order of its own. With `false` all repetitions share the step's batch.
     pub fresh_batches: bool,
+    /// Epochs, from the first on, that it takes part in; `None` for all. The run's schedule applies to it over these.
+    pub epochs: Option<u64>,
 }
 
 impl Default for Phase {
@@ -173,6 +175,7 @@ impl Default for Phase {
             optimizer: PhaseOptimizer::default(),
             repetitions: 1,
             fresh_batches: true,
+            epochs: None,
         }
     }
 }

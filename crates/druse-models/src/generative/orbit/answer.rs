@@ -1,22 +1,26 @@
 //! What a request is answered with, before its numbers are known.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use druse_crystal::{Composition, Element, SpaceGroup, Template};
 use druse_nn::Params;
 use serde_json::Value;
 
-use super::candidates::{All, Candidates};
+use super::candidates::{Candidate, Candidates};
 use super::config::Begin;
 use super::imagined::Imagined;
 use super::judge::Ballot;
 use super::model::Orbit;
 use super::proposal::Proposal;
+use super::writer::{Draft, Ground, Written};
 use crate::process::Noise;
 use crate::{ModelError, SampleRequest};
 
-/// So many templates come from substitution alone; behind them those of exchanges site by site take turns with its others.
-const SUBSTITUTED_FIRST: usize = 12;
+/// Most candidates of substitution and of exchanges site by site that the writer compares with its own.
+const MOST_READ: usize = 150;
+/// What a template with other letters for the places of an earlier candidate falls behind it by, as a logarithm.
+const REPEATED: f64 = 1.5;
 
 /// The property that says what is unusual about a structure.
 const REMARK: &str = "remark";
@@ -84,7 +88,7 @@ fn imagined(imagined: Imagined) -> Answer {
 }
 
 /// The template that comes at the place of the request: those that known crystals become when elements are exchanged, the
-/// likeliest first, and those of exchanges site by site.
+/// likeliest first, behind the first ones those of exchanges site by site and those that are written, too.
 fn candidate(
     model: &Orbit,
     params: &Params,
@@ -92,57 +96,143 @@ fn candidate(
     composition: &Composition,
 ) -> Result<Answer, ModelError> {
     let group = request.conditions.space_group;
-    let asked = (model.judge.fingerprint(params)?, composition.clone(), group);
+    let asked = (model.fingerprint(params)?, composition.clone(), group);
     let found = model.candidates.try_get(asked, || vote(model, params, composition, group))?;
     let place = usize::try_from(request.nth).unwrap_or(usize::MAX);
     let rank = ("rank", (request.nth + 1).into());
-    let of_known = |proposal: Proposal, log_probability: f64| {
-        let properties = vec![
-            rank.clone(),
-            ("log_probability", log_probability.into()),
-            ("distance", proposal.distance.into()),
-            ("parent", proposal.parent.clone().into()),
-        ];
-        Answer { template: proposal.template.clone(), proposal: Some(proposal), properties }
-    };
-    if place < SUBSTITUTED_FIRST
+    if place < model.substituted_first()
         && let Some((proposal, log_probability)) = proposals(model, &found).nth(place)
     {
-        return Ok(of_known(proposal, log_probability));
+        return Ok(of_known(rank, proposal, log_probability));
     }
-    let all = found.all.get_or_init(|| {
-        let known: Vec<(Proposal, f64)> = proposals(model, &found).collect();
-        let templates: Vec<Template> = known.iter().map(|(proposal, _)| proposal.template.clone()).collect();
-        let library = model.known.library();
-        All { further: model.exchanges.further(library, composition, group, &templates), known }
-    });
-    let first = all.known.len().min(SUBSTITUTED_FIRST);
-    let turn = place
-        .checked_sub(first)
-        .and_then(|behind| nth_of_turns(all.further.len(), all.known.len() - first, behind));
-    match turn {
-        Some(Turn::First(k)) => {
-            let (found, mut properties) = (&all.further[k], vec![rank]);
-            let proposal = model.proposal_site_by_site(found);
-            properties.extend(proposal.iter().flat_map(|proposal| {
-                [("distance", proposal.distance.into()), ("parent", proposal.parent.clone().into())]
-            }));
-            let template = proposal.as_ref().map_or(&found.template, |proposal| &proposal.template).clone();
-            Ok(Answer { template, proposal, properties })
+    let all = match found.all.get() {
+        Some(all) => all,
+        None => {
+            let known: Vec<(Proposal, f64)> = proposals(model, &found).collect();
+            let made = ordered(model, params, (composition, group), (&found, known))?;
+            found.all.get_or_init(|| made)
         }
-        Some(Turn::Second(k)) => {
-            let (proposal, log_probability) = &all.known[first + k];
-            Ok(of_known(proposal.clone(), *log_probability))
+    };
+    match all.get(place) {
+        Some(Candidate::Known(proposal, log_probability)) => {
+            Ok(of_known(rank, proposal.clone(), *log_probability))
+        }
+        Some(Candidate::Exchanged(found, log_probability)) => {
+            let proposal = model.proposal_site_by_site(found);
+            Ok(of_sites(rank, found.template.clone(), proposal, *log_probability))
+        }
+        Some(Candidate::Written(draft, log_probability)) => {
+            let Some((template, proposal)) = model.lettered(composition, draft) else {
+                return Err(exhausted(composition, all.len(), &found));
+            };
+            Ok(of_sites(rank, template, proposal, Some(*log_probability)))
         }
         None => {
-            let there = all.known.len() + all.further.len();
-            let in_p1 = there == 0 && group.is_none_or(|group| group == 1);
+            let in_p1 = all.is_empty() && group.is_none_or(|group| group == 1);
             match in_p1 && !model.sampling.templates_only {
                 true => atom_by_atom(model, composition, rank),
-                false => Err(exhausted(composition, there, &found)),
+                false => Err(exhausted(composition, all.len(), &found)),
             }
         }
     }
+}
+
+fn of_known(rank: (&'static str, Value), proposal: Proposal, log_probability: f64) -> Answer {
+    let properties = vec![
+        rank,
+        ("log_probability", log_probability.into()),
+        ("distance", proposal.distance.into()),
+        ("parent", proposal.parent.clone().into()),
+    ];
+    Answer { template: proposal.template.clone(), proposal: Some(proposal), properties }
+}
+
+fn of_sites(
+    rank: (&'static str, Value),
+    template: Template,
+    proposal: Option<Proposal>,
+    log_probability: Option<f64>,
+) -> Answer {
+    let mut properties = vec![rank];
+    properties.extend(log_probability.map(|likely| ("log_probability", likely.into())));
+    properties.extend(proposal.iter().flat_map(|proposal| {
+        [("distance", proposal.distance.into()), ("parent", proposal.parent.clone().into())]
+    }));
+    let template = proposal.as_ref().map_or(template, |proposal| proposal.template.clone());
+    Answer { template, proposal, properties }
+}
+
+/// All candidates in their order: the likeliest of substitution first. Behind them all others by the probabilities of the
+/// writer; without one exchanges site by site take turns with the rest of substitution.
+fn ordered(
+    model: &Orbit,
+    params: &Params,
+    (composition, group): (&Composition, Option<u16>),
+    (found, known): (&Candidates, Vec<(Proposal, f64)>),
+) -> Result<Vec<Candidate>, ModelError> {
+    let library = model.known.library();
+    let templates: Vec<Template> = known.iter().map(|(proposal, _)| proposal.template.clone()).collect();
+    let further = model.exchanges.further(library, composition, group, &templates);
+    let mut known = known.into_iter().map(|(proposal, likely)| Candidate::Known(proposal, likely));
+    let mut all: Vec<Candidate> = known.by_ref().take(model.substituted_first()).collect();
+    let Some(writer) = &model.writer else {
+        let exchanged = further.into_iter().map(|found| Candidate::Exchanged(found, None));
+        all.extend(in_turns(exchanged, known));
+        return Ok(all);
+    };
+    let nearest = model.exchanges.all(library, composition, group);
+    let ground = Ground::of_request(library, composition, found.ballot.as_ref().ok(), &nearest);
+    let rest: Vec<Candidate> =
+        known.chain(further.into_iter().map(|found| Candidate::Exchanged(found, None))).collect();
+    all.extend(behind(&ground, &all, rest, |drafts| Written::new(writer, params, &ground, group, drafts))?);
+    Ok(all)
+}
+
+/// The rest of what is known and what is written, by the writer's probabilities.
+fn behind(
+    ground: &Ground,
+    first: &[Candidate],
+    rest: Vec<Candidate>,
+    written: impl FnOnce(&[Draft]) -> Result<Written, ModelError>,
+) -> Result<Vec<Candidate>, ModelError> {
+    let template = |candidate: &Candidate| match candidate {
+        Candidate::Known(proposal, _) => Some(proposal.template.clone()),
+        Candidate::Exchanged(found, _) => Some(found.template.clone()),
+        Candidate::Written(..) => None,
+    };
+    let draft = |candidate: &Candidate| template(candidate).and_then(|t| ground.asked.own(&t));
+    let mut times: HashMap<Draft, usize> = HashMap::new();
+    let mut again = |draft: &Draft| {
+        let times = times.entry(draft.clone()).or_default();
+        *times += 1;
+        *times - 1
+    };
+    first.iter().filter_map(draft).for_each(|draft| _ = again(&draft));
+    // Those that the writer reads, and those behind, which nobody asks for in practice.
+    let drafts: Vec<Option<Draft>> = rest.iter().take(MOST_READ).map(draft).collect();
+    let read: Vec<Draft> = drafts.iter().flatten().cloned().collect();
+    let Written { best, others } = written(&read)?;
+    let mut others = others.into_iter();
+    let (mut scored, mut unread) = (Vec::new(), Vec::new());
+    for (i, mut candidate) in rest.into_iter().enumerate() {
+        let Some(draft) = drafts.get(i).and_then(Option::as_ref) else {
+            unread.push(candidate);
+            continue;
+        };
+        let likely = others.next().unwrap_or(f64::NEG_INFINITY);
+        if let Candidate::Exchanged(_, log_probability) = &mut candidate {
+            *log_probability = likely.is_finite().then_some(likely);
+        }
+        scored.push((likely - REPEATED * again(draft) as f64, candidate));
+    }
+    for (draft, likely) in best {
+        if again(&draft) == 0 {
+            scored.push((likely, Candidate::Written(draft, likely)));
+        }
+    }
+    // Stable: equal ones stay in their order.
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    Ok(scored.into_iter().map(|(_, candidate)| candidate).chain(unread).collect())
 }
 
 /// Counts the votes on a composition.
@@ -206,24 +296,17 @@ fn every_atom(composition: &Composition) -> Result<Template, ModelError> {
     Template::new(p1, atoms.collect()).map_err(|e| wrong(&e))
 }
 
-/// Whose turn it is, and at which place of its list.
-#[derive(Debug, PartialEq)]
-enum Turn {
-    First(usize),
-    Second(usize),
-}
-
-/// What comes at a place (from 0) where two lists take turns, the first one first, until both are used up.
-fn nth_of_turns(first: usize, second: usize, place: usize) -> Option<Turn> {
-    let both = 2 * first.min(second);
-    if place < both {
-        let k = place / 2;
-        return Some(if place.is_multiple_of(2) { Turn::First(k) } else { Turn::Second(k) });
-    }
-    let k = place - both / 2;
-    match first > second {
-        true => (k < first).then_some(Turn::First(k)),
-        false => (k < second).then_some(Turn::Second(k)),
+/// Two lists that take turns, the first one first, until both are used up.
+fn in_turns<T>(first: impl Iterator<Item = T>, second: impl Iterator<Item = T>) -> Vec<T> {
+    let (mut first, mut second) = (first.fuse(), second.fuse());
+    let mut all = Vec::new();
+    loop {
+        let before = all.len();
+        all.extend(first.next());
+        all.extend(second.next());
+        if all.len() == before {
+            return all;
+        }
     }
 }
 
@@ -233,16 +316,11 @@ mod tests {
 
     #[test]
     fn lists_take_turns() {
-        let all = |first: &[u8], second: &[char]| -> String {
-            let nth = |place| match nth_of_turns(first.len(), second.len(), place)? {
-                Turn::First(k) => Some(first[k].to_string()),
-                Turn::Second(k) => Some(second[k].to_string()),
-            };
-            (0..).map_while(nth).collect()
-        };
-        assert_eq!(all(&[1, 2, 3, 4], &['a', 'b']), "1a2b34");
-        assert_eq!(all(&[1], &['a', 'b', 'c']), "1abc");
-        assert_eq!(all(&[], &['a']), "a");
-        assert_eq!(all(&[], &[]), "");
+        let all =
+            |first: &str, second: &str| in_turns(first.chars(), second.chars()).iter().collect::<String>();
+        assert_eq!(all("1234", "ab"), "1a2b34");
+        assert_eq!(all("1", "abc"), "1abc");
+        assert_eq!(all("", "a"), "a");
+        assert_eq!(all("", ""), "");
     }
 }

@@ -9,6 +9,7 @@ use super::judge::Ballot;
 use super::proposal::Proposal;
 use super::recent::Recent;
 use super::site_by_site::SiteBySite;
+use super::writer::Draft;
 
 /// The vote on a composition, and what it leads to.
 #[derive(Debug)]
@@ -17,20 +18,22 @@ pub(super) struct Candidates {
     pub ballot: Result<Ballot, NoParent>,
     /// As [`Ballot::counted`].
     pub counted: Vec<(usize, f64)>,
-    /// All of them, made when more than the first ones are asked for.
-    pub all: OnceLock<All>,
+    /// All of them in their order, made when more than the first ones are asked for.
+    pub all: OnceLock<Vec<Candidate>>,
 }
 
-/// All candidates of a composition.
-#[derive(Debug)]
-pub(super) struct All {
-    /// From substitution, the likeliest first, with the logarithms of their probabilities.
-    pub known: Vec<(Proposal, f64)>,
-    /// From exchanges site by site, the nearest first, without those of the others.
-    pub further: Vec<SiteBySite>,
+/// Where a template comes from, with the logarithm of its probability where one is known.
+#[derive(Debug, Clone)]
+pub(super) enum Candidate {
+    /// From substitution.
+    Known(Proposal, f64),
+    /// From an exchange site by site.
+    Exchanged(SiteBySite, Option<f64>),
+    /// Written.
+    Written(Draft, f64),
 }
 
-/// Parameters of the judge, composition, space group.
+/// Parameters of the judge and of the writer, composition, space group.
 type Asked = ([u8; 32], Composition, Option<u16>);
 
 /// Candidates of compositions.

@@ -116,6 +116,28 @@ impl Default for JudgeConfig {
     }
 }
 
+/// Templates that are written site by site.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WriterConfig {
+    /// Channels of a state.
+    pub width: usize,
+    /// Share of a state that is left out in a training step.
+    pub dropout: f64,
+    /// Share of the elements that are told by a learned vector, too, in a training step; the others by their numbers alone.
+    pub named: f64,
+    /// Epochs that it learns for; in more it would learn the training set by heart.
+    pub epochs: u64,
+    /// Learning rate; the schedule of the run applies to it, over its own epochs.
+    pub lr: f64,
+}
+
+impl Default for WriterConfig {
+    fn default() -> Self {
+        Self { width: 64, dropout: 0.15, named: 0.7, epochs: 16, lr: 1e-3 }
+    }
+}
+
 /// Weights of the parts of the objective.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -142,6 +164,8 @@ pub struct OrbitConfig {
     pub flow: FlowConfig,
     /// Which template a composition has.
     pub judge: JudgeConfig,
+    /// Templates beyond those that known crystals become; models without it exchange elements site by site alone.
+    pub writer: Option<WriterConfig>,
     /// Weights of the objective.
     pub weights: OrbitWeights,
     /// Distance (Å) within which symmetry operations have to map atoms onto atoms.
@@ -154,6 +178,7 @@ impl Default for OrbitConfig {
             network: NetworkConfig::default(),
             flow: FlowConfig::default(),
             judge: JudgeConfig::default(),
+            writer: None,
             weights: OrbitWeights::default(),
             tolerance: 0.1,
         }
@@ -193,6 +218,21 @@ impl Settings for OrbitConfig {
         for (key, share) in [("flow.from_known", self.flow.from_known), ("judge.kept", self.judge.kept)] {
             if !(0.0..=1.0).contains(&share) {
                 return wrong(key, &share, "a share, 0 to 1");
+            }
+        }
+        if let Some(writer) = &self.writer {
+            at_least_one(&[("writer.width", writer.width)])?;
+            if writer.epochs == 0 {
+                return wrong("writer.epochs", &writer.epochs, "1 or more");
+            }
+            if !(0.0..1.0).contains(&writer.dropout) {
+                return wrong("writer.dropout", &writer.dropout, "a share below 1");
+            }
+            if !(0.0..=1.0).contains(&writer.named) {
+                return wrong("writer.named", &writer.named, "a share, 0 to 1");
+            }
+            if !(writer.lr > 0.0 && writer.lr.is_finite()) {
+                return wrong("writer.lr", &writer.lr, "a positive number");
             }
         }
         let decays = [self.judge.names_decay, self.judge.layers_decay];

@@ -37,15 +37,18 @@ mod shelf;
 mod site_by_site;
 mod tokens;
 mod trunk;
+mod writer;
 
 pub use config::{
     Begin, Coupling, FlowConfig, JudgeConfig, NetworkConfig, OrbitConfig, OrbitSampling, OrbitWeights,
+    WriterConfig,
 };
 pub use model::{CellScale, Orbit, Statistics};
 
 use judged::PreparedVotes;
 use objective::PreparedMicroBatch;
 use sampler::State;
+use writer::PreparedDrafts;
 
 /// The combinations of conditions that it serves.
 const SERVED: &[ConditionSet] = &[
@@ -133,7 +136,12 @@ impl Trainable for Orbit {
         let below =
             |name, path| Phase { name, parameters: PhaseParameters::Below(vec![path]), ..Phase::default() };
         let optimizer = PhaseOptimizer { lr: Some(self.config.judge.lr), ..PhaseOptimizer::default() };
-        vec![below("flow", "flow"), Phase { optimizer, ..below("judge", "judge") }]
+        let mut phases = vec![below("flow", "flow"), Phase { optimizer, ..below("judge", "judge") }];
+        phases.extend(self.config.writer.as_ref().map(|writer| {
+            let optimizer = PhaseOptimizer { lr: Some(writer.lr), ..PhaseOptimizer::default() };
+            Phase { optimizer, epochs: Some(writer.epochs), ..below("writer", "writer") }
+        }));
+        phases
     }
 
     fn prepare_phase<'a>(
@@ -142,14 +150,15 @@ impl Trainable for Orbit {
         micro_batch: &[&Structure],
         noise: &[NoiseKey],
     ) -> Result<Box<dyn Prepared + 'a>, ModelError> {
-        match phase {
-            0 => self.prepare(micro_batch, noise),
+        match (phase, &self.writer) {
+            (0, _) => self.prepare(micro_batch, noise),
+            (2, Some(writer)) => Ok(Box::new(PreparedDrafts::new((self, writer), micro_batch, noise)?)),
             _ => Ok(Box::new(PreparedVotes::new(self, micro_batch, noise)?)),
         }
     }
 
     fn phase_loss_counts(&self, phase: usize, batch: &[&Structure]) -> Vec<f64> {
-        vec![batch.len() as f64; if phase == 0 { 2 } else { 3 }]
+        vec![batch.len() as f64; if phase == 1 { 3 } else { 2 }]
     }
 
     fn prepare<'a>(

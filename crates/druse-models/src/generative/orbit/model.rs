@@ -22,6 +22,7 @@ use super::proposal::Proposal;
 use super::recent::Recent;
 use super::site_by_site::FoundExchanges;
 use super::tokens::Frame;
+use super::writer::{Ground, Writer};
 use crate::identity::FoundOnce;
 use crate::known_crystals::KnownCrystals;
 use crate::process::Noise;
@@ -70,10 +71,13 @@ pub struct Orbit {
     pub(super) network: Network,
     pub(super) radial: Radial,
     pub(super) judge: Judge,
+    pub(super) writer: Option<Writer>,
     pub(super) statistics: Statistics,
     pub(super) known: KnownCrystals,
     /// The votes on the structures met so far.
     pub(super) ballots: FoundOnce<Ballot>,
+    /// What the writer begins with for the structures met so far.
+    pub(super) grounds: FoundOnce<Ground>,
     /// Exchanges site by site of the compositions met so far.
     pub(super) exchanges: FoundExchanges,
     /// Candidates of the compositions met so far.
@@ -95,15 +99,18 @@ impl Orbit {
         let mut builder = ParamBuilder::default();
         let network = Network::new(&mut builder, "flow.", &config.network);
         let judge = Judge::new(&mut builder, "judge.", &config.judge);
+        let writer = config.writer.as_ref().map(|w| Writer::new(&mut builder, "writer.", w));
         Ok(Self {
             radial: Radial::new(&config.network),
             known: KnownCrystals::default(),
             ballots: FoundOnce::default(),
+            grounds: FoundOnce::default(),
             exchanges: FoundExchanges::default(),
             candidates: FoundCandidates::default(),
             same_sites: Recent::default(),
             denovo: DeNovo::default(),
             judge,
+            writer,
             specs: builder.finish(),
             sampling: OrbitSampling::default(),
             statistics: Statistics::default(),
@@ -176,6 +183,7 @@ impl Orbit {
     /// What was found with other known crystals counts no longer.
     pub(super) fn forget(&mut self) {
         self.ballots = FoundOnce::default();
+        self.grounds = FoundOnce::default();
         self.exchanges = FoundExchanges::default();
         self.candidates = FoundCandidates::default();
         self.same_sites = Recent::default();

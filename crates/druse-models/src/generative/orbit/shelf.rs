@@ -84,11 +84,16 @@ impl Orbit {
         Some(Proposal { template, cell, frac, origin, distance, parent: parent.id().to_owned() })
     }
 
+    /// The place of a structure among the known ones.
+    pub(super) fn place_of(&self, structure: &Structure) -> Option<usize> {
+        self.known.library().parents().iter().position(|p| is_same(structure, p.structure()))
+    }
+
     /// The vote on a structure by its composition, itself left out; found once.
     pub(super) fn own_ballot(&self, structure: &Structure, template: &Template) -> Arc<Ballot> {
         self.ballots.get(structure, || {
             let library = self.known.library();
-            let itself = library.parents().iter().position(|p| is_same(structure, p.structure()));
+            let itself = self.place_of(structure);
             let composition = Composition::from_species(&structure.species);
             let among = self.config.judge.among;
             // Where no crystal has its numbers of atoms, nobody votes.

@@ -4,6 +4,7 @@
 //! ordered variant of a structure type (chalcopyrite of zinc blende, say) is among what its parent proposes.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use druse_crystal::{Composition, Element, SymmetricStructure, Template, WyckoffPosition};
 use druse_data::substitution::{Library, element_distance};
@@ -14,6 +15,8 @@ use super::recent::Recent;
 const MOST_FILLINGS: usize = 2000;
 /// Most templates that are kept for a composition.
 const MOST_KEPT: usize = 1000;
+/// The nearest of them vote for the places of sites.
+pub(super) const MOST_VOTES: usize = 100;
 /// Most steps that a search for them takes.
 const MOST_STEPS: usize = 20_000;
 /// What it adds to the mean distance of an atom's elements that an element of either crystal is on both sides of the exchange
@@ -163,12 +166,17 @@ fn nearest_filling(places: &[Place], known: &Template, equivalents: &[Template])
     all.min_by(|a, b| a.distance.total_cmp(&b.distance))
 }
 
-/// What all known crystals with as many atoms become for a composition, the nearest first.
-fn ordered(library: &Library, composition: &Composition, space_group: Option<u16>) -> Vec<SiteBySite> {
+/// What all known crystals with as many atoms become for a composition, the nearest first; not the one at the place `but`.
+fn ordered(
+    library: &Library,
+    composition: &Composition,
+    space_group: Option<u16>,
+    but: Option<usize>,
+) -> Vec<SiteBySite> {
     let mut nearest: HashMap<Template, (f64, usize)> = HashMap::new();
     for (parent, known) in library.parents().iter().enumerate() {
         let template = known.template();
-        if space_group.is_some_and(|group| group != template.group().number()) {
+        if Some(parent) == but || space_group.is_some_and(|group| group != template.group().number()) {
             continue;
         }
         let places = places(template.sites().iter().copied(), template.positions());
@@ -194,6 +202,19 @@ fn ordered(library: &Library, composition: &Composition, space_group: Option<u16
     all
 }
 
+/// The first `most` of what all known crystals with as many atoms become for a composition, the one at the place `but` left out.
+pub(super) fn nearest(
+    library: &Library,
+    composition: &Composition,
+    space_group: Option<u16>,
+    but: Option<usize>,
+    most: usize,
+) -> Vec<SiteBySite> {
+    let mut all = ordered(library, composition, space_group, but);
+    all.truncate(most);
+    all
+}
+
 /// A composition, and the space group that is asked for.
 type Asked = (Composition, Option<u16>);
 
@@ -202,6 +223,16 @@ type Asked = (Composition, Option<u16>);
 pub(super) struct FoundExchanges(Recent<Asked, Vec<SiteBySite>>);
 
 impl FoundExchanges {
+    /// What all known crystals with as many atoms become for a composition, the nearest first.
+    pub fn all(
+        &self,
+        library: &Library,
+        composition: &Composition,
+        space_group: Option<u16>,
+    ) -> Arc<Vec<SiteBySite>> {
+        self.0.get((composition.clone(), space_group), || ordered(library, composition, space_group, None))
+    }
+
     /// Templates for a composition from all known crystals with as many atoms, the nearest first, each once but for the origin
     /// and the axes; not those `given`.
     pub fn further(
@@ -212,8 +243,7 @@ impl FoundExchanges {
         given: &[Template],
     ) -> Vec<SiteBySite> {
         let mut seen: HashSet<Template> = given.iter().map(canonical).collect();
-        let all =
-            self.0.get((composition.clone(), space_group), || ordered(library, composition, space_group));
+        let all = self.all(library, composition, space_group);
         all.iter().filter(|found| seen.insert(canonical(&found.template))).cloned().collect()
     }
 }

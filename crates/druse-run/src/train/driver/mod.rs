@@ -29,6 +29,7 @@ use super::machines;
 use super::phase::PhaseState;
 use super::rollback::{Rollback, Snapshot, attempt_seed};
 use crate::checkpoint::{Checkpoint, TrainingProgress};
+use crate::config::OptimConfig;
 use crate::config::RunConfig;
 use crate::config::schedule::learning_rate;
 use crate::folder::RunFolder;
@@ -179,6 +180,8 @@ struct Trainer<'a> {
     progress: TrainingProgress,
     /// Where losses have bounds.
     rollback: Option<Rollback>,
+    /// Phases that the model which the run begins with lacks.
+    anew: Vec<&'static str>,
     /// The state before the step at work, where a failure of another process could find it half done.
     before_step: Option<Snapshot>,
     log: MetricsLog,
@@ -186,6 +189,9 @@ struct Trainer<'a> {
     seconds_before: f64,
     started: Instant,
 }
+
+/// Of a phase that is over before the run is, the warm-up takes this part of its steps at most.
+const SHORT_WARMUP: u64 = 20;
 
 /// One update of a step: a repetition of a phase on a batch.
 struct Work {
@@ -222,6 +228,7 @@ impl<'a> Trainer<'a> {
         let precision = config.train.precision;
         let phases = TrainingPhase::all(model)?;
         check_cut(model, config, reduce.world())?;
+        let mut anew = Vec::new();
         let (now, earlier) = match saved {
             Some(checkpoint) => {
                 check_unchanged(&checkpoint, model.kind(), config, data, folder.path())?;
@@ -238,13 +245,16 @@ impl<'a> Trainer<'a> {
                 let named = data.train.entries.iter().map(|e| (e.id.as_str(), &e.structure));
                 model.fit_named_statistics(&named.collect::<Vec<_>>())?;
                 let specs = model.parameters();
+                let fresh = || Params::init(specs, config.train.seed, device);
                 let params = match &config.train.init {
                     Some(path) => {
                         let source = Checkpoint::load(path)?;
                         source.expect_kind(model.kind())?;
-                        source.averaged(specs, device)?
+                        let (params, names) = source.beginning(specs, &phases, &fresh())?;
+                        anew = names;
+                        params
                     }
-                    None => Params::init(specs, config.train.seed, device),
+                    None => fresh(),
                 };
                 let params = params.with_precision(precision)?;
                 let fresh = |phase| PhaseState::new(phase, optim, &params, None);
@@ -274,6 +284,7 @@ impl<'a> Trainer<'a> {
             progress,
             rollback,
             before_step: None,
+            anew,
             log,
             started: Instant::now(),
         })
@@ -360,6 +371,11 @@ impl<'a> Trainer<'a> {
 
     /// Lets the model look at the data before the first step.
     fn inspect(&self, observer: &mut dyn Observer) -> Result<(), RunError> {
+        for phase in &self.anew {
+            let id = self.config.train.init.as_deref().map(|path| path.display().to_string());
+            let text = format!("the model has nothing of `{phase}`, which begins anew");
+            observer.observe(Event::Warning { id: id.as_deref().unwrap_or_default(), text: &text });
+        }
         for set in [&self.data.train, &self.data.validation] {
             let structures: Vec<&Structure> = set.structures().collect();
             for warning in self.model.inspect(&structures)? {
@@ -421,6 +437,9 @@ impl<'a> Trainer<'a> {
         let batches = pass(0, 0);
         let mut steps: Vec<Vec<Work>> = batches.iter().map(|_| Vec::new()).collect();
         for PhaseState { phase, .. } in &self.phases {
+            if phase.phase.epochs.is_some_and(|epochs| epoch >= epochs) {
+                continue;
+            }
             for repetition in 0..phase.phase.repetitions {
                 let fresh =
                     (repetition > 0 && phase.phase.fresh_batches).then(|| pass(phase.index, repetition));
@@ -498,7 +517,16 @@ impl<'a> Trainer<'a> {
         if let Some(limit) = phase.optim.clip_norm {
             gradient.clip(limit);
         }
-        let lr = learning_rate(&phase.optim, step, total, &self.progress.plateau);
+        let lr = match phase.phase.phase.epochs {
+            None => learning_rate(&phase.optim, step, total, &self.progress.plateau),
+            Some(epochs) => {
+                let run = self.config.train.epochs.max(1);
+                let total = total / run * epochs.min(run);
+                let warmup_steps = phase.optim.warmup_steps.min(total / SHORT_WARMUP);
+                let optim = OptimConfig { warmup_steps, ..phase.optim.clone() };
+                learning_rate(&optim, step, total, &self.progress.plateau)
+            }
+        };
         self.params.apply_rewrites(&mut gradient.buffers);
         phase.adam.step(&mut self.params, &gradient.grads, lr);
         phase.remember(loss);
@@ -513,6 +541,10 @@ impl<'a> Trainer<'a> {
         let (mut loss, mut squares) = (0.0, 0.0);
         for (state, updates) in self.phases.iter().zip(done) {
             let name = state.phase.phase.name;
+            // A phase may be over before the run is.
+            if updates.is_empty() {
+                continue;
+            }
             let n = updates.len() as f64;
             let mut phase = PhaseMetric { loss: 0.0, grad_norm: 0.0, lr: 0.0 };
             for Update { objective, grad_norm, lr } in updates {

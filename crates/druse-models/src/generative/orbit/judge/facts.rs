@@ -10,7 +10,7 @@ use druse_nn::ops::matrix;
 
 /// Numbers of an element: Mendeleev number, group, row, electronegativity, radius, and which of them are transition metals,
 /// which rare earths.
-pub(super) const NUMBERS: usize = 7;
+pub(in super::super) const NUMBERS: usize = 7;
 /// Those that compositions are described with.
 const DESCRIBED: usize = 5;
 /// Numbers of a known crystal: of the exchange, and of the composition asked for.
@@ -49,7 +49,7 @@ fn numbers() -> &'static [[f32; NUMBERS]] {
 }
 
 /// The numbers of all elements: (elements + 1, [`NUMBERS`]).
-pub(super) fn element_numbers(device: &Device) -> Tensor<2> {
+pub(in super::super) fn element_numbers(device: &Device) -> Tensor<2> {
     matrix(numbers().as_flattened().to_vec(), NUMBERS, device)
 }
 

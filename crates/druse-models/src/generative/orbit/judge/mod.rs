@@ -19,7 +19,7 @@ use crate::ModelError;
 mod facts;
 mod votes;
 
-pub(super) use facts::Facts;
+pub(super) use facts::{Facts, NUMBERS as ELEMENT_NUMBERS, element_numbers};
 pub(super) use votes::Ballot;
 
 use facts::NUMBERS;
@@ -57,7 +57,7 @@ impl Judge {
 
     /// The description of each element, by atomic number from 0 (none) on, row by row.
     pub fn elements(&self, params: &Params) -> Result<Vec<f32>, ModelError> {
-        let numbers = self.numbers.forward(params, facts::element_numbers(params.device()));
+        let numbers = self.numbers.forward(params, element_numbers(params.device()));
         Ok(to_host(params.get(self.names) + numbers)?)
     }
 
@@ -78,7 +78,7 @@ impl Judge {
     /// The score of each known crystal: (rows, 1).
     pub fn forward(&self, params: &Params, facts: &Facts) -> Tensor<2> {
         let device = params.device();
-        let elements = params.get(self.names) + self.numbers.forward(params, facts::element_numbers(device));
+        let elements = params.get(self.names) + self.numbers.forward(params, element_numbers(device));
         let width = elements.dims()[1];
         let (rows, pairs) = (facts.rows(), facts.pairs());
         let old = ops::gather(elements.clone(), facts.old());
