@@ -30,8 +30,18 @@ pub(super) fn run(root: &Path) -> ExitCode {
 pub(super) fn run(root: &Path) -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = std::process::Command::new(cargo)
-        // Unoptimized: the renderer takes longer to compile than to run.
-        .args(["run", "--quiet", "--package", "xtask", "--features", "site", "--", "site"])
+        .args([
+            "run",
+            "--quiet",
+            "--profile",
+            "site",
+            "--package",
+            "xtask",
+            "--features",
+            "site",
+            "--",
+            "site",
+        ])
         .current_dir(root)
         .status();
     match status {

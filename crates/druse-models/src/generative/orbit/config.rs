@@ -120,7 +120,7 @@ impl Default for JudgeConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WriterConfig {
-    /// Channels of a state.
+    /// Channels of a state; with 0 there is no writer, and templates are those of known crystals alone.
     pub width: usize,
     /// Share of a state that is left out in a training step.
     pub dropout: f64,
@@ -134,7 +134,7 @@ pub struct WriterConfig {
 
 impl Default for WriterConfig {
     fn default() -> Self {
-        Self { width: 64, dropout: 0.15, named: 0.7, epochs: 16, lr: 1e-3 }
+        Self { width: 0, dropout: 0.15, named: 0.7, epochs: 16, lr: 1e-3 }
     }
 }
 
@@ -164,8 +164,8 @@ pub struct OrbitConfig {
     pub flow: FlowConfig,
     /// Which template a composition has.
     pub judge: JudgeConfig,
-    /// Templates beyond those that known crystals become; models without it exchange elements site by site alone.
-    pub writer: Option<WriterConfig>,
+    /// Templates beyond those that known crystals become.
+    pub writer: WriterConfig,
     /// Weights of the objective.
     pub weights: OrbitWeights,
     /// Distance (Å) within which symmetry operations have to map atoms onto atoms.
@@ -178,7 +178,7 @@ impl Default for OrbitConfig {
             network: NetworkConfig::default(),
             flow: FlowConfig::default(),
             judge: JudgeConfig::default(),
-            writer: None,
+            writer: WriterConfig::default(),
             weights: OrbitWeights::default(),
             tolerance: 0.1,
         }
@@ -220,20 +220,18 @@ impl Settings for OrbitConfig {
                 return wrong(key, &share, "a share, 0 to 1");
             }
         }
-        if let Some(writer) = &self.writer {
-            at_least_one(&[("writer.width", writer.width)])?;
-            if writer.epochs == 0 {
-                return wrong("writer.epochs", &writer.epochs, "1 or more");
-            }
-            if !(0.0..1.0).contains(&writer.dropout) {
-                return wrong("writer.dropout", &writer.dropout, "a share below 1");
-            }
-            if !(0.0..=1.0).contains(&writer.named) {
-                return wrong("writer.named", &writer.named, "a share, 0 to 1");
-            }
-            if !(writer.lr > 0.0 && writer.lr.is_finite()) {
-                return wrong("writer.lr", &writer.lr, "a positive number");
-            }
+        let writer = &self.writer;
+        if writer.epochs == 0 {
+            return wrong("writer.epochs", &writer.epochs, "1 or more");
+        }
+        if !(0.0..1.0).contains(&writer.dropout) {
+            return wrong("writer.dropout", &writer.dropout, "a share below 1");
+        }
+        if !(0.0..=1.0).contains(&writer.named) {
+            return wrong("writer.named", &writer.named, "a share, 0 to 1");
+        }
+        if !(writer.lr > 0.0 && writer.lr.is_finite()) {
+            return wrong("writer.lr", &writer.lr, "a positive number");
         }
         let decays = [self.judge.names_decay, self.judge.layers_decay];
         not_negative(&[("judge.names_decay", decays[0]), ("judge.layers_decay", decays[1])])?;

@@ -48,7 +48,7 @@ pub use model::{CellScale, Orbit, Statistics};
 use judged::PreparedVotes;
 use objective::PreparedMicroBatch;
 use sampler::State;
-use writer::PreparedDrafts;
+use writer::{PreparedDrafts, Writer};
 
 /// The combinations of conditions that it serves.
 const SERVED: &[ConditionSet] = &[
@@ -137,10 +137,10 @@ impl Trainable for Orbit {
             |name, path| Phase { name, parameters: PhaseParameters::Below(vec![path]), ..Phase::default() };
         let optimizer = PhaseOptimizer { lr: Some(self.config.judge.lr), ..PhaseOptimizer::default() };
         let mut phases = vec![below("flow", "flow"), Phase { optimizer, ..below("judge", "judge") }];
-        phases.extend(self.config.writer.as_ref().map(|writer| {
-            let optimizer = PhaseOptimizer { lr: Some(writer.lr), ..PhaseOptimizer::default() };
-            Phase { optimizer, epochs: Some(writer.epochs), ..below("writer", "writer") }
-        }));
+        if let Some(Writer { config, .. }) = &self.writer {
+            let optimizer = PhaseOptimizer { lr: Some(config.lr), ..PhaseOptimizer::default() };
+            phases.push(Phase { optimizer, epochs: Some(config.epochs), ..below("writer", "writer") });
+        }
         phases
     }
 

@@ -99,7 +99,7 @@ impl Orbit {
         let mut builder = ParamBuilder::default();
         let network = Network::new(&mut builder, "flow.", &config.network);
         let judge = Judge::new(&mut builder, "judge.", &config.judge);
-        let writer = config.writer.as_ref().map(|w| Writer::new(&mut builder, "writer.", w));
+        let writer = (config.writer.width > 0).then(|| Writer::new(&mut builder, "writer.", &config.writer));
         Ok(Self {
             radial: Radial::new(&config.network),
             known: KnownCrystals::default(),

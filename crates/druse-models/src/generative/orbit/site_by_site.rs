@@ -93,15 +93,32 @@ fn filled(places: &[Place], left: Vec<Left>) -> Vec<Filling> {
     let mut search = Search { places, left, chosen: Vec::new(), found: Vec::new(), steps: 0 };
     search.fill();
     let Search { left, found, .. } = search;
-    let old: HashSet<Element> = places.iter().map(|p| p.0).collect();
+    let mut old: Vec<Element> = places.iter().map(|p| p.0).collect();
+    old.sort_unstable();
+    old.dedup();
     let wanted: HashSet<Element> = left.iter().map(|l| l.element).collect();
+    // Of each site: which of the old elements it has, and how far each new one would be.
+    let sites: Vec<(usize, Vec<f64>)> = places
+        .iter()
+        .map(|p| {
+            let apart = left.iter().map(|l| p.2 as f64 * element_distance(p.0, l.element)).collect();
+            (old.partition_point(|e| *e < p.0), apart)
+        })
+        .collect();
+    let mut partners = vec![vec![false; left.len()]; old.len()];
     let filled = |chosen: Vec<usize>| {
-        let new: Vec<Element> = chosen.iter().map(|&e| left[e].element).collect();
-        let pairs: HashSet<(Element, Element)> =
-            places.iter().map(|p| p.0).zip(new.iter().copied()).collect();
-        let further = 2 * pairs.len() - old.len() - wanted.len();
-        let apart = places.iter().zip(&new).map(|(p, &e)| p.2 as f64 * element_distance(p.0, e)).sum::<f64>();
-        Filling { elements: new, distance: apart / atoms as f64 + MIXED * further as f64 }
+        partners.iter_mut().for_each(|of| of.fill(false));
+        let (mut pairs, mut apart) = (0, 0.0);
+        for ((old, distances), &e) in sites.iter().zip(&chosen) {
+            apart += distances[e];
+            // Atoms of one element may be left for several positions.
+            let first = left.iter().position(|l| l.element == left[e].element).unwrap_or(e);
+            pairs += usize::from(!std::mem::replace(&mut partners[*old][first], true));
+        }
+        Filling {
+            elements: chosen.iter().map(|&e| left[e].element).collect(),
+            distance: apart / atoms as f64 + MIXED * (2 * pairs - old.len() - wanted.len()) as f64,
+        }
     };
     found.into_iter().map(filled).collect()
 }
@@ -166,13 +183,16 @@ fn nearest_filling(places: &[Place], known: &Template, equivalents: &[Template])
     all.min_by(|a, b| a.distance.total_cmp(&b.distance))
 }
 
-/// What all known crystals with as many atoms become for a composition, the nearest first; not the one at the place `but`.
-fn ordered(
+/// The nearest `most` of what all known crystals with as many atoms become for a composition; not the one at the place `but`.
+pub(super) fn ordered(
     library: &Library,
     composition: &Composition,
     space_group: Option<u16>,
     but: Option<usize>,
+    most: usize,
 ) -> Vec<SiteBySite> {
+    // What is farther is not among the nearest, whatever comes later.
+    let mut farthest = f64::INFINITY;
     let mut nearest: HashMap<Template, (f64, usize)> = HashMap::new();
     for (parent, known) in library.parents().iter().enumerate() {
         let template = known.template();
@@ -181,12 +201,20 @@ fn ordered(
         }
         let places = places(template.sites().iter().copied(), template.positions());
         for filling in fillings(&places, composition) {
+            if filling.distance > farthest {
+                continue;
+            }
             let sites = filling.elements.iter().copied().zip(places.iter().map(|p| p.1)).collect();
             let Ok(made) = Template::new(template.group(), sites) else { continue };
             let entry = nearest.entry(made).or_insert((f64::INFINITY, parent));
             if filling.distance < entry.0 {
                 *entry = (filling.distance, parent);
             }
+        }
+        if nearest.len() > 2 * most {
+            let mut distances: Vec<f64> = nearest.values().map(|(distance, _)| *distance).collect();
+            farthest = *distances.select_nth_unstable_by(most - 1, f64::total_cmp).1;
+            nearest.retain(|_, (distance, _)| *distance <= farthest);
         }
     }
     let of = |(template, (distance, parent))| SiteBySite { template, parent, distance };
@@ -198,19 +226,6 @@ fn ordered(
             .then(a.parent.cmp(&b.parent))
             .then_with(|| a.template.cmp(&b.template))
     });
-    all.truncate(MOST_KEPT);
-    all
-}
-
-/// The first `most` of what all known crystals with as many atoms become for a composition, the one at the place `but` left out.
-pub(super) fn nearest(
-    library: &Library,
-    composition: &Composition,
-    space_group: Option<u16>,
-    but: Option<usize>,
-    most: usize,
-) -> Vec<SiteBySite> {
-    let mut all = ordered(library, composition, space_group, but);
     all.truncate(most);
     all
 }
@@ -230,7 +245,9 @@ impl FoundExchanges {
         composition: &Composition,
         space_group: Option<u16>,
     ) -> Arc<Vec<SiteBySite>> {
-        self.0.get((composition.clone(), space_group), || ordered(library, composition, space_group, None))
+        self.0.get((composition.clone(), space_group), || {
+            ordered(library, composition, space_group, None, MOST_KEPT)
+        })
     }
 
     /// Templates for a composition from all known crystals with as many atoms, the nearest first, each once but for the origin

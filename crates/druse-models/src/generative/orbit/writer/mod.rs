@@ -125,7 +125,7 @@ impl Orbit {
             let ballot = self.own_ballot(structure, template);
             let library = self.known.library();
             let itself = self.place_of(structure);
-            let further = site_by_site::nearest(library, &composition, None, itself, MOST_VOTES);
+            let further = site_by_site::ordered(library, &composition, None, itself, MOST_VOTES);
             Ground::of_request(library, &composition, Some(&ballot), &further)
         })
     }
@@ -161,3 +161,6 @@ impl Orbit {
         Ok(hash.finalize().into())
     }
 }
+
+#[cfg(test)]
+mod tests;

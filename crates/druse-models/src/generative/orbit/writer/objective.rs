@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 use druse_crystal::Structure;
 use druse_nn::Params;
 use druse_nn::ops::matrix;
+use rayon::prelude::*;
 
 use super::super::model::{Orbit, unusable};
 use super::draft::Draft;
@@ -45,14 +46,13 @@ impl<'a> PreparedDrafts<'a> {
         keys: &[NoiseKey],
     ) -> Result<Self, ModelError> {
         let config = &writer.config;
-        let mut examples = Vec::with_capacity(batch.len());
-        for (s, key) in batch.iter().zip(keys) {
+        let example = |(s, key): (&&Structure, &NoiseKey)| -> Result<Option<Example>, ModelError> {
             let described = model.described(s);
             let described = described.as_ref().as_ref().map_err(|reason| unusable(s, reason))?;
             let template = described.crystal.template();
             let ground = model.own_ground(s, &template);
             // A cell that is not primitive has no template with all of its atoms.
-            let Some(draft) = ground.asked.own(&template) else { continue };
+            let Some(draft) = ground.asked.own(&template) else { return Ok(None) };
             let mut noise = Noise::of_epoch(key.seed, key.epoch, key.index);
             let named = ground.asked.elements.iter().map(|_| chance(&mut noise, config.named)).collect();
             let scale = (1.0 / (1.0 - config.dropout)) as f32;
@@ -63,8 +63,11 @@ impl<'a> PreparedDrafts<'a> {
                 })
             };
             let kept = [kept(1), kept(draft.places.len())];
-            examples.push(Example { ground, draft, named, kept });
-        }
+            Ok(Some(Example { ground, draft, named, kept }))
+        };
+        let examples: Vec<Option<Example>> =
+            batch.par_iter().zip(keys).map(example).collect::<Result<_, _>>()?;
+        let examples: Vec<Example> = examples.into_iter().flatten().collect();
         let lists: Vec<Vec<usize>> = examples
             .iter()
             .flat_map(|e| {
