@@ -170,6 +170,40 @@ fn sites_begin_with_known_crystals() {
     }
 }
 
+/// With a writer there are templates that no known crystal becomes: each has the composition, the likeliest come first, none
+/// comes twice.
+#[test]
+fn templates_are_written_for_a_composition() {
+    let crystals: Vec<Structure> = ["quartz", "NaCl", "KNbO3", "CsCl"].map(prototype).into();
+    let writer = WriterConfig { width: 16, ..WriterConfig::default() };
+    let mut model = model(OrbitConfig { writer, ..tiny() });
+    model.fit_statistics(&crystals.iter().collect::<Vec<_>>()).unwrap();
+    let params = Params::init(model.parameters(), 3, &cpu());
+    let formula = "Ca2Si2";
+    let wanted = Composition::parse(formula).unwrap();
+    let requests: Vec<SampleRequest> = (0..12)
+        .map(|nth| SampleRequest { nth, ..SampleRequest::new(Conditions::from(wanted.clone()), 1, nth) })
+        .collect();
+    let drawn: Vec<Structure> =
+        sample_all(&model, &params, &requests).unwrap().into_iter().map(Result::unwrap).collect();
+    let likely: Vec<f64> = drawn.iter().map(|s| s.properties["log_probability"].as_f64().unwrap()).collect();
+    assert!(likely[..5].is_sorted_by(|a, b| a >= b) && likely[0] < 0.0, "{likely:?}");
+    let templates: std::collections::HashSet<&str> =
+        drawn.iter().map(|s| s.properties["template"].as_str().unwrap()).collect();
+    assert_eq!(templates.len(), drawn.len());
+    for s in &drawn {
+        assert_eq!(Composition::from_species(&s.species), wanted);
+    }
+    // In a space group that is asked for.
+    let asked = Conditions::from(wanted.clone()).and_space_group(123);
+    let requests: Vec<SampleRequest> =
+        (0..3).map(|nth| SampleRequest { nth, ..SampleRequest::new(asked.clone(), 1, nth) }).collect();
+    for s in sample_all(&model, &params, &requests).unwrap() {
+        let template = s.unwrap().properties["template"].as_str().unwrap().to_owned();
+        assert!(template.starts_with("123 "), "{template}");
+    }
+}
+
 /// Crystals with free coordinates, and the same ones from their space group and Wyckoff positions alone.
 #[test]
 fn a_few_crystals_can_be_learned() {

@@ -7,18 +7,25 @@ use druse_crystal::{Composition, Element, SpaceGroup, Template};
 use druse_nn::Params;
 use serde_json::Value;
 
-use super::candidates::{Candidate, Candidates};
+use super::candidates::{Candidate, Candidates, Source};
 use super::config::Begin;
 use super::imagined::Imagined;
 use super::judge::Ballot;
 use super::model::Orbit;
 use super::proposal::Proposal;
-use super::writer::{Draft, Ground, Written};
+use super::writer::{Asked, Draft, Ground, Written};
 use crate::process::Noise;
 use crate::{ModelError, SampleRequest};
 
+/// So many templates come from substitution alone; behind them those of exchanges site by site take turns with its others.
+const SUBSTITUTED_FIRST: usize = 12;
 /// Most candidates of substitution and of exchanges site by site that the writer compares with its own.
 const MOST_READ: usize = 150;
+/// Weight of the writer's probability beside the judge's. Of 0 to 1 in steps of 0.1 the one with the most validation templates
+/// at the first place.
+const WRITER: f64 = 0.6;
+/// Candidates before those that are likely and those that are near take turns.
+const LIKELIEST_FIRST: usize = 5;
 /// What a template with other letters for the places of an earlier candidate falls behind it by, as a logarithm.
 const REPEATED: f64 = 1.5;
 
@@ -88,7 +95,7 @@ fn imagined(imagined: Imagined) -> Answer {
 }
 
 /// The template that comes at the place of the request: those that known crystals become when elements are exchanged, the
-/// likeliest first, behind the first ones those of exchanges site by site and those that are written, too.
+/// likeliest first, and those of exchanges site by site and those that are written.
 fn candidate(
     model: &Orbit,
     params: &Params,
@@ -100,10 +107,11 @@ fn candidate(
     let found = model.candidates.try_get(asked, || vote(model, params, composition, group))?;
     let place = usize::try_from(request.nth).unwrap_or(usize::MAX);
     let rank = ("rank", (request.nth + 1).into());
-    if place < model.substituted_first()
+    if model.writer.is_none()
+        && place < SUBSTITUTED_FIRST
         && let Some((proposal, log_probability)) = proposals(model, &found).nth(place)
     {
-        return Ok(of_known(rank, proposal, log_probability));
+        return Ok(answer(rank, proposal.template.clone(), Some(proposal), Some(log_probability)));
     }
     let all = match found.all.get() {
         Some(all) => all,
@@ -113,41 +121,25 @@ fn candidate(
             found.all.get_or_init(|| made)
         }
     };
-    match all.get(place) {
-        Some(Candidate::Known(proposal, log_probability)) => {
-            Ok(of_known(rank, proposal.clone(), *log_probability))
-        }
-        Some(Candidate::Exchanged(found, log_probability)) => {
-            let proposal = model.proposal_site_by_site(found);
-            Ok(of_sites(rank, found.template.clone(), proposal, *log_probability))
-        }
-        Some(Candidate::Written(draft, log_probability)) => {
-            let Some((template, proposal)) = model.lettered(composition, draft) else {
-                return Err(exhausted(composition, all.len(), &found));
-            };
-            Ok(of_sites(rank, template, proposal, Some(*log_probability)))
-        }
-        None => {
-            let in_p1 = all.is_empty() && group.is_none_or(|group| group == 1);
-            match in_p1 && !model.sampling.templates_only {
-                true => atom_by_atom(model, composition, rank),
-                false => Err(exhausted(composition, all.len(), &found)),
-            }
-        }
-    }
+    let Some(Candidate { source, log_probability }) = all.get(place) else {
+        let in_p1 = all.is_empty() && group.is_none_or(|group| group == 1);
+        return match in_p1 && !model.sampling.templates_only {
+            true => atom_by_atom(model, composition, rank),
+            false => Err(exhausted(composition, all.len(), &found)),
+        };
+    };
+    let (template, proposal) = match source {
+        Source::Known(proposal) => (proposal.template.clone(), Some(proposal.clone())),
+        Source::Exchanged(found) => (found.template.clone(), model.proposal_site_by_site(found)),
+        Source::Written(draft) => match model.lettered(composition, draft) {
+            Some(found) => found,
+            None => return Err(exhausted(composition, all.len(), &found)),
+        },
+    };
+    Ok(answer(rank, template, proposal, *log_probability))
 }
 
-fn of_known(rank: (&'static str, Value), proposal: Proposal, log_probability: f64) -> Answer {
-    let properties = vec![
-        rank,
-        ("log_probability", log_probability.into()),
-        ("distance", proposal.distance.into()),
-        ("parent", proposal.parent.clone().into()),
-    ];
-    Answer { template: proposal.template.clone(), proposal: Some(proposal), properties }
-}
-
-fn of_sites(
+fn answer(
     rank: (&'static str, Value),
     template: Template,
     proposal: Option<Proposal>,
@@ -162,8 +154,7 @@ fn of_sites(
     Answer { template, proposal, properties }
 }
 
-/// All candidates in their order: the likeliest of substitution first. Behind them all others by the probabilities of the
-/// writer; without one exchanges site by site take turns with the rest of substitution.
+/// All candidates in their order.
 fn ordered(
     model: &Orbit,
     params: &Params,
@@ -173,66 +164,102 @@ fn ordered(
     let library = model.known.library();
     let templates: Vec<Template> = known.iter().map(|(proposal, _)| proposal.template.clone()).collect();
     let further = model.exchanges.further(library, composition, group, &templates);
-    let mut known = known.into_iter().map(|(proposal, likely)| Candidate::Known(proposal, likely));
-    let mut all: Vec<Candidate> = known.by_ref().take(model.substituted_first()).collect();
-    let Some(writer) = &model.writer else {
-        let exchanged = further.into_iter().map(|found| Candidate::Exchanged(found, None));
-        all.extend(in_turns(exchanged, known));
-        return Ok(all);
-    };
+    let mut known = known.into_iter().map(|(proposal, likely)| Candidate {
+        source: Source::Known(proposal),
+        log_probability: Some(likely),
+    });
+    let exchanged = further
+        .into_iter()
+        .map(|found| Candidate { source: Source::Exchanged(found), log_probability: None });
+    let mut given: Vec<Candidate> = known.by_ref().take(SUBSTITUTED_FIRST).collect();
+    given.extend(in_turns(exchanged, known));
+    let Some(writer) = &model.writer else { return Ok(given) };
     let nearest = model.exchanges.all(library, composition, group);
     let ground = Ground::of_request(library, composition, found.ballot.as_ref().ok(), &nearest);
-    let rest: Vec<Candidate> =
-        known.chain(further.into_iter().map(|found| Candidate::Exchanged(found, None))).collect();
-    all.extend(behind(&ground, &all, rest, |drafts| Written::new(writer, params, &ground, group, drafts))?);
-    Ok(all)
+    let likely = mixed(&ground.asked, given, |drafts| Written::new(writer, params, &ground, group, drafts))?;
+    Ok(spread(likely))
 }
 
-/// The rest of what is known and what is written, by the writer's probabilities.
-fn behind(
-    ground: &Ground,
-    first: &[Candidate],
-    rest: Vec<Candidate>,
+/// What is given and what is written, by the weighted mean of the probabilities of judge and writer, each with its place among
+/// those given.
+fn mixed(
+    asked: &Asked,
+    given: Vec<Candidate>,
     written: impl FnOnce(&[Draft]) -> Result<Written, ModelError>,
-) -> Result<Vec<Candidate>, ModelError> {
-    let template = |candidate: &Candidate| match candidate {
-        Candidate::Known(proposal, _) => Some(proposal.template.clone()),
-        Candidate::Exchanged(found, _) => Some(found.template.clone()),
-        Candidate::Written(..) => None,
+) -> Result<Vec<(Option<usize>, Candidate)>, ModelError> {
+    let draft = |candidate: &Candidate| match &candidate.source {
+        Source::Known(proposal) => asked.own(&proposal.template),
+        Source::Exchanged(found) => asked.own(&found.template),
+        Source::Written(draft) => Some(draft.clone()),
     };
-    let draft = |candidate: &Candidate| template(candidate).and_then(|t| ground.asked.own(&t));
-    let mut times: HashMap<Draft, usize> = HashMap::new();
-    let mut again = |draft: &Draft| {
-        let times = times.entry(draft.clone()).or_default();
-        *times += 1;
-        *times - 1
-    };
-    first.iter().filter_map(draft).for_each(|draft| _ = again(&draft));
-    // Those that the writer reads, and those behind, which nobody asks for in practice.
-    let drafts: Vec<Option<Draft>> = rest.iter().take(MOST_READ).map(draft).collect();
+    // Behind these are those which nobody asks for in practice.
+    let drafts: Vec<Option<Draft>> = given.iter().take(MOST_READ).map(draft).collect();
     let read: Vec<Draft> = drafts.iter().flatten().cloned().collect();
     let Written { best, others } = written(&read)?;
-    let mut others = others.into_iter();
+    let mut probabilities: HashMap<Draft, f64> = HashMap::new();
+    for (draft, likely) in best.iter().map(|(draft, likely)| (draft, *likely)).chain(read.iter().zip(others))
+    {
+        probabilities.insert(draft.clone(), WRITER * likely.exp());
+    }
+    for (candidate, draft) in given.iter().zip(&drafts) {
+        if let (Some(judged), Some(draft)) = (candidate.log_probability, draft) {
+            *probabilities.entry(draft.clone()).or_default() += (1.0 - WRITER) * judged.exp();
+        }
+    }
+    let mut times: HashMap<Draft, usize> = HashMap::new();
     let (mut scored, mut unread) = (Vec::new(), Vec::new());
-    for (i, mut candidate) in rest.into_iter().enumerate() {
-        let Some(draft) = drafts.get(i).and_then(Option::as_ref) else {
-            unread.push(candidate);
+    let written = best.into_iter().map(|(draft, _)| {
+        let candidate = Candidate { source: Source::Written(draft.clone()), log_probability: None };
+        (None, candidate, Some(draft))
+    });
+    let drafts = drafts.into_iter().chain(std::iter::repeat(None));
+    let given =
+        given.into_iter().zip(drafts).enumerate().map(|(i, (candidate, draft))| (Some(i), candidate, draft));
+    for (place, mut candidate, draft) in given.chain(written) {
+        let Some(draft) = draft else {
+            unread.push((place, candidate));
             continue;
         };
-        let likely = others.next().unwrap_or(f64::NEG_INFINITY);
-        if let Candidate::Exchanged(_, log_probability) = &mut candidate {
-            *log_probability = likely.is_finite().then_some(likely);
+        let likely = probabilities.get(&draft).copied().unwrap_or_default().ln();
+        let times = times.entry(draft).or_default();
+        // What is written is no other template than what was given.
+        if place.is_none() && *times > 0 {
+            continue;
         }
-        scored.push((likely - REPEATED * again(draft) as f64, candidate));
-    }
-    for (draft, likely) in best {
-        if again(&draft) == 0 {
-            scored.push((likely, Candidate::Written(draft, likely)));
-        }
+        candidate.log_probability = likely.is_finite().then_some(likely);
+        scored.push((likely - REPEATED * *times as f64, (place, candidate)));
+        *times += 1;
     }
     // Stable: equal ones stay in their order.
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     Ok(scored.into_iter().map(|(_, candidate)| candidate).chain(unread).collect())
+}
+
+/// The likeliest first; behind these the ones given, in their own order, take turns with what is left: where probabilities are
+/// small, the distance from a known crystal tells as much.
+fn spread(likely: Vec<(Option<usize>, Candidate)>) -> Vec<Candidate> {
+    let mut likely = likely.into_iter();
+    let mut all: Vec<Candidate> =
+        likely.by_ref().take(LIKELIEST_FIRST).map(|(_, candidate)| candidate).collect();
+    let mut rest: Vec<(Option<usize>, Option<Candidate>)> =
+        likely.map(|(place, c)| (place, Some(c))).collect();
+    let mut given: Vec<usize> = (0..rest.len()).filter(|&i| rest[i].0.is_some()).collect();
+    given.sort_by_key(|&i| rest[i].0);
+    // Each once, and at each turn one that has not come before.
+    let (mut given, mut others) = (given.into_iter(), 0..rest.len());
+    let mut is_given = true;
+    loop {
+        let next = match is_given {
+            true => given.find_map(|i| rest[i].1.take()),
+            false => others.find_map(|i| rest[i].1.take()),
+        };
+        match next {
+            Some(candidate) => all.push(candidate),
+            None if !is_given => return all,
+            None => {}
+        }
+        is_given = !is_given;
+    }
 }
 
 /// Counts the votes on a composition.

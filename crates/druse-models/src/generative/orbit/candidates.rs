@@ -22,15 +22,23 @@ pub(super) struct Candidates {
     pub all: OnceLock<Vec<Candidate>>,
 }
 
-/// Where a template comes from, with the logarithm of its probability where one is known.
+/// A template for a composition.
 #[derive(Debug, Clone)]
-pub(super) enum Candidate {
+pub(super) struct Candidate {
+    pub source: Source,
+    /// The logarithm of its probability, where one is known.
+    pub log_probability: Option<f64>,
+}
+
+/// Where a template comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
     /// From substitution.
-    Known(Proposal, f64),
+    Known(Proposal),
     /// From an exchange site by site.
-    Exchanged(SiteBySite, Option<f64>),
+    Exchanged(SiteBySite),
     /// Written.
-    Written(Draft, f64),
+    Written(Draft),
 }
 
 /// Parameters of the judge and of the writer, composition, space group.

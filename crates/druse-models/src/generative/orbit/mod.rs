@@ -21,6 +21,7 @@ mod candidates;
 mod cell;
 mod config;
 mod denovo;
+mod drafted;
 mod imagined;
 mod judge;
 mod judged;
@@ -38,6 +39,7 @@ mod site_by_site;
 mod tokens;
 mod trunk;
 mod writer;
+mod written;
 
 pub use config::{
     Begin, Coupling, FlowConfig, JudgeConfig, NetworkConfig, OrbitConfig, OrbitSampling, OrbitWeights,
@@ -45,10 +47,11 @@ pub use config::{
 };
 pub use model::{CellScale, Orbit, Statistics};
 
+use drafted::PreparedDrafts;
 use judged::PreparedVotes;
 use objective::PreparedMicroBatch;
 use sampler::State;
-use writer::{PreparedDrafts, Writer};
+use writer::Writer;
 
 /// The combinations of conditions that it serves.
 const SERVED: &[ConditionSet] = &[

@@ -4,41 +4,33 @@
 //! probability. Atoms come out right because no place is offered that leaves atoms over. What known crystals vote for is its
 //! first guess at every step, so that what it has to learn is where they are wrong.
 
-use std::sync::Arc;
-
-use druse_crystal::{Composition, Structure, Template};
+use druse_crystal::Composition;
 use druse_data::substitution::Library;
 use druse_nn::{ParamBuilder, Params};
 
 use super::config::WriterConfig;
 use super::judge::Ballot;
-use super::model::Orbit;
-use super::proposal::Proposal;
-use super::site_by_site::{self, MOST_VOTES, SiteBySite};
+use super::site_by_site::{MOST_VOTES, SiteBySite};
 use crate::ModelError;
 
 mod beam;
 mod draft;
 mod network;
-mod objective;
 mod places;
 mod votes;
 
 pub(super) use beam::Written;
 pub(super) use draft::{Asked, Draft};
-pub(super) use objective::PreparedDrafts;
+pub(super) use network::{Kept, Options, Question, Subject};
 pub(super) use votes::Votes;
 
-use network::{Network, Options};
+use network::Network;
 use places::{GROUPS, PLACES, Places};
-
-/// Most choices of letters for a draft that known crystals are looked for with.
-const MOST_LETTERED: usize = 12;
 
 /// The network, and how it is trained.
 pub(super) struct Writer {
     pub config: WriterConfig,
-    network: Network,
+    pub network: Network,
 }
 
 /// What is known of a composition before anything is written.
@@ -54,6 +46,13 @@ impl Writer {
     /// Registers its tensors below `prefix`, which ends with a dot.
     pub fn new(builder: &mut ParamBuilder, prefix: &str, config: &WriterConfig) -> Self {
         Self { config: config.clone(), network: Network::new(builder, prefix, config.width) }
+    }
+}
+
+impl Writer {
+    /// Hashes values that every update changes.
+    pub fn hash(&self, params: &Params, hash: &mut blake3::Hasher) -> Result<(), ModelError> {
+        self.network.hash(params, hash)
     }
 }
 
@@ -85,7 +84,7 @@ impl Ground {
 
 impl Options {
     /// Lists of places, a line for each question.
-    fn new(lists: &[Vec<usize>]) -> Self {
+    pub fn new(lists: &[Vec<usize>]) -> Self {
         let longest = lists.iter().map(Vec::len).max().unwrap_or(0).max(1);
         let line = |list: &Vec<usize>| {
             let rest = longest - list.len();
@@ -96,7 +95,7 @@ impl Options {
 }
 
 /// The places that the next site may have: the atoms of its element that are left fit on it and behind it.
-fn options(asked: &Asked, group: u16, written: &[u16]) -> Vec<usize> {
+pub(super) fn options(asked: &Asked, group: u16, written: &[u16]) -> Vec<usize> {
     let table = Places::get();
     let mut steps = asked.steps(written);
     let last = written.iter().zip(&mut steps).last();
@@ -115,51 +114,6 @@ fn options(asked: &Asked, group: u16, written: &[u16]) -> Vec<usize> {
             && table.hold(group, number, used + 1, next.left - place.atoms)
     };
     table.of(group).filter(fits).collect()
-}
-
-impl Orbit {
-    /// What is known of the composition of a training structure, itself left out; found once.
-    pub(super) fn own_ground(&self, structure: &Structure, template: &Template) -> Arc<Ground> {
-        self.grounds.get(structure, || {
-            let composition = Composition::from_species(&structure.species);
-            let ballot = self.own_ballot(structure, template);
-            let library = self.known.library();
-            let itself = self.place_of(structure);
-            let further = site_by_site::ordered(library, &composition, None, itself, MOST_VOTES);
-            Ground::of_request(library, &composition, Some(&ballot), &further)
-        })
-    }
-
-    /// A template that a draft stands for: one whose sites a known crystal has, that with the nearest elements, where there is
-    /// one.
-    pub(super) fn lettered(
-        &self,
-        composition: &Composition,
-        draft: &Draft,
-    ) -> Option<(Template, Option<Proposal>)> {
-        let templates = Asked::new(composition).templates(draft);
-        let known = |t: &Template| self.with_sites_of(t).first().cloned();
-        let nearest = templates.iter().take(MOST_LETTERED).filter_map(known);
-        match nearest.min_by(|a, b| a.distance.total_cmp(&b.distance)) {
-            Some(proposal) => Some((proposal.template.clone(), Some(proposal))),
-            None => templates.into_iter().next().map(|template| (template, None)),
-        }
-    }
-
-    /// How many templates come from substitution alone, before others are among the candidates.
-    pub(super) fn substituted_first(&self) -> usize {
-        if self.writer.is_some() { 8 } else { 12 }
-    }
-
-    /// What tells the values of the parameters that candidates depend on from others.
-    pub(super) fn fingerprint(&self, params: &Params) -> Result<[u8; 32], ModelError> {
-        let judge = self.judge.fingerprint(params)?;
-        let Some(writer) = &self.writer else { return Ok(judge) };
-        let mut hash = blake3::Hasher::new();
-        hash.update(&judge);
-        writer.network.hash(params, &mut hash)?;
-        Ok(hash.finalize().into())
-    }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ struct Vectors {
 }
 
 /// The tables and layers.
-pub(super) struct Network {
+pub(in super::super) struct Network {
     numbers: Linear,
     names: ParamId,
     counts: ParamId,
@@ -65,7 +65,7 @@ pub(super) struct Network {
 }
 
 /// A composition to be written for, and what is told of its elements in a training step.
-pub(super) struct Subject<'a> {
+pub(in super::super) struct Subject<'a> {
     pub asked: &'a Asked,
     pub votes: &'a Votes,
     /// 0 for the elements that are told by their numbers alone.
@@ -73,7 +73,7 @@ pub(super) struct Subject<'a> {
 }
 
 /// Which place is next.
-pub(super) struct Question<'a> {
+pub(in super::super) struct Question<'a> {
     /// Number of the composition.
     pub subject: usize,
     pub group: u16,
@@ -81,17 +81,17 @@ pub(super) struct Question<'a> {
 }
 
 /// What may be answered: numbers of places, as many for each question as the longest list has; [`PLACES`] where there is none.
-pub(super) struct Options {
+pub(in super::super) struct Options {
     pub places: Vec<usize>,
     pub longest: usize,
 }
 
 /// What is set to zero of states, and scaled up otherwise: (rows, width) for what goes into a perceptron, and for what comes
 /// out of it.
-pub(super) type Kept = [Vec<f32>; 2];
+pub(in super::super) type Kept = [Vec<f32>; 2];
 
 /// Compositions as the network reads them.
-pub(super) struct Read {
+pub(in super::super) struct Read {
     /// (compositions, width).
     compositions: Tensor<2>,
     /// (elements, width): with their numbers of atoms, and without.

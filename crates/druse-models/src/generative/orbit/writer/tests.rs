@@ -6,8 +6,9 @@ use druse_nn::device::cpu;
 use druse_nn::optim::{Adam, AdamConfig};
 use druse_testkit::prototype;
 
-use super::super::config::{NetworkConfig, OrbitConfig, WriterConfig};
+use super::super::config::{NetworkConfig, OrbitConfig};
 use super::*;
+use crate::orbit::Orbit;
 use crate::{Batch, MicroBatchLimit, NoiseKey, Trainable, TrainingPhase};
 
 fn model() -> (Orbit, Params) {

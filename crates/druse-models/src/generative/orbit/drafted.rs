@@ -9,10 +9,8 @@ use druse_nn::Params;
 use druse_nn::ops::matrix;
 use rayon::prelude::*;
 
-use super::super::model::{Orbit, unusable};
-use super::draft::Draft;
-use super::network::{Kept, Options, Question, Subject};
-use super::{Ground, Writer, options};
+use super::model::{Orbit, unusable};
+use super::writer::{Draft, Ground, Kept, Options, Question, Subject, Writer, options};
 use crate::process::Noise;
 use crate::{LossTerm, ModelError, NoiseKey, Prepared};
 
@@ -32,7 +30,7 @@ impl Example {
 }
 
 /// Templates of the structures of a micro-batch.
-pub(in super::super) struct PreparedDrafts<'a> {
+pub(super) struct PreparedDrafts<'a> {
     writer: &'a Writer,
     structures: usize,
     examples: Vec<Example>,
