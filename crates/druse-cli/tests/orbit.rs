@@ -224,3 +224,30 @@ fn a_run_is_resumed_and_exported() {
     let bad = format!("train --preset orbit-small --data data --out n {TINY} --set model.judge.shown=1");
     call(dir, &bad).fails(2, &["judge.shown"]);
 }
+
+/// A model without a writer gets one: the phase begins anew, which is said, and ends before the run does.
+#[test]
+fn a_phase_begins_anew_and_ends_early() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_data(dir);
+    let without = format!("{TINY} --set model.writer.width=0");
+    call(dir, &format!("train --preset orbit-small --data data --out m --set train.epochs=1 {without}")).ok();
+    let with = format!("{TINY} --set model.writer.epochs=2 --set train.epochs=3");
+    let run = call(dir, &format!("train --preset orbit-small --data data --init m --out w {with}")).ok();
+    assert!(run.stderr.contains("`writer`, which begins anew"), "{}", run.stderr);
+    let steps = lines(dir, "w/metrics.jsonl");
+    let steps: Vec<&Value> = steps.iter().filter(|m| m["kind"] == "step").collect();
+    let has_writer = |m: &Value| !m["phases"]["writer"].is_null();
+    assert!(!steps.is_empty());
+    for step in steps {
+        assert_eq!(has_writer(step), step["epoch"].as_u64().unwrap() <= 2, "{step}");
+    }
+    call(dir, "sample --model w --formula RbBr --count 3 --out a --format jsonl").ok();
+    let likely = lines(dir, "a/structures.jsonl");
+    assert!(likely.iter().all(|s| s["properties"]["log_probability"].is_number()), "{likely:?}");
+    // The other way round, and of other sizes, nothing fits.
+    let bad =
+        format!("train --preset orbit-small --data data --init m --out v {TINY} --set model.judge.width=4");
+    call(dir, &bad).fails(1, &["judge"]);
+}
