@@ -231,9 +231,8 @@ fn a_phase_begins_anew_and_ends_early() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     write_data(dir);
-    let without = format!("{TINY} --set model.writer.width=0");
-    call(dir, &format!("train --preset orbit-small --data data --out m --set train.epochs=1 {without}")).ok();
-    let with = format!("{TINY} --set model.writer.epochs=2 --set train.epochs=3");
+    call(dir, &format!("train --preset orbit-small --data data --out m --set train.epochs=1 {TINY}")).ok();
+    let with = format!("{TINY} --set model.writer.width=8 --set model.writer.epochs=2 --set train.epochs=3");
     let run = call(dir, &format!("train --preset orbit-small --data data --init m --out w {with}")).ok();
     assert!(run.stderr.contains("`writer`, which begins anew"), "{}", run.stderr);
     let steps = lines(dir, "w/metrics.jsonl");

@@ -355,7 +355,7 @@ fn cells_without_volume_are_failures_of_their_own() {
     let cell_of = |model: &mut Symat, mean: [f64; 6]| {
         let mut statistics = good.clone();
         statistics["lattice"]["mean"] = serde_json::json!(mean);
-        statistics["lattice"]["std"] = serde_json::json!([1e-6; 6]);
+        statistics["lattice"]["std"] = serde_json::json!(vec![1e-6; 6]);
         model.restore_statistics(&statistics).unwrap();
         sample_all(&*model, &params, &requests).unwrap()
     };
