@@ -248,5 +248,5 @@ fn a_phase_begins_anew_and_ends_early() {
     // The other way round, and of other sizes, nothing fits.
     let bad =
         format!("train --preset orbit-small --data data --init m --out v {TINY} --set model.judge.width=4");
-    call(dir, &bad).fails(1, &["judge"]);
+    call(dir, &bad).fails(2, &["judge.names", "[119, 4]"]);
 }

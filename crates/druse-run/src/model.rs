@@ -1,6 +1,6 @@
 //! Models that were trained: from a file, from memory, or the one that ships.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::config::overlay::sampling_settings;
 use crate::sample::{Finished, MemorySink, SamplePlan, Shard, Target, Workers, sample};
-use crate::train::{BEST, LAST};
+pub use crate::train::checkpoint_path;
 use crate::{Checkpoint, RunConfig, RunError, Silent};
 
 /// The checkpoint that ships with the program: crystals on Wyckoff orbits, trained on binary and ternary crystals of MP-20.
@@ -201,16 +201,4 @@ impl LoadedModel {
 /// [`RunError::Checkpoint`] when it is of another version.
 pub fn shipped_checkpoint() -> Result<Checkpoint, RunError> {
     Ok(Checkpoint::from_bytes(SHIPPED, "shipped model")?)
-}
-
-/// The checkpoint that a path stands for: a file, or the best (else the last) checkpoint of a run's folder.
-///
-/// # Errors
-/// [`RunError::NoCheckpoint`] for a folder without one.
-pub fn checkpoint_path(path: &Path) -> Result<PathBuf, RunError> {
-    if !path.is_dir() {
-        return Ok(path.to_owned());
-    }
-    let found = [BEST, LAST].iter().map(|name| path.join(name)).find(|p| p.exists());
-    found.ok_or_else(|| RunError::NoCheckpoint { path: path.to_owned() })
 }

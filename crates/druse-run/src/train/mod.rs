@@ -12,5 +12,7 @@ mod rollback;
 
 pub use checks::check_shared;
 pub use data::TrainingData;
-pub use driver::{BEST, CONFIG_FILE, Ending, LAST, METRICS_FILE, Outcome, holds_run, train, train_with};
+pub use driver::{
+    BEST, CONFIG_FILE, Ending, LAST, METRICS_FILE, Outcome, checkpoint_path, holds_run, train, train_with,
+};
 pub use rollback::attempt_seed;

@@ -173,7 +173,9 @@ fn ordered(
         .map(|found| Candidate { source: Source::Exchanged(found), log_probability: None });
     let mut given: Vec<Candidate> = known.by_ref().take(SUBSTITUTED_FIRST).collect();
     given.extend(in_turns(exchanged, known));
-    let Some(writer) = &model.writer else { return Ok(given) };
+    // Of cells larger than any of the training set the writer knows nothing.
+    let is_known_size = composition.num_atoms() <= model.statistics.max_atoms;
+    let Some(writer) = model.writer.as_ref().filter(|_| is_known_size) else { return Ok(given) };
     let nearest = model.exchanges.all(library, composition, group);
     let ground = Ground::of_request(library, composition, found.ballot.as_ref().ok(), &nearest);
     let likely = mixed(&ground.asked, given, |drafts| Written::new(writer, params, &ground, group, drafts))?;

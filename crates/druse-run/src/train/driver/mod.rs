@@ -4,7 +4,7 @@ mod epoch_end;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -29,9 +29,8 @@ use super::machines;
 use super::phase::PhaseState;
 use super::rollback::{Rollback, Snapshot, attempt_seed};
 use crate::checkpoint::{Checkpoint, TrainingProgress};
-use crate::config::OptimConfig;
-use crate::config::RunConfig;
 use crate::config::schedule::learning_rate;
+use crate::config::{OptimConfig, RunConfig};
 use crate::folder::RunFolder;
 use crate::metrics::{Metric, MetricsLog, PhaseMetric, StepMetric};
 use crate::observer::{Event, Observer, Start};
@@ -52,6 +51,18 @@ pub const LAST: &str = "checkpoints/last.safetensors";
 
 /// Name of the checkpoint with the lowest validation loss in a run's folder.
 pub const BEST: &str = "checkpoints/best.safetensors";
+
+/// The checkpoint that a path stands for: a file, or the best (else the last) checkpoint of a run's folder.
+///
+/// # Errors
+/// [`RunError::NoCheckpoint`] for a folder without one.
+pub fn checkpoint_path(path: &Path) -> Result<PathBuf, RunError> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let found = [BEST, LAST].iter().map(|name| path.join(name)).find(|p| p.exists());
+    found.ok_or_else(|| RunError::NoCheckpoint { path: path.to_owned() })
+}
 
 /// Why a training run came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,7 +259,7 @@ impl<'a> Trainer<'a> {
                 let fresh = || Params::init(specs, config.train.seed, device);
                 let params = match &config.train.init {
                     Some(path) => {
-                        let source = Checkpoint::load(path)?;
+                        let source = Checkpoint::load(&checkpoint_path(path)?)?;
                         source.expect_kind(model.kind())?;
                         let (params, names) = source.beginning(specs, &phases, &fresh())?;
                         anew = names;

@@ -47,9 +47,7 @@ impl Writer {
     pub fn new(builder: &mut ParamBuilder, prefix: &str, config: &WriterConfig) -> Self {
         Self { config: config.clone(), network: Network::new(builder, prefix, config.width) }
     }
-}
 
-impl Writer {
     /// Hashes values that every update changes.
     pub fn hash(&self, params: &Params, hash: &mut blake3::Hasher) -> Result<(), ModelError> {
         self.network.hash(params, hash)

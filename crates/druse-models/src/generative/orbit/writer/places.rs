@@ -91,15 +91,25 @@ impl Places {
 
     /// Whether atoms can be put on places of a group, none before the place `first`, of which `used` sites are taken.
     pub fn hold(&self, group: u16, first: usize, used: usize, atoms: usize) -> bool {
-        if atoms == 0 {
-            return true;
+        // Numbers of atoms that the places up to one can hold.
+        let mut held = vec![false; atoms + 1];
+        held[0] = true;
+        for number in first.max(self.of(group).start)..self.of(group).end {
+            let place = &self.all[number];
+            if place.most == usize::MAX {
+                for n in place.atoms..=atoms {
+                    held[n] |= held[n - place.atoms];
+                }
+                continue;
+            }
+            let taken = if number == first { used } else { 0 };
+            for _ in taken..place.most {
+                for n in (place.atoms..=atoms).rev() {
+                    held[n] |= held[n - place.atoms];
+                }
+            }
         }
-        (first.max(self.of(group).start)..self.of(group).end).any(|number| {
-            let (place, taken) = (&self.all[number], if number == first { used } else { 0 });
-            place.atoms <= atoms
-                && taken < place.most
-                && self.hold(group, number, taken + 1, atoms - place.atoms)
-        })
+        held[atoms]
     }
 }
 
@@ -128,6 +138,8 @@ mod tests {
         let holds = |atoms| table.hold(225, 0, 0, atoms);
         // 1 + 1 + 2 on the fixed positions 4a, 4b, 8c; 6 on 24d or 24e.
         assert_eq!((1..=6).map(holds).collect::<Vec<_>>(), [true, true, true, true, false, true]);
+        // No number of atoms takes long.
+        assert!(table.hold(51, 0, 0, 5000) && !table.hold(51, 0, 0, 4999));
         let last = table.of(225).end - 1;
         assert!(table.hold(225, last, 1, 1) && !table.hold(225, last, 2, 1));
     }
