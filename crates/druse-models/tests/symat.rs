@@ -362,9 +362,11 @@ fn cells_without_volume_are_failures_of_their_own() {
     for made in cell_of(&mut model, [3.0, 3.0, 3.0, 90.0, 90.0, 90.0]) {
         assert!(made.unwrap().lattice.volume() > 1.0);
     }
-    for (mean, said) in
-        [([-1.0, 3.0, 3.0, 90.0, 90.0, 90.0], "length"), ([3.0, 3.0, 3.0, 170.0, 60.0, 60.0], "angle")]
-    {
+    for (mean, said) in [
+        ([-1.0, 3.0, 3.0, 90.0, 90.0, 90.0], "length"),
+        ([1e-5, 3.0, 3.0, 90.0, 90.0, 90.0], "without volume"),
+        ([3.0, 3.0, 3.0, 170.0, 60.0, 60.0], "angle"),
+    ] {
         let made = cell_of(&mut model, mean);
         assert_eq!(made.len(), 3);
         for made in made {

@@ -43,6 +43,24 @@ pub(crate) fn cell_parameters(scaler: &Standardizer, normalized: &[f32], atoms: 
     })
 }
 
+/// Volume per atom (Å³) below which nothing is a cell: hydrogen under the pressure of planets has more than ten times as much.
+const NO_VOLUME: f64 = 0.05;
+
+/// The cell that decoded lengths (Å) and angles (degrees) are, for a crystal of `atoms` atoms.
+///
+/// # Errors
+/// [`ModelError::Output`] for numbers that are no cell, and for one without room for the atoms.
+pub(crate) fn decoded_lattice(parameters: [f64; 6], atoms: usize) -> Result<Lattice, ModelError> {
+    let lattice = Lattice::from_parameters(parameters).map_err(|e| ModelError::Output(e.to_string()))?;
+    let volume = lattice.volume();
+    if volume < NO_VOLUME * atoms as f64 {
+        let reason =
+            format!("the latent stands for a cell without volume: {volume:.1e} Å³ for {atoms} atoms");
+        return Err(ModelError::Output(reason));
+    }
+    Ok(lattice)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ mod training_set;
 use property::property_gradient;
 
 pub(crate) use categories::{draw_composition, element, largest};
-pub(crate) use cell::{cell_parameters, normalized_cell};
+pub(crate) use cell::{cell_parameters, decoded_lattice, normalized_cell};
 pub(crate) use head::Head;
 pub(crate) use latent_space::LatentSpace;
 pub(crate) use losses::{binary_cross_entropy, cross_entropy, squared_error};

@@ -1,7 +1,7 @@
 //! Sampling: latents to aggregate quantities, then annealed Langevin dynamics (Algorithm 1 of the paper).
 
 use burn::tensor::activation;
-use druse_crystal::{Element, Lattice, Structure};
+use druse_crystal::{Element, Structure};
 use druse_nn::Params;
 use druse_nn::blocks::MAX_ELEMENT;
 use druse_nn::memory::to_host;
@@ -10,7 +10,7 @@ use druse_nn::ops::matrix;
 use super::decoder::DecoderInput;
 use super::model::Cdvae;
 use crate::autoencoder::{
-    Gathered, MovingAtoms, advance_each, draw_composition, element, largest, latent_of,
+    Gathered, MovingAtoms, advance_each, decoded_lattice, draw_composition, element, largest, latent_of,
 };
 use crate::process::Noise;
 use crate::{InFlight, ModelError, Reverse, SampleRequest};
@@ -39,7 +39,7 @@ impl Reverse for Cdvae {
             return Err(ModelError::Output("the latent stands for a cell without atoms".into()));
         }
         let cell = self.cell_parameters(&to_host(decoded.lattice)?, atoms);
-        let lattice = Lattice::from_parameters(cell).map_err(|e| ModelError::Output(e.to_string()))?;
+        let lattice = decoded_lattice(cell, atoms)?;
         let composition = to_host(activation::softmax(decoded.composition, 1))?;
         if composition.iter().any(|p| !p.is_finite()) {
             return Err(ModelError::Output("a composition that is not finite".into()));

@@ -2,7 +2,7 @@
 //! 2023, section 3.4 and Algorithm 1).
 
 use burn::tensor::Tensor;
-use druse_crystal::{Element, Lattice, Structure};
+use druse_crystal::{Element, Structure};
 use druse_nn::Params;
 use druse_nn::memory::to_host;
 use druse_nn::ops::{self, matrix};
@@ -10,7 +10,8 @@ use druse_nn::ops::{self, matrix};
 use super::model::Symat;
 use super::score::ScoreInput;
 use crate::autoencoder::{
-    Gathered, LatentSpace, MovingAtoms, advance_each, cell_parameters, element, largest, latent_of,
+    Gathered, LatentSpace, MovingAtoms, advance_each, cell_parameters, decoded_lattice, element, largest,
+    latent_of,
 };
 use crate::process::{Noise, centering};
 use crate::{InFlight, ModelError, Reverse, SampleRequest};
@@ -72,7 +73,7 @@ impl Reverse for Symat {
             (self.heads.cell(params, cell), self.score.latent_projection(params, position))
         });
         let cell = cell_parameters(&self.statistics.lattice, &to_host(cell)?, species.len());
-        let lattice = Lattice::from_parameters(cell).map_err(|e| ModelError::Output(e.to_string()))?;
+        let lattice = decoded_lattice(cell, species.len())?;
         let mut frac: Vec<[f64; 3]> =
             species.iter().map(|_| std::array::from_fn(|_| noise.uniform() - 0.5)).collect();
         centering::center(&mut frac);
