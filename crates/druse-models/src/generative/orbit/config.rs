@@ -215,7 +215,11 @@ impl Settings for OrbitConfig {
         if !(self.judge.lr > 0.0 && self.judge.lr.is_finite()) {
             return wrong("judge.lr", &self.judge.lr, "a positive number");
         }
-        for (key, share) in [("flow.from_known", self.flow.from_known), ("judge.kept", self.judge.kept)] {
+        for (key, share) in [
+            ("flow.from_known", self.flow.from_known),
+            ("judge.kept", self.judge.kept),
+            ("writer.named", self.writer.named),
+        ] {
             if !(0.0..=1.0).contains(&share) {
                 return wrong(key, &share, "a share, 0 to 1");
             }
@@ -226,9 +230,6 @@ impl Settings for OrbitConfig {
         }
         if !(0.0..1.0).contains(&writer.dropout) {
             return wrong("writer.dropout", &writer.dropout, "a share below 1");
-        }
-        if !(0.0..=1.0).contains(&writer.named) {
-            return wrong("writer.named", &writer.named, "a share, 0 to 1");
         }
         if !(writer.lr > 0.0 && writer.lr.is_finite()) {
             return wrong("writer.lr", &writer.lr, "a positive number");
