@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use druse_models::{Alone, Reduce, Trainable};
 use druse_nn::device;
-use druse_run::train::ranks::{Children, End, Member, RankOptions, Secret, TIMEOUT, Team, listen};
+use druse_run::train::ranks::{Children, End, Member, Mpi, RankOptions, Secret, TIMEOUT, Team, listen};
 use druse_run::train::{Ending, Outcome, TrainingData, check_shared};
 use druse_run::{RankError, RunConfig, RunError};
 
@@ -28,9 +29,10 @@ pub struct RankArgs {
     #[arg(conflicts_with_all = ["rank", "world", "rendezvous", "secret_file"])]
     processes: Option<u32>,
     /// Number of this process, from 0, where several machines train together: the command is started on all of them with
-    /// --rank, --world and --rendezvous; `auto`: as mpirun or srun, which started it, say. Rank 0 is the run and alone writes its
-    /// folder. The results do not depend on it.
-    #[arg(long, value_name = "R", requires = "rendezvous")]
+    /// --rank, --world and --rendezvous; `auto`: as mpirun or srun, which started it, say; `mpi`: the same, and MPI carries what
+    /// they say to each other (a build with that feature). Rank 0 is the run and alone writes its folder. The results do not
+    /// depend on it.
+    #[arg(long, value_name = "R")]
     rank: Option<Rank>,
     /// Number of processes that train together.
     #[arg(long, value_name = "N", requires = "rank")]
@@ -45,6 +47,18 @@ pub struct RankArgs {
     /// stops.
     #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT)]
     rank_timeout: f64,
+    /// What has started this process, where `--rank` asks for it.
+    #[arg(skip)]
+    started: Option<Started>,
+}
+
+/// A process among those that mpirun or srun has started.
+#[derive(Debug, Clone)]
+struct Started {
+    /// Its number among those of its machine, where that is told.
+    on_machine: Option<usize>,
+    /// What carries, where that is MPI.
+    mpi: Option<Arc<Mpi>>,
 }
 
 /// What `--rank` says.
@@ -53,6 +67,8 @@ enum Rank {
     Number(usize),
     /// As the program says that has started the process.
     Auto,
+    /// As MPI says.
+    Mpi,
 }
 
 impl FromStr for Rank {
@@ -61,8 +77,9 @@ impl FromStr for Rank {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
+            "mpi" => Ok(Self::Mpi),
             number => {
-                number.parse().map(Self::Number).map_err(|_| "expected a number from 0, or auto".into())
+                number.parse().map(Self::Number).map_err(|_| "expected a number from 0, auto or mpi".into())
             }
         }
     }
@@ -75,6 +92,15 @@ const STARTERS: [[&str; 2]; 5] = [
     ["PMI_RANK", "PMI_SIZE"],
     ["PALS_RANKID", "PALS_SIZE"],
     ["SLURM_PROCID", "SLURM_NTASKS"],
+];
+
+/// The same for the number of a process among those of its machine.
+const ON_MACHINE: [&str; 5] = [
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MV2_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "PALS_LOCAL_RANKID",
+    "SLURM_LOCALID",
 ];
 
 /// Number of this process and of all, as its starter says.
@@ -97,12 +123,31 @@ impl RankArgs {
     /// The same options with the numbers that a starter of processes says, where these are asked for.
     ///
     /// # Errors
-    /// [`Failure`] when none has said any, or the number of processes is missing.
+    /// [`Failure`] when none has said any, the number of processes or a place to meet is missing, or nothing joins them.
     pub fn resolved(&self) -> Result<Self, Failure> {
+        let number = |name: &str| std::env::var(name).ok()?.trim().parse().ok();
+        let on_machine = ON_MACHINE.iter().find_map(|name| number(name));
         let mut ranks = self.clone();
         match self.rank {
+            Some(Rank::Mpi) => {
+                let given = [
+                    ("--world", self.world.is_some()),
+                    ("--rendezvous", self.rendezvous.is_some()),
+                    ("--secret-file", self.secret_file.is_some()),
+                ];
+                if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+                    return Err(Failure::mistake(format!("--rank mpi leaves nothing to {option}"))
+                        .hint("MPI knows all processes and where they are; leave it out"));
+                }
+                let mpi = Arc::new(Mpi::enter().map_err(RunError::from)?);
+                (ranks.rank, ranks.world) = (Some(Rank::Number(mpi.rank())), Some(mpi.world()));
+                ranks.started = Some(Started { on_machine, mpi: Some(mpi) });
+            }
+            Some(_) if self.rendezvous.is_none() => {
+                return Err(Failure::mistake("--rank without --rendezvous")
+                    .hint("add --rendezvous HOST:PORT, where rank 0 listens and the others find it"));
+            }
             Some(Rank::Auto) => {
-                let number = |name: &str| std::env::var(name).ok()?.trim().parse().ok();
                 let [rank, world] = told_by_starter(number).ok_or_else(|| {
                     let names: Vec<&str> = STARTERS.iter().map(|[rank, _]| *rank).collect();
                     Failure::mistake(format!("--rank auto, but none of {} is set", names.join(", ")))
@@ -110,6 +155,7 @@ impl RankArgs {
                 })?;
                 ranks.rank = Some(Rank::Number(rank));
                 ranks.world = self.world.or(Some(world));
+                ranks.started = Some(Started { on_machine, mpi: None });
             }
             Some(Rank::Number(_)) if self.world.is_none() => {
                 return Err(
@@ -121,10 +167,14 @@ impl RankArgs {
         Ok(ranks)
     }
 
+    fn mpi(&self) -> Option<&Mpi> {
+        self.started.as_ref()?.mpi.as_deref()
+    }
+
     fn number(&self) -> Option<usize> {
         match self.rank {
             Some(Rank::Number(rank)) => Some(rank),
-            Some(Rank::Auto) | None => None,
+            Some(Rank::Auto | Rank::Mpi) | None => None,
         }
     }
 
@@ -136,8 +186,15 @@ impl RankArgs {
     pub fn on_devices(&self, config: &RunConfig) -> Result<(Self, String), Failure> {
         let mut names = devices(config);
         if names.len() > 1 && self.world.is_some() {
-            return Err(Failure::mistake(format!("--rank takes one device, not `{}`", config.train.device))
+            let Some(place) = self.started.as_ref().and_then(|started| started.on_machine) else {
+                return Err(Failure::mistake(format!(
+                    "--rank takes one device, not `{}`",
+                    config.train.device
+                ))
                 .hint("start a rank for each device"));
+            };
+            // One command starts all processes of a machine, which take its devices in turn.
+            names = vec![names.swap_remove(place % names.len())];
         }
         if let Some(processes) = self.processes().filter(|&n| n < names.len()) {
             let text = format!("--processes {processes} leaves some of `{}` idle", config.train.device);
@@ -202,6 +259,11 @@ impl RankArgs {
         if self.world() == 1 {
             return Ok(Others { team: None, _children: None });
         }
+        if let Some(mpi) = self.mpi() {
+            let mut look = || not_stopped(stop);
+            let team = Team::gather_started(mpi, self.timeout()?, config, &mut look, note)?;
+            return Ok(Others { team: Some(team), _children: None });
+        }
         let (secret, address) = match &self.rendezvous {
             Some(address) => (Secret::find(self.secret_file.as_deref())?, address.as_str()),
             // Nobody else has anything to look for there.
@@ -238,10 +300,15 @@ impl RankArgs {
         stop: &AtomicBool,
     ) -> Result<Ending, Failure> {
         let device = device::parse(&self.on_devices(config)?.1)?;
-        let secret = Secret::find(self.secret_file.as_deref())?;
-        let address = self.rendezvous.as_deref().unwrap_or_default();
-        let options = self.options(secret)?;
-        let member = Member::join(address, rank, &options, config, &mut || not_stopped(stop))?;
+        let mut look = || not_stopped(stop);
+        let member = match self.mpi() {
+            Some(mpi) => Member::join_started(mpi, self.timeout()?, config, &mut look)?,
+            None => {
+                let options = self.options(Secret::find(self.secret_file.as_deref())?)?;
+                let address = self.rendezvous.as_deref().unwrap_or_default();
+                Member::join(address, rank, &options, config, &mut look)?
+            }
+        };
         match member.serve(model, config, || config.data.load(), &device)? {
             End::Ended(ending) => Ok(ending),
             End::Stopped(reason) => Err(RunError::from(RankError::Stopped(reason)).into()),

@@ -4,98 +4,13 @@
 mod common;
 
 use std::fs;
-use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use common::{TINY, command, druse, write_data};
+use common::ranks::{alive, arguments, children, log, outcome, signal, spawn, until, wait};
+use common::{command, druse, write_data};
 use serde_json::{Value, json};
-
-/// The lines of the log without what depends on the clock.
-fn log(run: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-    let whole = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    whole
-        .map(|mut value| {
-            let map = value.as_object_mut().unwrap();
-            map.remove("structures_per_s");
-            map.remove("minutes");
-            value
-        })
-        .collect()
-}
-
-/// Log, latest and best model of a run, as the same for all runs of the same numbers.
-fn outcome(dir: &Path, run: &str) -> (Vec<Value>, Vec<u8>, Vec<u8>) {
-    let model = |which: &str| {
-        let (from, to) = (format!("{run}/checkpoints/{which}.safetensors"), format!("{run}/{which}.slim"));
-        druse(dir, &["export", &from, "--out", &to]).ok();
-        fs::read(dir.join(to)).unwrap()
-    };
-    (log(&dir.join(run)), model("last"), model("best"))
-}
-
-/// Batches of all eight structures in micro-batches of three atoms or one structure.
-fn arguments<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let batch = ["--set", "train.batch_size=8", "--set", "train.micro_batch_atoms=3"];
-    [&["train", "--data", "data", "--out", out][..], &TINY[..], &batch, more].concat()
-}
-
-fn spawn(dir: &Path, arguments: &[&str]) -> Child {
-    command(dir).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-/// Waits for its end, and gives code and words.
-#[track_caller]
-fn wait(mut child: Child) -> (Option<i32>, String) {
-    let begun = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if begun.elapsed() > Duration::from_secs(240) {
-            child.kill().unwrap();
-            panic!("it does not end");
-        }
-        sleep(Duration::from_millis(5));
-    }
-    let mut words = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
-    (child.wait().unwrap().code(), words)
-}
-
-/// Child processes of a process, in the order of their numbers.
-fn children(parent: u32) -> Vec<u32> {
-    let mut found: Vec<u32> = fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid: &u32| {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            let alive = !status.contains("State:\tZ");
-            alive && status.lines().any(|line| line == format!("PPid:\t{parent}"))
-        })
-        .collect();
-    found.sort_unstable();
-    found
-}
-
-fn alive(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| !status.contains("State:\tZ"))
-}
-
-fn signal(name: &str, pid: u32) {
-    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
-    assert!(sent.success());
-}
-
-#[track_caller]
-fn until(mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(240), "it does not come");
-        sleep(Duration::from_millis(3));
-    }
-}
 
 fn free_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
@@ -241,6 +156,12 @@ fn ranks_of_several_machines_meet_and_strangers_do_not() {
     assert!(code == Some(1) && words.contains("another program uses the port"), "{words}");
     druse(dir, &["train", "--out", "r", "--rank", "0"]).fails(2, &["--rendezvous"]);
     druse(dir, &["train", "--out", "r", "--rank", "0", "--rendezvous", &address]).fails(2, &["--world"]);
+    for option in [["--rendezvous", &address], ["--world", "2"], ["--secret-file", "secret"]] {
+        let mpi = [&["train", "--out", "r", "--rank", "mpi"], &option[..]].concat();
+        druse(dir, &mpi).fails(2, &["--rank mpi", option[0], "leave it out"]);
+    }
+    #[cfg(not(feature = "mpi"))]
+    druse(dir, &["train", "--out", "r", "--rank", "mpi"]).fails(2, &["--features mpi", "--rank auto"]);
     druse(dir, &["train-rank"]).fails(2, &["not by hand"]);
 }
 

@@ -1,6 +1,7 @@
 //! Runs the real binary and writes data for it.
 #![allow(dead_code, reason = "every test file uses its part")]
 
+pub mod ranks;
 pub mod schema;
 
 use std::fs;

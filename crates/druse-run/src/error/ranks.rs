@@ -138,6 +138,12 @@ pub enum RankError {
     /// What a child process was told cannot be understood.
     #[error("this command is started by `druse train --processes`, not by hand: {0}")]
     Orders(String),
+    /// MPI cannot join the ranks.
+    #[error("MPI joins no ranks here: {reason}")]
+    Mpi {
+        /// Why.
+        reason: String,
+    },
     /// Rank 0 is gone.
     #[error("rank 0 {0}; the run continues from its last checkpoint with --resume")]
     Root(RankFailure),
@@ -160,6 +166,7 @@ impl RankError {
                 | Self::Differs { .. }
                 | Self::Twice { .. }
                 | Self::Orders(_)
+                | Self::Mpi { .. }
         )
     }
 }

@@ -16,11 +16,11 @@ const OF_THE_MACHINE: [(&str, &str); 4] =
 pub(super) struct Identity {
     version: String,
     protocol: u32,
-    pub(super) world: usize,
+    world: usize,
     /// The configuration as JSON, without what may differ.
     config: String,
     /// Instructions of its processor.
-    pub(super) instructions: String,
+    instructions: String,
 }
 
 impl Identity {
@@ -41,6 +41,16 @@ impl Identity {
             world,
             config: value.to_string(),
             instructions: druse_nn::arch::instructions(),
+        }
+    }
+
+    /// Says where the numbers depend on which rank computes what.
+    pub(super) fn note_instructions(&self, rank: usize, other: &Self, note: &mut dyn FnMut(&str)) {
+        let (theirs, ours) = (&other.instructions, &self.instructions);
+        if theirs != ours {
+            note(&format!(
+                "rank {rank} computes with {theirs}, rank 0 with {ours}: the numbers depend on which of them computes what"
+            ));
         }
     }
 

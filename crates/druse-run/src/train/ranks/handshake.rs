@@ -31,6 +31,9 @@ pub(super) const LONGEST: Duration = Duration::from_secs(10);
 /// Longest frame of a handshake: configurations have some kilobytes.
 const FRAME: usize = 1 << 20;
 
+/// Whether a rank is wanted, or why not.
+pub(super) type Verdict = Result<(), String>;
+
 /// What came of a connection at rank 0.
 pub(super) enum Arrival {
     /// A process that knows the secret.
@@ -74,7 +77,7 @@ fn received(stream: &TcpStream, secret: &Secret, deadline: Instant) -> io::Resul
 }
 
 /// Tells a rank whether it is wanted.
-pub(super) fn tell(stream: &TcpStream, verdict: &Result<(), String>) -> io::Result<()> {
+pub(super) fn tell(stream: &TcpStream, verdict: &Verdict) -> io::Result<()> {
     put(&mut Until::new(stream, Instant::now() + LONGEST), verdict)
 }
 
@@ -121,7 +124,7 @@ pub(super) fn introduce(
     put(&mut until, identity).map_err(broken)?;
     // Rank 0 looks at one rank after the other.
     let mut until = Until::new(stream, Instant::now() + wait);
-    match get::<Result<(), String>>(&mut until).map_err(broken)? {
+    match get::<Verdict>(&mut until).map_err(broken)? {
         Ok(()) => Ok(()),
         Err(reason) => Err(RankError::Refused { reason }),
     }

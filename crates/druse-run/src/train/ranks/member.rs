@@ -9,11 +9,11 @@ use druse_crystal::Structure;
 use druse_models::{Batch, ModelError, Share, Trainable, TrainingPhase};
 use druse_nn::Params;
 
-use super::RankOptions;
 use super::agree::Identity;
-use super::handshake::introduce;
+use super::handshake::{Verdict, introduce};
 use super::link::Link;
 use super::message::{Answer, Order, decode, encode};
+use super::{Mpi, RankOptions, tcp};
 use crate::config::RunConfig;
 use crate::error::RankError;
 use crate::observer::Silent;
@@ -60,7 +60,39 @@ impl Member {
         introduce(&stream, address, &options.secret, rank, &identity, options.timeout)?;
         let broken =
             |e: std::io::Error| RankError::Handshake { address: address.to_owned(), reason: e.to_string() };
-        Ok(Self { link: Link::new(stream, options.timeout).map_err(broken)? })
+        Ok(Self { link: tcp::link(stream, options.timeout).map_err(broken)? })
+    }
+
+    /// Joins the training of the processes that mpirun has started, as [`Member::join`] does.
+    ///
+    /// # Errors
+    /// [`RankError`] when rank 0 says nothing or refuses; what `look` says.
+    pub fn join_started(
+        mpi: &Mpi,
+        timeout: Duration,
+        config: &RunConfig,
+        look: &mut dyn FnMut() -> Result<(), RunError>,
+    ) -> Result<Self, RunError> {
+        let broken = |reason| RankError::Handshake { address: "process 0 of MPI".into(), reason };
+        let link = mpi.link(0, timeout)?;
+        let identity = postcard::to_stdvec(&Identity::new(mpi.world(), config));
+        let identity = identity.map_err(|e| broken(e.to_string()))?;
+        link.send(&identity).map_err(RankError::Root)?;
+        // Rank 0 looks at the others until all have come.
+        let deadline = Instant::now() + timeout;
+        let verdict = loop {
+            look()?;
+            let until = deadline.min(Instant::now() + PAUSE);
+            match link.receive_until(until).map_err(RankError::Root)? {
+                Some(frame) => {
+                    break postcard::from_bytes::<Verdict>(&frame).map_err(|e| broken(e.to_string()))?;
+                }
+                None if Instant::now() < deadline => {}
+                None => return Err(broken("it says nothing".into()).into()),
+            }
+        };
+        verdict.map_err(|reason| RankError::Refused { reason })?;
+        Ok(Self { link })
     }
 
     /// Works until rank 0 says that it is over. `load` reads the data, when it is time to.

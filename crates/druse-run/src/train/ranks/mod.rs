@@ -5,9 +5,9 @@
 //! ([`druse_models::Reduce`]). So the bits are those of one process, a run continues with any number of ranks, and the loss of
 //! a rank costs the step at work.
 //!
-//! Ranks are joined by TCP: [`Team`] is the end of rank 0, [`Member`] that of another one. Both prove to each other that they
-//! know a secret ([`Secret`]), which never travels; what follows is neither encrypted nor signed, so the network between has to
-//! be one that is trusted.
+//! [`Team`] is the end of rank 0, [`Member`] that of another one. Ranks are joined by TCP, where both prove to each other that they
+//! know a secret ([`Secret`]), which never travels (what follows is neither encrypted nor signed, so the network between has to
+//! be one that is trusted), or by MPI ([`Mpi`]), which knows who belongs together.
 
 mod agree;
 mod children;
@@ -15,7 +15,9 @@ mod handshake;
 mod link;
 mod member;
 mod message;
+mod mpi;
 mod secret;
+mod tcp;
 mod team;
 mod wire;
 
@@ -23,6 +25,7 @@ use std::time::Duration;
 
 pub use children::{Children, Orders};
 pub use member::{End, Member};
+pub use mpi::Mpi;
 pub use secret::{SECRET_VARIABLE, Secret};
 pub use team::{Exchange, Team, listen};
 

@@ -13,11 +13,11 @@ use druse_models::{ModelError, Part, RankFailure, Reduce, Share, Trainable};
 use druse_nn::memory::{ComputeError, to_host};
 use druse_nn::{ParamGroup, Params};
 
-use super::RankOptions;
 use super::agree::Identity;
-use super::handshake::{Arrival, LONGEST, receive, tell};
+use super::handshake::{Arrival, LONGEST, Verdict, receive, tell};
 use super::link::Link;
 use super::message::{Answer, Order, decode, encode};
+use super::{Mpi, RankOptions, tcp};
 use crate::RunError;
 use crate::config::RunConfig;
 use crate::error::RankError;
@@ -108,6 +108,63 @@ impl Team {
                 Err(error)
             }
         }
+    }
+
+    /// Waits until all processes that mpirun has started are there, as [`Team::gather`] does.
+    ///
+    /// # Errors
+    /// [`RankError`] when a rank does not come or would train something else; what `look` says.
+    pub fn gather_started(
+        mpi: &Mpi,
+        timeout: Duration,
+        config: &RunConfig,
+        look: &mut dyn FnMut() -> Result<(), RunError>,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<Self, RunError> {
+        let links = (1..mpi.world()).map(|rank| mpi.link(rank, timeout)).collect::<Result<_, _>>()?;
+        let team = Self { links, timeout, state: RefCell::default() };
+        let own = Identity::new(mpi.world(), config);
+        match team.greet(&own, look, note) {
+            Ok(()) => Ok(team),
+            Err(error) => {
+                team.end(Err(&error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Looks at every rank as it comes, and tells it whether it is wanted.
+    fn greet(
+        &self,
+        own: &Identity,
+        look: &mut dyn FnMut() -> Result<(), RunError>,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<(), RunError> {
+        let begun = Instant::now();
+        let mut missing: Vec<usize> = (1..self.world()).collect();
+        while !missing.is_empty() {
+            look()?;
+            if begun.elapsed() > self.timeout {
+                return Err(RankError::Missing { missing, waited: self.timeout, refused: Vec::new() }.into());
+            }
+            for rank in std::mem::take(&mut missing) {
+                let link = &self.links[rank - 1];
+                let frame =
+                    link.receive_until(Instant::now() + LOOK).map_err(|failure| lost(rank, failure))?;
+                let Some(frame) = frame else {
+                    missing.push(rank);
+                    continue;
+                };
+                let malformed = |e: postcard::Error| lost(rank, RankFailure::Malformed(e.to_string()));
+                let identity: Identity = postcard::from_bytes(&frame).map_err(malformed)?;
+                let verdict = own.accept(rank, &identity);
+                let told = link.send(&verdict_frame(&verdict));
+                verdict?;
+                told.map_err(|failure| lost(rank, failure))?;
+                own.note_instructions(rank, &identity, note);
+            }
+        }
+        Ok(())
     }
 
     fn find(
@@ -371,6 +428,15 @@ fn unexpected() -> RankFailure {
     RankFailure::Malformed("it answers something else than what it was asked".into())
 }
 
+/// What a rank is told of whether it is wanted.
+fn said(verdict: &Result<(), RankError>) -> Verdict {
+    verdict.as_ref().map(drop).map_err(ToString::to_string)
+}
+
+fn verdict_frame(verdict: &Result<(), RankError>) -> Vec<u8> {
+    postcard::to_stdvec(&said(verdict)).expect("a verdict is plain text")
+}
+
 /// Listens to a connection on a thread of its own, so that one that says nothing keeps nobody waiting.
 fn hear(stream: TcpStream, options: &RankOptions, arrivals: &Sender<Arrival>, pending: &Arc<AtomicUsize>) {
     let (secret, arrivals, pending) = (options.secret.clone(), arrivals.clone(), pending.clone());
@@ -400,15 +466,10 @@ fn take(
         }
         _ => Err(RankError::Numbers { rank, world: options.world }),
     });
-    let told = tell(&stream, &verdict.as_ref().map(drop).map_err(ToString::to_string));
+    let told = tell(&stream, &said(&verdict));
     verdict?;
-    if identity.instructions != own.instructions {
-        let (theirs, ours) = (&identity.instructions, &own.instructions);
-        note(&format!(
-            "rank {rank} computes with {theirs}, rank 0 with {ours}: the numbers depend on which of them computes what"
-        ));
-    }
-    let link = told.and_then(|()| Link::new(stream, options.timeout));
+    own.note_instructions(rank, identity, note);
+    let link = told.and_then(|()| tcp::link(stream, options.timeout));
     let link = link.map_err(|e| lost(rank, RankFailure::Lost(e.to_string())))?;
     links[rank - 1] = Some((link, from));
     Ok(())
