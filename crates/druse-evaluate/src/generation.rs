@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 
-use druse_crystal::{Element, Structure};
+use druse_crystal::Element;
 use druse_data::crystens::STATED_SPACE_GROUP;
-use druse_data::{Cache, Item, Listing};
+use druse_data::{Cache, Item};
 use druse_metrics::Metric;
 use druse_metrics::crystens::{Consistency, consistency_metrics, stated_space_groups};
 use druse_metrics::descriptors::{DescriptorSettings, Descriptors};
@@ -13,15 +13,14 @@ use druse_metrics::distribution::Bootstrap;
 use druse_metrics::generation::{
     GenerationMetrics, Options, ResolvedRules, embedding_metric, evaluate, members, property_metrics,
 };
-use druse_metrics::matcher::{PreparedStructure, StructureMatcher};
-use druse_metrics::novelty::{Novelty, NoveltyRows, components, training_matches};
+use druse_metrics::matcher::StructureMatcher;
+use druse_metrics::novelty::NoveltyRows;
 use druse_metrics::optimization::{Goal, Targets, success_metrics};
-use druse_metrics::validity::MIN_VOLUME;
 
 use crate::charts::charts;
 use crate::columns::{number, numbers, text};
 use crate::evaluation::{ClosestReference, Evaluation, FORMAT, RowReason, SetSummary, Task};
-use crate::parallel::in_chunks;
+use crate::novelty::{Found, PART, novelty};
 use crate::rows::{check_property, some_structures};
 use crate::{EvaluateError, Observer, Progress, Sets, describe};
 
@@ -154,8 +153,10 @@ pub fn generation(
     }
     let mut remarks: Vec<String> = settings.rules.remark.iter().cloned().collect();
     if let Some(matcher) = &settings.matcher {
-        let (more, unfinished) = novelty(matcher, sets, &found, bootstrap, watch, stop)?;
-        all.extend(more);
+        let Found { novelty, compared, training } = novelty(matcher, sets, PART, watch, stop)?;
+        let rows = NoveltyRows { invalid: &found.invalid, compared: &compared, training };
+        all.extend(novelty.metrics(matcher, rows, bootstrap));
+        let unfinished = novelty.unfinished.len();
         if unfinished > 0 {
             remarks.push(format!(
                 "{unfinished} structures have comparisons that were given up and count as different"
@@ -254,49 +255,6 @@ fn success(
     let known = numbers(sets.reference, property, 0..sets.reference.len());
     let (targets, source) = Targets::of_reference(property, &known, *goal, settings.rules.benchmark)?;
     Ok(success_metrics(property, &snapshots, &targets, &source, settings.bootstrap.as_ref())?)
-}
-
-/// Structures ready for the matcher, `None` for those that are no crystals.
-pub(crate) fn prepare(
-    matcher: &StructureMatcher,
-    listing: &Listing,
-    stage: &str,
-    watch: &mut dyn Observer,
-    stop: &AtomicBool,
-) -> Result<(Vec<usize>, Vec<PreparedStructure>), EvaluateError> {
-    let built: Vec<usize> = (0..listing.len())
-        .filter(|&i| listing.items[i].structure().is_some_and(|s| s.lattice.volume() >= MIN_VOLUME))
-        .collect();
-    let structures: Vec<&Structure> = built.iter().filter_map(|&i| listing.items[i].structure()).collect();
-    let prepared = in_chunks(&structures, stage, watch, stop, |s| matcher.prepare(s))?;
-    Ok((built, prepared))
-}
-
-/// Uniqueness, and novelty where there is a training set; with the number of structures whose comparisons were given up.
-fn novelty(
-    matcher: &StructureMatcher,
-    sets: Sets<'_>,
-    found: &GenerationMetrics,
-    bootstrap: Option<&Bootstrap>,
-    watch: &mut dyn Observer,
-    stop: &AtomicBool,
-) -> Result<(Vec<Metric>, usize), EvaluateError> {
-    let (compared, prepared) = prepare(matcher, sets.generated, "reducing generated cells", watch, stop)?;
-    watch.observe(Progress { stage: "comparing generated structures", done: 0, total: 0 });
-    let same = components(matcher, &prepared);
-    let mut training = None;
-    let known = match sets.train {
-        None => None,
-        Some(train) => {
-            let (rows, known) = prepare(matcher, train, "reducing training cells", watch, stop)?;
-            watch.observe(Progress { stage: "looking for training structures", done: 0, total: 0 });
-            training = Some(rows.len());
-            Some(training_matches(matcher, &prepared, &known))
-        }
-    };
-    let novelty = Novelty::new(same, known);
-    let rows = NoveltyRows { invalid: &found.invalid, compared: &compared, training };
-    Ok((novelty.metrics(matcher, rows, bootstrap), novelty.unfinished.len()))
 }
 
 /// The generated structures closest to the reference and farthest from it, by fingerprint.

@@ -14,10 +14,10 @@ use druse_metrics::reconstruction::{Compared, match_everyone, metre_metrics, rec
 use crate::baseline::{Baseline, Wanted, substitution};
 use crate::describe::describe;
 use crate::evaluation::{ClosestReference, Evaluation, FORMAT, RowReason, SetSummary, Task};
-use crate::generation::prepare;
 use crate::judge::Judge;
 use crate::pairing::{Paired, Pairing, pair};
 use crate::parallel::check;
+use crate::prepared::prepare;
 use crate::rows::some_structures;
 use crate::{EvaluateError, Observer, Progress, Sets, templates};
 

@@ -17,9 +17,9 @@ use druse_metrics::validity::{MIN_VOLUME, StructureRule};
 use rayon::prelude::*;
 
 use crate::evaluation::{Evaluation, FORMAT, RowReason, SetSummary, StabilityReport, StabilityRow, Task};
-use crate::generation::prepare;
 use crate::hull::{Contradictions, EnergyChoice, EnergyColumn, Hull, HullEntries, OPTIMISTIC, composition};
 use crate::parallel::in_chunks;
+use crate::prepared::prepare;
 use crate::{Chart, EvaluateError, Observer, Progress, Sets, above_hull_chart};
 
 /// How stability is evaluated.

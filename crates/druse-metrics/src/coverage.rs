@@ -86,21 +86,30 @@ pub fn coverage(
     generated_total: usize,
     cutoffs: Cutoffs,
 ) -> Result<Coverage, FeatureError> {
-    let (precision_structure, recall_structure) =
-        nearest_both_ways(&generated.structure, &reference.structure)?;
-    let (precision_composition, recall_composition) =
-        nearest_both_ways(&generated.composition, &reference.composition)?;
-    Ok(Coverage {
-        cutoffs,
-        generated: generated_total,
-        recall_structure,
-        recall_composition,
-        precision_structure,
-        precision_composition,
-    })
+    let structure = nearest_both_ways(&generated.structure, &reference.structure)?;
+    let composition = nearest_both_ways(&generated.composition, &reference.composition)?;
+    Ok(Coverage::new(structure, composition, generated_total, cutoffs))
 }
 
 impl Coverage {
+    /// From the nearest neighbors that [`nearest_both_ways`] finds of generated and reference crystals, by structure and by
+    /// composition.
+    pub fn new(
+        (precision_structure, recall_structure): (Vec<Nearest>, Vec<Nearest>),
+        (precision_composition, recall_composition): (Vec<Nearest>, Vec<Nearest>),
+        generated_total: usize,
+        cutoffs: Cutoffs,
+    ) -> Self {
+        Self {
+            cutoffs,
+            generated: generated_total,
+            recall_structure,
+            recall_composition,
+            precision_structure,
+            precision_composition,
+        }
+    }
+
     /// For each reference crystal with features whether it is covered.
     pub fn covered(&self) -> Vec<bool> {
         self.within(&self.recall_structure, &self.recall_composition)

@@ -1,5 +1,9 @@
 //! Feature vectors of many crystals.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
 /// Why rows of numbers are no features.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FeatureError {
@@ -57,10 +61,13 @@ impl Features {
     /// [`FeatureError`] for rows of unequal length and for numbers that are not finite.
     pub fn from_rows<R: AsRef<[f64]>>(rows: impl IntoIterator<Item = R>) -> Result<Self, FeatureError> {
         let mut all = Self::default();
-        for (row, numbers) in rows.into_iter().enumerate() {
+        let rows = rows.into_iter();
+        let expected = rows.size_hint().0;
+        for (row, numbers) in rows.enumerate() {
             let numbers = numbers.as_ref();
             if row == 0 {
                 all.dim = numbers.len();
+                all.data.reserve_exact(expected * all.dim);
             }
             if numbers.len() != all.dim {
                 return Err(FeatureError::Length { row, found: numbers.len(), expected: all.dim });
@@ -112,21 +119,32 @@ impl Features {
         Self { data, dim: self.dim, len: places.len() }
     }
 
-    /// Every distinct vector once, in order of first appearance, and for each given vector which of them it is.
-    pub fn distinct(&self) -> (Self, Vec<usize>) {
-        let mut first = std::collections::HashMap::new();
+    /// Every distinct vector once, in order of first appearance, and for each given vector which of them it is. Nothing is copied
+    /// where all are distinct.
+    pub fn distinct(&self) -> (Cow<'_, Self>, Vec<usize>) {
+        let hasher = RandomState::new();
+        // By a hash of their numbers, so that these are not kept twice.
+        let mut alike: HashMap<u64, Vec<usize>> = HashMap::with_capacity(self.len);
         let mut places = Vec::new();
         let which = (0..self.len)
             .map(|i| {
                 // Adding zero makes -0 and 0 the same pattern.
-                let key: Vec<u64> = self.row(i).iter().map(|x| (x + 0.0).to_bits()).collect();
-                *first.entry(key).or_insert_with(|| {
-                    places.push(i);
-                    places.len() - 1
-                })
+                let pattern = |i: usize| self.row(i).iter().map(|x| (x + 0.0).to_bits());
+                let mut hash = hasher.build_hasher();
+                pattern(i).for_each(|bits| hash.write_u64(bits));
+                let kinds = alike.entry(hash.finish()).or_default();
+                match kinds.iter().find(|&&k| pattern(places[k]).eq(pattern(i))) {
+                    Some(&k) => k,
+                    None => {
+                        kinds.push(places.len());
+                        places.push(i);
+                        places.len() - 1
+                    }
+                }
             })
             .collect();
-        (self.select(&places), which)
+        let all = places.len() == self.len;
+        (if all { Cow::Borrowed(self) } else { Cow::Owned(self.select(&places)) }, which)
     }
 
     /// All numbers, vector by vector.
@@ -158,6 +176,7 @@ mod tests {
         assert_eq!((f.len(), f.dim(), f.row(1)), (3, 2, &[2.0, 3.0][..]));
         let (distinct, which) = f.distinct();
         assert_eq!((distinct.len(), which), (2, vec![0, 1, 0]));
+        assert!(matches!(distinct.distinct(), (Cow::Borrowed(_), all) if all == [0, 1]));
         assert_eq!(
             Features::from_rows([vec![1.0], vec![]]),
             Err(FeatureError::Length { row: 1, found: 0, expected: 1 })

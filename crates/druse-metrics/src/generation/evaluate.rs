@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Population, Protocol};
 use crate::{
-    coverage::{Coverage, CrystalFeatures, coverage, diversity},
+    coverage::{Coverage, diversity},
     descriptors::{Descriptors, Geometry},
     distribution::{Bootstrap, Interval, TwoSamples, draw_without_replacement, frechet_distance},
     features::Features,
     metric::Metric,
+    nearest::nearest_both_ways,
     symmetry::SymmetryStatistics,
     validity::MIN_VOLUME,
 };
@@ -205,9 +206,8 @@ impl Run<'_> {
         let population = self.result.protocol.coverage_on;
         let indices = self.indices(population);
         let denominator = indices.len();
-        let (generated, features, _) = with_features(self.generated, indices);
-        let (reference, reference_features, left_out) =
-            with_features(self.reference, (0..self.reference.len()).collect());
+        let (generated, _) = with_fingerprint(self.generated, indices);
+        let (reference, left_out) = with_fingerprint(self.reference, (0..self.reference.len()).collect());
         self.result.reference_left_out = left_out;
         let within = format!(
             "{population}, structure within {} and composition within {}",
@@ -215,12 +215,13 @@ impl Run<'_> {
         );
         let keys =
             ["cov_recall", "cov_precision", "amsd_recall", "amsd_precision", "amcd_recall", "amcd_precision"];
-        let found = features.and_then(|g| {
-            let r = reference_features?;
-            coverage(&g, &r, denominator, cutoffs).map_err(|e| e.to_string())
-        });
+        let nearest = |kind| {
+            let own = features(kind, self.generated, &generated)?;
+            nearest_both_ways(&own, &features(kind, self.reference, &reference)?).map_err(|e| e.to_string())
+        };
+        let found = nearest(Kind::Structure).and_then(|s| Ok((s, nearest(Kind::Composition)?)));
         let found = match found {
-            Ok(found) => found,
+            Ok((structure, composition)) => Coverage::new(structure, composition, denominator, cutoffs),
             Err(problem) => {
                 for key in keys {
                     self.push(
@@ -266,13 +267,11 @@ impl Run<'_> {
             return;
         }
         let indices = self.result.sample.clone();
-        let (indices, features, _) = with_features(self.generated, indices);
+        let (indices, _) = with_fingerprint(self.generated, indices);
         let protocol = format!("{}, mean distance of pairs", Population::ValidSample);
-        for (key, structure) in [("comp_div", false), ("struct_div", true)] {
-            let value = features.as_ref().map_err(Clone::clone).and_then(|f| {
-                let features = if structure { &f.structure } else { &f.composition };
-                diversity(features).ok_or_else(|| "fewer than two crystals".into())
-            });
+        for (key, kind) in [("comp_div", Kind::Composition), ("struct_div", Kind::Structure)] {
+            let value = features(kind, self.generated, &indices)
+                .and_then(|f| diversity(&f).ok_or_else(|| "fewer than two crystals".into()));
             self.push(key, value, [indices.len(), 0], None, protocol.clone());
         }
     }
@@ -284,12 +283,11 @@ impl Run<'_> {
         self.push_wasserstein("wdist_density", protocol.density_on, "density (g/cm³)", &density);
         self.push_wasserstein("wdist_num_elems", protocol.elements_on, "number of elements", &elements);
 
-        let (indices, generated, _) = with_features(self.generated, self.indices(protocol.frechet_on));
-        let (reference, reference_features, _) =
-            with_features(self.reference, (0..self.reference.len()).collect());
-        let value = generated.and_then(|g| {
-            let r = reference_features?;
-            frechet_distance(&g.structure, &r.structure).map_err(|e| e.to_string())
+        let (indices, _) = with_fingerprint(self.generated, self.indices(protocol.frechet_on));
+        let (reference, _) = with_fingerprint(self.reference, (0..self.reference.len()).collect());
+        let value = features(Kind::Structure, self.generated, &indices).and_then(|g| {
+            let r = features(Kind::Structure, self.reference, &reference)?;
+            frechet_distance(&g, &r).map_err(|e| e.to_string())
         });
         let what = format!("{}, Gaussians of CrystalNN fingerprints", protocol.frechet_on);
         self.push("frechet_crystalnn", value, [indices.len(), reference.len()], None, what);
@@ -398,32 +396,40 @@ fn resolved(parameter: f64) -> f64 {
     (parameter * 1e3).round() / 1e3
 }
 
-/// Of the crystals at `indices` those that have a fingerprint, their features, and the others with the reason.
-#[expect(clippy::type_complexity, reason = "three lists that belong together, used within this file")]
-fn with_features(
-    all: &[Descriptors],
-    indices: Vec<usize>,
-) -> (Vec<usize>, Result<CrystalFeatures, String>, Vec<(usize, String)>) {
+/// Of the crystals at `indices` those that have a fingerprint, and the others with the reason.
+fn with_fingerprint(all: &[Descriptors], indices: Vec<usize>) -> (Vec<usize>, Vec<(usize, String)>) {
     let mut left_out = Vec::new();
-    let indices: Vec<usize> = indices
-        .into_iter()
-        .filter(|&i| {
-            let reason = match &all[i].fingerprint {
-                Some(Ok(f)) if f.iter().all(|x| x.is_finite()) => return true,
-                Some(Ok(_)) => "the fingerprint is not finite".to_owned(),
-                Some(Err(reason)) => reason.clone(),
-                None => "the fingerprint was not computed".to_owned(),
-            };
-            left_out.push((i, reason));
-            false
-        })
-        .collect();
-    let structure = Features::from_rows(indices.iter().filter_map(|&i| all[i].structure_features()));
-    let composition = Features::from_rows(indices.iter().map(|&i| all[i].composition_features()));
-    let features = match (structure, composition) {
-        _ if indices.is_empty() => Err("no crystal has a fingerprint".into()),
-        (Ok(structure), Ok(composition)) => Ok(CrystalFeatures { structure, composition }),
-        (Err(e), _) | (_, Err(e)) => Err(e.to_string()),
-    };
-    (indices, features, left_out)
+    let mut left = indices;
+    left.retain(|&i| {
+        let reason = match &all[i].fingerprint {
+            Some(Ok(f)) if f.iter().all(|x| x.is_finite()) => return true,
+            Some(Ok(_)) => "the fingerprint is not finite".to_owned(),
+            Some(Err(reason)) => reason.clone(),
+            None => "the fingerprint was not computed".to_owned(),
+        };
+        left_out.push((i, reason));
+        false
+    });
+    (left, left_out)
+}
+
+/// A kind of features. Those of large sets are made when they are needed, one kind after the other.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Structure,
+    Composition,
+}
+
+/// Features of the crystals at `indices`, all of which have a fingerprint.
+fn features(kind: Kind, all: &[Descriptors], indices: &[usize]) -> Result<Features, String> {
+    if indices.is_empty() {
+        return Err("no crystal has a fingerprint".into());
+    }
+    match kind {
+        Kind::Structure => {
+            Features::from_rows(indices.iter().map(|&i| all[i].structure_features().unwrap_or_default()))
+        }
+        Kind::Composition => Features::from_rows(indices.iter().map(|&i| all[i].composition_features())),
+    }
+    .map_err(|e| e.to_string())
 }
