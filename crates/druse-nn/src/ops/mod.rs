@@ -33,7 +33,7 @@ pub use crystal_graph::{EdgeWeights, batch_norm_silu, gate_mean, gate_sum, softp
 pub use dense::{
     Activation, affine, dense, layer_norm, layer_norm_leaky, merge_edges, pair_dense, split_dense,
 };
-pub(crate) use dense::{for_rows_of, leak, row_moments, row_sum};
+pub(crate) use dense::{leak, narrow, row_moments, row_sum, total};
 pub use dimenet::{
     MessageUpdateWeights, enveloped_sines, filter, filtered_output, filtered_sum, message_down, message_sum,
     message_update, zonal_sum,
@@ -52,6 +52,7 @@ pub use image::{ConvGeometry, batch_norm_leaky, column_moments, conv, conv_trans
 pub(crate) use kernels::silu_slope_backward;
 pub use kernels::{exp, silu_backward, silu_in_place};
 pub use matrix::matrix;
+pub(crate) use product::new_vec;
 pub use product::{Panels, View, multiply_into};
 pub(crate) use product::{count_products, matrix_product};
 pub use spherenet::{incoming_sum, torsion_sum};

@@ -3,6 +3,7 @@
 mod affine;
 mod layer;
 mod layer_norm;
+pub(crate) mod narrow;
 mod split;
 
 #[cfg(test)]
@@ -14,8 +15,8 @@ pub(crate) use layer::{Dense, MergeEdges};
 pub(crate) use layer::{add_row, add_rows_to};
 #[cfg(test)]
 pub(crate) use layer_norm::LayerNorm;
-pub(crate) use layer_norm::{for_rows_of, leak, row_moments, row_sum};
 pub use layer_norm::{layer_norm, layer_norm_leaky};
+pub(crate) use layer_norm::{leak, row_moments, row_sum, total};
 #[cfg(test)]
 pub(crate) use split::{PairDense, SplitDense};
 pub use split::{pair_dense, split_dense};
