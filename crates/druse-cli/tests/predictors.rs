@@ -56,6 +56,39 @@ fn weights_that_ship_predict_formation_energies() {
 }
 
 #[test]
+fn elements_that_a_predictor_was_not_trained_on_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_sets(dir);
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/alignn-small-mp-20.safetensors");
+    let network = "model.network={hidden=8, embedding=6, alignn_layers=1, gcn_layers=1, distance_bins=12, angle_bins=8, cutoff=8.0, neighbors=6}";
+    let train = ["train", "--preset", "property-alignn-small", "--data", "a.csv", "--out", "own"];
+    let settings = ["--set", "model.property=length", "--set", "train.epochs=1", "--set", network];
+    druse(dir, &[&train[..], &settings].concat()).ok();
+    let salt = |cation| cif("salt", 4.1, &[(cation, [0.0; 3]), ("Cl", [0.5; 3])]);
+    fs::create_dir(dir.join("cells")).unwrap();
+    for cation in ["Cs", "Fr", "Rb"] {
+        fs::write(dir.join(format!("cells/{cation}Cl.cif")), salt(cation)).unwrap();
+    }
+    for (model, unseen, words) in
+        [(Path::new("own"), &["Fr", "Rb"][..], "(Rb, Fr)"), (&shipped, &["Fr"], "(Fr)")]
+    {
+        let arguments = ["predict", model.to_str().unwrap(), "cells", "--json"];
+        let run = druse(dir, &arguments).ok();
+        let count = format!("{} of 3 structures (first `FrCl`)", unseen.len());
+        assert!(run.stderr.contains(&count) && run.stderr.contains(words), "{}", run.stderr);
+        let answer: Value = serde_json::from_str(&run.stdout).unwrap();
+        let rows = answer["rows"].as_array().unwrap();
+        let named: Vec<&str> = rows.iter().filter_map(|row| row["unseen"][0].as_str()).collect();
+        assert_eq!(named, unseen);
+        assert!(rows.iter().all(|row| row["prediction"].is_f64()));
+    }
+    // Weights that others have published do not tell what they were trained on.
+    let run = druse(dir, &["predict", "cgcnn", "cells"]).ok();
+    assert!(!run.stderr.contains("trained on"), "{}", run.stderr);
+}
+
+#[test]
 fn distances_of_vectors_name_their_weights() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -1,9 +1,10 @@
 //! Predictions of a property for a data set, and the vectors that they are made of.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use druse_crystal::Structure;
+use druse_crystal::{Element, Structure};
 use druse_data::{Dataset, JsonlRecord, write_jsonl_record};
 use druse_models::{ModelError, Predictor};
 use druse_nn::Params;
@@ -20,6 +21,8 @@ pub struct Prediction {
     pub value: Result<f64, ModelError>,
     /// The value in the data set, where it has one.
     pub reference: Option<f64>,
+    /// Elements that the model was not trained on.
+    pub unseen: BTreeSet<Element>,
 }
 
 /// Predictions of one property.
@@ -60,6 +63,7 @@ pub fn predict(model: &dyn Predictor, params: &Params, set: &Dataset) -> Result<
         id: entry.id.clone(),
         value: check.map(|()| values.next().expect("one prediction for each structure that was checked")),
         reference: entry.structure.properties.get(&property).and_then(serde_json::Value::as_f64),
+        unseen: model.unseen(&entry.structure),
     });
     Ok(Predictions { rows: rows.collect(), property })
 }
@@ -183,7 +187,7 @@ mod tests {
     use super::*;
 
     fn row(id: &str, value: Result<f64, ModelError>, reference: Option<f64>) -> Prediction {
-        Prediction { id: id.into(), value, reference }
+        Prediction { id: id.into(), value, reference, unseen: BTreeSet::new() }
     }
 
     #[test]

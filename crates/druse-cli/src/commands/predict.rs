@@ -1,9 +1,11 @@
 //! `druse predict`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
+use druse_crystal::Element;
 use druse_data::{Dataset, ListOptions, Listing, LoadOptions, Split, Splits, list};
 use druse_evaluate::report::predictions::{PredictionsPage, RowPrediction, page as page_of};
 use druse_run::predict::{Prediction, PredictionError, embed, predict, write_vectors};
@@ -156,13 +158,31 @@ struct Row {
     reference: Option<f64>,
     /// Why there is no prediction.
     error: Option<String>,
+    /// Elements of the structure that the model was not trained on: its prediction says little.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unseen: Vec<&'static str>,
 }
 
 impl From<Prediction> for Row {
-    fn from(Prediction { id, value, reference }: Prediction) -> Self {
+    fn from(Prediction { id, value, reference, unseen }: Prediction) -> Self {
         let error = value.as_ref().err().map(ToString::to_string);
-        Self { id, prediction: value.ok(), reference, error }
+        let unseen = unseen.into_iter().map(Element::symbol).collect();
+        Self { id, prediction: value.ok(), reference, error, unseen }
     }
+}
+
+/// Tells of predictions for elements that the model knows nothing of.
+fn warn_of_unseen(rows: &[Prediction]) {
+    let of = |row: &&Prediction| row.value.is_ok() && !row.unseen.is_empty();
+    let Some(first) = rows.iter().find(of) else { return };
+    let all: BTreeSet<Element> = rows.iter().filter(of).flat_map(|row| row.unseen.iter().copied()).collect();
+    let (count, n) = (rows.iter().filter(of).count(), rows.len());
+    let names = all.into_iter().map(Element::symbol).collect::<Vec<_>>().join(", ");
+    console::warn(&format!(
+        "{count} of {n} structures (first `{}`) have elements that the model was not trained on ({names}): their \
+         predictions say little",
+        first.id
+    ));
 }
 
 /// Runs the command.
@@ -204,6 +224,7 @@ pub fn run(args: &PredictArgs) -> crate::Outcome {
     if failed > 0 {
         console::warn(&format!("{failed} of {n} structures have no prediction"));
     }
+    warn_of_unseen(&predictions.rows);
     if let Some(path) = &args.html {
         let row = |row: &Prediction| RowPrediction {
             value: row.value.as_ref().map(|x| *x).map_err(ToString::to_string),

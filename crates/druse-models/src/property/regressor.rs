@@ -1,7 +1,9 @@
 //! Predictors that make a vector of a crystal, and a number of the vector.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::Tensor;
-use druse_crystal::Structure;
+use druse_crystal::{Element, Structure};
 use druse_nn::memory::to_host;
 use druse_nn::{ParamBuilder, ParamSpec, Params};
 use serde_json::Value;
@@ -142,6 +144,10 @@ impl<N: CrystalNetwork> Predictor for Regressor<N> {
 
     fn check(&self, structure: &Structure) -> Result<(), ModelError> {
         self.network.read(&[structure]).map(|_| ())
+    }
+
+    fn unseen(&self, structure: &Structure) -> BTreeSet<Element> {
+        self.target.unseen(structure)
     }
 
     fn predict(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<f64>, ModelError> {

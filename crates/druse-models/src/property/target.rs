@@ -1,7 +1,9 @@
 //! What predictors share: the property, its scale over the training set, and the loss.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::Tensor;
-use druse_crystal::Structure;
+use druse_crystal::{Element, Structure};
 use druse_nn::memory::to_host;
 use druse_nn::ops::matrix;
 use serde_json::{Value, json};
@@ -15,6 +17,8 @@ pub(crate) struct Target {
     name: String,
     /// Of the property over the training set.
     standardizer: Option<Standardizer>,
+    /// Elements of the training set; none where that is not known.
+    elements: BTreeSet<Element>,
 }
 
 /// Standardized values of some crystals.
@@ -26,7 +30,7 @@ pub(crate) struct TargetValues {
 
 impl Target {
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), standardizer: None }
+        Self { name: name.to_owned(), standardizer: None, elements: BTreeSet::new() }
     }
 
     pub fn name(&self) -> &str {
@@ -40,12 +44,19 @@ impl Target {
 
     pub fn fit(&mut self, training: &[&Structure]) -> Result<(), ModelError> {
         self.standardizer = Some(fit_property(&self.name, training)?);
+        self.elements = training.iter().flat_map(|s| s.species.iter().copied()).collect();
         Ok(())
     }
 
-    /// The scale, to be kept.
+    /// Elements of a structure that the training set does not have.
+    pub fn unseen(&self, structure: &Structure) -> BTreeSet<Element> {
+        let unseen = |element: &Element| !self.elements.is_empty() && !self.elements.contains(element);
+        structure.species.iter().copied().filter(unseen).collect()
+    }
+
+    /// Scale and elements, to be kept.
     pub fn statistics(&self) -> Value {
-        json!({ "property": self.standardizer })
+        json!({ "property": self.standardizer, "elements": self.elements })
     }
 
     /// Takes what [`Target::statistics`] gave.
@@ -54,6 +65,9 @@ impl Target {
         let value = statistics.get("property").ok_or_else(|| wrong("no `property`".into()))?;
         let value: Option<Standardizer> =
             serde_json::from_value(value.clone()).map_err(|e| wrong(e.to_string()))?;
+        // Models of earlier versions, and those of others, do not tell.
+        let elements = statistics.get("elements").cloned().unwrap_or_else(|| json!([]));
+        let elements = serde_json::from_value(elements).map_err(|e| wrong(e.to_string()))?;
         let usable = |s: &Standardizer| {
             s.mean.len() == 1
                 && s.std.len() == 1
@@ -64,7 +78,7 @@ impl Target {
         if value.as_ref().is_some_and(|s| !usable(s)) {
             return Err(wrong("expected one finite mean and one positive standard deviation".into()));
         }
-        self.standardizer = value;
+        (self.standardizer, self.elements) = (value, elements);
         Ok(())
     }
 

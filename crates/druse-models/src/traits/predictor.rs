@@ -1,6 +1,8 @@
 //! Models that predict a property.
 
-use druse_crystal::Structure;
+use std::collections::BTreeSet;
+
+use druse_crystal::{Element, Structure};
 use druse_nn::Params;
 
 use crate::{ModelError, Trainable};
@@ -15,6 +17,12 @@ pub trait Predictor: Trainable {
     /// # Errors
     /// [`ModelError`] with the reason when it cannot.
     fn check(&self, structure: &Structure) -> Result<(), ModelError>;
+
+    /// Elements of a structure that the model was not trained on, of which it knows nothing; none where it does not know what
+    /// it was trained on.
+    fn unseen(&self, _structure: &Structure) -> BTreeSet<Element> {
+        BTreeSet::new()
+    }
 
     /// The property of every structure, in the unit of the training data: on the CPU on all threads. A prediction does not
     /// depend on the other structures.

@@ -106,7 +106,7 @@ fn slopes_of_the_activation_far_from_zero() {
 
 #[test]
 fn normalized_rows_and_their_tangents() {
-    for [rows, cols] in [[5, 7], [1, 3], [3, 33]] {
+    for [rows, cols] in [[5, 7], [1, 3], [3, 33], [18, 4], [5, 8], [16, 12], [17, 16]] {
         for slope in [1.0, 0.2] {
             let shapes = [[rows, cols], [rows, cols], [1, cols], [1, cols]];
             let mut data = random(shapes, -1.5..1.5);

@@ -1,5 +1,6 @@
 //! The predictor.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
@@ -163,6 +164,10 @@ impl Predictor for PropertyPredictor {
         check_species(&[structure])?;
         self.bonds.get(structure)?;
         Ok(())
+    }
+
+    fn unseen(&self, structure: &Structure) -> BTreeSet<Element> {
+        self.target.unseen(structure)
     }
 
     fn predict(&self, params: &Params, structures: &[&Structure]) -> Result<Vec<f64>, ModelError> {

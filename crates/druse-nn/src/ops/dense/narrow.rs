@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn rows_come_as_they_went() {
-        for rows in [0, 1, 15, 16, 17, 50] {
+        for rows in [0usize, 1, 15, 16, 17, 50] {
             let x: Vec<f32> = (0..rows * 12).map(|i| i as f32).collect();
             let y: Vec<f32> = x.iter().map(|x| -x).collect();
             let mut seen = 0;
