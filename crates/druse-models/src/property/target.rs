@@ -56,7 +56,10 @@ impl Target {
 
     /// Scale and elements, to be kept.
     pub fn statistics(&self) -> Value {
-        json!({ "property": self.standardizer, "elements": self.elements })
+        match self.elements.is_empty() {
+            true => json!({ "property": self.standardizer }),
+            false => json!({ "property": self.standardizer, "elements": self.elements }),
+        }
     }
 
     /// Takes what [`Target::statistics`] gave.

@@ -14,7 +14,7 @@ use crate::train::ranks::link::{Carrier, Incoming, Link, closed};
 
 /// The processes that mpirun has started, and this one among them.
 ///
-/// A thread of its own makes all calls of MPI ([`Post`]). It takes leave of MPI when this value is dropped and all links were
+/// A thread of its own makes all calls of MPI. It takes leave of MPI when this value is dropped and all links were
 /// ended by both sides; else the process ends without, upon which mpirun ends the others.
 pub struct Mpi {
     rank: usize,
