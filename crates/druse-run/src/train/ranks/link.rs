@@ -30,8 +30,11 @@ pub(super) trait Carrier: Send + Sync {
 }
 
 /// What comes from another rank: frames that are not empty, and at the end why there are no more.
+pub(super) type Frames = Receiver<Result<Vec<u8>, RankFailure>>;
+
+/// What comes from another rank, and the way back of its buffers.
 pub(super) struct Incoming {
-    pub(super) frames: Receiver<Result<Vec<u8>, RankFailure>>,
+    pub(super) frames: Frames,
     /// Buffers that may be used again.
     pub(super) spare: Sender<Vec<u8>>,
 }

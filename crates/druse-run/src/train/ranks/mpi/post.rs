@@ -11,6 +11,7 @@ use mpi::topology::{Communicator, SimpleCommunicator};
 use mpi::traits::{Destination, Source};
 use mpi::{Tag, Threading};
 
+use crate::train::ranks::link::Frames;
 use crate::train::ranks::wire::LONGEST;
 
 /// Tag of the last or only piece of a frame.
@@ -83,7 +84,7 @@ pub(super) struct Post {
 
 impl Post {
     /// Joins MPI, on the thread that will make all calls; with what comes from each process. `None` when that was done before.
-    pub(super) fn enter(buffers: Receiver<Vec<u8>>) -> Option<(Self, Vec<Receiver<Frame>>)> {
+    pub(super) fn enter(buffers: Receiver<Vec<u8>>) -> Option<(Self, Vec<Frames>)> {
         let (universe, _) = mpi::initialize_with_threading(Threading::Funneled)?;
         let world = universe.world();
         let number = usize::try_from(world.size()).unwrap_or(1);

@@ -10,7 +10,7 @@ use druse_models::RankFailure;
 
 use super::post::{Call, PARTING, Post};
 use crate::error::RankError;
-use crate::train::ranks::link::{Carrier, Incoming, Link, closed};
+use crate::train::ranks::link::{Carrier, Frames, Incoming, Link, closed};
 
 /// The processes that mpirun has started, and this one among them.
 ///
@@ -21,7 +21,7 @@ pub struct Mpi {
     world: usize,
     calls: Sender<Call>,
     /// What has come from each process until a link takes it over.
-    frames: Mutex<Vec<Option<Receiver<Result<Vec<u8>, RankFailure>>>>>,
+    frames: Mutex<Vec<Option<Frames>>>,
     spare: Sender<Vec<u8>>,
     /// Closed when the thread has taken leave.
     left: Receiver<()>,
