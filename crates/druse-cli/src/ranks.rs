@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -58,7 +58,7 @@ struct Started {
     /// Its number among those of its machine, where that is told.
     on_machine: Option<usize>,
     /// What carries, where that is MPI.
-    mpi: Option<Arc<Mpi>>,
+    mpi: Option<Rc<Mpi>>,
 }
 
 /// What `--rank` says.
@@ -139,7 +139,7 @@ impl RankArgs {
                     return Err(Failure::mistake(format!("--rank mpi leaves nothing to {option}"))
                         .hint("MPI knows all processes and where they are; leave it out"));
                 }
-                let mpi = Arc::new(Mpi::enter().map_err(RunError::from)?);
+                let mpi = Rc::new(Mpi::enter().map_err(RunError::from)?);
                 (ranks.rank, ranks.world) = (Some(Rank::Number(mpi.rank())), Some(mpi.world()));
                 ranks.started = Some(Started { on_machine, mpi: Some(mpi) });
             }
