@@ -16,7 +16,7 @@ pub(crate) fn built(listing: &Listing) -> Vec<usize> {
     (0..listing.len()).filter(|&i| crystal(&listing.items[i])).collect()
 }
 
-/// Structures ready for the matcher, `None` for those that are no crystals.
+/// Rows whose structure is a crystal, and these structures ready for the matcher.
 pub(crate) fn prepare(
     matcher: &StructureMatcher,
     listing: &Listing,
