@@ -181,6 +181,36 @@ fn images_become_structures_or_failures_with_a_reason() {
     assert!(failed.to_string().contains("not finite at step 0"), "{failed}");
 }
 
+/// Where the predicted images lose their contradictions, what comes out has next to none, whatever the network says.
+#[test]
+fn reconciled_images_hardly_contradict_themselves() {
+    let crystals = ["SrTiO3", "NaCl"].map(prototype);
+    let spread = |reconciled_steps: usize| -> f64 {
+        let (model, params) = built(&crystals.iter().collect::<Vec<_>>());
+        let sampling = DiffusionSampling { reconciled_steps, ..sampled_in(2) };
+        let model = model.with_sampling(sampling).unwrap();
+        let params = stirred(&params);
+        let request = SampleRequest::new(Conditions::default(), 7, 0);
+        let limit = MicroBatchLimit::for_device(params.device());
+        let mut sampler = model.sampler(&params, &limit);
+        sampler.add(0, &request).unwrap();
+        let mut finished = Vec::new();
+        while !sampler.is_empty() {
+            finished.extend(sampler.step());
+        }
+        let image = finished.remove(0).image.expect("an image");
+        // What the first slot states of its cell: lengths, angles, space group, eight times each.
+        let range = |attribute: usize| {
+            let entries = image.entries(attribute, 0);
+            let fold = |f: fn(f64, f64) -> f64| entries.into_iter().reduce(f).expect("entries");
+            fold(f64::max) - fold(f64::min)
+        };
+        (4..11).map(range).fold(0.0, f64::max)
+    };
+    let [plain, reconciled] = [0, 2].map(spread);
+    assert!(plain > 0.05 && reconciled < 1e-3, "{plain} {reconciled}");
+}
+
 #[test]
 fn cells_without_an_image_are_left_out_with_a_reason() {
     let small = prototype("NaCl");

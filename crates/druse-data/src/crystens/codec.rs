@@ -51,6 +51,18 @@ impl Codec {
         Ok(image)
     }
 
+    /// A normalized image without its contradictions: what it says, averaged as [`Codec::decoding`] does
+    /// ([`Content`](super::Content)), and said again.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where it shows no atoms.
+    pub fn reconciled(&self, image: &Image) -> Result<Image, DecodeError> {
+        let content = self.decoding.content(image, &self.normalization)?;
+        let mut image = content.image();
+        self.normalization.normalize(&mut image, content.numbers.len());
+        Ok(image)
+    }
+
     /// The structure that a normalized image shows.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use druse_crystal::Structure;
 use druse_models::Objective;
 
-use super::{BEST, LAST, Trainer, joined, named};
+use super::step::{joined, named};
+use super::{BEST, LAST, Trainer};
 use crate::RunError;
 use crate::checkpoint::Checkpoint;
 use crate::metrics::{EpochMetric, Metric};

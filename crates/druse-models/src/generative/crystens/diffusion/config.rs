@@ -104,6 +104,9 @@ pub struct DiffusionSampling {
     pub low_resolution_time: f64,
     /// Part of the magnitudes of a predicted image that dynamic thresholding leaves as they are.
     pub threshold: f64,
+    /// Last steps of the second network in which the predicted image loses its contradictions: what it says several times
+    /// is averaged, and said again. None in the published process.
+    pub reconciled_steps: usize,
     /// How an image becomes a structure.
     pub decoding: ImageDecoding,
 }
@@ -116,6 +119,7 @@ impl Default for DiffusionSampling {
             upsampler_steps: 1000,
             low_resolution_time: 0.2,
             threshold: 0.95,
+            reconciled_steps: 0,
             decoding: ImageDecoding::default(),
         }
     }
@@ -129,6 +133,12 @@ impl Settings for DiffusionSampling {
             if !(0.0..=1.0).contains(&value) {
                 return Err(ModelError::Config(format!("{key} = {value:?}, expected a number from 0 to 1")));
             }
+        }
+        let (reconciled, steps) = (self.reconciled_steps, self.upsampler_steps);
+        if reconciled > steps {
+            return Err(ModelError::Config(format!(
+                "reconciled_steps = {reconciled}, expected at most upsampler_steps = {steps}"
+            )));
         }
         Ok(())
     }
@@ -154,6 +164,8 @@ mod tests {
         assert!(refused(|c| c.base.heads = 0).contains("base.heads = 0"));
         let sampling = DiffusionSampling { threshold: 1.5, ..DiffusionSampling::default() };
         assert!(sampling.validate().unwrap_err().to_string().contains("threshold = 1.5"));
+        let sampling = DiffusionSampling { reconciled_steps: 1001, ..DiffusionSampling::default() };
+        assert!(sampling.validate().unwrap_err().to_string().contains("reconciled_steps = 1001"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Sampling: from noise to an image of half the resolution, and from noise and this one to a whole image.
 
 use druse_crystal::Structure;
-use druse_data::crystens::{CHANNELS, EDGE, IMAGE_LEN, Image};
+use druse_data::crystens::{CHANNELS, Codec, EDGE, IMAGE_LEN, Image};
 use druse_nn::Params;
 use druse_nn::blocks::unet::UnetInput;
 use druse_nn::memory::to_host;
@@ -11,7 +11,7 @@ use super::super::CrystensSampling;
 use super::model::{CrystensDiffusion, HALF_LEN, Stage};
 use super::schedule::{ReverseStep, Schedule, alpha_sigma, doubled, threshold};
 use crate::process::Noise;
-use crate::{InFlight, ModelError, SampleRequest};
+use crate::{InFlight, ModelError, Reverse, SampleRequest};
 
 /// Where the noise of an image comes from.
 pub trait Normal {
@@ -51,11 +51,18 @@ impl<N: Normal> State<N> {
         Self { x: noise.normal(len), low_resolution: Vec::new(), noise }
     }
 
-    /// The next image, by the predicted noise.
-    pub(super) fn advance(&mut self, step: &ReverseStep, predicted: &[f32], part: f64) -> Moved {
+    /// The next image, by the predicted noise; `amend` may change the predicted image once it is limited.
+    pub(super) fn advance(
+        &mut self,
+        step: &ReverseStep,
+        predicted: &[f32],
+        part: f64,
+        amend: impl FnOnce(&mut [f64]),
+    ) -> Moved {
         let unlimited = step.clean(&self.x, predicted);
         let mut clean = unlimited.clone();
         let quantile = threshold(&mut clean, part);
+        amend(&mut clean);
         let mean = step.mean(&self.x, &clean);
         let deviation = step.deviation();
         let noise = self.noise.normal(mean.len());
@@ -74,7 +81,21 @@ impl<N: Normal> State<N> {
 
     /// The numbers of the image in [0, 1].
     pub(super) fn image(&self) -> Vec<f64> {
-        self.x.iter().map(|x| (x.clamp(-1.0, 1.0) + 1.0) / 2.0).collect()
+        to_unit(&self.x)
+    }
+}
+
+/// Numbers of an image in [-1, 1], cut there, as numbers in [0, 1].
+fn to_unit(x: &[f64]) -> Vec<f64> {
+    x.iter().map(|x| (x.clamp(-1.0, 1.0) + 1.0) / 2.0).collect()
+}
+
+/// Takes its contradictions out of a whole image in [-1, 1]. One that shows no atoms stays as it is.
+fn reconcile(x: &mut [f64], codec: &Codec) {
+    let Ok(image) = Image::from_channels_last(&to_unit(x)) else { return };
+    if let Ok(image) = codec.reconciled(&image) {
+        // Distances of coordinates beyond the cell may exceed the largest one of the training set.
+        x.iter_mut().zip(image.channels_last()).for_each(|(x, y)| *x = (2.0 * y - 1.0).clamp(-1.0, 1.0));
     }
 }
 
@@ -161,7 +182,13 @@ pub(super) fn step(
             continue;
         }
         debug_assert!(stage == Stage::Upsampler || crystal.state.x.len() == HALF_LEN);
-        crystal.state.advance(&step, &predicted, model.sampling.threshold);
+        let reconciled = crystal.step + model.sampling.reconciled_steps >= model.total_steps();
+        let codec = Codec::new(model.images.statistics.normalization);
+        crystal.state.advance(&step, &predicted, model.sampling.threshold, |clean| {
+            if reconciled {
+                reconcile(clean, &codec);
+            }
+        });
         if crystal.step + 1 == model.sampling.base_steps {
             crystal.state.ascend(model.sampling.low_resolution_time);
         }

@@ -307,7 +307,7 @@ impl Published<'_> {
             let inputs: Vec<_> = states.iter().map(|state| (state, reverse)).collect();
             let predicted = predict(&self.model, &self.params, stage, &inputs, time)?;
             for (i, (state, predicted)) in states.iter_mut().zip(predicted.chunks(len)).enumerate() {
-                let moved = state.advance(&reverse, predicted, THRESHOLD);
+                let moved = state.advance(&reverse, predicted, THRESHOLD, |_| ());
                 for (part, values) in [
                     ("predicted_noise", &wide(predicted)),
                     ("x0", &moved.clean),
@@ -345,7 +345,7 @@ impl Published<'_> {
                     let reverse = ReverseStep::of(k, steps);
                     let inputs = [(&state, reverse)];
                     let predicted = predict(&self.model, &self.params, stage, &inputs, LOW_RESOLUTION_TIME)?;
-                    state.advance(&reverse, &predicted, THRESHOLD);
+                    state.advance(&reverse, &predicted, THRESHOLD, |_| ());
                 }
                 let part = format!("{}_image_0_to_1", key(stage));
                 let image = channels_first(&state.image(), CHANNELS);
