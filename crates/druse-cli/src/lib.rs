@@ -19,6 +19,8 @@ mod ranks;
 mod rows;
 mod sampling;
 mod sets;
+#[cfg(test)]
+mod shown;
 mod stream;
 
 use std::any::Any;
