@@ -1,5 +1,6 @@
 //! `druse sample`.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -399,12 +400,15 @@ fn like_rows(rows: &[Entry], args: &SampleArgs, model: &LoadedModel) -> Result<V
             Err(e) => left_out.entry(e.to_string()).or_insert_with(Vec::new).push(&row.id),
         }
     }
+    // The reasons that hold for most come first.
+    let mut left_out: Vec<(String, Vec<_>)> = left_out.into_iter().collect();
+    left_out.sort_by_key(|(_, rows)| Reverse(rows.len()));
     for (reason, rows) in left_out.iter().take(MOST_REASONS) {
         let more = if rows.len() > 1 { format!(" and {} more", rows.len() - 1) } else { String::new() };
         console::warn(&format!("{}{more} left out: {reason}", rows[0]));
     }
     if left_out.len() > MOST_REASONS {
-        let rows: usize = left_out.values().skip(MOST_REASONS).map(Vec::len).sum();
+        let rows: usize = left_out.iter().skip(MOST_REASONS).map(|(_, rows)| rows.len()).sum();
         console::warn(&format!("{rows} more structures are left out"));
     }
     if targets.is_empty() {
