@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { createRequire } from 'node:module';
 import { large, perovskite, small } from './data.mjs';
-import { launch, open, pixels, serve } from './tools.mjs';
+import { becomes, launch, open, pixels, serve } from './tools.mjs';
 
 const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'druse-view-'));
@@ -53,25 +53,26 @@ test('the large view shows the crystal and is turned by keys', async () => {
   await settled(page);
   const stage = page.locator('#detail > .crystal');
   await stage.waitFor();
-  await page.waitForTimeout(800);
-  const first = await pixels(page, stage);
+  const first = await becomes(() => pixels(page, stage), (p) => p.share > 0.05 && p.colors > 50);
   assert.ok(first.share > 0.05 && first.colors > 50, `the view is empty: ${JSON.stringify(first)}`);
   await page.locator('#list').focus();
   await page.keyboard.press('Enter');
   const before = await stage.screenshot();
   await page.keyboard.press('ArrowRight');
-  await page.waitForTimeout(500);
-  assert.ok(!before.equals(await stage.screenshot()), 'the arrow key does not turn it');
+  const turned = await becomes(() => stage.screenshot(), (after) => !before.equals(after));
+  assert.ok(!before.equals(turned), 'the arrow key does not turn it');
   await page.getByLabel('polyhedra').check();
   await page.getByLabel('cells').selectOption('2');
   await page.waitForTimeout(800);
   await shot(page, 'view');
-  assert.ok((await pixels(page, stage)).colors > 50);
+  assert.ok((await becomes(() => pixels(page, stage), (p) => p.colors > 50)).colors > 50);
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: 'Compare with the nearest' }).click();
   await page.getByText('the same structure').waitFor();
-  await page.waitForTimeout(500);
-  for (const one of await page.locator('.pair .crystal').all()) assert.ok((await pixels(page, one)).colors > 30);
+  await page.locator('.pair .crystal').first().waitFor();
+  for (const one of await page.locator('.pair .crystal').all()) {
+    assert.ok((await becomes(() => pixels(page, one), (p) => p.colors > 30)).colors > 30);
+  }
   await page.locator('.pair').scrollIntoViewIfNeeded();
   await shot(page, 'nearest');
   await accessible(page, 'the comparison');
@@ -206,9 +207,9 @@ test('dark, narrow, and back', async () => {
   for (const [width, height] of [[390, 844], [800, 700], [1600, 1000]]) {
     await page.setViewportSize({ width, height });
     await page.waitForTimeout(700);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    const wide = await becomes(() => page.evaluate(() => document.documentElement.scrollWidth), (w) => w <= width);
     assert.ok(wide <= width, `${wide} pixels wide at ${width}`);
-    assert.ok(await cards(page).count() > 0, `no card at ${width}`);
+    assert.ok(await becomes(() => cards(page).count(), (n) => n > 0) > 0, `no card at ${width}`);
     await shot(page, `width-${width}`);
     await accessible(page, `the gallery at ${width}`);
   }
@@ -303,7 +304,7 @@ test('ten thousand structures', async () => {
     await page.keyboard.press('End');
     await page.waitForTimeout(1500);
     assert.ok(await cards(page).count() < 200, 'the page holds cards that nobody sees');
-    const last = await pixels(page, page.locator('.card.active canvas'));
+    const last = await becomes(() => pixels(page, page.locator('.card.active canvas')), (p) => p.colors > 50);
     assert.ok(last.colors > 50, 'the last picture is empty');
     await shot(page, 'large');
     // A list higher than browsers draw is scrolled faster, from the first row to the last.
@@ -322,15 +323,14 @@ test('ten thousand structures', async () => {
       });
       for (const [key, whole] of [['Home', (s) => s.first === 0], ['End', (s) => s.last === 9999], ['PageUp', (s) => s.first > 9000]]) {
         await page.keyboard.press(key);
-        await page.waitForTimeout(300);
-        const now = await seen();
+        const now = await becomes(seen, (s) => whole(s) && s.last - s.first + 1 === s.count);
         assert.ok(now.height <= 40100 && whole(now), `${layout} after ${key}: ${JSON.stringify(now)}`);
         assert.equal(now.last - now.first + 1, now.count, `${layout} after ${key} has gaps`);
       }
       await page.evaluate(() => { const list = document.getElementById('list'); list.scrollTop = (list.scrollHeight - list.clientHeight) / 2; });
-      await page.waitForTimeout(300);
-      const halfway = await seen();
-      assert.ok(halfway.first < 5000 && halfway.last > 4990 && halfway.count > 3, `${layout}: ${JSON.stringify(halfway)}`);
+      const centered = (s) => s.first < 5000 && s.last > 4990 && s.count > 3;
+      const halfway = await becomes(seen, (s) => centered(s) && s.last - s.first + 1 === s.count);
+      assert.ok(centered(halfway), `${layout}: ${JSON.stringify(halfway)}`);
       assert.equal(halfway.last - halfway.first + 1, halfway.count, `${layout} has gaps in its middle`);
     }
     assert.deepEqual(wrong, []);
@@ -361,8 +361,8 @@ test('outputs of a notebook', async () => {
     const before = await live.first().screenshot();
     await live.first().focus();
     await page.keyboard.press('ArrowRight');
-    await page.waitForTimeout(200);
-    assert.ok(!before.equals(await live.first().screenshot()), `${name} does not turn`);
+    const turned = await becomes(() => live.first().screenshot(), (after) => !before.equals(after));
+    assert.ok(!before.equals(turned), `${name} does not turn`);
     // Without scripts, a still picture of the same.
     const still = page.locator(`#still [data-name=${name}] svg`);
     assert.equal(await still.count(), pictures, `${name}: still pictures`);

@@ -81,3 +81,14 @@ export async function pixels(page, locator) {
     return { share: 1 - Math.max(...counts.values()) / (data.length / 4), colors: counts.size };
   }, shot);
 }
+
+/** What `look` gives once it is `right`, or at last: a busy machine has ten seconds to draw its next frame. */
+export async function becomes(look, right) {
+  const begun = Date.now();
+  let seen = await look();
+  while (!right(seen) && Date.now() - begun < 10000) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    seen = await look();
+  }
+  return seen;
+}
