@@ -10,7 +10,7 @@ use clap::Parser;
 use crate::Cli;
 use crate::commands::Command;
 
-/// The pages with commands, the parts of the reference apart that the program writes of itself.
+/// The pages with commands, those of the reference among them, whose examples are the texts of `--help`.
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut pages: Vec<PathBuf> =
